@@ -1,0 +1,83 @@
+//! What travels between splitter, encoder-node and stitcher: tasks and encoded chunks.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::index::FrameEntry;
+use crate::ladder::Rendition;
+use crate::source::VideoInfo;
+use crate::units::{Attempt, ChunkIndex};
+
+/// One chunk to encode to all renditions of a ladder that encode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncodeTask {
+    /// Which chunk.
+    pub chunk: ChunkIndex,
+    /// Which try.
+    pub attempt: Attempt,
+    /// The source's video stream.
+    pub video: VideoInfo,
+    /// The chunk's own frames, in presentation order.
+    pub frames: Vec<FrameEntry>,
+    /// Frames shown just before and after the chunk's own that the deinterlacer may look at.
+    pub context: (Vec<FrameEntry>, Vec<FrameEntry>),
+    /// Positions in `frames` at which a segment starts; the first is 0.
+    pub segment_starts: Vec<u32>,
+    /// What to make: renditions whose method encodes.
+    pub renditions: Vec<Rendition>,
+    /// Where the encoded samples are spooled: a folder of this attempt's own, which exists.
+    pub spool: PathBuf,
+}
+
+/// One encoded picture in decode order. Its bytes stand in the spool file behind those of the samples before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Presentation time in the source video's time base.
+    pub pts: i64,
+    /// Size in bytes: NAL units with four-byte lengths (ISO/IEC 14496-15), or whatever the codec's sample is.
+    pub size: u32,
+    /// Whether decoding can start here.
+    pub sync: bool,
+}
+
+/// One rendition of one encoded chunk, spooled durably.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncodedRendition {
+    /// Name of the rendition.
+    pub rendition: String,
+    /// The decoder configuration record (`avcC`'s payload). Equal in every chunk of a rendition.
+    pub config: Vec<u8>,
+    /// Samples in decode order.
+    pub samples: Vec<Sample>,
+    /// The file that holds the samples' bytes, back to back.
+    pub spool: PathBuf,
+    /// The encoder that made it, such as `libx264`.
+    pub encoder: String,
+    /// The constant rate factor it was made at, if any.
+    pub crf: Option<f32>,
+}
+
+/// A chunk as an encoder node delivers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EncodedChunk {
+    /// Which chunk.
+    pub chunk: ChunkIndex,
+    /// Which try.
+    pub attempt: Attempt,
+    /// Every rendition of the task.
+    pub renditions: Vec<EncodedRendition>,
+    /// CPU seconds, by stage.
+    pub cpu: StageCpu,
+}
+
+/// CPU seconds spent on a chunk, by stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageCpu {
+    /// Demuxing and decoding.
+    pub decode_s: f64,
+    /// Conditioning and scaling.
+    pub scale_s: f64,
+    /// All encoders together.
+    pub encode_s: f64,
+}

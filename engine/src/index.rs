@@ -1,0 +1,102 @@
+//! The index: every video packet of a source, where decoding may start, and the frames that come out.
+//!
+//! It is made by demuxing without decoding. Where the packets alone do not tell what frames come out
+//! (timestamps missing, damage), a *census* decodes the source once, in order, and its frames replace those
+//! that were derived from the packets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{FrameIndex, PacketIndex};
+
+/// One video packet, in decode order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketEntry {
+    /// Presentation time in the stream's time base, healed; `None` if the container has none.
+    pub pts: Option<i64>,
+    /// Decode time, likewise.
+    pub dts: Option<i64>,
+    /// Size of the payload in bytes.
+    pub size: u32,
+    /// CRC-32 of the payload, by which a packet is known again when it is read a second time.
+    pub crc: u32,
+    /// Whether decoding may start here.
+    pub cut: CutClass,
+}
+
+/// Whether decoding may start at a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CutClass {
+    /// It may not.
+    None,
+    /// It may: what is shown before this picture but decoded after it (leading pictures) needs earlier
+    /// packets, everything shown after it does not. H.264 recovery point with exact match and no frames,
+    /// HEVC CRA, MPEG-2 open GOP.
+    Open,
+    /// It may, and nothing after it in decode order is shown before it: H.264 IDR, HEVC IDR and BLA without
+    /// leading pictures, VP9 and AV1 key frames, intra-only codecs. A rendition that copies packets may cut here.
+    Closed,
+}
+
+/// One frame of the source, in presentation order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameEntry {
+    /// The packet that the decoder names as this frame's origin.
+    pub packet: PacketIndex,
+    /// Presentation time in the video stream's time base, healed. Strictly increasing over the frames.
+    pub pts: i64,
+}
+
+/// Where the list of frames comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FrameList {
+    /// Derived from the packets alone.
+    Packets,
+    /// Found by decoding the whole source once, in order.
+    Census,
+}
+
+/// A jump in the source's timestamps that was taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Heal {
+    /// Where in the healed timeline, in seconds.
+    pub at_s: f64,
+    /// By how much all later timestamps of audio and video are shifted, in seconds.
+    pub shift_s: f64,
+}
+
+/// Everything the plan needs to know about a source's video packets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Index {
+    /// All packets of the video stream, in decode order.
+    pub packets: Vec<PacketEntry>,
+    /// All frames, in presentation order. Never empty.
+    pub frames: Vec<FrameEntry>,
+    /// Duration of the last frame in ticks, at least 1.
+    pub last_duration: i64,
+    /// Where `frames` comes from.
+    pub frame_list: FrameList,
+    /// Timestamp jumps taken out.
+    pub heals: Vec<Heal>,
+    /// What a user should know about this source, in sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Index {
+    /// Number of frames.
+    pub fn frame_count(&self) -> u32 {
+        self.frames.len() as u32
+    }
+
+    /// Presentation time of a frame; that of the end of the last frame for the index one past it.
+    pub fn pts(&self, frame: FrameIndex) -> i64 {
+        match self.frames.get(frame.0 as usize) {
+            Some(entry) => entry.pts,
+            None => self.end(),
+        }
+    }
+
+    /// Presentation time at which the last frame ends.
+    pub fn end(&self) -> i64 {
+        self.frames.last().map_or(0, |last| last.pts + self.last_duration)
+    }
+}
