@@ -1,1 +1,16 @@
-//! The wall around FFmpeg.
+//! The wall around FFmpeg: handles that own and drop, verbs of the domain, and no raw error integers above it.
+//!
+//! Everything here works on untrusted bytes; nothing here decides what to do with the result.
+
+pub mod decode;
+pub mod demux;
+mod error;
+pub mod picture;
+
+pub use error::{Error, Kind};
+pub use picture::Picture;
+
+/// Quietens FFmpeg's own log: what matters comes back as errors and counts.
+pub fn silence_log() {
+    ffmpeg_next::util::log::set_level(ffmpeg_next::util::log::Level::Fatal);
+}

@@ -1,0 +1,90 @@
+//! A video decoder: packets in, pictures out. Damaged packets are counted, not fatal, as in FFmpeg's own tools.
+
+use ffmpeg_next::{self as ffmpeg, codec, ffi, frame};
+
+use super::demux::{CodecParameters, SourcePacket};
+use super::{Error, Kind, Picture};
+use crate::units::{PacketIndex, TimeBase};
+
+/// Decodes one video stream, single-threaded: the parallelism is in the chunks.
+pub struct VideoDecoder {
+    decoder: codec::decoder::Video,
+    damaged: u32,
+}
+
+impl VideoDecoder {
+    /// A decoder for `parameters`, whose packets carry times in `time_base`.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] when this FFmpeg has no decoder for the codec.
+    pub fn new(parameters: &CodecParameters, time_base: TimeBase) -> Result<Self, Error> {
+        let mut context = codec::context::Context::from_parameters(parameters.share()?.0)
+            .map_err(|e| Error::ffmpeg("preparing the decoder", e))?;
+        // SAFETY: the context is valid and not yet opened, the time these fields may be set.
+        unsafe {
+            let raw = &mut *context.as_mut_ptr();
+            raw.pkt_timebase = ffi::AVRational { num: time_base.0.num() as i32, den: time_base.0.den() as i32 };
+            raw.thread_count = 1;
+        }
+        let decoder = context.decoder().video().map_err(|e| {
+            Error::new(Kind::Unsupported, format!("no decoder for {} here: {e}", parameters.codec_name()))
+        })?;
+        Ok(Self { decoder, damaged: 0 })
+    }
+
+    /// Decodes `packet`, the `index`-th of its stream, and hands every picture that becomes ready to `sink`.
+    ///
+    /// # Errors
+    /// Whatever `sink` answers, and lack of memory. Damage in the packet is counted instead.
+    pub fn send<E: From<Error>>(
+        &mut self,
+        index: PacketIndex,
+        mut packet: SourcePacket,
+        sink: &mut dyn FnMut(Picture) -> Result<(), E>,
+    ) -> Result<(), E> {
+        packet.packet.set_position(index.0 as isize);
+        loop {
+            match self.decoder.send_packet(&packet.packet) {
+                Ok(()) => return self.receive(sink),
+                Err(ffmpeg::Error::Other { errno: ffi::EAGAIN }) => self.receive(sink)?,
+                Err(ffmpeg::Error::Other { errno: ffi::ENOMEM }) => return Err(out_of_memory().into()),
+                Err(_) => {
+                    self.damaged += 1;
+                    return self.receive(sink);
+                }
+            }
+        }
+    }
+
+    /// Hands over the pictures that the decoder still holds back. Nothing can be sent after it.
+    ///
+    /// # Errors
+    /// Whatever `sink` answers.
+    pub fn finish<E: From<Error>>(&mut self, sink: &mut dyn FnMut(Picture) -> Result<(), E>) -> Result<(), E> {
+        if self.decoder.send_eof().is_err() {
+            self.damaged += 1;
+        }
+        self.receive(sink)
+    }
+
+    /// Number of packets and pictures that the decoder complained of.
+    pub fn damaged(&self) -> u32 {
+        self.damaged
+    }
+
+    fn receive<E: From<Error>>(&mut self, sink: &mut dyn FnMut(Picture) -> Result<(), E>) -> Result<(), E> {
+        loop {
+            let mut frame = frame::Video::empty();
+            match self.decoder.receive_frame(&mut frame) {
+                Ok(()) => sink(Picture::wrap(frame))?,
+                Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffi::EAGAIN }) => return Ok(()),
+                Err(ffmpeg::Error::Other { errno: ffi::ENOMEM }) => return Err(out_of_memory().into()),
+                Err(_) => self.damaged += 1,
+            }
+        }
+    }
+}
+
+fn out_of_memory() -> Error {
+    Error::new(Kind::Retryable, "the decoder ran out of memory")
+}

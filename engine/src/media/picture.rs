@@ -1,0 +1,105 @@
+//! One decoded picture, owned.
+
+use ffmpeg_next::{ffi, frame};
+
+use crate::source::Color;
+use crate::units::{PacketIndex, Ratio, Size};
+
+/// A decoded picture (an FFmpeg frame, reference counted: cloning is cheap and shares the samples).
+pub struct Picture(frame::Video);
+
+impl Picture {
+    pub(crate) fn wrap(frame: frame::Video) -> Self {
+        Self(frame)
+    }
+
+    /// The FFmpeg frame, for the rest of this wall.
+    pub(crate) fn frame(&self) -> &frame::Video {
+        &self.0
+    }
+
+    /// The FFmpeg frame, for the rest of this wall.
+    pub(crate) fn frame_mut(&mut self) -> &mut frame::Video {
+        &mut self.0
+    }
+
+    /// The same picture again, sharing its samples. `None` when memory is short.
+    pub fn share(&self) -> Option<Self> {
+        let mut copy = frame::Video::empty();
+        // SAFETY: both frames are valid and owned; `av_frame_ref` takes references to the source's buffers and
+        // leaves the target empty on failure.
+        let code = unsafe { ffi::av_frame_ref(copy.as_mut_ptr(), self.0.as_ptr()) };
+        (code >= 0).then_some(Self(copy))
+    }
+
+    /// The packet that this picture comes from, as numbered by [`super::decode::VideoDecoder::send`].
+    pub fn packet(&self) -> Option<PacketIndex> {
+        u32::try_from(self.raw().pkt_pos).ok().map(PacketIndex)
+    }
+
+    /// FFmpeg's best guess of the presentation time, in the unit of the packets' times.
+    pub fn best_effort_pts(&self) -> Option<i64> {
+        some_timestamp(self.raw().best_effort_timestamp)
+    }
+
+    /// Duration in the unit of the packets' times, if the packet told it.
+    pub fn duration(&self) -> Option<i64> {
+        Some(self.raw().pkt_duration).filter(|&ticks| ticks > 0)
+    }
+
+    /// Size in samples, cropping applied.
+    pub fn size(&self) -> Size {
+        Size { width: self.0.width(), height: self.0.height() }
+    }
+
+    /// Sample aspect ratio; square where the picture does not say.
+    pub fn sample_aspect(&self) -> Ratio {
+        let ratio = self.raw().sample_aspect_ratio;
+        match (u32::try_from(ratio.num), u32::try_from(ratio.den)) {
+            (Ok(num), Ok(den)) => Ratio::new(num, den).unwrap_or(Ratio::ONE),
+            _ => Ratio::ONE,
+        }
+    }
+
+    /// FFmpeg's name of the pixel format, such as `yuv420p`, and whether that name itself says full range.
+    pub fn pixel_format(&self) -> (String, bool) {
+        let name = self.0.format().descriptor().map_or("unknown", |d| d.name());
+        match name.strip_prefix("yuvj") {
+            Some(rest) => (format!("yuv{rest}"), true),
+            None => (name.to_owned(), false),
+        }
+    }
+
+    /// Colour description of this picture.
+    pub fn color(&self) -> Color {
+        let raw = self.raw();
+        let point = |value: u32| u8::try_from(value).unwrap_or(2);
+        let full_range = match raw.color_range {
+            ffi::AVColorRange::AVCOL_RANGE_MPEG => Some(false),
+            ffi::AVColorRange::AVCOL_RANGE_JPEG => Some(true),
+            _ => self.pixel_format().1.then_some(true),
+        };
+        Color {
+            primaries: point(raw.color_primaries as u32),
+            transfer: point(raw.color_trc as u32),
+            matrix: point(raw.colorspace as u32),
+            full_range,
+            chroma_location: u8::try_from(raw.chroma_location as u32).unwrap_or(0),
+        }
+    }
+
+    /// Whether the picture consists of two fields.
+    pub fn is_interlaced(&self) -> bool {
+        self.raw().interlaced_frame != 0
+    }
+
+    fn raw(&self) -> &ffi::AVFrame {
+        // SAFETY: `self.0` owns a valid frame for as long as `self` lives.
+        unsafe { &*self.0.as_ptr() }
+    }
+}
+
+/// A timestamp of FFmpeg's, `None` where it says there is none.
+pub(crate) fn some_timestamp(value: i64) -> Option<i64> {
+    (value != ffi::AV_NOPTS_VALUE).then_some(value)
+}
