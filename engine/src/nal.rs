@@ -1,0 +1,357 @@
+//! NAL units of H.264 and H.265: finding them in a byte stream (ITU-T H.264, Annex B), storing them with lengths
+//! (ISO/IEC 14496-15), and the record that tells a decoder about them (`avcC`). Pure.
+//!
+//! It looks into a sequence parameter set only as far as that record needs; it parses no pictures.
+
+/// H.264 `nal_unit_type` (ITU-T H.264, table 7-1) of the units that matter here.
+pub mod avc {
+    /// Slice of a picture that is not IDR.
+    pub const SLICE: u8 = 1;
+    /// Slice of an IDR picture.
+    pub const IDR: u8 = 5;
+    /// Supplemental enhancement information.
+    pub const SEI: u8 = 6;
+    /// Sequence parameter set.
+    pub const SPS: u8 = 7;
+    /// Picture parameter set.
+    pub const PPS: u8 = 8;
+    /// Access unit delimiter.
+    pub const AUD: u8 = 9;
+    /// Filler data.
+    pub const FILLER: u8 = 12;
+
+    /// The type of an H.264 unit; `None` if it is empty.
+    pub fn unit_type(unit: &[u8]) -> Option<u8> {
+        unit.first().map(|header| header & 0x1F)
+    }
+}
+
+/// Why NAL units can't be read or stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A length points past the end of the data.
+    #[error("a NAL unit is longer than the data that holds it")]
+    Truncated,
+    /// A unit can't be stored with a length of this many bytes.
+    #[error("a NAL unit of {0} bytes does not fit its length field")]
+    TooLong(usize),
+    /// A parameter set that a decoder configuration needs is missing or unreadable.
+    #[error("the {0} is missing or unreadable")]
+    ParameterSet(&'static str),
+}
+
+/// The units of a byte stream (Annex B), without start codes and trailing zeros. Empty units are skipped.
+pub fn annex_b(stream: &[u8]) -> AnnexB<'_> {
+    let first = start_code(stream, 0).map_or(stream.len(), |at| at + 3);
+    AnnexB { stream, at: first }
+}
+
+/// Iterator over the units of a byte stream; see [`annex_b`].
+#[derive(Clone, Debug)]
+pub struct AnnexB<'a> {
+    stream: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for AnnexB<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while self.at < self.stream.len() {
+            let end = start_code(self.stream, self.at);
+            let unit = without_trailing_zeros(&self.stream[self.at..end.unwrap_or(self.stream.len())]);
+            self.at = end.map_or(self.stream.len(), |at| at + 3);
+            if !unit.is_empty() {
+                return Some(unit);
+            }
+        }
+        None
+    }
+}
+
+/// The units of a sample that stores them with lengths of `length_size` bytes (1 to 4). After an error there is
+/// nothing more.
+pub fn length_prefixed(sample: &[u8], length_size: usize) -> LengthPrefixed<'_> {
+    LengthPrefixed { rest: sample, length_size: length_size.clamp(1, 4) }
+}
+
+/// Iterator over the units of a sample; see [`length_prefixed`].
+#[derive(Clone, Debug)]
+pub struct LengthPrefixed<'a> {
+    rest: &'a [u8],
+    length_size: usize,
+}
+
+impl<'a> Iterator for LengthPrefixed<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let split = self.rest.split_at_checked(self.length_size).and_then(|(length, rest)| {
+            let length = length.iter().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte));
+            rest.split_at_checked(length)
+        });
+        self.rest = split.map_or(&[], |(_, rest)| rest);
+        Some(split.map(|(unit, _)| unit).ok_or(Error::Truncated))
+    }
+}
+
+/// Appends `unit` to `sample` behind a length of four bytes.
+///
+/// # Errors
+/// [`Error::TooLong`] from 4 GiB on.
+pub fn push_length_prefixed(sample: &mut Vec<u8>, unit: &[u8]) -> Result<(), Error> {
+    let length = u32::try_from(unit.len()).map_err(|_| Error::TooLong(unit.len()))?;
+    sample.extend_from_slice(&length.to_be_bytes());
+    sample.extend_from_slice(unit);
+    Ok(())
+}
+
+/// The payload of a unit (header byte included) with the emulation prevention bytes taken out (ITU-T H.264, 7.3.1).
+pub fn unescaped(unit: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(unit.len());
+    let mut zeros = 0;
+    for &byte in unit {
+        if zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        payload.push(byte);
+    }
+    payload
+}
+
+/// The `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15, 5.3.3.1) for samples with lengths of four bytes.
+///
+/// # Errors
+/// [`Error::ParameterSet`] when there is no sequence or picture parameter set among `units` or the former can't be
+/// read; [`Error::TooLong`] when one of them exceeds 64 KiB.
+pub fn avc_config<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, Error> {
+    let (mut sps, mut pps): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+    for unit in units {
+        match avc::unit_type(unit) {
+            Some(avc::SPS) if !sps.contains(&unit) => sps.push(unit),
+            Some(avc::PPS) if !pps.contains(&unit) => pps.push(unit),
+            _ => {}
+        }
+    }
+    if pps.is_empty() {
+        return Err(Error::ParameterSet("picture parameter set"));
+    }
+    let facts = sps.first().and_then(|unit| SpsFacts::read(unit));
+    let facts = facts.ok_or(Error::ParameterSet("sequence parameter set"))?;
+    let mut record = vec![1, facts.profile, facts.compatibility, facts.level, 0xFC | 3];
+    push_sets(&mut record, 0xE0, 31, &sps)?;
+    push_sets(&mut record, 0, 255, &pps)?;
+    if let Some(format) = facts.high {
+        let depths = [0xF8 | format.luma_depth_minus8, 0xF8 | format.chroma_depth_minus8];
+        record.extend_from_slice(&[0xFC | format.chroma_format, depths[0], depths[1], 0]);
+    }
+    Ok(record)
+}
+
+fn push_sets(record: &mut Vec<u8>, reserved: u8, most: u8, sets: &[&[u8]]) -> Result<(), Error> {
+    let count = u8::try_from(sets.len()).ok().filter(|&count| count <= most).ok_or(Error::TooLong(sets.len()))?;
+    record.push(reserved | count);
+    for set in sets {
+        let length = u16::try_from(set.len()).map_err(|_| Error::TooLong(set.len()))?;
+        record.extend_from_slice(&length.to_be_bytes());
+        record.extend_from_slice(set);
+    }
+    Ok(())
+}
+
+/// What `avcC` repeats of a sequence parameter set.
+struct SpsFacts {
+    profile: u8,
+    compatibility: u8,
+    level: u8,
+    high: Option<HighFormat>,
+}
+
+/// The sample format that the record tells from the High profiles on.
+struct HighFormat {
+    chroma_format: u8,
+    luma_depth_minus8: u8,
+    chroma_depth_minus8: u8,
+}
+
+impl SpsFacts {
+    /// ITU-T H.264, 7.3.2.1.1, up to `bit_depth_chroma_minus8`.
+    fn read(unit: &[u8]) -> Option<Self> {
+        let payload = unescaped(unit);
+        let &[_, profile, compatibility, level, ref rest @ ..] = payload.as_slice() else { return None };
+        let high = if matches!(profile, 66 | 77 | 88) { None } else { Some(HighFormat::read(rest)?) };
+        Some(Self { profile, compatibility, level, high })
+    }
+}
+
+impl HighFormat {
+    fn read(payload: &[u8]) -> Option<Self> {
+        let mut bits = Bits { payload, at: 0 };
+        let _seq_parameter_set_id = bits.exp_golomb()?;
+        let chroma_format = bits.exp_golomb().filter(|&format| format <= 3)?;
+        if chroma_format == 3 {
+            bits.bit()?; // separate_colour_plane_flag
+        }
+        let luma = bits.exp_golomb().filter(|&depth| depth <= 6)?;
+        let chroma = bits.exp_golomb().filter(|&depth| depth <= 6)?;
+        Some(Self {
+            chroma_format: u8::try_from(chroma_format).ok()?,
+            luma_depth_minus8: u8::try_from(luma).ok()?,
+            chroma_depth_minus8: u8::try_from(chroma).ok()?,
+        })
+    }
+}
+
+/// Reads bits, the most significant first.
+struct Bits<'a> {
+    payload: &'a [u8],
+    at: usize,
+}
+
+impl Bits<'_> {
+    fn bit(&mut self) -> Option<u32> {
+        let byte = self.payload.get(self.at / 8)?;
+        let bit = byte >> (7 - self.at % 8) & 1;
+        self.at += 1;
+        Some(u32::from(bit))
+    }
+
+    /// `ue(v)` (ITU-T H.264, 9.1).
+    fn exp_golomb(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.bit()? == 0 {
+            zeros += 1;
+        }
+        if zeros > 31 {
+            return None;
+        }
+        let mut value = 1_u64;
+        for _ in 0..zeros {
+            value = value << 1 | u64::from(self.bit()?);
+        }
+        u32::try_from(value - 1).ok()
+    }
+}
+
+/// Where the next `00 00 01` at or after `from` begins.
+fn start_code(stream: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(&third) = stream.get(at + 2) {
+        match third {
+            0 => at += 1,
+            1 if stream[at] == 0 && stream[at + 1] == 0 => return Some(at),
+            _ => at += 3,
+        }
+    }
+    None
+}
+
+fn without_trailing_zeros(unit: &[u8]) -> &[u8] {
+    let zeros = unit.iter().rev().take_while(|&&byte| byte == 0).count();
+    &unit[..unit.len() - zeros]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn units_are_found_behind_short_and_long_start_codes() {
+        let stream = [0, 0, 0, 1, 0x67, 1, 2, 0, 0, 1, 0x68, 9, 0, 0, 0, 1, 0x65];
+        let units: Vec<_> = annex_b(&stream).collect();
+        assert_eq!(units, [&[0x67, 1, 2][..], &[0x68, 9], &[0x65]]);
+    }
+
+    #[test]
+    fn data_without_a_start_code_holds_no_unit() {
+        assert_eq!(annex_b(&[]).next(), None);
+        assert_eq!(annex_b(&[0, 0, 2, 1]).next(), None);
+        assert_eq!(annex_b(&[0, 0, 1]).next(), None);
+    }
+
+    #[test]
+    fn a_length_past_the_end_is_an_error_and_the_last_word() {
+        let mut units = length_prefixed(&[0, 0, 0, 1, 0x65, 0, 0, 0, 2, 1], 4);
+        assert_eq!(units.next(), Some(Ok(&[0x65][..])));
+        assert_eq!(units.next(), Some(Err(Error::Truncated)));
+        assert_eq!(units.next(), None);
+    }
+
+    #[test]
+    fn emulation_prevention_bytes_are_taken_out_and_nothing_else() {
+        assert_eq!(unescaped(&[0x67, 0, 0, 3, 1, 0, 0, 3, 0, 0, 3]), [0x67, 0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(unescaped(&[0x67, 0, 3, 0]), [0x67, 0, 3, 0]);
+    }
+
+    #[test]
+    fn the_record_of_a_high_profile_tells_the_sample_format() {
+        // ue: id 0 = 1, chroma_format 1 = 010, luma 2 = 011, chroma 2 = 011 -> 1010 0110 11..
+        let (sps, pps) = ([0x67, 110, 0, 40, 0b1010_0110, 0b1110_0000], [0x68, 0xEE]);
+        let record = avc_config([&sps[..], &pps[..]]).unwrap();
+        let mut expected = vec![1, 110, 0, 40, 0xFF, 0xE1, 0, 6];
+        expected.extend_from_slice(&sps);
+        expected.extend_from_slice(&[1, 0, 2, 0x68, 0xEE, 0xFD, 0xFA, 0xFA, 0]);
+        assert_eq!(record, expected);
+    }
+
+    #[test]
+    fn the_record_of_a_main_profile_ends_with_the_picture_parameter_sets() {
+        let record = avc_config([&[0x67, 77, 0x40, 31, 0x80][..], &[0x68, 0xEE]]).unwrap();
+        assert_eq!(record, [1, 77, 0x40, 31, 0xFF, 0xE1, 0, 5, 0x67, 77, 0x40, 31, 0x80, 1, 0, 2, 0x68, 0xEE]);
+    }
+
+    #[test]
+    fn a_missing_or_cut_off_parameter_set_is_refused() {
+        let (sps, pps) = ([0x67, 77, 0x40, 31, 0x80], [0x68, 0xEE]);
+        assert_eq!(avc_config([&sps[..]]), Err(Error::ParameterSet("picture parameter set")));
+        assert_eq!(avc_config([&pps[..]]), Err(Error::ParameterSet("sequence parameter set")));
+        assert_eq!(avc_config([&[0x67, 100, 0][..], &pps]), Err(Error::ParameterSet("sequence parameter set")));
+        assert_eq!(avc_config([&[0x67, 100, 0, 40][..], &pps]), Err(Error::ParameterSet("sequence parameter set")));
+    }
+
+    /// A unit as an encoder writes it: no start code inside and no zero at its end.
+    fn unit() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(0_u8..5, 1..40).prop_map(|mut bytes| {
+            for at in 2..bytes.len() {
+                if bytes[at - 2] == 0 && bytes[at - 1] == 0 && bytes[at] < 3 {
+                    bytes[at] = 3;
+                }
+            }
+            bytes.push(0x80);
+            bytes
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn units_survive_a_byte_stream_and_a_sample(units in proptest::collection::vec(unit(), 0..6), zeros in 0_usize..3) {
+            let (mut stream, mut sample) = (Vec::new(), Vec::new());
+            for unit in &units {
+                stream.extend(std::iter::repeat_n(0, zeros));
+                stream.extend_from_slice(&[0, 0, 1]);
+                stream.extend_from_slice(unit);
+                push_length_prefixed(&mut sample, unit).unwrap();
+            }
+            prop_assert_eq!(annex_b(&stream).collect::<Vec<_>>(), units.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let read: Result<Vec<_>, _> = length_prefixed(&sample, 4).collect();
+            prop_assert_eq!(read.unwrap(), units.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(0_u8..4, 0..60), size in 0_usize..6) {
+            for unit in annex_b(&bytes) {
+                prop_assert!(!unit.is_empty() && !unit.ends_with(&[0]));
+            }
+            let units: Vec<_> = length_prefixed(&bytes, size).collect();
+            prop_assert!(units.iter().rev().skip(1).all(Result::is_ok));
+            let _ = avc_config([&[&[0x67, 100, 0, 40], bytes.as_slice()].concat()[..], &[0x68, 1]]);
+        }
+    }
+}
