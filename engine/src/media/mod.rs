@@ -2,6 +2,7 @@
 //!
 //! Everything here works on untrusted bytes; nothing here decides what to do with the result.
 
+pub mod audio;
 pub mod decode;
 pub mod demux;
 mod error;
