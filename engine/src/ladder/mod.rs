@@ -1,0 +1,153 @@
+//! What to produce: presets, renditions and the ladder that fits a source. Pure.
+//!
+//! [`ladder`] never upscales (but for rounding an odd size up to an even one) and never asks for a picture
+//! that H.264 cannot hold. It does not look at the packets: whether a source's packets can be copied is
+//! decided where they are indexed.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{BitRate, Ratio, Size};
+
+mod fit;
+mod geometry;
+mod rate;
+#[cfg(test)]
+mod tests;
+
+pub use fit::{Error, Ladder, LadderOptions, SPEEDS, ladder};
+pub use geometry::{display_aspect, display_size};
+
+/// A named rung of the specification's ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Preset {
+    /// 480 lines, 800 kb/s.
+    Mobile,
+    /// 720 lines, 2,500 kb/s.
+    Standard,
+    /// 1080 lines, 5,000 kb/s.
+    Hd,
+    /// 2160 lines, 25,000 kb/s.
+    Uhd,
+    /// The source's own frames, lossless.
+    Archive,
+    /// The source's own packets.
+    Copy,
+}
+
+/// What the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LadderRequest {
+    /// Every rung at or below the source, and the source's own height where that falls between rungs.
+    Auto,
+    /// These rungs.
+    Presets(Vec<Preset>),
+}
+
+/// How one rendition's video is made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Method {
+    /// H.264 at a constant rate factor under a rate cap.
+    Capped {
+        /// x264's constant rate factor.
+        crf: f32,
+        /// The VBV's rate.
+        max_rate: BitRate,
+        /// The VBV's size in bits.
+        buffer_bits: u64,
+        /// x264's preset, such as `medium`.
+        speed: String,
+    },
+    /// Lossless H.264 of the frames as they are: pixel format, interlacing, size and rotation kept.
+    Lossless {
+        /// x264's preset.
+        speed: String,
+    },
+    /// The source's packets.
+    Copy,
+}
+
+/// One encoded version of the source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rendition {
+    /// Its name: folder and identifier in the manifests, such as `hd`.
+    pub name: String,
+    /// Size of the coded picture; both even where the method is [`Method::Capped`].
+    pub size: Size,
+    /// Sample aspect ratio that the output signals (1/1 unless rounding to even sizes bends the shape).
+    pub sample_aspect: Ratio,
+    /// How it is made.
+    pub method: Method,
+}
+
+/// The name of no preset.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown rung {0:?}: the rungs are mobile, standard, hd, 4k, archive and copy")]
+pub struct UnknownPreset(String);
+
+impl Preset {
+    /// Every preset, from the smallest scaled one on.
+    pub const ALL: [Preset; 6] = [Self::Mobile, Self::Standard, Self::Hd, Self::Uhd, Self::Archive, Self::Copy];
+
+    /// The name on the command line, in folders and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mobile => "mobile",
+            Self::Standard => "standard",
+            Self::Hd => "hd",
+            Self::Uhd => "4k",
+            Self::Archive => "archive",
+            Self::Copy => "copy",
+        }
+    }
+
+    /// Lines of the displayed picture; `None` where the source's own are kept.
+    pub fn height(self) -> Option<u32> {
+        match self {
+            Self::Mobile => Some(480),
+            Self::Standard => Some(720),
+            Self::Hd => Some(1080),
+            Self::Uhd => Some(2160),
+            Self::Archive | Self::Copy => None,
+        }
+    }
+
+    /// The specification's rate cap; `None` where there is none.
+    pub fn max_rate(self) -> Option<BitRate> {
+        match self {
+            Self::Mobile => Some(BitRate(800_000)),
+            Self::Standard => Some(BitRate(2_500_000)),
+            Self::Hd => Some(BitRate(5_000_000)),
+            Self::Uhd => Some(BitRate(25_000_000)),
+            Self::Archive | Self::Copy => None,
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = UnknownPreset;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPreset> {
+        Self::ALL.into_iter().find(|preset| preset.name() == name).ok_or_else(|| UnknownPreset(name.to_owned()))
+    }
+}
+
+impl FromStr for LadderRequest {
+    type Err = UnknownPreset;
+
+    /// `auto`, or names of presets separated by commas.
+    fn from_str(text: &str) -> Result<Self, UnknownPreset> {
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            names => names.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>().map(Self::Presets),
+        }
+    }
+}

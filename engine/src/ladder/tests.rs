@@ -1,0 +1,197 @@
+//! The ladder's promises, over named sources and over random ones.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::source::{Color, Rotation, SourceInfo, VideoInfo};
+use crate::units::TimeBase;
+
+fn source(width: u32, height: u32, sample_aspect: (u32, u32), quarter_turns: u8) -> SourceInfo {
+    let video = VideoInfo {
+        stream: 0,
+        codec: "h264".to_owned(),
+        time_base: TimeBase::per_second(90_000).unwrap(),
+        size: Size { width, height },
+        sample_aspect: Ratio::new(sample_aspect.0, sample_aspect.1).unwrap(),
+        rotation: Rotation { quarter_turns, mirrored: false },
+        pixel_format: "yuv420p".to_owned(),
+        color: Color::UNSPECIFIED,
+        interlaced: false,
+        frame_rate: Ratio::new(25, 1).unwrap(),
+    };
+    SourceInfo { bytes: 1, container: "mov".to_owned(), video, audio: Vec::new(), left_out: Vec::new() }
+}
+
+fn square(width: u32, height: u32) -> SourceInfo {
+    source(width, height, (1, 1), 0)
+}
+
+fn auto(source: &SourceInfo) -> Ladder {
+    ladder(&LadderRequest::Auto, source, &LadderOptions::default()).unwrap()
+}
+
+fn named(names: &str, source: &SourceInfo) -> Result<Ladder, Error> {
+    ladder(&names.parse().unwrap(), source, &LadderOptions::default())
+}
+
+fn names(ladder: &Ladder) -> Vec<&str> {
+    ladder.renditions.iter().map(|r| r.name.as_str()).collect()
+}
+
+fn sizes(ladder: &Ladder) -> Vec<String> {
+    ladder.renditions.iter().map(|r| r.size.to_string()).collect()
+}
+
+fn cap(rendition: &Rendition) -> u64 {
+    match rendition.method {
+        Method::Capped { max_rate, .. } => max_rate.0,
+        Method::Lossless { .. } | Method::Copy => panic!("{} has no cap", rendition.name),
+    }
+}
+
+#[test]
+fn auto_takes_every_rung_at_or_below_the_source() {
+    let hd = auto(&square(1920, 1080));
+    assert_eq!(names(&hd), ["hd", "standard", "mobile"]);
+    assert_eq!(sizes(&hd), ["1920x1080", "1280x720", "854x480"]);
+    assert_eq!(hd.renditions.iter().map(cap).collect::<Vec<_>>(), [5_000_000, 2_500_000, 800_000]);
+}
+
+#[test]
+fn auto_adds_the_sources_own_height_between_below_and_above_the_rungs() {
+    assert_eq!(names(&auto(&square(2560, 1440))), ["1440p", "hd", "standard", "mobile"]);
+    assert_eq!(names(&auto(&square(320, 240))), ["240p"]);
+    assert_eq!(names(&auto(&square(7680, 4320))), ["4320p", "4k", "hd", "standard", "mobile"]);
+}
+
+#[test]
+fn an_odd_source_loses_no_line_and_no_column() {
+    assert_eq!(sizes(&auto(&square(161, 121))), ["162x122"]);
+    let nearly_sd = auto(&square(639, 479));
+    assert_eq!((names(&nearly_sd), sizes(&nearly_sd)), (vec!["mobile"], vec!["640x480".to_owned()]));
+}
+
+#[test]
+fn anamorphic_and_turned_sources_are_measured_as_they_are_seen() {
+    assert_eq!(display_size(&source(720, 576, (16, 15), 0).video), Size { width: 768, height: 576 });
+    assert_eq!(sizes(&auto(&source(720, 576, (16, 11), 0))), ["1048x576", "872x480"]);
+    assert_eq!(sizes(&auto(&source(1280, 720, (1, 1), 1))), ["720x1280", "608x1080", "406x720", "270x480"]);
+    assert_eq!(sizes(&auto(&source(1280, 720, (1, 1), 2))), ["1280x720", "854x480"]);
+}
+
+#[test]
+fn a_bend_by_rounding_is_signalled_once_it_shows() {
+    let narrow = auto(&square(50, 1000));
+    let lowest = narrow.renditions.last().unwrap();
+    assert_eq!((lowest.name.as_str(), lowest.size), ("mobile", Size { width: 24, height: 480 }));
+    assert_eq!(lowest.sample_aspect, Ratio::ONE);
+    let bent = &named("mobile", &square(55, 1000)).unwrap().renditions[0];
+    assert_eq!((bent.size.width, bent.sample_aspect), (26, Ratio::new(66, 65).unwrap()));
+}
+
+#[test]
+fn slivers_are_left_out_where_a_larger_rung_exists() {
+    let thread = auto(&square(16, 4000));
+    assert_eq!(sizes(&thread), ["16x4000"]);
+    assert_eq!(thread.warnings.len(), 4);
+    assert_eq!(sizes(&auto(&square(4, 2))), ["4x2"]);
+}
+
+#[test]
+fn a_rung_above_the_source_is_refused_with_what_is_possible() {
+    let error = named("hd,mobile", &square(1280, 720)).unwrap_err();
+    assert!(error.is_usage());
+    let text = error.to_string();
+    assert!(text.starts_with("hd is higher than the source, which is shown at 1280x720"), "{text}");
+    assert!(text.ends_with("mobile, standard, archive, copy are possible, auto picks what fits"), "{text}");
+}
+
+#[test]
+fn archive_and_copy_keep_the_pictures_as_they_are_stored() {
+    let turned = source(720, 576, (16, 11), 1);
+    let kept = named("copy,archive", &turned).unwrap();
+    assert_eq!(names(&kept), ["archive", "copy"]);
+    for rendition in &kept.renditions {
+        assert_eq!((rendition.size, rendition.sample_aspect), (turned.video.size, turned.video.sample_aspect));
+    }
+    assert_eq!(kept.renditions[0].method, Method::Lossless { speed: "veryfast".to_owned() });
+}
+
+#[test]
+fn archive_of_an_odd_size_is_refused_only_where_chroma_is_subsampled() {
+    let mut odd = square(161, 121);
+    assert!(matches!(named("archive", &odd), Err(Error::OddArchive { .. })));
+    odd.video.pixel_format = "yuv444p".to_owned();
+    assert_eq!(sizes(&named("archive", &odd).unwrap()), ["161x121"]);
+}
+
+#[test]
+fn a_rung_asked_for_twice_is_made_once_and_the_order_is_ours() {
+    let twice = named("mobile, hd,mobile", &square(1920, 1080)).unwrap();
+    assert_eq!(names(&twice), ["hd", "mobile"]);
+}
+
+#[test]
+fn options_are_checked_and_carried() {
+    let options = |crf, speed: Option<&str>| LadderOptions { crf, speed: speed.map(str::to_owned) };
+    let make = |options| ladder(&LadderRequest::Auto, &square(854, 480), &options);
+    assert_eq!(make(options(Some(0.5), None)), Err(Error::Crf(0.5)));
+    assert!(matches!(make(options(Some(f32::NAN), None)), Err(Error::Crf(_))));
+    assert_eq!(make(options(None, Some("warp"))), Err(Error::Speed("warp".to_owned())));
+    let made = make(options(Some(19.5), Some("slow"))).unwrap();
+    let expected =
+        Method::Capped { crf: 19.5, max_rate: BitRate(800_000), buffer_bits: 1_600_000, speed: "slow".to_owned() };
+    assert_eq!(made.renditions[0].method, expected);
+}
+
+#[test]
+fn an_empty_request_and_unknown_names_are_refused() {
+    let none = ladder(&LadderRequest::Presets(Vec::new()), &square(854, 480), &LadderOptions::default());
+    assert_eq!(none, Err(Error::Empty));
+    assert!("hd,uhd".parse::<LadderRequest>().is_err());
+}
+
+#[test]
+fn pictures_beyond_the_highest_level_are_left_out_or_refused() {
+    let bomb = auto(&square(16_384, 16_384));
+    assert_eq!(names(&bomb), ["4k", "hd", "standard", "mobile"]);
+    assert_eq!(bomb.warnings.len(), 1);
+    assert!(matches!(named("archive", &square(16_386, 16)), Err(Error::TooLarge { .. })));
+    let ribbon = ladder(&LadderRequest::Auto, &square(20_000, 100), &LadderOptions::default()).unwrap_err();
+    assert!(!ribbon.is_usage());
+}
+
+#[test]
+fn caps_between_the_presets_lie_between_their_caps() {
+    let own = |width, height| cap(&auto(&square(width, height)).renditions[0]);
+    assert!((800_000..2_500_000).contains(&own(960, 540)));
+    assert!((5_000_000..25_000_000).contains(&own(2560, 1440)));
+    assert!((100_000..800_000).contains(&own(320, 240)));
+    assert!((25_000_000..100_000_000).contains(&own(7680, 4320)));
+    assert_eq!(own(720, 1280), 5_000_000, "not below the rung under it");
+}
+
+proptest! {
+    #[test]
+    fn every_ladder_keeps_the_shape_and_never_upscales(
+        width in 1u32..9000, height in 1u32..9000, num in 1u32..200, den in 1u32..200, turns in 0u8..4,
+    ) {
+        let source = source(width, height, (num, den), turns);
+        let display = display_size(&source.video);
+        let Ok(made) = ladder(&LadderRequest::Auto, &source, &LadderOptions::default()) else { return Ok(()) };
+        prop_assert!(!made.renditions.is_empty());
+        for pair in made.renditions.windows(2) {
+            prop_assert!(pair[0].size.height > pair[1].size.height);
+            prop_assert!(cap(&pair[0]) >= cap(&pair[1]));
+        }
+        for rung in &made.renditions {
+            let Size { width, height } = rung.size;
+            prop_assert!(width % 2 == 0 && height % 2 == 0 && width >= 2 && height >= 2);
+            prop_assert!(width <= display.width + 2 && height <= display.height + 1);
+            prop_assert!(rung.sample_aspect.num() <= 65_535 && rung.sample_aspect.den() <= 65_535);
+            let shown = f64::from(width) * rung.sample_aspect.as_f64() / f64::from(height);
+            let bend = shown / display_aspect(&source.video) - 1.0;
+            prop_assert!(bend.abs() < 0.0051, "{} {} {bend}", rung.size, rung.sample_aspect);
+        }
+    }
+}
