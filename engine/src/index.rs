@@ -64,6 +64,15 @@ pub struct Heal {
     pub shift_s: f64,
 }
 
+/// From one packet of a stream on, all its timestamps are shifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeShift {
+    /// The first packet it applies to: its ordinal among the stream's own packets, in the container's order.
+    pub from_packet: u64,
+    /// What is added to the container's timestamps, in the stream's ticks. Replaces any earlier shift.
+    pub shift: i64,
+}
+
 /// Everything the plan needs to know about a source's video packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {

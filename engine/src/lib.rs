@@ -4,6 +4,7 @@
 //! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
+pub mod bitstream;
 pub mod chunk;
 pub mod index;
 pub mod ladder;

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::path::Path;
 use std::ptr;
 
+use ffmpeg_next::packet::Ref as _;
 use ffmpeg_next::{self as ffmpeg, Packet, codec, ffi, format, media};
 
 use super::{Error, Kind};
@@ -141,6 +142,13 @@ impl SourcePacket {
     /// Whether it must be decoded but not shown (cut away by an edit list).
     pub fn is_discarded(&self) -> bool {
         self.packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0
+    }
+
+    /// Whether the payload is encrypted (ISO/IEC 23001-7).
+    pub fn is_encrypted(&self) -> bool {
+        let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INFO;
+        // SAFETY: the packet is valid; a null size is allowed.
+        unsafe { !ffi::av_packet_get_side_data(self.packet.as_ptr(), kind, ptr::null_mut()).is_null() }
     }
 
     /// Replaces both times.

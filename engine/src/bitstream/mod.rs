@@ -1,0 +1,283 @@
+//! What a compressed packet says of itself: whether decoding may start at it, and whether it shows a picture.
+//!
+//! A container's key frame flag is not enough to cut at (an H.264 I picture flagged as key may be referenced
+//! across, a TS may flag nothing), so the bitstream itself is read, as far as its headers. Pure; it decodes no
+//! picture and keeps no packet.
+
+mod avc;
+mod hevc;
+mod mpeg;
+mod vpx;
+
+use crate::nal::{self, AnnexB, LengthPrefixed};
+
+/// Whether decoding may start at a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It may not.
+    None,
+    /// It may, but the decoder's state is not reset: pictures before it in presentation order need what came
+    /// before, and so may the stream's syntax.
+    Recovery,
+    /// It may, and nothing decoded after it refers to anything before it (IDR and its like), save leading
+    /// pictures that are shown before it.
+    Reset,
+}
+
+/// What a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketClass {
+    /// Whether decoding may start here.
+    pub access: Access,
+    /// Whether the packet is known to show no picture of its own (an alternate reference frame, a leading picture
+    /// whose references are gone).
+    pub hidden: bool,
+}
+
+/// Classifies the packets of one stream, in decode order.
+#[derive(Debug)]
+pub struct Classifier {
+    codec: Codec,
+}
+
+#[derive(Debug)]
+enum Codec {
+    Avc(NalFormat),
+    Hevc {
+        format: NalFormat,
+        rasl_is_gone: bool,
+    },
+    Mpeg12,
+    Mpeg4,
+    Vp8,
+    Vp9,
+    /// Every picture stands alone.
+    Intra,
+    /// The container's flag is believed.
+    Flagged,
+    /// Nothing is known: only the first packet is a place to start.
+    Unknown {
+        first: bool,
+    },
+}
+
+impl Classifier {
+    /// A classifier for the codec of FFmpeg's name `codec` with its `extradata`.
+    pub fn new(codec: &str, extradata: &[u8]) -> Self {
+        let codec = match codec {
+            "h264" => Codec::Avc(NalFormat::avc(extradata)),
+            "hevc" => Codec::Hevc { format: NalFormat::hevc(extradata), rasl_is_gone: true },
+            "mpeg1video" | "mpeg2video" => Codec::Mpeg12,
+            "mpeg4" => Codec::Mpeg4,
+            "vp8" => Codec::Vp8,
+            "vp9" => Codec::Vp9,
+            name if is_intra_only(name) => Codec::Intra,
+            "av1" | "flv1" | "h263" | "h263p" | "h263i" | "theora" | "vp6" | "vp6f" | "vp6a" | "wmv1" | "wmv2"
+            | "msmpeg4v1" | "msmpeg4v2" | "msmpeg4v3" | "svq1" | "cinepak" | "qtrle" | "rpza" | "ffv1" | "gif" => {
+                Codec::Flagged
+            }
+            _ => Codec::Unknown { first: true },
+        };
+        Self { codec }
+    }
+
+    /// Classifies the next packet; `flagged` is the container's key frame flag.
+    pub fn classify(&mut self, packet: &[u8], flagged: bool) -> PacketClass {
+        let shown = |access| PacketClass { access, hidden: false };
+        let reset_if = |yes| shown(if yes { Access::Reset } else { Access::None });
+        match &mut self.codec {
+            Codec::Avc(format) => shown(avc::access(format.units(packet))),
+            Codec::Hevc { format, rasl_is_gone } => hevc::classify(format.units(packet), rasl_is_gone),
+            Codec::Mpeg12 => shown(mpeg::access_mpeg12(packet)),
+            Codec::Mpeg4 => shown(mpeg::access_mpeg4(packet)),
+            Codec::Vp8 => vpx::classify_vp8(packet),
+            Codec::Vp9 => vpx::classify_vp9(packet, flagged),
+            Codec::Intra => reset_if(true),
+            Codec::Flagged => reset_if(flagged),
+            Codec::Unknown { first } => reset_if(std::mem::take(first)),
+        }
+    }
+}
+
+fn is_intra_only(codec: &str) -> bool {
+    matches!(
+        codec,
+        "mjpeg"
+            | "mjpegb"
+            | "prores"
+            | "dnxhd"
+            | "dvvideo"
+            | "rawvideo"
+            | "v210"
+            | "v308"
+            | "v408"
+            | "v410"
+            | "huffyuv"
+            | "ffvhuff"
+            | "utvideo"
+            | "jpeg2000"
+            | "cfhd"
+            | "hap"
+            | "png"
+            | "tiff"
+            | "bmp"
+            | "magicyuv"
+            | "wrapped_avframe"
+            | "y41p"
+            | "yuv4"
+            | "r210"
+            | "r10k"
+            | "asv1"
+            | "asv2"
+    )
+}
+
+/// How NAL units are delimited in packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NalFormat {
+    AnnexB,
+    Lengths(usize),
+}
+
+impl NalFormat {
+    /// By `avcC` (ISO/IEC 14496-15, 5.3.3.1): byte 4 ends in lengthSizeMinusOne.
+    fn avc(extradata: &[u8]) -> Self {
+        match extradata {
+            [1, _, _, _, size, ..] => Self::Lengths(usize::from(size & 3) + 1),
+            _ => Self::AnnexB,
+        }
+    }
+
+    /// By `hvcC` (ISO/IEC 14496-15, 8.3.3.1): byte 21 ends in lengthSizeMinusOne.
+    fn hevc(extradata: &[u8]) -> Self {
+        match extradata.get(21) {
+            Some(size) if !extradata.starts_with(&[0, 0]) => Self::Lengths(usize::from(size & 3) + 1),
+            _ => Self::AnnexB,
+        }
+    }
+
+    fn units(self, packet: &[u8]) -> Units<'_> {
+        match self {
+            Self::AnnexB => Units::AnnexB(nal::annex_b(packet)),
+            // Some writers put start codes into containers that ask for lengths; a length of 1 is no NAL unit.
+            Self::Lengths(4) if packet.starts_with(&[0, 0, 0, 1]) => Units::AnnexB(nal::annex_b(packet)),
+            Self::Lengths(size) => Units::Lengths(nal::length_prefixed(packet, size)),
+        }
+    }
+}
+
+/// The NAL units of a packet, up to the first that is damaged.
+enum Units<'a> {
+    AnnexB(AnnexB<'a>),
+    Lengths(LengthPrefixed<'a>),
+}
+
+impl<'a> Iterator for Units<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        match self {
+            Self::AnnexB(units) => units.next(),
+            Self::Lengths(units) => units.next()?.ok(),
+        }
+    }
+}
+
+/// Reads bits, most significant first, as H.264 and H.265 syntax does (ITU-T H.264, 7.2 and 9.1).
+struct Bits<'a> {
+    data: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bits<'a> {
+    fn new(data: &'a [u8]) -> Self {
+        Self { data, at: 0 }
+    }
+
+    fn bit(&mut self) -> Option<u32> {
+        let byte = self.data.get(self.at / 8)?;
+        let bit = byte >> (7 - self.at % 8) & 1;
+        self.at += 1;
+        Some(u32::from(bit))
+    }
+
+    /// Exp-Golomb `ue(v)`.
+    fn unsigned(&mut self) -> Option<u32> {
+        let mut zeros = 0;
+        while self.bit()? == 0 {
+            zeros += 1;
+            if zeros > 31 {
+                return None;
+            }
+        }
+        (0..zeros).try_fold(1_u32, |value, _| Some(value << 1 | self.bit()?)).map(|value| value - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(codec: &str, extradata: &[u8], packet: &[u8]) -> Access {
+        Classifier::new(codec, extradata).classify(packet, false).access
+    }
+
+    #[test]
+    fn an_idr_picture_resets_whatever_the_container_says() {
+        assert_eq!(access("h264", &[], &[0, 0, 1, 0x65, 0x88]), Access::Reset);
+        assert_eq!(access("h264", &[1, 100, 0, 31, 0xFF], &[0, 0, 0, 2, 0x65, 0x88]), Access::Reset);
+        assert_eq!(Classifier::new("h264", &[]).classify(&[0, 0, 1, 0x41, 0x9A], true).access, Access::None);
+    }
+
+    #[test]
+    fn start_codes_are_read_also_where_lengths_were_promised() {
+        assert_eq!(access("h264", &[1, 100, 0, 31, 0xFF], &[0, 0, 0, 1, 0x65, 0x88]), Access::Reset);
+    }
+
+    #[test]
+    fn a_recovery_point_counts_only_when_it_is_immediate_and_exact() {
+        // SEI 6, one byte: recovery_frame_cnt ue(v), exact_match_flag, broken_link_flag, changing_slice_group_idc.
+        let packet = |payload: u8| [0, 0, 1, 0x06, 6, 1, payload, 0x80, 0, 0, 1, 0x41, 0x9A];
+        assert_eq!(access("h264", &[], &packet(0b1100_0000)), Access::Recovery);
+        assert_eq!(access("h264", &[], &packet(0b1000_0000)), Access::None, "not exact");
+        assert_eq!(access("h264", &[], &packet(0b0101_0000)), Access::None, "one frame later");
+    }
+
+    #[test]
+    fn leading_pictures_of_the_first_cra_show_nothing_and_those_of_a_later_one_do() {
+        let mut classifier = Classifier::new("hevc", &[]);
+        let mut unit = |kind: u8| classifier.classify(&[0, 0, 1, kind << 1, 1, 0x80], false);
+        assert_eq!(unit(21).access, Access::Recovery);
+        assert!(unit(8).hidden);
+        assert!(!unit(1).hidden);
+        assert_eq!(unit(21), PacketClass { access: Access::Recovery, hidden: false });
+        assert!(!unit(9).hidden);
+        assert_eq!(unit(19).access, Access::Reset);
+    }
+
+    #[test]
+    fn every_picture_of_an_intra_codec_is_a_place_to_start_and_of_an_unknown_one_only_the_first() {
+        assert_eq!(access("prores", &[], &[1]), Access::Reset);
+        let mut unknown = Classifier::new("vc1", &[]);
+        assert_eq!(unknown.classify(&[1], true).access, Access::Reset);
+        assert_eq!(unknown.classify(&[1], true).access, Access::None);
+    }
+
+    #[test]
+    fn mpeg_intra_pictures_are_recovery_points() {
+        assert_eq!(access("mpeg2video", &[], &[0, 0, 1, 0, 0x00, 0x08]), Access::Recovery);
+        assert_eq!(access("mpeg2video", &[], &[0, 0, 1, 0, 0x00, 0x10]), Access::None);
+        assert_eq!(access("mpeg4", &[], &[0, 0, 1, 0xB6, 0x10]), Access::Recovery);
+        assert_eq!(access("mpeg4", &[], &[0, 0, 1, 0xB6, 0x50]), Access::None);
+    }
+
+    #[test]
+    fn vp8_and_vp9_tell_hidden_frames() {
+        assert!(Classifier::new("vp8", &[]).classify(&[0b0000_0001], false).hidden);
+        assert_eq!(access("vp8", &[], &[0b0001_0000]), Access::Reset);
+        let mut vp9 = Classifier::new("vp9", &[]);
+        // frame_marker 2, profile 0, show_existing_frame 0, frame_type, show_frame
+        assert!(vp9.classify(&[0b1000_0100], false).hidden);
+        assert_eq!(vp9.classify(&[0b1000_0010], true), PacketClass { access: Access::Reset, hidden: false });
+    }
+}

@@ -1,0 +1,148 @@
+//! Takes timestamp jumps out of a source's timeline, audio and video together. Pure; it reads no packet itself.
+//!
+//! A forward gap of up to [`LONGEST_GAP_US`] belongs to the source and stays. A jump backwards, or one further
+//! ahead than that, begins a new *epoch*: a shift that makes the stream which met the jump first go on where it
+//! was. The other streams enter the same epoch when their own timestamps jump, so that what belongs together
+//! stays together.
+
+/// Forward gaps up to this long are kept, in microseconds.
+pub const LONGEST_GAP_US: i64 = 60_000_000;
+/// Timestamps may go back by this much without being taken for a jump, in microseconds: muxers jitter.
+const BACKWARD_TOLERANCE_US: i64 = 500_000;
+/// A stream that jumps to within this distance of where another one already is only had a gap, in microseconds.
+const COMPANY_US: i64 = 10_000_000;
+
+/// A jump that was taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jump {
+    /// Where in the healed timeline, in microseconds.
+    pub at_us: i64,
+    /// Shift of everything after it against the container's timestamps, in microseconds.
+    pub shift_us: i64,
+}
+
+/// Healed timeline of several streams.
+#[derive(Debug)]
+pub struct Healer {
+    shifts: Vec<i64>,
+    streams: Vec<Position>,
+    jumps: Vec<Jump>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Position {
+    epoch: usize,
+    /// Healed time of the last packet and its duration.
+    last: Option<(i64, i64)>,
+}
+
+impl Healer {
+    /// A healer for `streams` streams, numbered from 0.
+    pub fn new(streams: usize) -> Self {
+        Self { shifts: vec![0], streams: vec![Position::default(); streams], jumps: Vec::new() }
+    }
+
+    /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the
+    /// shift in microseconds that its timestamps need.
+    pub fn place(&mut self, stream: usize, time_us: i64, duration_us: i64) -> i64 {
+        let Position { epoch, last } = self.streams[stream];
+        let epoch = match last {
+            // A stream that begins late begins in the epoch that the others are in.
+            None => self.shifts.len() - 1,
+            Some((at, length)) => self.epoch_for(stream, epoch, time_us, at, length),
+        };
+        let shift = self.shifts[epoch];
+        self.streams[stream] = Position { epoch, last: Some((time_us + shift, duration_us)) };
+        shift
+    }
+
+    /// The jumps that were taken out so far.
+    pub fn jumps(&self) -> &[Jump] {
+        &self.jumps
+    }
+
+    fn epoch_for(&mut self, stream: usize, current: usize, time_us: i64, at: i64, length: i64) -> usize {
+        let goes_on = |shift: i64| (-BACKWARD_TOLERANCE_US..=LONGEST_GAP_US).contains(&(time_us + shift - at));
+        if goes_on(self.shifts[current]) || self.has_company(stream, current, time_us, at) {
+            return current;
+        }
+        if let Some(later) = (current + 1..self.shifts.len()).find(|&epoch| goes_on(self.shifts[epoch])) {
+            return later;
+        }
+        let shift = at + length - time_us;
+        self.jumps.push(Jump { at_us: at + length, shift_us: shift });
+        self.shifts.push(shift);
+        self.shifts.len() - 1
+    }
+
+    /// Whether another stream of the same epoch already is where this one jumps ahead to.
+    fn has_company(&self, stream: usize, epoch: usize, time_us: i64, at: i64) -> bool {
+        let target = time_us + self.shifts[epoch];
+        target > at
+            && self.streams.iter().enumerate().any(|(other, position)| {
+                other != stream
+                    && position.epoch == epoch
+                    && position.last.is_some_and(|(time, _)| (time - target).abs() <= COMPANY_US)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: i64 = 40_000;
+
+    #[test]
+    fn a_gap_of_up_to_a_minute_stays() {
+        let mut healer = Healer::new(1);
+        assert_eq!(healer.place(0, 0, FRAME), 0);
+        assert_eq!(healer.place(0, 59_000_000, FRAME), 0);
+        assert!(healer.jumps().is_empty());
+    }
+
+    #[test]
+    fn a_jump_back_is_healed_for_audio_and_video_together() {
+        let mut healer = Healer::new(2);
+        healer.place(0, 10_000_000, FRAME);
+        healer.place(1, 10_010_000, 21_333);
+        let shift = healer.place(0, 1_000_000, FRAME);
+        assert_eq!(shift, 9_040_000);
+        assert_eq!(healer.place(1, 1_001_333, 21_333), shift, "audio keeps its place beside the video");
+        assert_eq!(healer.jumps(), [Jump { at_us: 10_040_000, shift_us: shift }]);
+    }
+
+    #[test]
+    fn the_stream_that_has_not_jumped_yet_stays_in_its_epoch() {
+        let mut healer = Healer::new(2);
+        healer.place(0, 10_000_000, FRAME);
+        healer.place(1, 9_000_000, 21_333);
+        healer.place(0, 0, FRAME);
+        assert_eq!(healer.place(1, 9_021_333, 21_333), 0);
+    }
+
+    #[test]
+    fn a_jump_ahead_of_more_than_a_minute_is_healed() {
+        let mut healer = Healer::new(1);
+        healer.place(0, 0, FRAME);
+        assert_eq!(healer.place(0, 3_600_000_000, FRAME), FRAME - 3_600_000_000);
+    }
+
+    #[test]
+    fn video_that_pauses_for_minutes_while_the_sound_goes_on_is_no_jump() {
+        let mut healer = Healer::new(2);
+        healer.place(0, 0, FRAME);
+        for second in 0..300 {
+            healer.place(1, second * 1_000_000, 1_000_000);
+        }
+        assert_eq!(healer.place(0, 300_000_000, FRAME), 0);
+    }
+
+    #[test]
+    fn a_stream_that_begins_after_a_jump_begins_in_the_new_epoch() {
+        let mut healer = Healer::new(2);
+        healer.place(0, 10_000_000, FRAME);
+        let shift = healer.place(0, 0, FRAME);
+        assert_eq!(healer.place(1, 5_000, 21_333), shift);
+    }
+}
