@@ -6,6 +6,7 @@
 
 pub mod bitstream;
 pub mod chunk;
+pub mod coordinator;
 pub mod index;
 pub mod ladder;
 #[cfg(feature = "media")]

@@ -127,7 +127,7 @@ pub(super) fn auto(table: &Table, timeline: &Timeline) -> Choice {
     };
     let finest = cut(0.0, 0.0).len();
     let ways = LEAST_GOP_SHARES.iter().flat_map(|gop| LEAST_SEGMENTS.iter().map(|segments| cut(*gop, *segments)));
-    let whole = vec![0..table.count()];
+    let whole = std::iter::once(0..table.count()).collect();
     let all = ways.chain(std::iter::once(whole));
     let affordable = all.filter(|runs| runs.len() <= 1 || preroll(table, runs) <= MOST_PREROLL);
     let best = affordable.map(|runs| (slowness(table, &runs), runs)).min_by(|a, b| a.0.total_cmp(&b.0));
