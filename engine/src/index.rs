@@ -73,6 +73,14 @@ pub struct TimeShift {
     pub shift: i64,
 }
 
+impl TimeShift {
+    /// What `shifts`, in the order of their packets, add to the timestamps of packet `number`, in ticks.
+    pub fn at(shifts: &[TimeShift], number: u64) -> i64 {
+        let later = shifts.partition_point(|shift| shift.from_packet <= number);
+        later.checked_sub(1).and_then(|last| shifts.get(last)).map_or(0, |shift| shift.shift)
+    }
+}
+
 /// Everything the plan needs to know about a source's video packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {

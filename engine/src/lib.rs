@@ -1,6 +1,6 @@
 //! The vocabulary that the roles share.
 //!
-//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `chunk`, `coordinator`) hold values and
+//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `chunk`, `pcm`, `coordinator`) hold values and
 //! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
@@ -13,6 +13,7 @@ pub mod ladder;
 #[allow(unsafe_code)]
 pub mod media;
 pub mod nal;
+pub mod pcm;
 pub mod plan;
 pub mod source;
 pub mod units;

@@ -1,5 +1,6 @@
 //! What decoding an audio stream yields: priming gone, times right, damage survived.
 
+#![cfg(feature = "media")]
 #![allow(clippy::unwrap_used)]
 
 mod audio_fixture;

@@ -1,6 +1,12 @@
 //! Sound: decoded over the whole source in one go, never per chunk, and never changed in place or length beyond what
 //! [`crate::pcm`] decides.
 
+mod aac;
 pub mod decode;
+mod resample;
+pub mod task;
+mod track;
 
+pub use aac::AAC_FRAME;
 pub use decode::{AudioDecoder, Sound};
+pub use task::{AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, TaskSink};

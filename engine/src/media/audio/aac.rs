@@ -1,0 +1,163 @@
+//! An AAC-LC encoder (ISO/IEC 14496-3): planar floats in, raw access units out. One encoder runs over a whole track.
+
+use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, codec, ffi, format, frame};
+
+use super::resample::Planes;
+use super::task::UnitSink;
+use crate::media::{Error, Kind};
+
+/// Samples of one access unit.
+pub const AAC_FRAME: u32 = 1024;
+
+/// The sampling frequencies of ISO/IEC 14496-3, 1.6.3.4, that every player knows.
+const RATES: [u32; 12] = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000];
+
+/// `rate` where AAC has it, 48 kHz otherwise.
+pub(super) fn rate_for(rate: u32) -> u32 {
+    if RATES.contains(&rate) { rate } else { 48_000 }
+}
+
+/// Bits a second for `channels` at `rate`: 128 kb/s for stereo at 44.1 and 48 kHz, in proportion elsewhere.
+fn bit_rate(rate: u32, channels: u16) -> usize {
+    let mono = match rate {
+        ..=8000 => 24_000,
+        8001..=12_000 => 32_000,
+        12_001..=16_000 => 40_000,
+        16_001..=24_000 => 48_000,
+        24_001..=32_000 => 56_000,
+        32_001..=48_000 => 72_000,
+        _ => 96_000,
+    };
+    match channels {
+        1 => mono,
+        _ => mono * 8 * usize::from(channels) / 9,
+    }
+}
+
+/// The encoder, and the samples that don't fill an access unit yet.
+pub(super) struct AacEncoder {
+    encoder: codec::encoder::audio::Encoder,
+    pending: Planes,
+    channels: u16,
+    taken: u64,
+    priming: u32,
+    config: Vec<u8>,
+}
+
+impl AacEncoder {
+    /// An encoder of `channels` in their usual layout at `rate`.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when this FFmpeg has no AAC encoder or it refuses the settings.
+    pub(super) fn open(rate: u32, channels: u16) -> Result<Self, Error> {
+        let codec = codec::encoder::find_by_name("aac")
+            .ok_or_else(|| Error::new(Kind::Internal, "this FFmpeg has no AAC encoder"))?;
+        let mut audio = codec::context::Context::new_with_codec(codec)
+            .encoder()
+            .audio()
+            .map_err(|e| Error::ffmpeg("preparing the AAC encoder", e))?;
+        audio.set_rate(i32::try_from(rate).unwrap_or(0));
+        audio.set_channel_layout(ChannelLayout::default(channels.into()));
+        audio.set_format(format::Sample::F32(format::sample::Type::Planar));
+        audio.set_bit_rate(bit_rate(rate, channels));
+        audio.set_time_base((1, i32::try_from(rate).unwrap_or(1)));
+        audio.set_flags(codec::Flags::GLOBAL_HEADER);
+        let encoder = audio.open_as(codec).map_err(|e| Error::ffmpeg("opening the AAC encoder", e))?;
+        // SAFETY: the context is open; its extradata is null or `extradata_size` bytes that live as long as it.
+        let (priming, config) = unsafe {
+            let raw = &*encoder.as_ptr();
+            let size = usize::try_from(raw.extradata_size).unwrap_or(0);
+            let config = if raw.extradata.is_null() { &[] } else { std::slice::from_raw_parts(raw.extradata, size) };
+            (u32::try_from(raw.initial_padding).unwrap_or(0), config.to_vec())
+        };
+        Ok(Self { encoder, pending: Planes::new(channels), channels, taken: 0, priming, config })
+    }
+
+    /// Samples at the start of the first access unit that are no sound of the source's.
+    pub(super) fn priming(&self) -> u32 {
+        self.priming
+    }
+
+    /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+    pub(super) fn config(&self) -> &[u8] {
+        &self.config
+    }
+
+    /// Where samples to be encoded are appended.
+    pub(super) fn pending(&mut self) -> &mut Planes {
+        &mut self.pending
+    }
+
+    /// Number of samples given so far.
+    pub(super) fn samples(&self) -> u64 {
+        self.taken + self.pending.len() as u64
+    }
+
+    /// Cuts or fills what is pending so that [`AacEncoder::samples`] becomes `total`, as far as it can.
+    pub(super) fn set_samples(&mut self, total: u64) {
+        self.pending.resize(usize::try_from(total.saturating_sub(self.taken)).unwrap_or(0));
+    }
+
+    /// Encodes all whole access units that are pending.
+    ///
+    /// # Errors
+    /// Whatever `sink` answers; [`Kind::Internal`] when the encoder fails.
+    pub(super) fn encode<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let frame = AAC_FRAME as usize;
+        let whole = self.pending.len() / frame * frame;
+        for from in (0..whole).step_by(frame) {
+            self.send(from, frame)?;
+            self.receive(sink)?;
+        }
+        self.pending.drop_front(whole);
+        Ok(())
+    }
+
+    /// Encodes what is left. Nothing can be encoded after it.
+    ///
+    /// # Errors
+    /// As [`AacEncoder::encode`].
+    pub(super) fn finish<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        self.encode(sink)?;
+        let rest = self.pending.len();
+        if rest > 0 {
+            self.send(0, rest)?;
+            self.pending.drop_front(rest);
+        }
+        self.encoder.send_eof().map_err(|e| Error::ffmpeg("finishing the sound", e))?;
+        self.receive(sink)
+    }
+
+    fn send(&mut self, from: usize, count: usize) -> Result<(), Error> {
+        let layout = ChannelLayout::default(self.channels.into());
+        let mut frame = frame::Audio::new(format::Sample::F32(format::sample::Type::Planar), count, layout);
+        if frame.planes() != self.pending.0.len() {
+            return Err(Error::new(Kind::Retryable, "no memory for a frame of sound"));
+        }
+        frame.set_pts(i64::try_from(self.taken).ok());
+        frame.set_rate(self.encoder.rate());
+        for (channel, plane) in self.pending.0.iter().enumerate() {
+            for (to, sample) in frame.plane_mut::<f32>(channel).iter_mut().zip(&plane[from..from + count]) {
+                *to = tame(*sample);
+            }
+        }
+        self.taken += count as u64;
+        self.encoder.send_frame(&frame).map_err(|e| Error::ffmpeg("encoding sound", e))
+    }
+
+    fn receive<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        loop {
+            let mut packet = Packet::empty();
+            match self.encoder.receive_packet(&mut packet) {
+                Ok(()) => sink(packet.data().unwrap_or_default())?,
+                Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffi::EAGAIN }) => return Ok(()),
+                Err(e) => return Err(Error::ffmpeg("encoding sound", e).into()),
+            }
+        }
+    }
+}
+
+/// Floating-point sources may hold what no encoder takes: infinities and numbers that are none.
+fn tame(sample: f32) -> f32 {
+    if sample.is_finite() { sample.clamp(-4.0, 4.0) } else { 0.0 }
+}

@@ -1,0 +1,136 @@
+//! All audio tracks of a source in one pass over it: packets in, AAC access units out, track by track. It writes no
+//! file and decides nothing about packaging.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::track::Transcoder;
+use crate::index::TimeShift;
+use crate::media::Error;
+use crate::media::demux::{Demuxer, SourcePacket};
+use crate::pcm::Moment;
+use crate::source::AudioInfo;
+
+/// Takes the access units of all tracks, each with the number of its track.
+pub type TaskSink<'a, E> = dyn FnMut(usize, &[u8]) -> Result<(), E> + 'a;
+
+/// Takes the access units of one track.
+pub(super) type UnitSink<'a, E> = dyn FnMut(&[u8]) -> Result<(), E> + 'a;
+
+/// One track to be made.
+#[derive(Clone, Debug)]
+pub struct AudioRequest {
+    /// The stream.
+    pub info: AudioInfo,
+    /// Corrections of its timestamps, in the order of their packets.
+    pub shifts: Vec<TimeShift>,
+}
+
+/// What the packager must know of a track before its first access unit. Every access unit holds
+/// [`super::AAC_FRAME`] samples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AudioTrackConfig {
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Number of channels.
+    pub channels: u16,
+    /// Samples at the start of the first access unit that are not to be heard; the next one is heard at the
+    /// output's time 0.
+    pub priming: u32,
+    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+    pub config: Vec<u8>,
+    /// Whether the source's own access units are passed on.
+    pub copied: bool,
+}
+
+/// What became of a track.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AudioOutcome {
+    /// Samples to be heard, silence included, priming and final padding not; 0 if nothing could be decoded.
+    pub samples: u64,
+    /// When the source's first sample is heard, in source seconds from the origin.
+    pub start_s: f64,
+    /// When the source's last sample ends, likewise.
+    pub end_s: f64,
+    /// Seconds of silence put in, before the first sample and in gaps.
+    pub inserted_silence_s: f64,
+    /// Seconds left out because they lie before the origin or overlap what came before.
+    pub dropped_s: f64,
+    /// Packets and frames that the decoder complained of.
+    pub damaged: u32,
+    /// How often the sound's times jumped to another clock, so that its place is not known from there on.
+    pub slips: u32,
+}
+
+/// An open source and the tracks to be made of it.
+pub struct AudioTask {
+    demuxer: Demuxer,
+    tracks: Vec<Track>,
+}
+
+struct Track {
+    stream: usize,
+    shifts: Vec<TimeShift>,
+    packets: u64,
+    work: Transcoder,
+}
+
+impl AudioTask {
+    /// Opens the source at `path` for `requests`, whose output begins at the source time `origin`. Origin is the
+    /// earliest start of all that is heard or shown; sound before it is left out.
+    ///
+    /// # Errors
+    /// As [`Demuxer::open`]; [`crate::media::Kind::Unsupported`] when a stream has no decoder.
+    pub fn open(path: &Path, requests: &[AudioRequest], origin: Moment) -> Result<Self, Error> {
+        let mut demuxer = Demuxer::open(path)?;
+        let streams: Vec<usize> = requests.iter().map(|request| request.info.stream).collect();
+        demuxer.keep_only(&streams);
+        let tracks = requests.iter().map(|request| Track::new(&demuxer, request, origin)).collect::<Result<_, _>>()?;
+        Ok(Self { demuxer, tracks })
+    }
+
+    /// What each track will be, in the order of the requests.
+    pub fn configs(&self) -> Vec<AudioTrackConfig> {
+        self.tracks.iter().map(|track| track.work.config()).collect()
+    }
+
+    /// Makes all tracks. `sink` gets every access unit with the number of its track (in the order of the requests)
+    /// as soon as it is ready; `progress` the seconds of output done. `None` when `cancel` was set before the end.
+    ///
+    /// # Errors
+    /// Whatever `sink` answers, and lack of memory.
+    pub fn run<E: From<Error>>(
+        mut self,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(f64),
+        sink: &mut TaskSink<'_, E>,
+    ) -> Result<Option<Vec<AudioOutcome>>, E> {
+        while let Some(packet) = self.demuxer.read() {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let stream = packet.stream();
+            let Some(number) = self.tracks.iter().position(|track| track.stream == stream) else { continue };
+            self.tracks[number].packet(packet, &mut |unit| sink(number, unit))?;
+            progress(self.tracks[number].work.reached_s());
+        }
+        let finish = |(number, track): (usize, Track)| track.work.finish(&mut |unit: &[u8]| sink(number, unit));
+        self.tracks.into_iter().enumerate().map(finish).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+impl Track {
+    fn new(demuxer: &Demuxer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+        let stream = request.info.stream;
+        let work = Transcoder::new(&demuxer.parameters(stream)?, &request.info, origin)?;
+        Ok(Self { stream, shifts: request.shifts.clone(), packets: 0, work })
+    }
+
+    fn packet<E: From<Error>>(&mut self, mut packet: SourcePacket, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let shift = TimeShift::at(&self.shifts, self.packets);
+        self.packets += 1;
+        let shifted = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(shift));
+        packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
+        self.work.packet(packet, sink)
+    }
+}

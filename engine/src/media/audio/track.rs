@@ -1,0 +1,209 @@
+//! One audio track on its way: decoded, laid on the output's timeline, converted, encoded. It reads no container.
+
+use super::aac::{AacEncoder, rate_for};
+use super::resample::Resampler;
+use super::task::{AudioOutcome, AudioTrackConfig, UnitSink};
+use super::{AudioDecoder, Sound};
+use crate::media::demux::{CodecParameters, SourcePacket};
+use crate::media::{Error, Kind};
+use crate::pcm::{Clock, Edit, Moment, Timeline};
+use crate::source::AudioInfo;
+
+/// A track that is decoded and encoded anew.
+pub(super) struct Transcoder {
+    decoder: AudioDecoder,
+    layer: Layer,
+}
+
+impl Transcoder {
+    pub(super) fn new(parameters: &CodecParameters, info: &AudioInfo, origin: Moment) -> Result<Self, Error> {
+        Ok(Self { decoder: AudioDecoder::new(parameters, info.time_base)?, layer: Layer::new(info, origin)? })
+    }
+
+    pub(super) fn config(&self) -> AudioTrackConfig {
+        let layer = &self.layer;
+        AudioTrackConfig {
+            sample_rate: layer.rate,
+            channels: layer.channels,
+            priming: layer.encoder.priming(),
+            config: layer.encoder.config().to_vec(),
+            copied: false,
+        }
+    }
+
+    pub(super) fn packet<E: From<Error>>(&mut self, packet: SourcePacket, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let layer = &mut self.layer;
+        self.decoder.send(packet, &mut |sound| layer.hear(sound, sink))
+    }
+
+    pub(super) fn finish<E: From<Error>>(mut self, sink: &mut UnitSink<'_, E>) -> Result<AudioOutcome, E> {
+        let layer = &mut self.layer;
+        self.decoder.finish(&mut |sound| layer.hear(sound, sink))?;
+        self.layer.finish(sink)?;
+        let outcome = self.layer.outcome();
+        Ok(AudioOutcome { damaged: outcome.damaged + self.decoder.damaged(), ..outcome })
+    }
+
+    /// Seconds of output time that are done.
+    pub(super) fn reached_s(&self) -> f64 {
+        self.layer.encoder.samples() as f64 / f64::from(self.layer.rate)
+    }
+}
+
+/// Lays decoded sound on the timeline, run after run, one run behind the decoder: whether a jump in time is real
+/// shows in the run after it.
+struct Layer {
+    timeline: Timeline,
+    start: i64,
+    held: Option<Sound>,
+    resampler: Option<Resampler>,
+    encoder: AacEncoder,
+    rate: u32,
+    channels: u16,
+    heard: Option<(f64, f64)>,
+    inserted_s: f64,
+    dropped_s: f64,
+    unusable: u32,
+}
+
+impl Layer {
+    fn new(info: &AudioInfo, origin: Moment) -> Result<Self, Error> {
+        let (rate, channels) = (rate_for(info.sample_rate), info.channels.clamp(1, 2));
+        let clock = Clock { time_base: info.time_base, origin, rate: info.sample_rate.max(1) };
+        Ok(Self {
+            timeline: Timeline::new(clock),
+            start: info.start,
+            held: None,
+            resampler: None,
+            encoder: AacEncoder::open(rate, channels)?,
+            rate,
+            channels,
+            heard: None,
+            inserted_s: 0.0,
+            dropped_s: 0.0,
+            unusable: 0,
+        })
+    }
+
+    fn hear<E: From<Error>>(&mut self, sound: Sound, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let following = sound.pts();
+        match self.held.replace(sound) {
+            Some(run) => self.lay(&run, following, sink),
+            None => Ok(()),
+        }
+    }
+
+    fn lay<E: From<Error>>(
+        &mut self,
+        run: &Sound,
+        following: Option<i64>,
+        sink: &mut UnitSink<'_, E>,
+    ) -> Result<(), E> {
+        if let Err(error) = self.prepare_for(run) {
+            return self.pass_over(error).map_err(E::from);
+        }
+        let pts = run.pts().or_else(|| self.heard.is_none().then_some(self.start));
+        self.note_times(run, pts);
+        let samples = run.samples();
+        match self.timeline.place(pts, samples as u64, following) {
+            Edit::Keep => self.convert(run, 0, samples)?,
+            Edit::Silence(count) => {
+                self.fall_silent(count, sink)?;
+                self.convert(run, 0, samples)?;
+            }
+            Edit::Skip(count) => {
+                self.dropped_s += count as f64 / f64::from(run.rate());
+                self.convert(run, usize::try_from(count).unwrap_or(samples), samples)?;
+            }
+            Edit::Stretch => {
+                self.convert(run, 0, 1)?;
+                self.convert(run, 0, samples)?;
+            }
+        }
+        self.encoder.encode(sink)
+    }
+
+    /// Damage can yield sound of a shape that nothing converts: it is left out, and its time becomes silence.
+    fn pass_over(&mut self, error: Error) -> Result<(), Error> {
+        match error.kind() {
+            Kind::Unsupported => {
+                self.unusable += 1;
+                Ok(())
+            }
+            Kind::Corrupt | Kind::Retryable | Kind::Internal => Err(error),
+        }
+    }
+
+    /// Takes in a change of format, layout or rate.
+    fn prepare_for(&mut self, run: &Sound) -> Result<(), Error> {
+        if self.resampler.as_ref().is_some_and(|resampler| resampler.accepts(run)) {
+            return Ok(());
+        }
+        self.drain_resampler()?;
+        self.resampler = Some(Resampler::new(run, self.rate, self.channels)?);
+        let placed = i64::try_from(scaled(self.encoder.samples(), self.rate, run.rate())).unwrap_or(i64::MAX);
+        self.timeline.set_rate(run.rate(), placed);
+        Ok(())
+    }
+
+    /// Brings out what the resampling filter holds back, to as many samples as went in at the other rate.
+    fn drain_resampler(&mut self) -> Result<(), Error> {
+        let Some(mut resampler) = self.resampler.take() else { return Ok(()) };
+        resampler.flush(self.encoder.pending())?;
+        let placed = u64::try_from(self.timeline.len()).unwrap_or(0);
+        self.encoder.set_samples(scaled(placed, self.timeline.clock().rate, self.rate));
+        Ok(())
+    }
+
+    fn note_times(&mut self, run: &Sound, pts: Option<i64>) {
+        let end = self.heard.map_or(0.0, |(_, end)| end);
+        let at = pts.map_or(end, |pts| self.timeline.clock().seconds_at(pts));
+        let until = at + run.samples() as f64 / f64::from(run.rate());
+        self.heard = Some((self.heard.map_or(at, |(start, _)| start), until));
+    }
+
+    fn convert(&mut self, run: &Sound, from: usize, to: usize) -> Result<(), Error> {
+        match self.resampler.as_mut() {
+            Some(resampler) if to > from => resampler.convert(run, from, to - from, self.encoder.pending()),
+            _ => Ok(()),
+        }
+    }
+
+    fn fall_silent<E: From<Error>>(&mut self, count: u64, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let Some(resampler) = self.resampler.as_mut() else { return Ok(()) };
+        let mut left = count;
+        while left > 0 {
+            left -= resampler.silence(left, self.encoder.pending())?;
+            self.encoder.encode(sink)?;
+        }
+        self.inserted_s += count as f64 / f64::from(self.timeline.clock().rate);
+        Ok(())
+    }
+
+    fn finish<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        if let Some(last) = self.held.take() {
+            self.lay(&last, None, sink)?;
+        }
+        self.drain_resampler()?;
+        self.encoder.finish(sink)
+    }
+
+    fn outcome(&self) -> AudioOutcome {
+        let (start_s, end_s) = self.heard.unwrap_or_default();
+        AudioOutcome {
+            samples: self.encoder.samples(),
+            start_s,
+            end_s,
+            inserted_silence_s: self.inserted_s,
+            dropped_s: self.dropped_s,
+            damaged: self.unusable,
+            slips: self.timeline.slips(),
+        }
+    }
+}
+
+/// A number of samples at one rate, as the nearest number at another.
+fn scaled(samples: u64, from: u32, to: u32) -> u64 {
+    let from = u128::from(from.max(1));
+    u64::try_from((u128::from(samples) * u128::from(to) + from / 2) / from).unwrap_or(u64::MAX)
+}
