@@ -1,1 +1,100 @@
-//! Placeholder.
+//! The splitter: looks into a source, lists its packets, and hands out the packets of each chunk.
+//!
+//! * step: index (demux without decoding), plan (`engine::plan`), then serve chunk packets
+//! * in: a source file
+//! * out: a [`Source`] (facts, index, timestamp shifts) and a [`ChunkReader`]
+//! * never: writes to the source, or encodes
+
+mod census;
+mod frames;
+pub mod heal;
+mod reader;
+mod scan;
+mod tracks;
+
+use std::path::{Path, PathBuf};
+
+use vtp_engine::index::{Index, TimeShift};
+use vtp_engine::media::{self, Kind};
+use vtp_engine::source::SourceInfo;
+
+pub use reader::ChunkReader;
+
+/// A source that was looked into.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its streams.
+    pub info: SourceInfo,
+    /// Its video packets and frames.
+    pub index: Index,
+    /// For each of `info.audio`: how its timestamps are shifted.
+    pub audio_shifts: Vec<Vec<TimeShift>>,
+    /// The moment that becomes time 0 of the output, in the video's ticks: where the earlier of picture and sound
+    /// starts.
+    pub origin: i64,
+}
+
+impl Source {
+    /// Looks into the source at `path`: reads it once from end to end, decoding the first picture and the first
+    /// sound only. Where the packets do not tell what frames come out, a second pass decodes them (see
+    /// [`Source::with_census`]).
+    ///
+    /// # Errors
+    /// [`Error`] with code 1001 when it is not a video that we read, 1005 when it is damaged beyond use.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let scanned = scan::scan(path)?;
+        match scanned.doubt {
+            None => Ok(scanned.source),
+            Some(doubt) => scanned.source.with_census(&doubt),
+        }
+    }
+
+    /// The same source with its frames found by decoding it once, in order. `doubt` says why that is needed.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn with_census(mut self, doubt: &str) -> Result<Self, Error> {
+        census::take(&mut self, doubt)?;
+        Ok(self)
+    }
+}
+
+/// Why a source can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is not a video that we read.
+    #[error("{0}")]
+    Unsupported(String),
+    /// It is damaged beyond use.
+    #[error("{0}")]
+    Corrupt(String),
+    /// It changed since it was indexed.
+    #[error("the source changed while it was read; nothing of it is used: run again when it is complete")]
+    Changed,
+    /// Everything else.
+    #[error("{0}")]
+    Internal(media::Error),
+}
+
+impl Error {
+    /// The specification's numeric code; `None` for what is not the input's fault.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Unsupported(_) => Some(1001),
+            Self::Corrupt(_) | Self::Changed => Some(1005),
+            Self::Internal(_) => None,
+        }
+    }
+}
+
+impl From<media::Error> for Error {
+    fn from(error: media::Error) -> Self {
+        match error.kind() {
+            Kind::Unsupported => Self::Unsupported(error.to_string()),
+            Kind::Corrupt => Self::Corrupt(error.to_string()),
+            Kind::Retryable | Kind::Internal => Self::Internal(error),
+        }
+    }
+}

@@ -13,11 +13,26 @@ pub struct VideoDecoder {
 }
 
 impl VideoDecoder {
-    /// A decoder for `parameters`, whose packets carry times in `time_base`.
+    /// A decoder for a stream from its start: it shows what FFmpeg's own tools show. `parameters` are the stream's,
+    /// whose packets carry times in `time_base`.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] when this FFmpeg has no decoder for the codec.
     pub fn new(parameters: &CodecParameters, time_base: TimeBase) -> Result<Self, Error> {
+        Self::open(parameters, time_base, 0)
+    }
+
+    /// A decoder for a run of packets from the middle: it also shows pictures of which it can't know that they are
+    /// whole (leading pictures; what an H.264 decoder holds back at the end of a run that began at a recovery
+    /// point). The caller knows from the index which pictures it wants.
+    ///
+    /// # Errors
+    /// As [`VideoDecoder::new`].
+    pub fn for_chunk(parameters: &CodecParameters, time_base: TimeBase) -> Result<Self, Error> {
+        Self::open(parameters, time_base, ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT)
+    }
+
+    fn open(parameters: &CodecParameters, time_base: TimeBase, flags: u32) -> Result<Self, Error> {
         let mut context = codec::context::Context::from_parameters(parameters.share()?.0)
             .map_err(|e| Error::ffmpeg("preparing the decoder", e))?;
         // SAFETY: the context is valid and not yet opened, the time these fields may be set.
@@ -25,6 +40,7 @@ impl VideoDecoder {
             let raw = &mut *context.as_mut_ptr();
             raw.pkt_timebase = ffi::AVRational { num: time_base.0.num() as i32, den: time_base.0.den() as i32 };
             raw.thread_count = 1;
+            raw.flags |= flags as i32;
         }
         let decoder = context.decoder().video().map_err(|e| {
             Error::new(Kind::Unsupported, format!("no decoder for {} here: {e}", parameters.codec_name()))

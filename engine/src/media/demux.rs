@@ -141,7 +141,8 @@ impl SourcePacket {
 
     /// Whether it must be decoded but not shown (cut away by an edit list).
     pub fn is_discarded(&self) -> bool {
-        self.packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0
+        // SAFETY: the packet is valid. (The wrapper's flags leave this one out.)
+        unsafe { (*self.packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
     }
 
     /// Whether the payload is encrypted (ISO/IEC 23001-7).

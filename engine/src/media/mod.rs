@@ -8,6 +8,7 @@ pub mod demux;
 mod error;
 pub mod picture;
 
+pub use demux::Demuxer;
 pub use error::{Error, Kind};
 pub use picture::Picture;
 

@@ -93,6 +93,27 @@ impl Picture {
         self.raw().interlaced_frame != 0
     }
 
+    /// CRC-32 of all samples, row padding left out: equal pictures have equal checksums.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        for plane in 0..self.0.planes() {
+            let stride = self.0.stride(plane);
+            let Some(row_bytes) = self.row_bytes(plane).filter(|&bytes| bytes > 0 && stride >= bytes) else { continue };
+            for row in self.0.data(plane).chunks(stride) {
+                hasher.update(&row[..row_bytes.min(row.len())]);
+            }
+        }
+        hasher.finalize()
+    }
+
+    /// Bytes of samples in a row of `plane`.
+    fn row_bytes(&self, plane: usize) -> Option<usize> {
+        let (width, plane) = (i32::try_from(self.0.width()).ok()?, i32::try_from(plane).ok()?);
+        // SAFETY: the function only looks the format up.
+        let bytes = unsafe { ffi::av_image_get_linesize(self.0.format().into(), width, plane) };
+        usize::try_from(bytes).ok()
+    }
+
     fn raw(&self) -> &ffi::AVFrame {
         // SAFETY: `self.0` owns a valid frame for as long as `self` lives.
         unsafe { &*self.0.as_ptr() }

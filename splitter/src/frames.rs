@@ -1,0 +1,146 @@
+//! From packets to frames: which pictures a source shows, in presentation order, as far as its packets tell. Pure.
+
+use vtp_engine::bitstream::Access;
+use vtp_engine::index::{CutClass, FrameEntry, PacketEntry};
+use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
+
+/// One video packet as the scan sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScannedPacket {
+    pub(crate) entry: PacketEntry,
+    pub(crate) access: Access,
+    /// Whether it shows a picture: not cut away by an edit list, not a hidden frame.
+    pub(crate) shown: bool,
+    pub(crate) duration: Option<i64>,
+}
+
+/// The frames in presentation order, or why the packets do not tell.
+pub(crate) fn list(packets: &[ScannedPacket]) -> Result<Vec<FrameEntry>, String> {
+    let mut frames = Vec::with_capacity(packets.len());
+    for (packet, index) in packets.iter().zip(0..) {
+        if packet.shown {
+            let pts = packet.entry.pts.ok_or("packets without presentation times")?;
+            frames.push(FrameEntry { packet: PacketIndex(index), pts });
+        }
+    }
+    frames.sort_by_key(|frame| frame.pts);
+    if frames.windows(2).any(|pair| pair[0].pts == pair[1].pts) {
+        return Err("two packets with one presentation time".into());
+    }
+    match packets.first() {
+        Some(first) if first.access == Access::None => Err("it does not begin with a key frame".into()),
+        _ if frames.is_empty() => Err("no packet shows a picture".into()),
+        _ => Ok(frames),
+    }
+}
+
+/// Sets the cut class of every packet from its access and from what is shown before it though decoded after it.
+pub(crate) fn classify_cuts(packets: &mut [ScannedPacket]) {
+    // Walking backwards: the earliest presentation time among the packets from here to the next place to start.
+    let mut earliest = i64::MAX;
+    for packet in packets.iter_mut().rev() {
+        let pts = packet.entry.pts.unwrap_or(i64::MIN);
+        packet.entry.cut = match packet.access {
+            Access::None => CutClass::None,
+            Access::Reset if packet.entry.pts.is_some() && earliest > pts => CutClass::Closed,
+            Access::Reset | Access::Recovery => CutClass::Open,
+        };
+        earliest = if packet.access == Access::None { earliest.min(pts) } else { i64::MAX };
+    }
+}
+
+/// How long the last frame is shown, in ticks: as its packet says, else as long as the median frame.
+pub(crate) fn last_duration(frames: &[FrameEntry], packets: &[ScannedPacket], nominal: i64) -> i64 {
+    let told = frames.last().and_then(|last| packets.get(last.packet.0 as usize)).and_then(|packet| packet.duration);
+    told.or_else(|| median_gap(frames)).unwrap_or(nominal).max(1)
+}
+
+/// The median distance of neighbouring frames in ticks.
+pub(crate) fn median_gap(frames: &[FrameEntry]) -> Option<i64> {
+    let mut gaps: Vec<i64> = frames.windows(2).map(|pair| pair[1].pts - pair[0].pts).collect();
+    let middle = gaps.len() / 2;
+    (!gaps.is_empty()).then(|| *gaps.select_nth_unstable(middle).1)
+}
+
+/// Frames a second as the timestamps show them, named as a standard rate where they are within 0.2 % of one.
+pub(crate) fn frame_rate(frames: &[FrameEntry], time_base: TimeBase) -> Option<Ratio> {
+    const STANDARD: [(u32, u32); 13] = [
+        (24_000, 1001),
+        (24, 1),
+        (25, 1),
+        (30_000, 1001),
+        (30, 1),
+        (48, 1),
+        (50, 1),
+        (60_000, 1001),
+        (60, 1),
+        (100, 1),
+        (120_000, 1001),
+        (120, 1),
+        (15, 1),
+    ];
+    let (first, last) = (frames.first()?, frames.last()?);
+    let seconds = time_base.seconds(last.pts - first.pts);
+    if seconds <= 0.0 {
+        return None;
+    }
+    let rate = (frames.len() - 1) as f64 / seconds;
+    let near = STANDARD.iter().filter_map(|&(num, den)| Ratio::new(num, den));
+    let best = near.min_by(|a, b| (a.as_f64() - rate).abs().total_cmp(&(b.as_f64() - rate).abs()))?;
+    if (best.as_f64() / rate - 1.0).abs() < 0.002 {
+        return Some(best);
+    }
+    Ratio::new((rate * 1000.0).round().clamp(1.0, 1_000_000.0) as u32, 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(pts: Option<i64>, access: Access) -> ScannedPacket {
+        let entry = PacketEntry { pts, dts: None, size: 1, crc: 0, cut: CutClass::None };
+        ScannedPacket { entry, access, shown: true, duration: None }
+    }
+
+    fn cuts(packets: &[(i64, Access)]) -> Vec<CutClass> {
+        let mut packets: Vec<_> = packets.iter().map(|&(pts, access)| packet(Some(pts), access)).collect();
+        classify_cuts(&mut packets);
+        packets.iter().map(|p| p.entry.cut).collect()
+    }
+
+    #[test]
+    fn frames_come_in_presentation_order() {
+        let packets: Vec<_> =
+            [(0, Access::Reset), (3, Access::None), (1, Access::None)].map(|(t, a)| packet(Some(t), a)).into();
+        let frames = list(&packets).unwrap();
+        assert_eq!(frames.iter().map(|f| f.packet.0).collect::<Vec<_>>(), [0, 2, 1]);
+    }
+
+    #[test]
+    fn what_the_packets_do_not_tell_is_said() {
+        assert!(list(&[packet(None, Access::Reset)]).unwrap_err().contains("without presentation times"));
+        assert!(list(&[packet(Some(0), Access::None)]).unwrap_err().contains("key frame"));
+        let twice = [packet(Some(0), Access::Reset), packet(Some(0), Access::None)];
+        assert!(list(&twice).unwrap_err().contains("one presentation time"));
+    }
+
+    #[test]
+    fn a_reset_with_leading_pictures_is_no_closed_cut() {
+        use Access::{None as No, Reset};
+        assert_eq!(cuts(&[(0, Reset), (1, No)]), [CutClass::Closed, CutClass::None]);
+        assert_eq!(cuts(&[(0, Reset), (4, Reset), (3, No)]), [CutClass::Closed, CutClass::Open, CutClass::None]);
+        assert_eq!(cuts(&[(0, Reset), (4, Access::Recovery)]), [CutClass::Closed, CutClass::Open]);
+    }
+
+    #[test]
+    fn a_rate_near_a_standard_one_is_that_one() {
+        let ms = TimeBase::per_second(1000).unwrap();
+        let frames = |step: f64| -> Vec<_> {
+            (0..100).map(|i| FrameEntry { packet: PacketIndex(i), pts: (f64::from(i) * step).round() as i64 }).collect()
+        };
+        assert_eq!(frame_rate(&frames(41.7083), ms), Ratio::new(24_000, 1001));
+        assert_eq!(frame_rate(&frames(40.0), ms), Ratio::new(25, 1));
+        assert_eq!(frame_rate(&frames(80.0), ms), Ratio::new(12_500, 1000));
+        assert_eq!(frame_rate(&frames(0.0)[..1], ms), None);
+    }
+}

@@ -1,0 +1,152 @@
+//! Hands out the packets of a chunk: seeks where that helps, and knows every packet again by its checksum.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use vtp_engine::index::Index;
+use vtp_engine::media::Demuxer;
+use vtp_engine::media::demux::{CodecParameters, SourcePacket};
+use vtp_engine::units::PacketIndex;
+
+use crate::{Error, Source};
+
+/// Reading on over so many packets is cheaper than seeking.
+const NEAR: u32 = 256;
+/// How many packets may follow a seek before one is known again.
+const SEARCH: usize = 512;
+
+/// Reads chunks of one source's video. Each worker has its own.
+pub struct ChunkReader {
+    path: PathBuf,
+    stream: usize,
+    index: Arc<Index>,
+    demuxer: Demuxer,
+    /// The packet that the demuxer gives next.
+    next: u32,
+    /// Packets still to hand out.
+    wanted: Range<u32>,
+    /// A packet that was read while searching, with its place.
+    held: Option<(u32, SourcePacket)>,
+}
+
+impl ChunkReader {
+    /// A reader for `source`, whose index is `index`.
+    ///
+    /// # Errors
+    /// The source can't be opened any more.
+    pub fn new(source: &Source, index: Arc<Index>) -> Result<Self, Error> {
+        let (path, stream) = (source.path.clone(), source.info.video.stream);
+        let demuxer = open(&path, stream)?;
+        Ok(Self { path, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
+    }
+
+    /// The video's codec parameters.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn parameters(&self) -> Result<CodecParameters, Error> {
+        Ok(self.demuxer.parameters(self.stream)?)
+    }
+
+    /// Prepares to hand out `packets` by [`ChunkReader::next_packet`].
+    ///
+    /// # Errors
+    /// The source can't be opened any more, or it changed.
+    pub fn start(&mut self, packets: Range<u32>) -> Result<(), Error> {
+        let near = packets.start >= self.next && packets.start - self.next <= NEAR;
+        self.wanted = packets;
+        if !near && !self.seek()? {
+            self.demuxer = open(&self.path, self.stream)?;
+            (self.next, self.held) = (0, None);
+        }
+        Ok(())
+    }
+
+    /// The next packet, with its times as the index has them (healed); `None` when all were handed out.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] when the source does not hold what it held when it was indexed.
+    pub fn next_packet(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
+        while self.next < self.wanted.end {
+            let (at, mut packet) = self.read()?;
+            if at >= self.wanted.start {
+                let entry = self.entry(at)?;
+                packet.set_times(entry.pts, entry.dts);
+                return Ok(Some((PacketIndex(at), packet)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry(&self, at: u32) -> Result<vtp_engine::index::PacketEntry, Error> {
+        self.index.packets.get(at as usize).copied().ok_or(Error::Changed)
+    }
+
+    /// The next packet of the stream and its place, checked against the index.
+    fn read(&mut self) -> Result<(u32, SourcePacket), Error> {
+        if let Some((at, packet)) = self.held.take() {
+            self.next = at + 1;
+            return Ok((at, packet));
+        }
+        let packet = self.read_raw().ok_or(Error::Changed)?;
+        let at = self.next;
+        let entry = self.entry(at)?;
+        if entry.size as usize != packet.data().len() || entry.crc != crc32fast::hash(packet.data()) {
+            return Err(Error::Changed);
+        }
+        self.next = at + 1;
+        Ok((at, packet))
+    }
+
+    fn read_raw(&mut self) -> Option<SourcePacket> {
+        loop {
+            let packet = self.demuxer.read()?;
+            if packet.stream() == self.stream {
+                return Some(packet);
+            }
+        }
+    }
+
+    /// Seeks to the first wanted packet or before it. `false` when the container does not lead there, in which case
+    /// the caller starts from the beginning.
+    fn seek(&mut self) -> Result<bool, Error> {
+        // Shifted times are not the container's; such sources are rare and read from the start.
+        let target = self.entry(self.wanted.start)?;
+        let (Some(dts), true) = (target.dts, self.index.heals.is_empty()) else { return Ok(false) };
+        if self.demuxer.seek(self.stream, dts).is_err() {
+            return Ok(false);
+        }
+        for _ in 0..SEARCH {
+            let Some(packet) = self.read_raw() else { return Ok(false) };
+            if let Some(at) = self.recognise(&packet) {
+                if at > self.wanted.start {
+                    return Ok(false);
+                }
+                (self.next, self.held) = (at, Some((at, packet)));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The place of a packet that was read after a seek.
+    fn recognise(&self, packet: &SourcePacket) -> Option<u32> {
+        let (dts, size, crc) = (packet.dts()?, packet.data().len(), crc32fast::hash(packet.data()));
+        let same = |at: &u32| {
+            self.index
+                .packets
+                .get(*at as usize)
+                .is_some_and(|entry| entry.dts == Some(dts) && entry.size as usize == size && entry.crc == crc)
+        };
+        let start = self.wanted.start;
+        // It lies at or shortly before the target; a key frame may be thousands of packets back.
+        (0..=start).rev().take(100_000).find(same)
+    }
+}
+
+fn open(path: &std::path::Path, stream: usize) -> Result<Demuxer, Error> {
+    let mut demuxer = Demuxer::open(path)?;
+    demuxer.keep_only(&[stream]);
+    Ok(demuxer)
+}

@@ -1,0 +1,270 @@
+//! One pass over a source without decoding: lists the video packets, heals jumps, and decodes just enough to know
+//! the first picture and where each sound starts.
+
+use std::path::Path;
+
+use vtp_engine::bitstream::Classifier;
+use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, TimeShift};
+use vtp_engine::media::audio::AudioDecoder;
+use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::demux::{SourcePacket, StreamFacts};
+use vtp_engine::media::{self, Demuxer, Picture};
+use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
+use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
+
+use crate::frames::{self, ScannedPacket};
+use crate::heal::Healer;
+use crate::{Error, Source, tracks};
+
+/// What the pass found.
+pub(crate) struct Scanned {
+    pub(crate) source: Source,
+    /// Why the packets do not tell what frames come out, if they do not.
+    pub(crate) doubt: Option<String>,
+}
+
+/// Looks into the file at `path`.
+pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
+    let bytes = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.len();
+    let mut demuxer = Demuxer::open(path)?;
+    let tracks = tracks::choose(&demuxer)?;
+    let mut left_out = tracks.left_out;
+    let wanted: Vec<usize> =
+        std::iter::once(&tracks.video).chain(tracks.audio.iter().map(|(f, _)| f)).map(|f| f.index).collect();
+    demuxer.keep_only(&wanted);
+    let mut healer = Healer::new(wanted.len());
+    let mut video = VideoScan::new(&demuxer, tracks.video, tracks.video_decoder)?;
+    let mut audio: Vec<AudioScan> =
+        tracks.audio.into_iter().map(|(facts, decoder)| AudioScan::new(facts, decoder)).collect();
+    while let Some(packet) = demuxer.read() {
+        match wanted.iter().position(|&stream| stream == packet.stream()) {
+            Some(0) => video.take(packet, &mut healer)?,
+            Some(track) => audio[track - 1].take(packet, track, &mut healer)?,
+            None => {}
+        }
+    }
+    let mut warnings = Vec::new();
+    if demuxer.ended_in_damage() {
+        warnings.push("the container is damaged: it could not be read to its end".to_owned());
+    }
+    let doubt = video.doubt.take();
+    let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
+    let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
+    for track in audio {
+        let facts = (track.facts.index, track.facts.codec.clone());
+        match track.finish()? {
+            Some((info, shifts)) => {
+                streams.push(info);
+                audio_shifts.push(shifts);
+            }
+            None => left_out.push(format!("stream {} ({}) is declared as audio but holds none", facts.0, facts.1)),
+        }
+    }
+    let origin = origin(&info, &index, &streams);
+    let info = SourceInfo { bytes, container: demuxer.container(), video: info, audio: streams, left_out };
+    let source = Source { path: path.to_owned(), info, index, audio_shifts, origin };
+    Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
+}
+
+/// Where the earlier of picture and sound starts, in the video's ticks, rounded down.
+pub(crate) fn origin(video: &VideoInfo, index: &Index, audio: &[AudioInfo]) -> i64 {
+    let sounds = audio.iter().map(|track| track.time_base.rescale_floor(track.start, video.time_base));
+    sounds.chain(index.frames.first().map(|frame| frame.pts)).min().unwrap_or(0)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::Unsupported(format!("{} can't be read: {error}", path.display()))
+}
+
+const MICROSECONDS: u32 = 1_000_000;
+
+fn microseconds() -> TimeBase {
+    TimeBase(Ratio::new(1, MICROSECONDS).unwrap_or(Ratio::ONE))
+}
+
+struct VideoScan {
+    facts: StreamFacts,
+    classifier: Classifier,
+    decoder: VideoDecoder,
+    first_picture: Option<Picture>,
+    packets: Vec<ScannedPacket>,
+    doubt: Option<String>,
+    encrypted: bool,
+}
+
+impl VideoScan {
+    fn new(demuxer: &Demuxer, facts: StreamFacts, decoder: VideoDecoder) -> Result<Self, Error> {
+        let parameters = demuxer.parameters(facts.index)?;
+        let classifier = Classifier::new(&facts.codec, parameters.extradata());
+        // Two packets may make one frame of two fields; only decoding tells which.
+        let doubt = (facts.interlaced && facts.codec == "h264").then(|| "field pictures are possible".to_owned());
+        Ok(Self { facts, classifier, decoder, first_picture: None, packets: Vec::new(), doubt, encrypted: false })
+    }
+
+    fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer) -> Result<(), Error> {
+        let base = self.facts.time_base;
+        let shift = match packet.dts().or(packet.pts()) {
+            Some(time) => {
+                let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
+                microseconds().rescale(healer.place(0, base.rescale(time, microseconds()), duration), base)
+            }
+            None => 0,
+        };
+        let shifted = |time: Option<i64>| time.map(|t| t + shift);
+        let class = self.classifier.classify(packet.data(), packet.is_key());
+        if packet.is_corrupt() && self.doubt.is_none() {
+            self.doubt = Some("the container marks packets as damaged".to_owned());
+        }
+        self.encrypted |= packet.is_encrypted();
+        let entry = PacketEntry {
+            pts: shifted(packet.pts()),
+            dts: shifted(packet.dts()),
+            size: u32::try_from(packet.data().len()).unwrap_or(u32::MAX),
+            crc: crc32fast::hash(packet.data()),
+            cut: CutClass::None,
+        };
+        let shown = !packet.is_discarded() && !class.hidden;
+        let index = PacketIndex(u32::try_from(self.packets.len()).map_err(|_| too_long())?);
+        self.packets.push(ScannedPacket { entry, access: class.access, shown, duration: packet.duration() });
+        if self.first_picture.is_none() && !self.encrypted {
+            packet.set_times(entry.pts, entry.dts);
+            let first = &mut self.first_picture;
+            self.decoder.send::<media::Error>(index, packet, &mut |picture| keep_first(first, picture))?;
+        }
+        Ok(())
+    }
+
+    /// The stream's facts and index; why the frames need a census, if they do.
+    fn finish(mut self, healer: &Healer, warnings: Vec<String>) -> Result<(VideoInfo, Index, Option<String>), Error> {
+        if self.packets.is_empty() {
+            return Err(Error::Corrupt("the file declares a video stream but holds no picture of it".into()));
+        }
+        if self.encrypted {
+            return Err(Error::Unsupported("the video is encrypted; give a file without encryption".into()));
+        }
+        if self.first_picture.is_none() {
+            let first = &mut self.first_picture;
+            self.decoder.finish::<media::Error>(&mut |picture| keep_first(first, picture))?;
+        }
+        let picture = self.first_picture.take().ok_or_else(|| nothing_decodes(&self.facts.codec))?;
+        let (list, doubt) = match frames::list(&self.packets) {
+            Ok(list) => (list, None),
+            Err(doubt) => (Vec::new(), Some(doubt)),
+        };
+        frames::classify_cuts(&mut self.packets);
+        let rate = frames::frame_rate(&list, self.facts.time_base).or(self.facts.frame_rate);
+        let info = video_info(&self.facts, &picture, rate);
+        let nominal = info.time_base.ticks(1.0 / info.frame_rate.as_f64());
+        let index = Index {
+            last_duration: frames::last_duration(&list, &self.packets, nominal),
+            packets: self.packets.into_iter().map(|packet| packet.entry).collect(),
+            frames: list,
+            frame_list: FrameList::Packets,
+            heals: healer.jumps().iter().map(|jump| heal(jump.at_us, jump.shift_us)).collect(),
+            warnings,
+        };
+        Ok((info, index, doubt))
+    }
+}
+
+fn heal(at_us: i64, shift_us: i64) -> Heal {
+    Heal { at_s: at_us as f64 / f64::from(MICROSECONDS), shift_s: shift_us as f64 / f64::from(MICROSECONDS) }
+}
+
+fn too_long() -> Error {
+    Error::Unsupported("the source has more than four billion packets; give it in parts".into())
+}
+
+fn nothing_decodes(codec: &str) -> Error {
+    Error::Corrupt(format!("not one picture of the {codec} video can be decoded; get another copy of the file"))
+}
+
+fn keep_first(first: &mut Option<Picture>, picture: Picture) -> Result<(), media::Error> {
+    first.get_or_insert(picture);
+    Ok(())
+}
+
+fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> VideoInfo {
+    let own = picture.sample_aspect();
+    VideoInfo {
+        stream: facts.index,
+        codec: facts.codec.clone(),
+        time_base: facts.time_base,
+        size: picture.size(),
+        // The container's word counts before the codec's, as in players.
+        sample_aspect: facts.sample_aspect.unwrap_or(own),
+        rotation: facts.rotation,
+        pixel_format: picture.pixel_format().0,
+        color: picture.color(),
+        interlaced: facts.interlaced || picture.is_interlaced(),
+        frame_rate: rate.or_else(|| Ratio::new(25, 1)).unwrap_or(Ratio::ONE),
+    }
+}
+
+struct AudioScan {
+    facts: StreamFacts,
+    decoder: AudioDecoder,
+    packets: u64,
+    shifts: Vec<TimeShift>,
+    /// Presentation time of the first packet, healed, and of the first decoded sample.
+    first_packet: Option<i64>,
+    start: Option<i64>,
+}
+
+impl AudioScan {
+    fn new(facts: StreamFacts, decoder: AudioDecoder) -> Self {
+        Self { facts, decoder, packets: 0, shifts: Vec::new(), first_packet: None, start: None }
+    }
+
+    fn take(&mut self, mut packet: SourcePacket, track: usize, healer: &mut Healer) -> Result<(), Error> {
+        let base = self.facts.time_base;
+        if let Some(time) = packet.pts().or(packet.dts()) {
+            let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
+            let shift = healer.place(track, base.rescale(time, microseconds()), duration);
+            let shift = microseconds().rescale(shift, base);
+            if self.shifts.last().map_or(0, |last| last.shift) != shift {
+                self.shifts.push(TimeShift { from_packet: self.packets, shift });
+            }
+        }
+        self.packets += 1;
+        if self.start.is_none() {
+            let shift = self.shifts.last().map_or(0, |last| last.shift);
+            let shifted = |time: Option<i64>| time.map(|t| t + shift);
+            packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
+            self.first_packet = self.first_packet.or(packet.pts()).or(packet.dts());
+            let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
+            self.decoder.send::<media::Error>(packet, &mut |sound| {
+                start.get_or_insert(sound.pts().unwrap_or(fallback));
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The stream's facts; `None` if it holds no sound.
+    fn finish(mut self) -> Result<Option<(AudioInfo, Vec<TimeShift>)>, Error> {
+        if self.start.is_none() {
+            let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
+            self.decoder.finish::<media::Error>(&mut |sound| {
+                start.get_or_insert(sound.pts().unwrap_or(fallback));
+                Ok(())
+            })?;
+        }
+        let facts = self.facts;
+        Ok(self.start.map(|start| {
+            let info = AudioInfo {
+                stream: facts.index,
+                codec: facts.codec,
+                is_aac_lc: facts.is_aac_lc,
+                sample_rate: facts.sample_rate,
+                channels: facts.channels,
+                language: facts.language,
+                title: facts.title,
+                default: facts.default,
+                time_base: facts.time_base,
+                start,
+            };
+            (info, self.shifts)
+        }))
+    }
+}

@@ -1,0 +1,164 @@
+//! The index of real clips against what FFmpeg's own decoder shows.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::{self, Picture};
+use vtp_engine::plan::{PlanSettings, plan};
+use vtp_splitter::{ChunkReader, Source};
+
+/// The clips of a set, if they are at hand.
+fn clips(set: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/media").join(set);
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        eprintln!("SKIPPED: no clips in {}", folder.display());
+        return Vec::new();
+    };
+    let mut found: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    found.sort();
+    found
+}
+
+/// Presentation times in seconds of all frames that the `ffmpeg` command decodes.
+fn times_by_ffmpeg(path: &Path, stream: usize) -> Vec<f64> {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "quiet", "-copyts", "-i"])
+        .arg(Path::new("file:").with_file_name(format!("file:{}", path.display())))
+        .args(["-map", &format!("0:{stream}"), "-vf", "scale=16:16", "-fps_mode", "passthrough"])
+        .args(["-enc_time_base", "1:1000000", "-c:v", "rawvideo", "-f", "framecrc", "-"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("ffmpeg runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rows = text.lines().filter(|line| !line.starts_with('#'));
+    rows.map(|row| row.split(',').nth(2).unwrap().trim().parse::<f64>().unwrap() / 1e6).collect()
+}
+
+fn compare(path: &Path) -> Result<String, String> {
+    let source = match Source::open(path) {
+        Ok(source) => source,
+        Err(error) if error.code().is_some() => return Ok(format!("refused: {error}")),
+        Err(error) => return Err(error.to_string()),
+    };
+    let (base, frames) = (source.info.video.time_base, &source.index.frames);
+    let due = times_by_ffmpeg(path, source.info.video.stream);
+    if frames.len() != due.len() {
+        return Err(format!("{} frames, ffmpeg shows {}; {:?}", frames.len(), due.len(), source.index.warnings));
+    }
+    let ours = |i: usize| base.seconds(frames[i].pts - frames[0].pts);
+    if due.iter().all(|&time| time == due[0]) && due.len() > 1 {
+        return Ok(format!(
+            "{} frames; the container has no times, ours are at {}",
+            due.len(),
+            source.info.video.frame_rate
+        ));
+    }
+    // Frames that share a time in a damaged source are spread by a tick each.
+    let tolerance = (base.seconds(1) / 2.0).clamp(0.001, 0.02) + 2e-4;
+    match (0..due.len()).find(|&i| (ours(i) - (due[i] - due[0])).abs() > tolerance) {
+        Some(i) if source.index.heals.is_empty() => Err(format!(
+            "frame {i} at {}, ffmpeg shows it at {}; {:?}",
+            ours(i),
+            due[i] - due[0],
+            source.index.warnings
+        )),
+        _ => Ok(format!("{} frames, {:?}", due.len(), source.index.frame_list)),
+    }
+}
+
+fn compare_all(set: &str) {
+    vtp_engine::media::silence_log();
+    let mut failures = Vec::new();
+    for path in clips(set) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        match compare(&path) {
+            Ok(figure) => println!("ok    {name}: {figure}"),
+            Err(problem) => {
+                println!("FAIL  {name}: {problem}");
+                failures.push(name);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[test]
+fn the_index_of_ordinary_clips_lists_the_frames_that_ffmpeg_shows() {
+    compare_all("main");
+}
+
+#[test]
+fn the_index_of_nasty_clips_lists_the_frames_that_ffmpeg_shows() {
+    compare_all("torture");
+}
+
+/// Hashes of the decoded pictures by the packet they come from, decoding packets `range` alone.
+fn decode_range(reader: &mut ChunkReader, source: &Source, range: std::ops::Range<u32>) -> Vec<(u32, u32)> {
+    let mut decoder = VideoDecoder::for_chunk(&reader.parameters().unwrap(), source.info.video.time_base).unwrap();
+    let mut hashes = Vec::new();
+    let mut keep = |picture: Picture| -> Result<(), media::Error> {
+        hashes.push((picture.packet().unwrap().0, picture.checksum()));
+        Ok(())
+    };
+    reader.start(range).unwrap();
+    while let Some((index, packet)) = reader.next_packet().unwrap() {
+        decoder.send(index, packet, &mut keep).unwrap();
+    }
+    decoder.finish(&mut keep).unwrap();
+    hashes
+}
+
+fn chunks_equal_the_whole(name: &str, lengths: &[f64]) {
+    let Some(path) = ["torture", "main"].iter().flat_map(|set| clips(set)).find(|path| path.ends_with(name)) else {
+        return eprintln!("SKIPPED: {name} is not at hand");
+    };
+    let source = Source::open(&path).unwrap();
+    let index = Arc::new(source.index.clone());
+    let mut reader = ChunkReader::new(&source, Arc::clone(&index)).unwrap();
+    let whole: HashMap<u32, u32> =
+        decode_range(&mut reader, &source, 0..index.packets.len() as u32).into_iter().collect();
+    for &length in lengths {
+        let settings =
+            PlanSettings { segment_s: length, chunk_s: Some(length), copies_packets: false, context_frames: 0 };
+        let plan = plan(&index, source.info.video.time_base, &settings);
+        // Backwards, so that every chunk has to seek.
+        for chunk in plan.chunks.iter().rev() {
+            let found: HashMap<u32, u32> =
+                decode_range(&mut reader, &source, chunk.packets.clone()).into_iter().collect();
+            for frame in &index.frames[chunk.frames.start as usize..chunk.frames.end as usize] {
+                let packet = frame.packet.0;
+                assert_eq!(
+                    found.get(&packet),
+                    whole.get(&packet),
+                    "{name}: the frame of packet {packet} in {chunk:?} at {length} s"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn decoding_chunks_gives_the_pictures_that_decoding_the_whole_gives() {
+    media::silence_log();
+    for name in [
+        "d_h264_opengop_bpyramid.mp4",
+        "d_hevc10_opengop_cra_rasl.mkv",
+        "ts_mpeg2_1080p_mp2.ts",
+        "d_h264_vfr_dropped.mp4",
+        "d_avi_asp_qpel_bframes.avi",
+        "h264_444_opengop_editlist_1fps.mp4",
+        "hevc10_dovi_editlist_cra_rasl_rot.mp4",
+        "d_ts_pts_wrap.ts",
+        "d_ts_h264_intra_refresh.ts",
+        "d_h264_hi422_10bit_1080i.mp4",
+        "d_mxf_mpeg2_422_interlaced.mxf",
+        "mov_prores_hq_quicktime.mov",
+        "vp9_opus_no_duration.webm",
+        "h264_mbaff_es.h264",
+    ] {
+        chunks_equal_the_whole(name, &[0.45, 1.7]);
+    }
+}
