@@ -7,7 +7,7 @@ use super::types::{Cost, Failure, JobId, Now, Priority, Progress, TaskId, Worker
 /// A task of a job that is submitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NewTask {
-    /// Its chunk; tasks are started in this order.
+    /// Its chunk; tasks are started in this order, but for the last ones.
     pub chunk: ChunkIndex,
     /// Its estimated work.
     pub cost: Cost,

@@ -1,5 +1,6 @@
 //! One job and its tasks. Knows nothing of workers but their numbers.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::units::{Attempt, ChunkIndex};
@@ -16,13 +17,45 @@ pub(super) struct Job {
     pub(super) sequence: u64,
     pub(super) tasks: BTreeMap<ChunkIndex, Task>,
     /// The chunks whose tasks wait.
-    pub(super) waiting: BTreeSet<ChunkIndex>,
+    pub(super) waiting: Waiting,
     /// Cost of the tasks that are leased.
     pub(super) running: Cost,
     /// Cost of all leases so far, counted from where the least served job stood when this one came.
     pub(super) served: Cost,
     pub(super) progress: Progress,
     pub(super) active: bool,
+}
+
+/// The tasks that wait, in order of their chunks and of their cost.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    in_order: BTreeSet<ChunkIndex>,
+    by_cost: BTreeSet<(Reverse<Cost>, ChunkIndex)>,
+}
+
+impl Waiting {
+    pub(super) fn len(&self) -> usize {
+        self.in_order.len()
+    }
+
+    pub(super) fn first(&self) -> Option<ChunkIndex> {
+        self.in_order.first().copied()
+    }
+
+    /// The first of the costliest.
+    pub(super) fn costliest(&self) -> Option<ChunkIndex> {
+        self.by_cost.first().map(|(_, chunk)| *chunk)
+    }
+
+    fn insert(&mut self, chunk: ChunkIndex, cost: Cost) {
+        self.in_order.insert(chunk);
+        self.by_cost.insert((Reverse(cost), chunk));
+    }
+
+    fn remove(&mut self, chunk: ChunkIndex, cost: Cost) -> bool {
+        self.by_cost.remove(&(Reverse(cost), chunk));
+        self.in_order.remove(&chunk)
+    }
 }
 
 /// One task.
@@ -52,14 +85,15 @@ impl Job {
     pub(super) fn new(priority: Priority, sequence: u64, served: Cost, new: &[NewTask]) -> Result<Self, ChunkIndex> {
         let mut tasks = BTreeMap::new();
         let mut cost = Cost::default();
+        let mut waiting = Waiting::default();
         for task in new {
             cost = cost.plus(task.cost);
+            waiting.insert(task.chunk, task.cost);
             let state = TaskState::Waiting { late: None };
             if tasks.insert(task.chunk, Task { cost: task.cost, holders: Vec::new(), state }).is_some() {
                 return Err(task.chunk);
             }
         }
-        let waiting = tasks.keys().copied().collect();
         let progress = Progress { tasks: tasks.len(), cost, ..Progress::default() };
         Ok(Self { priority, sequence, tasks, waiting, running: Cost::default(), served, progress, active: true })
     }
@@ -70,7 +104,7 @@ impl Job {
 
     /// Whether there is something to start.
     pub(super) fn is_ready(&self) -> bool {
-        self.active && !self.waiting.is_empty()
+        self.active && self.waiting.len() > 0
     }
 
     /// Leases a waiting task.
@@ -79,7 +113,7 @@ impl Job {
         task.holders.push(worker);
         let attempt = task.attempts();
         task.state = TaskState::Leased { attempt, expires };
-        self.waiting.remove(&chunk);
+        self.waiting.remove(chunk, task.cost);
         self.running = self.running.plus(task.cost);
         self.served = self.served.plus(task.cost);
         Some(attempt)
@@ -88,7 +122,7 @@ impl Job {
     /// Gives a lease more time; one that ran out comes back.
     pub(super) fn prolong(&mut self, chunk: ChunkIndex, attempt: Attempt, expires: Now) {
         let Some(task) = self.tasks.get_mut(&chunk) else { return };
-        if self.waiting.remove(&chunk) {
+        if self.waiting.remove(chunk, task.cost) {
             self.running = self.running.plus(task.cost);
         }
         task.state = TaskState::Leased { attempt, expires };
@@ -101,13 +135,13 @@ impl Job {
             self.running = self.running.minus(task.cost);
         }
         task.state = TaskState::Waiting { late };
-        self.waiting.insert(chunk);
+        self.waiting.insert(chunk, task.cost);
     }
 
     /// Takes an attempt's result for the task's. Whether it was the job's last one: true once in a job's life.
     pub(super) fn accept(&mut self, chunk: ChunkIndex, attempt: Attempt) -> bool {
         let Some(task) = self.tasks.get_mut(&chunk) else { return false };
-        if !self.waiting.remove(&chunk) {
+        if !self.waiting.remove(chunk, task.cost) {
             self.running = self.running.minus(task.cost);
         }
         task.state = TaskState::Accepted { attempt };
@@ -126,7 +160,7 @@ impl Job {
     /// Ends the job without a result. The leases that it had.
     pub(super) fn drop_rest(&mut self) -> Vec<(ChunkIndex, Attempt, Now)> {
         self.active = false;
-        self.waiting.clear();
+        self.waiting = Waiting::default();
         self.running = Cost::default();
         let mut leases = Vec::new();
         for (chunk, task) in &mut self.tasks {

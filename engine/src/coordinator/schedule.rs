@@ -1,13 +1,19 @@
-//! Who is served next: jobs take turns, and tasks within a job go in order.
+//! Who is served next: jobs take turns, and tasks within a job go in order until its end is near.
 //!
 //! Of the jobs of the highest priority that have waiting tasks, the one with the least work under way is
 //! served; among equals the one that was given the least so far. A new job starts level with the least served
 //! one, so it neither waits behind a large one nor shuts it out.
+//!
+//! Tasks in order let the first segments be published early. The last ones, about two a worker, go by falling
+//! cost instead: a costly task that starts last is one that all others wait for.
 
 use std::cmp::Reverse;
 
 use super::types::{Cost, JobId, Priority, TaskId, WorkerId};
 use super::{Coordinator, Effect, Slot};
+
+/// From how many waiting tasks a worker on, costly tasks go first.
+const LAST_WAVES: usize = 2;
 
 /// A job's place in the queue of jobs; the least is served first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +42,8 @@ impl Coordinator {
     fn start_next(&mut self) -> Option<Effect> {
         let id = self.ready.first()?.job;
         let job = self.jobs.get(&id)?;
-        let chunk = *job.waiting.first()?;
+        let near_end = job.waiting.len() <= LAST_WAVES * self.workers.len();
+        let chunk = if near_end { job.waiting.costliest()? } else { job.waiting.first()? };
         let worker = self.idle_worker(job.tasks.get(&chunk)?.holders.last().copied())?;
         let task = TaskId { job: id, chunk };
         let expires = self.now.after(self.config.lease);

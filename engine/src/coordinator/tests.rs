@@ -242,6 +242,20 @@ fn a_higher_priority_is_served_first() {
 }
 
 #[test]
+fn near_the_end_the_costliest_chunk_goes_first() {
+    let mut scene = Scene::new();
+    scene.join(1);
+    let tasks = [1, 5, 1, 1, 9].into_iter().zip(0..).map(|(c, at)| NewTask { chunk: ChunkIndex(at), cost: Cost(c) });
+    scene.apply(Event::Submit { job: JobId(1), priority: Priority(0), tasks: tasks.collect() });
+    let mut order = Vec::new();
+    while let Some((task, attempt, worker)) = scene.leases().pop() {
+        order.push(task.chunk.0);
+        scene.finish(worker, task, attempt);
+    }
+    assert_eq!(order, [0, 1, 2, 4, 3]);
+}
+
+#[test]
 fn a_large_job_does_not_starve_a_small_one_nor_the_reverse() {
     let mut scene = Scene::with(&[(1, 0, 100)], 1);
     (0..10).for_each(|chunk| drop(scene.finish(1, task(1, chunk), 1)));

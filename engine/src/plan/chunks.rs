@@ -206,12 +206,16 @@ fn slowness(table: &Table, runs: &[Range<usize>]) -> f64 {
     CREWS.iter().map(|crew| ratio(*crew)).sum::<f64>() / CREWS.len() as f64
 }
 
-/// How long a crew takes if every free worker takes the next chunk.
+/// How long a crew takes if every free worker takes the next chunk, and of the last two a worker the costliest,
+/// which is how the coordinator hands them out.
 fn makespan(costs: &[f64], crew: usize) -> f64 {
+    let (first, last) = costs.split_at(costs.len().saturating_sub(2 * crew));
+    let mut last = last.to_vec();
+    last.sort_by(|a, b| b.total_cmp(a));
     let mut busy_until = vec![0.0f64; crew.max(1)];
-    for cost in costs {
-        if let Some(first) = busy_until.iter_mut().min_by(|a, b| a.total_cmp(b)) {
-            *first += cost;
+    for cost in first.iter().chain(&last) {
+        if let Some(soonest) = busy_until.iter_mut().min_by(|a, b| a.total_cmp(b)) {
+            *soonest += cost;
         }
     }
     busy_until.into_iter().fold(0.0, f64::max)
