@@ -7,7 +7,9 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use vtp_engine::index::TimeShift;
-use vtp_engine::media::audio::{AudioDecoder, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Sound};
+use vtp_engine::media::audio::{
+    AudioDecoder, AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Sound,
+};
 use vtp_engine::media::demux::{Demuxer, Medium, StreamFacts};
 use vtp_engine::media::{self, Error};
 use vtp_engine::pcm::Moment;
@@ -142,8 +144,13 @@ pub(crate) const CLICKS: &str = "between(mod(t\\,1)\\,0.5\\,0.504)*0.8*cos(2*PI*
 
 /// Makes all audio tracks of the clip at `path` for an output that begins at `origin_ms`.
 pub(crate) fn make(path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
+    make_as(AudioMode::Encode, path, origin_ms, shifts)
+}
+
+/// As [`make`], the way `mode` says.
+pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
     media::silence_log();
-    let request = |info| AudioRequest { info, shifts: shifts.to_vec() };
+    let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
     let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
     let task = AudioTask::open(path, &requests, origin).unwrap();

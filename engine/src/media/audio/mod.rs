@@ -2,6 +2,8 @@
 //! [`crate::pcm`] decides.
 
 mod aac;
+mod asc;
+mod copy;
 pub mod decode;
 mod resample;
 pub mod task;
@@ -9,4 +11,4 @@ mod track;
 
 pub use aac::AAC_FRAME;
 pub use decode::{AudioDecoder, Sound};
-pub use task::{AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, TaskSink};
+pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, TaskSink};

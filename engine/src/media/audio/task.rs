@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::copy::Copier;
 use super::track::Transcoder;
 use crate::index::TimeShift;
 use crate::media::Error;
@@ -24,6 +25,17 @@ pub struct AudioRequest {
     pub info: AudioInfo,
     /// Corrections of its timestamps, in the order of their packets.
     pub shifts: Vec<TimeShift>,
+    /// How it is made.
+    pub mode: AudioMode,
+}
+
+/// How a track is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioMode {
+    /// Decoded and encoded.
+    Encode,
+    /// Its access units passed on, where they are AAC-LC that players expect; encoded otherwise.
+    CopyIfPossible,
 }
 
 /// What the packager must know of a track before its first access unit. Every access unit holds
@@ -41,6 +53,8 @@ pub struct AudioTrackConfig {
     pub config: Vec<u8>,
     /// Whether the source's own access units are passed on.
     pub copied: bool,
+    /// Why they are not, where [`AudioMode::CopyIfPossible`] was asked for: a clause such as `it is ac3, not AAC-LC`.
+    pub encoded_because: Option<String>,
 }
 
 /// What became of a track.
@@ -72,7 +86,12 @@ struct Track {
     stream: usize,
     shifts: Vec<TimeShift>,
     packets: u64,
-    work: Transcoder,
+    work: Work,
+}
+
+enum Work {
+    Encode(Box<Transcoder>, Option<String>),
+    Copy(Box<Copier>),
 }
 
 impl AudioTask {
@@ -85,7 +104,8 @@ impl AudioTask {
         let mut demuxer = Demuxer::open(path)?;
         let streams: Vec<usize> = requests.iter().map(|request| request.info.stream).collect();
         demuxer.keep_only(&streams);
-        let tracks = requests.iter().map(|request| Track::new(&demuxer, request, origin)).collect::<Result<_, _>>()?;
+        let tracks =
+            requests.iter().map(|request| Track::new(path, &demuxer, request, origin)).collect::<Result<_, _>>()?;
         Ok(Self { demuxer, tracks })
     }
 
@@ -120,9 +140,19 @@ impl AudioTask {
 }
 
 impl Track {
-    fn new(demuxer: &Demuxer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+    fn new(path: &Path, demuxer: &Demuxer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let stream = request.info.stream;
-        let work = Transcoder::new(&demuxer.parameters(stream)?, &request.info, origin)?;
+        let encode = |because| {
+            let transcoder = Transcoder::new(&demuxer.parameters(stream)?, &request.info, origin)?;
+            Ok(Work::Encode(Box::new(transcoder), because))
+        };
+        let work = match request.mode {
+            AudioMode::Encode => encode(None)?,
+            AudioMode::CopyIfPossible => match Copier::open(path, request, origin)? {
+                Ok(copier) => Work::Copy(Box::new(copier)),
+                Err(because) => encode(Some(because))?,
+            },
+        };
         Ok(Self { stream, shifts: request.shifts.clone(), packets: 0, work })
     }
 
@@ -131,6 +161,34 @@ impl Track {
         self.packets += 1;
         let shifted = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(shift));
         packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
-        self.work.packet(packet, sink)
+        match &mut self.work {
+            Work::Encode(transcoder, _) => transcoder.packet(packet, sink),
+            Work::Copy(copier) => copier.packet(&packet, sink),
+        }
+    }
+}
+
+impl Work {
+    fn config(&self) -> AudioTrackConfig {
+        match self {
+            Work::Encode(transcoder, because) => {
+                AudioTrackConfig { encoded_because: because.clone(), ..transcoder.config() }
+            }
+            Work::Copy(copier) => copier.config(),
+        }
+    }
+
+    fn reached_s(&self) -> f64 {
+        match self {
+            Work::Encode(transcoder, _) => transcoder.reached_s(),
+            Work::Copy(copier) => copier.reached_s(),
+        }
+    }
+
+    fn finish<E: From<Error>>(self, sink: &mut UnitSink<'_, E>) -> Result<AudioOutcome, E> {
+        match self {
+            Work::Encode(transcoder, _) => transcoder.finish(sink),
+            Work::Copy(copier) => copier.finish(sink),
+        }
     }
 }

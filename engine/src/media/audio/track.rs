@@ -28,6 +28,7 @@ impl Transcoder {
             priming: layer.encoder.priming(),
             config: layer.encoder.config().to_vec(),
             copied: false,
+            encoded_because: None,
         }
     }
 
