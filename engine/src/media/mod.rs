@@ -5,6 +5,7 @@
 pub mod audio;
 pub mod decode;
 pub mod demux;
+pub mod diagnose;
 mod error;
 pub mod picture;
 

@@ -1,0 +1,233 @@
+//! `vtp encode`: step: turn the command line into an [`EncodeRequest`], give the driver an output folder, show
+//! its progress, publish or clean up. In: a video. Out: a ladder and its report. Never: transcoding itself.
+
+pub mod driver;
+pub mod output;
+pub mod summary;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use vtp_engine::ladder::{LadderOptions, LadderRequest, SPEEDS};
+
+use crate::exit::Failure;
+use crate::parse::{self, ChunkLength};
+use crate::progress::{Progress, Style};
+use crate::report::Report;
+use crate::{Outcome, interrupt, print};
+use output::Output;
+
+/// Turn a video into an HLS/DASH ladder.
+///
+/// Writes master.m3u8, manifest.mpd, a folder for each rendition and report.json into the output folder. Exit
+/// codes: 0 done, 1 internal error, 2 wrong usage, 3 input unusable (with error 1001 or 1005), 130 interrupted.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The video to encode; the file is only ever read
+    input: PathBuf,
+
+    /// Folder to write the ladder into; created if it is not there
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+
+    #[command(flatten)]
+    shape: ShapeArguments,
+
+    /// Chunks encoded at the same time [default: one a core]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
+    progress: Style,
+
+    /// Print the report as JSON on stdout instead of a summary
+    #[arg(long)]
+    json: bool,
+
+    /// Replace DIR, with all that is in it, once the new ladder is complete
+    #[arg(long)]
+    force: bool,
+}
+
+/// What shapes the ladder and the plan; `vtp plan` knows the same options.
+#[derive(Debug, Args)]
+pub struct ShapeArguments {
+    /// auto, or some of mobile,standard,hd,4k,archive,copy; nothing is ever scaled up
+    #[arg(long, value_name = "RUNGS", default_value = "auto")]
+    pub(crate) ladder: LadderRequest,
+
+    /// Video codec of the renditions
+    #[arg(long, value_enum, default_value = "h264")]
+    pub(crate) codec: Codec,
+
+    /// Encoder preset [default: medium, veryfast where lossless]
+    #[arg(long, value_name = "PRESET", value_parser = SPEEDS)]
+    speed: Option<String>,
+
+    /// Constant rate factor below each rung's rate cap, 1 (best) to 51 (smallest) [default: 23]
+    #[arg(long, value_name = "N", value_parser = parse::crf)]
+    crf: Option<f32>,
+
+    /// Length of a media segment
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = parse::segment_s)]
+    pub(crate) segment: f64,
+
+    /// Length of a chunk, the unit of parallel work
+    #[arg(long, value_name = "DURATION", default_value = "auto", value_parser = parse::chunk_s)]
+    pub(crate) chunk: ChunkLength,
+}
+
+/// A video codec to encode to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    /// H.264 by x264.
+    H264,
+}
+
+/// Everything that decides what is encoded, and on how many cores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncodeRequest {
+    /// The source.
+    pub input: PathBuf,
+    /// The rungs asked for.
+    pub ladder: LadderRequest,
+    /// The codec of the renditions.
+    pub codec: Codec,
+    /// Preset and rate factor of the encoders.
+    pub options: LadderOptions,
+    /// Target length of a segment in seconds.
+    pub segment_s: f64,
+    /// Length of a chunk in seconds; `None` lets the plan choose.
+    pub chunk_s: Option<f64>,
+    /// Chunks encoded at the same time. The bytes of the result do not depend on it.
+    pub workers: NonZeroUsize,
+}
+
+impl ShapeArguments {
+    /// What the user set for all renditions.
+    pub(crate) fn options(&self) -> LadderOptions {
+        LadderOptions { crf: self.crf, speed: self.speed.clone() }
+    }
+}
+
+impl Arguments {
+    fn request(&self) -> EncodeRequest {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        EncodeRequest {
+            input: self.input.clone(),
+            ladder: self.shape.ladder.clone(),
+            codec: self.shape.codec,
+            options: self.shape.options(),
+            segment_s: self.shape.segment,
+            chunk_s: self.shape.chunk.0,
+            workers: self.workers.unwrap_or_else(cores),
+        }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`] with the exit code; nothing that looks finished is left behind then.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let progress = Progress::new(arguments.progress);
+    encode(arguments, &progress).map_err(|failure| progress.fail(failure))
+}
+
+fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
+    let request = arguments.request();
+    crate::probe::require_file(&request.input)?;
+    let cancelled = interrupt::listen()?;
+    let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
+    let report = driver::run(&request, output.dirs(), &|event| progress.event(event), &cancelled)?.report;
+    write_report(&report, &output.dirs().out)?;
+    let published = output.publish()?;
+    progress.finish();
+    show(&report, &published, arguments.json)
+}
+
+fn write_report(report: &Report, folder: &Path) -> Outcome {
+    let path = folder.join("report.json");
+    let text = serde_json::to_string_pretty(report).context("cannot write the report").map_err(Failure::Internal)?;
+    std::fs::write(&path, text + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
+        .map_err(Failure::Internal)
+}
+
+fn show(report: &Report, folder: &Path, json: bool) -> Outcome {
+    let text = if json {
+        serde_json::to_string_pretty(report).context("cannot print the report").map_err(Failure::Internal)? + "\n"
+    } else {
+        summary::render(report, folder)
+    };
+    print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use vtp_engine::ladder::Preset;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(words: &[&str]) -> Result<EncodeRequest, clap::Error> {
+        Line::try_parse_from([&["encode"], words].concat()).map(|line| line.arguments.request())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let request = parse(&["in.mp4", "--out", "d"]).unwrap();
+        let contract = EncodeRequest {
+            input: "in.mp4".into(),
+            ladder: LadderRequest::Auto,
+            codec: Codec::H264,
+            options: LadderOptions { crf: None, speed: None },
+            segment_s: 4.0,
+            chunk_s: None,
+            workers: std::thread::available_parallelism().unwrap(),
+        };
+        assert_eq!(request, contract);
+    }
+
+    #[test]
+    fn every_option_reaches_the_request() {
+        let words = "--ladder hd,copy --codec h264 --speed fast --crf 20 --segment 2s --chunk 30s --workers 3";
+        let words: Vec<&str> = words.split(' ').chain(["in.mp4", "--out", "d"]).collect();
+        let request = parse(&words).unwrap();
+        assert_eq!(request.ladder, LadderRequest::Presets(vec![Preset::Hd, Preset::Copy]));
+        assert_eq!(request.options, LadderOptions { crf: Some(20.0), speed: Some("fast".to_owned()) });
+        assert_eq!((request.segment_s, request.chunk_s), (2.0, Some(30.0)));
+        assert_eq!(request.workers.get(), 3);
+    }
+
+    #[test]
+    fn names_with_percent_signs_and_colons_stay_as_they_are() {
+        assert_eq!(parse(&["a%03d:b?.mp4", "--out", "d"]).unwrap().input, PathBuf::from("a%03d:b?.mp4"));
+    }
+
+    #[test]
+    fn a_mistyped_option_is_not_taken_for_an_input() {
+        for words in [["--lader", "hd", "in.mp4", "--out", "d"], ["in.mp4", "--out", "d", "--lader", "hd"]] {
+            let error = parse(&words).unwrap_err();
+            assert!(error.to_string().contains("--lader"), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_outside_of_their_range_are_usage_errors() {
+        for option in [["--crf", "52"], ["--segment", "0s"], ["--workers", "0"], ["--speed", "warp"], ["--chunk", "x"]]
+        {
+            let error = parse(&["in.mp4", "--out", "d", option[0], option[1]]).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What a person reads at the end of `vtp encode`. Pure: a report in, text out.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::report::{Audio, Proof, Report, Timing};
+use crate::text::{self, Align, Table};
+
+/// The summary of a run whose output is in `folder`.
+pub fn render(report: &Report, folder: &Path) -> String {
+    let mut out = renditions(report).render("");
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    report.audio.iter().for_each(|track| line(audio(track)));
+    line(String::new());
+    line(proof(&report.proof));
+    line(timing(&report.timing, report.source.duration_s));
+    report.plan.reason.iter().for_each(|reason| line(format!("note: {reason}")));
+    report.warnings.iter().for_each(|warning| line(format!("warning: {warning}")));
+    line(format!("play: {}", folder.join("master.m3u8").display()));
+    line(format!("      {}", folder.join("manifest.mpd").display()));
+    out
+}
+
+fn renditions(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        ("rendition", Align::Left),
+        ("size", Align::Right),
+        ("frames", Align::Right),
+        ("bytes", Align::Right),
+        ("average", Align::Right),
+        ("peak", Align::Right),
+        ("codec", Align::Left),
+    ]);
+    for rendition in &report.renditions {
+        table.row([
+            rendition.name.clone(),
+            format!("{}x{}", rendition.width, rendition.height),
+            text::count(rendition.frames.into()),
+            text::bytes(rendition.bytes),
+            text::bit_rate(rendition.average_bandwidth),
+            text::bit_rate(rendition.bandwidth),
+            rendition.codec.clone(),
+        ]);
+    }
+    table
+}
+
+fn audio(track: &Audio) -> String {
+    let language = track.language.as_deref().map_or(String::new(), |language| format!(" {language}"));
+    format!(
+        "{}{language}: {}, {}, {} Hz, {}, {}",
+        track.name,
+        track.codec,
+        text::plural(track.channels.into(), "channel"),
+        track.sample_rate,
+        text::span(track.samples as f64 / f64::from(track.sample_rate)),
+        text::bytes(track.bytes),
+    )
+}
+
+fn proof(proof: &Proof) -> String {
+    let verdict = if proof.ok { "proven" } else { "NOT PROVEN" };
+    let mut text = format!(
+        "{verdict}: {} in, {} out of every rendition",
+        text::plural(proof.frames_source, "frame"),
+        text::count(proof.frames_out),
+    );
+    if let (Some(start), Some(end)) = (proof.av_offset_start_ms, proof.av_offset_end_ms) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "; sound against picture {start:+.1} ms at the start, {end:+.1} ms at the end");
+    }
+    text
+}
+
+fn timing(timing: &Timing, duration_s: f64) -> String {
+    let mut text = format!("took {}, {} of CPU", text::span(timing.wall_s), text::span(timing.cpu_s));
+    if timing.wall_s > 0.0 {
+        let _ = write!(text, ", {:.2}x real time", duration_s / timing.wall_s);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_tells_what_was_made_what_was_proven_and_where_to_look() {
+        let expected = "\
+rendition      size  frames  bytes    average       peak  codec
+standard   1280x720       4  260 B  13.0 kb/s  26.0 kb/s  avc1.64001f
+audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
+
+proven: 4 frames in, 4 out of every rendition; sound against picture +0.0 ms at the start, -0.2 ms at the end
+took 0.5 s, 0.9 s of CPU, 0.32x real time
+note: short
+warning: stream 2 (subtitles) is left out
+warning: one packet is damaged
+warning: timestamps jump at 0.040 s; everything after it was shifted by -2.500 s
+warning: the last one
+play: out/master.m3u8
+      out/manifest.mpd
+";
+        assert_eq!(render(&crate::report::tests::report(), Path::new("out")), expected);
+    }
+
+    #[test]
+    fn a_silent_source_has_no_word_about_sound() {
+        let mut report = crate::report::tests::report();
+        report.audio.clear();
+        (report.proof.av_offset_start_ms, report.proof.av_offset_end_ms) = (None, None);
+        assert!(!render(&report, Path::new("out")).contains("sound"));
+    }
+}

@@ -1,0 +1,114 @@
+//! How a command fails: the exit code that scripts read and the words that people read. Prints, never exits.
+
+use std::process::ExitCode;
+
+use crate::encode::driver::EncodeFailure;
+
+/// Exit code of a failure that is the product's or the machine's, not the user's.
+pub const INTERNAL: u8 = 1;
+/// Exit code of a command line or an output folder that cannot be used.
+pub const USAGE: u8 = 2;
+/// Exit code of a source that cannot be used.
+pub const INPUT: u8 = 3;
+/// Exit code after an interrupt: 128 and the number of SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
+/// Why a command ended without its result.
+#[derive(Debug)]
+pub enum Failure {
+    /// A fault of the product or of the machine.
+    Internal(anyhow::Error),
+    /// The command cannot be carried out as given; the sentence says what to change.
+    Usage(String),
+    /// The source is unusable.
+    Input {
+        /// 1001: not a video that is read. 1005: corrupt.
+        code: u16,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// The user stopped it.
+    Interrupted,
+    /// Whatever there is to say has been said already; this is the exit code.
+    Told(u8),
+}
+
+impl Failure {
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Internal(_) => INTERNAL,
+            Self::Usage(_) => USAGE,
+            Self::Input { .. } => INPUT,
+            Self::Interrupted => INTERRUPTED,
+            Self::Told(code) => *code,
+        }
+    }
+
+    /// The same, as what `main` returns.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.code())
+    }
+
+    /// What happened, with its causes; `None` if it has been said.
+    pub fn sentence(&self) -> Option<String> {
+        match self {
+            Self::Internal(error) => Some(format!("{error:#}")),
+            Self::Usage(message) | Self::Input { message, .. } => Some(message.clone()),
+            Self::Interrupted => Some("interrupted; nothing was kept".to_owned()),
+            Self::Told(_) => None,
+        }
+    }
+
+    /// The line for a person; `None` if it has been said.
+    pub fn message(&self) -> Option<String> {
+        let sentence = self.sentence()?;
+        Some(match self {
+            Self::Internal(_) | Self::Usage(_) => format!("error: {sentence}"),
+            Self::Input { code, .. } => format!("error {code}: {sentence}"),
+            Self::Interrupted | Self::Told(_) => sentence,
+        })
+    }
+
+    /// Writes the message to stderr.
+    pub fn print(&self) {
+        if let Some(message) = self.message() {
+            eprintln!("{message}");
+        }
+    }
+}
+
+impl From<EncodeFailure> for Failure {
+    fn from(failure: EncodeFailure) -> Self {
+        match failure {
+            EncodeFailure::Input { code, message } => Self::Input { code, message },
+            EncodeFailure::Usage(message) => Self::Usage(message),
+            EncodeFailure::Cancelled => Self::Interrupted,
+            EncodeFailure::Internal(error) => Self::Internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unusable_input_is_told_with_its_code_and_ends_with_3() {
+        let failure = Failure::from(EncodeFailure::Input { code: 1005, message: "the index is missing".to_owned() });
+        assert_eq!(failure.code(), 3);
+        assert_eq!(failure.message().as_deref(), Some("error 1005: the index is missing"));
+    }
+
+    #[test]
+    fn an_internal_error_is_told_with_its_causes() {
+        let failure = Failure::Internal(anyhow::anyhow!("disk full").context("cannot spool chunk 3"));
+        assert_eq!(failure.code(), 1);
+        assert_eq!(failure.message().as_deref(), Some("error: cannot spool chunk 3: disk full"));
+    }
+
+    #[test]
+    fn an_interrupt_ends_with_130() {
+        assert_eq!(Failure::from(EncodeFailure::Cancelled).code(), 130);
+    }
+}

@@ -1,0 +1,95 @@
+//! The command line of VideoTranscode Pro: one file a subcommand.
+//!
+//! Each subcommand turns its arguments into typed values, calls the roles, and shows what came of it: results
+//! on stdout, progress and errors on stderr, an [`exit::Failure`] for whatever went wrong. No transcoding
+//! happens here.
+
+pub mod doctor;
+pub mod encode;
+pub mod exit;
+pub mod interrupt;
+pub mod parse;
+pub mod plan;
+pub mod probe;
+pub mod progress;
+pub mod report;
+pub mod text;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use exit::Failure;
+
+/// Hand it a video, get back an HLS/DASH ladder, encoded in parallel and proven complete.
+#[derive(Debug, Parser)]
+#[command(name = "vtp", version, max_term_width = 100, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Encode(encode::Arguments),
+    Probe(probe::Arguments),
+    Plan(plan::Arguments),
+    Doctor(doctor::Arguments),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let words = parse::dashed_files(std::env::args_os(), &Arguments::command(), |word| Path::new(word).is_file());
+    let arguments = Arguments::parse_from(words);
+    log_to_stderr();
+    let outcome = std::panic::catch_unwind(|| match &arguments.command {
+        Command::Encode(arguments) => encode::run(arguments),
+        Command::Probe(arguments) => probe::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::Doctor(arguments) => doctor::run(arguments),
+    });
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            failure.print();
+            failure.exit_code()
+        }
+        // The panic hook has already said what and where.
+        Err(_) => ExitCode::from(exit::INTERNAL),
+    }
+}
+
+/// Diagnostics for developers; `VTP_LOG=debug` turns them on.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("VTP_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+/// What a command ends with.
+type Outcome = Result<(), Failure>;
+
+/// Writes a result to stdout. A reader that has gone away (`vtp ... | head`) is no error.
+///
+/// # Errors
+/// [`Failure::Internal`] if stdout cannot be written.
+fn print(text: &str) -> Outcome {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Internal(anyhow::Error::new(error).context("cannot write to stdout")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

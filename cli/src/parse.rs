@@ -1,0 +1,173 @@
+//! Arguments as words, turned into values: durations, numbers in a range, inputs named like options. Pure.
+
+use std::ffi::OsString;
+
+/// Seconds in `4s`, `500ms`, `1m`, `1.5h` or plain `4`.
+///
+/// # Errors
+/// A sentence, if the text is no duration or not above zero.
+pub fn duration_s(text: &str) -> Result<f64, String> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let scale = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("unknown unit {unit:?}: write 500ms, 4s, 2m or 1h")),
+    };
+    match number.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value * scale),
+        Ok(_) => Err("a duration must be above zero".to_owned()),
+        Err(_) => Err("not a duration: write 500ms, 4s, 2m or 1h".to_owned()),
+    }
+}
+
+/// Length of a segment in seconds: a duration of half a second to a minute.
+///
+/// # Errors
+/// A sentence that names the range.
+pub fn segment_s(text: &str) -> Result<f64, String> {
+    in_range(duration_s(text)?, 0.5, 60.0)
+}
+
+/// Length of a chunk in seconds, at least half a second; `None` for `auto`.
+///
+/// # Errors
+/// A sentence that names the range.
+pub fn chunk_s(text: &str) -> Result<ChunkLength, String> {
+    match text {
+        "auto" => Ok(ChunkLength(None)),
+        _ => Ok(ChunkLength(Some(in_range(duration_s(text)?, 0.5, 86_400.0)?))),
+    }
+}
+
+/// Length of a chunk in seconds, or `None` for "let the plan choose".
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChunkLength(pub Option<f64>);
+
+fn in_range(seconds: f64, least: f64, most: f64) -> Result<f64, String> {
+    if (least..=most).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(format!("{seconds} s is outside of {least} s to {most} s"))
+    }
+}
+
+/// A constant rate factor of x264: 1 to 51. Below 1 x264 turns lossless, which the rung `archive` is for.
+///
+/// # Errors
+/// A sentence that names the range.
+pub fn crf(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (1.0..=51.0).contains(&value) => Ok(value),
+        _ => Err("a constant rate factor is a number from 1 (best) to 51 (smallest)".to_owned()),
+    }
+}
+
+/// Words of a command line in which those that start with a dash but name a file, and no option of `command`
+/// or its subcommands, have `./` before them: `vtp encode -clip.mp4` means the file.
+pub fn dashed_files(
+    words: impl IntoIterator<Item = OsString>,
+    command: &clap::Command,
+    is_file: impl Fn(&OsString) -> bool,
+) -> Vec<OsString> {
+    let mark = |word: OsString| {
+        let bytes = word.as_encoded_bytes();
+        if !bytes.starts_with(b"-") || is_option(&word, command) || !is_file(&word) {
+            return word;
+        }
+        let mut path = OsString::from("./");
+        path.push(word);
+        path
+    };
+    words.into_iter().map(mark).collect()
+}
+
+/// Whether a word is `--`, an option, or an option with its value attached.
+fn is_option(word: &OsString, command: &clap::Command) -> bool {
+    let text = word.to_string_lossy();
+    let Some(name) = text.strip_prefix("--") else {
+        let mut letters = text.chars().skip(1);
+        return letters.next().is_some_and(|first| {
+            letters.next().is_none() && any_option(command, &|option| option.get_short() == Some(first))
+        });
+    };
+    let name = name.split('=').next().unwrap_or(name);
+    name.is_empty() || any_option(command, &|option| option.get_long() == Some(name))
+}
+
+fn any_option(command: &clap::Command, matches: &dyn Fn(&clap::Arg) -> bool) -> bool {
+    command.get_arguments().any(matches) || command.get_subcommands().any(|command| any_option(command, matches))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_duration_is_read_with_and_without_its_unit() {
+        for (text, seconds) in [("4s", 4.0), ("4", 4.0), ("500ms", 0.5), ("1m", 60.0), ("1.5", 1.5), ("2h", 7200.0)] {
+            assert_eq!(duration_s(text), Ok(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "s", "4 s", "4x", "-1s", "0", "nan", "inf", "1e999", "4s4s", "1:30"] {
+            assert!(duration_s(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_segment_of_an_hour_is_refused_with_the_range() {
+        assert_eq!(segment_s("1h"), Err("3600 s is outside of 0.5 s to 60 s".to_owned()));
+    }
+
+    #[test]
+    fn chunk_lengths_are_auto_or_a_duration() {
+        assert_eq!(chunk_s("auto"), Ok(ChunkLength(None)));
+        assert_eq!(chunk_s("30s"), Ok(ChunkLength(Some(30.0))));
+        assert!(chunk_s("automatic").is_err());
+    }
+
+    #[test]
+    fn a_rate_factor_outside_of_x264s_range_is_refused() {
+        assert_eq!(crf("23.5"), Ok(23.5));
+        for text in ["-1", "0", "52", "nan", "low"] {
+            assert!(crf(text).is_err(), "{text}");
+        }
+    }
+
+    fn command() -> clap::Command {
+        let encode = clap::Command::new("encode")
+            .arg(clap::Arg::new("input"))
+            .arg(clap::Arg::new("out").long("out").short('o'))
+            .arg(clap::Arg::new("force").long("force").action(clap::ArgAction::SetTrue));
+        clap::Command::new("vtp").subcommand(encode)
+    }
+
+    #[test]
+    fn a_file_whose_name_starts_with_a_dash_is_an_input() {
+        let words = ["vtp", "encode", "-clip.mp4", "--clip.mp4", "--out", "-o", "--out=x", "--", "plain.mp4"];
+        let marked = dashed_files(words.map(OsString::from), &command(), |_| true);
+        let expected = ["vtp", "encode", "./-clip.mp4", "./--clip.mp4", "--out", "-o", "--out=x", "--", "plain.mp4"];
+        assert_eq!(marked, expected);
+    }
+
+    #[test]
+    fn a_mistyped_option_stays_one() {
+        let words = ["vtp", "encode", "--lader", "hd", "-", "-x"].map(OsString::from);
+        assert_eq!(dashed_files(words.clone(), &command(), |_| false), words);
+    }
+
+    proptest! {
+        #[test]
+        fn any_whole_number_of_milliseconds_is_read(ms in 1_u32..10_000_000) {
+            let seconds = duration_s(&format!("{ms}ms")).unwrap();
+            prop_assert!((seconds - f64::from(ms) / 1000.0).abs() < 1e-9);
+        }
+    }
+}

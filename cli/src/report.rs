@@ -1,0 +1,417 @@
+//! `report.json`, version 1: what was made of what, and the proof. Pure; writes no file.
+//!
+//! Readers skip members they don't know; a member that changes its meaning raises the version.
+
+use serde::{Deserialize, Serialize};
+use vtp_engine::chunk::EncodedChunk;
+use vtp_engine::index::Index;
+use vtp_engine::plan::{ChunkPlan, Plan};
+use vtp_engine::source::SourceInfo;
+use vtp_engine::units::{FrameIndex, Size, TimeBase};
+
+/// Version of the format.
+pub const VERSION: u32 = 1;
+
+/// The whole report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What was encoded.
+    pub source: Source,
+    /// How it was cut.
+    pub plan: PlanSummary,
+    /// What it became, in the ladder's order.
+    pub renditions: Vec<Rendition>,
+    /// Its audio tracks.
+    pub audio: Vec<Audio>,
+    /// That nothing was lost.
+    pub proof: Proof,
+    /// What it took.
+    pub timing: Timing,
+    /// What a user should know, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// The source as it was found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Size of the file.
+    pub bytes: u64,
+    /// From the first frame's start to the last one's end.
+    pub duration_s: f64,
+    /// Number of frames.
+    pub frames: u32,
+    /// Columns of the coded picture, before rotation.
+    pub width: u32,
+    /// Rows of the coded picture, before rotation.
+    pub height: u32,
+    /// Nominal frames a second.
+    pub fps: f64,
+    /// FFmpeg's name of the video codec.
+    pub codec: String,
+}
+
+/// The plan in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Number of chunks.
+    pub chunks: usize,
+    /// Why the plan is less parallel than it could be, if it is.
+    pub reason: Option<String>,
+}
+
+/// One encoded version of the source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rendition {
+    /// Its folder and its name in the manifests.
+    pub name: String,
+    /// As in CODECS (RFC 6381), such as `avc1.640028`.
+    pub codec: String,
+    /// Columns of the coded picture.
+    pub width: u32,
+    /// Rows of the coded picture.
+    pub height: u32,
+    /// Number of frames.
+    pub frames: u32,
+    /// Size of all media segments.
+    pub bytes: u64,
+    /// Peak segment rate in bits per second, as in BANDWIDTH, of the video alone.
+    pub bandwidth: u64,
+    /// Average rate in bits per second, as in AVERAGE-BANDWIDTH, of the video alone.
+    pub average_bandwidth: u64,
+    /// The chunks it is made of, in order.
+    pub chunks: Vec<Chunk>,
+}
+
+/// One chunk of one rendition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// Its place, from 0.
+    pub index: u32,
+    /// Where it starts, from the start of the first frame.
+    pub start_s: f64,
+    /// Number of frames.
+    pub frames: usize,
+    /// Size of its pictures.
+    pub bytes: u64,
+    /// How many tries it took.
+    pub attempts: u32,
+    /// What made it, such as `libx264`.
+    pub encoder: String,
+    /// The constant rate factor, where there is one.
+    pub crf: Option<f32>,
+}
+
+/// One audio track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audio {
+    /// Its folder and its name in the manifests.
+    pub name: String,
+    /// As in CODECS (RFC 6381), such as `mp4a.40.2`.
+    pub codec: String,
+    /// Language (RFC 5646), if the source tells it.
+    pub language: Option<String>,
+    /// Number of channels.
+    pub channels: u16,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Samples that play, priming and padding not counted.
+    pub samples: u64,
+    /// Size of all media segments.
+    pub bytes: u64,
+    /// Peak segment rate in bits per second.
+    pub bandwidth: u64,
+}
+
+/// Conservation: every frame of the source is in every rendition, and sound stays with picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Frames of the source.
+    pub frames_source: u64,
+    /// Frames of each rendition; all have as many.
+    pub frames_out: u64,
+    /// By how much later than in the source audio starts against video; `None` without audio.
+    pub av_offset_start_ms: Option<f64>,
+    /// The same at the end.
+    pub av_offset_end_ms: Option<f64>,
+    /// Whether all of it holds. A report with `false` is never published.
+    pub ok: bool,
+}
+
+/// What the run took.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// From start to end on the clock.
+    pub wall_s: f64,
+    /// CPU seconds of the whole process.
+    pub cpu_s: f64,
+    /// Wall or CPU seconds of each stage, as its name says (`index_wall_s`, `encode_cpu_s`).
+    pub stages: std::collections::BTreeMap<String, f64>,
+}
+
+/// What a rendition became, as packaging tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenditionParts {
+    /// Its folder and its name in the manifests.
+    pub name: String,
+    /// As in CODECS (RFC 6381).
+    pub codec: String,
+    /// Size of the coded picture.
+    pub size: Size,
+    /// Size of all media segments.
+    pub bytes: u64,
+    /// Peak segment rate in bits per second.
+    pub bandwidth: u64,
+    /// Average rate in bits per second.
+    pub average_bandwidth: u64,
+}
+
+/// Everything that a report is made from.
+#[derive(Clone, Debug)]
+pub struct Parts<'a> {
+    /// The probed source.
+    pub info: &'a SourceInfo,
+    /// Its index.
+    pub index: &'a Index,
+    /// Its plan.
+    pub plan: &'a Plan,
+    /// The chunks that were published, in any order; only their lists of samples are read.
+    pub chunks: &'a [EncodedChunk],
+    /// The ladder as it was packaged.
+    pub renditions: Vec<RenditionParts>,
+    /// The audio tracks as they were packaged.
+    pub audio: Vec<Audio>,
+    /// The proof.
+    pub proof: Proof,
+    /// What it took.
+    pub timing: Timing,
+    /// Warnings besides those of source and index.
+    pub warnings: Vec<String>,
+}
+
+/// The report.
+pub fn build(parts: Parts<'_>) -> Report {
+    let Parts { info, index, plan, chunks, renditions, audio, proof, timing, warnings } = parts;
+    let time_base = info.video.time_base;
+    Report {
+        version: VERSION,
+        source: source(info, index),
+        plan: PlanSummary { chunks: plan.chunks.len(), reason: plan.reason.clone() },
+        renditions: renditions.into_iter().map(|parts| rendition(parts, plan, index, time_base, chunks)).collect(),
+        audio,
+        proof,
+        timing,
+        warnings: source_warnings(info, index).into_iter().chain(warnings).collect(),
+    }
+}
+
+fn source(info: &SourceInfo, index: &Index) -> Source {
+    Source {
+        bytes: info.bytes,
+        duration_s: duration_s(info, index),
+        frames: index.frame_count(),
+        width: info.video.size.width,
+        height: info.video.size.height,
+        fps: info.video.frame_rate.as_f64(),
+        codec: info.video.codec.clone(),
+    }
+}
+
+/// Seconds from the first frame's start to the last one's end.
+pub fn duration_s(info: &SourceInfo, index: &Index) -> f64 {
+    info.video.time_base.seconds(index.end() - index.pts(FrameIndex(0)))
+}
+
+/// What a user should know about the source: streams left out, timestamps healed, the index's own warnings.
+pub fn source_warnings(info: &SourceInfo, index: &Index) -> Vec<String> {
+    let heals = index.heals.iter().map(|heal| {
+        let (at, by) = (heal.at_s, heal.shift_s);
+        format!("timestamps jump at {at:.3} s; everything after it was shifted by {by:+.3} s")
+    });
+    info.left_out.iter().chain(&index.warnings).cloned().chain(heals).collect()
+}
+
+fn rendition(
+    parts: RenditionParts,
+    plan: &Plan,
+    index: &Index,
+    time_base: TimeBase,
+    chunks: &[EncodedChunk],
+) -> Rendition {
+    let rows: Vec<Chunk> =
+        plan.chunks.iter().filter_map(|planned| chunk(&parts.name, planned, index, time_base, chunks)).collect();
+    Rendition {
+        frames: rows.iter().map(|row| row.frames as u32).sum(),
+        name: parts.name,
+        codec: parts.codec,
+        width: parts.size.width,
+        height: parts.size.height,
+        bytes: parts.bytes,
+        bandwidth: parts.bandwidth,
+        average_bandwidth: parts.average_bandwidth,
+        chunks: rows,
+    }
+}
+
+fn chunk(
+    rendition: &str,
+    planned: &ChunkPlan,
+    index: &Index,
+    time_base: TimeBase,
+    chunks: &[EncodedChunk],
+) -> Option<Chunk> {
+    let encoded = chunks.iter().find(|chunk| chunk.chunk == planned.index)?;
+    let part = encoded.renditions.iter().find(|part| part.rendition == rendition)?;
+    let start = index.pts(FrameIndex(planned.frames.start)) - index.pts(FrameIndex(0));
+    Some(Chunk {
+        index: planned.index.0,
+        start_s: time_base.seconds(start),
+        frames: part.samples.len(),
+        bytes: part.samples.iter().map(|sample| u64::from(sample.size)).sum(),
+        attempts: encoded.attempt.0,
+        encoder: part.encoder.clone(),
+        crf: part.crf,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use vtp_engine::chunk::{EncodedRendition, Sample, StageCpu};
+    use vtp_engine::index::{FrameEntry, FrameList, Heal};
+    use vtp_engine::source::{Color, Rotation, VideoInfo};
+    use vtp_engine::units::{Attempt, ChunkIndex, PacketIndex, Ratio};
+
+    use super::*;
+
+    pub(crate) fn info() -> SourceInfo {
+        let time_base = TimeBase(Ratio::new(1, 25).unwrap());
+        SourceInfo {
+            bytes: 5000,
+            container: "mov,mp4".to_owned(),
+            video: VideoInfo {
+                stream: 0,
+                codec: "h264".to_owned(),
+                time_base,
+                size: Size { width: 1280, height: 720 },
+                sample_aspect: Ratio::ONE,
+                rotation: Rotation::default(),
+                pixel_format: "yuv420p".to_owned(),
+                color: Color::UNSPECIFIED,
+                interlaced: false,
+                frame_rate: Ratio::new(25, 1).unwrap(),
+            },
+            audio: Vec::new(),
+            left_out: vec!["stream 2 (subtitles) is left out".to_owned()],
+        }
+    }
+
+    /// Four frames a tick apart, from tick 10 on.
+    pub(crate) fn index() -> Index {
+        Index {
+            packets: Vec::new(),
+            frames: (0..4).map(|n| FrameEntry { packet: PacketIndex(n), pts: 10 + i64::from(n) }).collect(),
+            last_duration: 1,
+            frame_list: FrameList::Packets,
+            heals: vec![Heal { at_s: 0.04, shift_s: -2.5 }],
+            warnings: vec!["one packet is damaged".to_owned()],
+        }
+    }
+
+    pub(crate) fn plan() -> Plan {
+        let chunk = |index: u32| ChunkPlan {
+            index: ChunkIndex(index),
+            frames: 2 * index..2 * index + 2,
+            segments: index..index + 1,
+            packets: 2 * index..2 * index + 2,
+            cost: 2.0,
+        };
+        Plan { segments: vec![0..2, 2..4], chunks: vec![chunk(0), chunk(1)], reason: Some("short".to_owned()) }
+    }
+
+    fn encoded(chunk: u32, attempt: u32) -> EncodedChunk {
+        let sample = |size| Sample { pts: 0, size, sync: false };
+        let rendition = EncodedRendition {
+            rendition: "standard".to_owned(),
+            config: Vec::new(),
+            samples: vec![sample(100), sample(20)],
+            spool: "spool".into(),
+            encoder: "libx264".to_owned(),
+            crf: Some(23.0),
+        };
+        EncodedChunk {
+            chunk: ChunkIndex(chunk),
+            attempt: Attempt(attempt),
+            renditions: vec![rendition],
+            cpu: StageCpu::default(),
+        }
+    }
+
+    pub(crate) fn report() -> Report {
+        build(Parts {
+            info: &info(),
+            index: &index(),
+            plan: &plan(),
+            chunks: &[encoded(1, 2), encoded(0, 1)],
+            renditions: vec![RenditionParts {
+                name: "standard".to_owned(),
+                codec: "avc1.64001f".to_owned(),
+                size: Size { width: 1280, height: 720 },
+                bytes: 260,
+                bandwidth: 26_000,
+                average_bandwidth: 13_000,
+            }],
+            audio: vec![Audio {
+                name: "audio-0".to_owned(),
+                codec: "mp4a.40.2".to_owned(),
+                language: Some("en".to_owned()),
+                channels: 2,
+                sample_rate: 48_000,
+                samples: 7680,
+                bytes: 400,
+                bandwidth: 20_000,
+            }],
+            proof: Proof {
+                frames_source: 4,
+                frames_out: 4,
+                av_offset_start_ms: Some(0.0),
+                av_offset_end_ms: Some(-0.2),
+                ok: true,
+            },
+            timing: Timing { wall_s: 0.5, cpu_s: 0.9, stages: [("encode_cpu_s".to_owned(), 0.8)].into() },
+            warnings: vec!["the last one".to_owned()],
+        })
+    }
+
+    #[test]
+    fn chunks_stand_in_order_with_their_start_bytes_and_attempts() {
+        let report = report();
+        let rows = &report.renditions[0].chunks;
+        assert_eq!(rows.iter().map(|row| (row.index, row.attempts)).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+        assert_eq!((rows[1].start_s, rows[1].frames, rows[1].bytes), (0.08, 2, 120));
+        assert_eq!(report.renditions[0].frames, 4);
+    }
+
+    #[test]
+    fn warnings_of_source_index_and_run_come_together() {
+        let expected = [
+            "stream 2 (subtitles) is left out",
+            "one packet is damaged",
+            "timestamps jump at 0.040 s; everything after it was shifted by -2.500 s",
+            "the last one",
+        ];
+        assert_eq!(report().warnings, expected);
+    }
+
+    #[test]
+    fn the_format_is_that_of_the_golden_file() {
+        let text = serde_json::to_string_pretty(&report()).unwrap() + "\n";
+        assert_eq!(text, include_str!("../tests/golden/report-v1.json"));
+    }
+
+    #[test]
+    fn a_report_is_read_back_as_it_was_written() {
+        let read: Report = serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
+        assert_eq!(read, report());
+    }
+}
