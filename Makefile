@@ -1,0 +1,82 @@
+# make demo   encode the bundled clip and say where to look
+# make test   everything that has to pass: format, lints, tests
+# make build  the optimised binary, target/release/vtp
+#
+# On Debian and its relatives missing packages are installed (with sudo unless you are root). Elsewhere, install
+# FFmpeg's development files (5.1 or newer, with x264), clang and pkg-config first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := demo
+.PHONY: demo test build packages test-packages rust clean
+
+RUST_LEAST := 1.95
+CLIP := cli/assets/sintel-720p.mp4
+DEMO := out/demo
+
+# What building needs: FFmpeg's headers (libavcodec brings x264), clang to read them, a linker.
+PACKAGES := build-essential ca-certificates clang curl libclang-dev pkg-config \
+	libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
+# What the tests need besides: ffmpeg as the reference that outputs are held against.
+TEST_PACKAGES := ffmpeg python3
+
+# Rust where rustup puts it, also in a shell that was started before.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+demo: build
+	target/release/vtp encode $(CLIP) --out $(DEMO) --force
+	@echo
+	@echo "The ladder is in $(DEMO). Look at it with one of"
+	@echo "  ffplay $(DEMO)/master.m3u8"
+	@echo "  mpv $(DEMO)/manifest.mpd"
+	@echo "  less $(DEMO)/report.json"
+
+build: packages rust
+	cargo build --release --locked --package vtp
+
+test: test-packages rust
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo test --workspace --locked 2>&1 | $(SUMMARY)
+
+# Shows the tests' output and ends with one line of totals; the tests' own status is what counts (pipefail).
+SUMMARY := awk '{ print } \
+	/^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
+	END { printf "\ntests: %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+
+packages:
+	@$(call install,$(PACKAGES))
+
+test-packages:
+	@$(call install,$(PACKAGES) $(TEST_PACKAGES))
+
+# Installs those of the packages in $(1) that are missing; quick when none is, and silent where there is no apt.
+define install
+	command -v dpkg-query >/dev/null && command -v apt-get >/dev/null || exit 0; \
+	missing=(); \
+	for package in $(1); do \
+		[[ "$$(dpkg-query -W -f '$${db:Status-Status}' "$$package" 2>/dev/null)" == installed ]] || missing+=("$$package"); \
+	done; \
+	[[ $${#missing[@]} -gt 0 ]] || exit 0; \
+	if [[ $$(id -u) -eq 0 ]]; then sudo=(env); \
+	elif command -v sudo >/dev/null; then sudo=(sudo env); \
+	else echo "Missing: $${missing[*]}. Install them as root: apt-get install $${missing[*]}" >&2; exit 1; fi; \
+	echo "Installing $${missing[*]}"; \
+	"$${sudo[@]}" DEBIAN_FRONTEND=noninteractive apt-get update -qq; \
+	"$${sudo[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"
+endef
+
+# Debian's own Rust is too old; rustup's is not.
+rust:
+	@have="$$(cargo --version 2>/dev/null | awk '{ print $$2 }' || true)"; \
+	if [[ -z "$$have" ]] || ! printf '%s\n' "$(RUST_LEAST)" "$$have" | sort -C -V; then \
+		echo "Rust $(RUST_LEAST) or newer is needed; found $${have:-none}. Install it with" >&2; \
+		echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default" >&2; \
+		echo "or, if you have rustup already, with: rustup update stable" >&2; \
+		exit 1; \
+	fi
+
+clean:
+	cargo clean
+	rm -rf out
