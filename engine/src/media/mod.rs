@@ -3,11 +3,17 @@
 //! Everything here works on untrusted bytes; nothing here decides what to do with the result.
 
 pub mod audio;
+pub mod condition;
+pub mod cpu;
 pub mod decode;
 pub mod demux;
 pub mod diagnose;
+pub mod encode;
 mod error;
 pub mod picture;
+pub mod scale;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use demux::Demuxer;
 pub use error::{Error, Kind};

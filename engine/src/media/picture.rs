@@ -70,6 +70,15 @@ impl Picture {
         }
     }
 
+    /// Renames the deprecated `yuvj*` formats to `yuv*` with a range tag: the samples are the same.
+    pub(crate) fn name_range(&mut self) {
+        let (name, full_range) = self.pixel_format();
+        if let (true, Ok(format)) = (full_range, name.parse()) {
+            self.0.set_format(format);
+            self.0.set_color_range(ffmpeg_next::color::Range::JPEG);
+        }
+    }
+
     /// Colour description of this picture.
     pub fn color(&self) -> Color {
         let raw = self.raw();

@@ -1,0 +1,206 @@
+//! Conditions decoded pictures: deinterlaces where they say that they consist of fields, turns them upright, and
+//! fits pictures that change size in mid-stream into the first size. One picture in, one picture out, always; it
+//! neither scales for renditions nor touches a picture that needs nothing.
+
+mod graph;
+
+use std::collections::VecDeque;
+
+use graph::Graph;
+
+use super::{Error, Kind, Picture};
+use crate::source::{Rotation, VideoInfo};
+use crate::units::{Ratio, Size};
+
+/// Conditions the pictures of one chunk, in presentation order.
+///
+/// A picture that needs nothing passes by without being copied and without libavfilter. The deinterlacer sees the
+/// picture before and the one after, wherever a run of interlaced pictures begins.
+pub struct Conditioner {
+    reference: Size,
+    aspect: Ratio,
+    rotation: Rotation,
+    interlaced: bool,
+    stage: Option<Stage>,
+    previous: Option<(i64, Picture)>,
+}
+
+/// A filter graph at work, and the pictures inside it.
+struct Stage {
+    input: (Size, String),
+    filters: String,
+    graph: Graph,
+    inside: VecDeque<Inside>,
+}
+
+/// A picture inside the graph, and whether it is to come out (or only helps the deinterlacer).
+struct Inside {
+    ordinal: i64,
+    wanted: bool,
+}
+
+impl Conditioner {
+    /// A conditioner for the pictures of `video`.
+    pub fn new(video: &VideoInfo) -> Self {
+        Self {
+            reference: video.size,
+            aspect: video.sample_aspect,
+            rotation: video.rotation,
+            interlaced: false,
+            stage: None,
+            previous: None,
+        }
+    }
+
+    /// Takes the picture that is shown as number `ordinal` (rising by any steps) and hands those that are ready,
+    /// with their numbers, to `sink`.
+    ///
+    /// # Errors
+    /// Whatever `sink` answers, [`Kind::Unsupported`] for a pixel format that can't be filtered,
+    /// [`Kind::Internal`] if a picture is lost or doubled.
+    pub fn send<E: From<Error>>(
+        &mut self,
+        ordinal: i64,
+        mut picture: Picture,
+        sink: &mut dyn FnMut(i64, Picture) -> Result<(), E>,
+    ) -> Result<(), E> {
+        picture.name_range();
+        self.interlaced |= picture.is_interlaced();
+        let filters = self.filters(&picture);
+        let input = (picture.size(), picture.pixel_format().0);
+        if self.stage.as_ref().is_some_and(|stage| stage.input != input || stage.filters != filters) {
+            self.drain(sink)?;
+        }
+        if filters.is_empty() {
+            self.previous = Some((ordinal, share(&picture)?));
+            return sink(ordinal, picture);
+        }
+        let stage = match &mut self.stage {
+            Some(stage) => stage,
+            vacant => vacant.insert(Stage::open(input, filters, &picture, self.previous.take())?),
+        };
+        stage.push(ordinal, true, picture)?;
+        stage.pull(sink)
+    }
+
+    /// Hands over the pictures still inside. The conditioner can be used again afterwards.
+    ///
+    /// # Errors
+    /// As [`Conditioner::send`].
+    pub fn finish<E: From<Error>>(&mut self, sink: &mut dyn FnMut(i64, Picture) -> Result<(), E>) -> Result<(), E> {
+        self.previous = None;
+        self.drain(sink)
+    }
+
+    fn drain<E: From<Error>>(&mut self, sink: &mut dyn FnMut(i64, Picture) -> Result<(), E>) -> Result<(), E> {
+        let Some(mut stage) = self.stage.take() else { return Ok(()) };
+        stage.graph.end()?;
+        stage.pull(sink)?;
+        match stage.inside.front() {
+            None => Ok(()),
+            Some(lost) => Err(Error::new(Kind::Internal, format!("picture {} was lost in a filter", lost.ordinal)))?,
+        }
+    }
+
+    /// The filters that this picture needs, in libavfilter's notation; empty if none.
+    fn filters(&self, picture: &Picture) -> String {
+        let mut filters = Vec::new();
+        if self.interlaced {
+            filters.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".to_owned());
+        }
+        if picture.size() != self.reference {
+            filters.push(letterbox(picture, self.reference, self.aspect));
+        }
+        filters.extend(upright(self.rotation).iter().map(|&filter| filter.to_owned()));
+        filters.join(",")
+    }
+}
+
+impl Stage {
+    /// Opens the graph. `previous`, if it has the same shape, gives the deinterlacer its first look back.
+    fn open(
+        input: (Size, String),
+        filters: String,
+        picture: &Picture,
+        previous: Option<(i64, Picture)>,
+    ) -> Result<Self, Error> {
+        let graph = Graph::open(picture, &filters)?;
+        let mut stage = Self { input, filters, graph, inside: VecDeque::new() };
+        if let Some((ordinal, previous)) = previous
+            && (previous.size(), previous.pixel_format().0) == stage.input
+        {
+            stage.push(ordinal, false, previous)?;
+        }
+        Ok(stage)
+    }
+
+    fn push(&mut self, ordinal: i64, wanted: bool, picture: Picture) -> Result<(), Error> {
+        self.inside.push_back(Inside { ordinal, wanted });
+        self.graph.push(ordinal, picture)
+    }
+
+    fn pull<E: From<Error>>(&mut self, sink: &mut dyn FnMut(i64, Picture) -> Result<(), E>) -> Result<(), E> {
+        while let Some((ordinal, picture)) = self.graph.pull()? {
+            match self.inside.pop_front() {
+                Some(inside) if inside.ordinal == ordinal && inside.wanted => sink(ordinal, picture)?,
+                Some(inside) if inside.ordinal == ordinal => {}
+                _ => Err(Error::new(Kind::Internal, format!("picture {ordinal} came out of a filter out of turn")))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn share(picture: &Picture) -> Result<Picture, Error> {
+    picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))
+}
+
+/// Mirror first, then clockwise turns, as [`Rotation`] defines it.
+fn upright(rotation: Rotation) -> Vec<&'static str> {
+    let mirror = rotation.mirrored.then_some("hflip");
+    let turn: &[&str] = match rotation.quarter_turns % 4 {
+        0 => &[],
+        1 => &["transpose=clock"],
+        2 => &["hflip", "vflip"],
+        _ => &["transpose=cclock"],
+    };
+    mirror.into_iter().chain(turn.iter().copied()).collect()
+}
+
+/// Fits a picture into `frame` with samples of shape `frame_aspect`, with black bars where the shapes differ.
+fn letterbox(picture: &Picture, frame: Size, frame_aspect: Ratio) -> String {
+    let Size { width, height } = fit(picture.size(), picture.sample_aspect(), frame, frame_aspect);
+    let even_half = |outer: u32, inner: u32| (outer - inner) / 4 * 2;
+    let (left, top) = (even_half(frame.width, width), even_half(frame.height, height));
+    // Unless told, the filter would make limited range of full range.
+    let range = match picture.color().full_range {
+        None => "auto",
+        Some(false) => "limited",
+        Some(true) => "full",
+    };
+    format!(
+        "scale={width}:{height}:flags=bicubic:in_range={range}:out_range={range},setsar={frame_aspect},\
+         pad={}:{}:{left}:{top}:black",
+        frame.width, frame.height
+    )
+}
+
+/// The largest size within `frame` that shows a picture in its own shape.
+fn fit(size: Size, aspect: Ratio, frame: Size, frame_aspect: Ratio) -> Size {
+    let shape = f64::from(size.width) * aspect.as_f64() / f64::from(size.height) / frame_aspect.as_f64();
+    let (width, height) = (f64::from(frame.width), f64::from(frame.height));
+    if shape * height > width {
+        Size { width: frame.width, height: even_within(width / shape, frame.height) }
+    } else {
+        Size { width: even_within(height * shape, frame.width), height: frame.height }
+    }
+}
+
+/// The even number nearest to `length`, at least 2 and within `most`. A length that all but fills the frame does.
+fn even_within(length: f64, most: u32) -> u32 {
+    let even = ((length / 2.0).round() * 2.0).max(2.0);
+    if even + 2.0 > f64::from(most) { most } else { even as u32 }
+}
+
+#[cfg(test)]
+mod tests;

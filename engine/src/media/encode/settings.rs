@@ -1,0 +1,124 @@
+//! What libx264 is told for each method of a rendition. Pure but for the preparer it makes.
+
+use ffmpeg_next::format::Pixel;
+
+use super::lossless::{Preparer, packing};
+use super::{ChunkShape, level_for, vbv_for_chunk};
+use crate::ladder::{Method, Rendition};
+use crate::media::scale::{is_rgb, output_color};
+use crate::media::{Error, Kind};
+use crate::source::{Color, VideoInfo};
+use crate::units::{BitRate, Ratio, Size, TimeBase};
+
+/// Everything libx264 is opened with.
+pub(super) struct Settings {
+    /// The libavcodec encoder.
+    pub(super) encoder: &'static str,
+    pub(super) size: Size,
+    pub(super) format: Pixel,
+    pub(super) sample_aspect: Ratio,
+    pub(super) time_base: TimeBase,
+    pub(super) frame_rate: Ratio,
+    pub(super) color: Color,
+    /// Code the two fields of each picture as fields (macroblock-adaptive).
+    pub(super) interlaced: bool,
+    /// `level_idc`, where x264 is not to choose it.
+    pub(super) level: Option<u8>,
+    /// libavcodec's options, `x264-params` among them.
+    pub(super) options: Vec<(&'static str, String)>,
+}
+
+/// A constant rate factor under a rate cap.
+pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Result<Settings, Error> {
+    let Method::Capped { crf, max_rate, buffer_bits, speed } = &rendition.method else {
+        return Err(wrong_method(rendition));
+    };
+    let vbv = vbv_for_chunk(in_nominal_time(*max_rate, video.frame_rate, chunk), *buffer_bits, chunk.first);
+    let rate_control = format!(
+        "vbv-maxrate={}:vbv-bufsize={}:vbv-init={:.4}",
+        kilobits(vbv.max_rate.0),
+        kilobits(vbv.buffer_bits),
+        vbv.init
+    );
+    let options = vec![
+        ("preset", speed.clone()),
+        ("crf", crf.to_string()),
+        ("profile", "high".to_owned()),
+        ("forced-idr", "1".to_owned()),
+        ("x264-params", format!("{}:{rate_control}", joinable(chunk))),
+    ];
+    Ok(Settings {
+        encoder: "libx264",
+        size: rendition.size,
+        format: Pixel::YUV420P,
+        sample_aspect: rendition.sample_aspect,
+        time_base: video.time_base,
+        frame_rate: video.frame_rate,
+        color: output_color(video),
+        interlaced: false,
+        level: Some(level_for(rendition.size, video.frame_rate, *max_rate, *buffer_bits)),
+        options,
+    })
+}
+
+/// The frames as they are.
+pub(super) fn lossless(
+    video: &VideoInfo,
+    rendition: &Rendition,
+    chunk: ChunkShape,
+) -> Result<(Settings, Preparer), Error> {
+    let Method::Lossless { speed } = &rendition.method else {
+        return Err(wrong_method(rendition));
+    };
+    let packing = packing(&video.pixel_format)?;
+    let options = vec![
+        ("preset", speed.clone()),
+        ("qp", "0".to_owned()),
+        ("forced-idr", "1".to_owned()),
+        ("x264-params", joinable(chunk)),
+    ];
+    let rgb = is_rgb(&video.pixel_format);
+    let settings = Settings {
+        encoder: packing.encoder,
+        size: rendition.size,
+        format: packing.format,
+        sample_aspect: rendition.sample_aspect,
+        time_base: video.time_base,
+        frame_rate: video.frame_rate,
+        color: if rgb { Color { matrix: 0, full_range: None, ..video.color } } else { video.color },
+        // x264 codes fields in pairs of macroblock rows; a picture that has not got them is coded as a frame,
+        // which loses nothing either.
+        interlaced: video.interlaced && rendition.size.height.is_multiple_of(4),
+        level: None,
+        options,
+    };
+    Ok((settings, Preparer::new(video, packing, rendition.size)))
+}
+
+fn wrong_method(rendition: &Rendition) -> Error {
+    Error::new(Kind::Internal, format!("rendition {} is not encoded this way", rendition.name))
+}
+
+/// The least `keyint` that is given: below it x264 takes B-frames out of the parameter sets.
+const LEAST_KEYINT: u32 = 48;
+
+/// What makes chunks join: parameter sets that do not depend on the contents, closed GOPs, and one thread, so that
+/// the bytes do not depend on the machine. Key frames are forced at the segments' starts; `keyint` only lets x264
+/// judge scene cuts as it would in one run with such segments.
+fn joinable(chunk: ChunkShape) -> String {
+    let keyint = chunk.longest_segment.max(LEAST_KEYINT);
+    format!("stitchable=1:open-gop=0:threads=1:sliced-threads=0:sync-lookahead=0:keyint={keyint}")
+}
+
+/// x264 counts frames, not time: it is told the nominal frame rate and takes every frame to last as long. Where
+/// this chunk's frames come denser or sparser than that, the cap in bits a second becomes one in bits a frame.
+fn in_nominal_time(max_rate: BitRate, frame_rate: Ratio, chunk: ChunkShape) -> BitRate {
+    let nominal_seconds = f64::from(chunk.frames) / frame_rate.as_f64();
+    let stretch = chunk.seconds / nominal_seconds;
+    if stretch.is_finite() && stretch > 0.0 { BitRate((max_rate.0 as f64 * stretch).round() as u64) } else { max_rate }
+}
+
+/// Whole kilobits, as x264 counts them, rounded down and at least one.
+fn kilobits(bits: u64) -> u64 {
+    (bits / 1000).clamp(1, 2_000_000)
+}
