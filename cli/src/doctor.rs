@@ -83,7 +83,6 @@ impl Check {
 /// # Errors
 /// [`Failure::Told`] if a check fails, once all of them are printed.
 pub fn run(arguments: &Arguments) -> Outcome {
-    media::silence_log();
     let checks = checks();
     let all_well = checks.iter().all(|check| check.status != Status::Fail);
     let text = if arguments.json {

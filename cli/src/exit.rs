@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use vtp_engine::ladder;
+
 use crate::encode::driver::EncodeFailure;
 
 /// Exit code of a failure that is the product's or the machine's, not the user's.
@@ -85,6 +87,24 @@ impl From<EncodeFailure> for Failure {
             EncodeFailure::Usage(message) => Self::Usage(message),
             EncodeFailure::Cancelled => Self::Interrupted,
             EncodeFailure::Internal(error) => Self::Internal(error),
+        }
+    }
+}
+
+impl From<vtp_splitter::Error> for Failure {
+    fn from(error: vtp_splitter::Error) -> Self {
+        match error.code() {
+            Some(code) => Self::Input { code, message: error.to_string() },
+            None => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<ladder::Error> for Failure {
+    fn from(error: ladder::Error) -> Self {
+        match error.is_usage() {
+            true => Self::Usage(error.to_string()),
+            false => Self::Input { code: 1001, message: error.to_string() },
         }
     }
 }

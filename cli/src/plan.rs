@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{Ladder, Method, Rendition};
-use vtp_engine::plan::Plan;
+use vtp_engine::ladder::{self, Ladder, Method, Rendition};
+use vtp_engine::plan::{self, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
 
-use crate::Outcome;
 use crate::encode::ShapeArguments;
 use crate::exit::Failure;
 use crate::report::{duration_s, source_warnings};
 use crate::text::{self, Align, Table};
+use crate::{Outcome, print};
 
 /// Show how a source would be encoded, without doing it.
 #[derive(Debug, Args)]
@@ -62,7 +62,25 @@ struct Document<'a> {
 /// [`Failure::Input`] if the source is unusable, [`Failure::Usage`] if the ladder does not fit it.
 pub fn run(arguments: &Arguments) -> Outcome {
     crate::probe::require_file(&arguments.input)?;
-    Err(Failure::Internal(anyhow::anyhow!("the splitter is not built in")))
+    let source = vtp_splitter::Source::open(&arguments.input)?;
+    let shape = &arguments.shape;
+    let ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
+    let settings = settings(&source.info, &ladder, shape.segment, shape.chunk.0);
+    let plan = plan::plan(&source.index, source.info.video.time_base, &settings);
+    let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };
+    print(&if arguments.json { json(planned)? } else { render(planned) })
+}
+
+/// What the plan of this ladder depends on, with segments of `segment_s` and chunks of `chunk_s` seconds.
+pub fn settings(info: &SourceInfo, ladder: &Ladder, segment_s: f64, chunk_s: Option<f64>) -> PlanSettings {
+    let any = |wanted: fn(&Method) -> bool| ladder.renditions.iter().any(|rendition| wanted(&rendition.method));
+    let deinterlaces = info.video.interlaced && any(|method| matches!(method, Method::Capped { .. }));
+    PlanSettings {
+        segment_s,
+        chunk_s,
+        copies_packets: any(|method| matches!(method, Method::Copy)),
+        context_frames: u32::from(deinterlaces),
+    }
 }
 
 fn warnings(planned: Planned<'_>) -> Vec<String> {
@@ -182,6 +200,17 @@ mod tests {
             renditions: vec![rendition("copy", 1280, 720, Method::Copy), rendition("standard", 1280, 720, capped)],
             warnings: vec!["hd is left out".to_owned()],
         }
+    }
+
+    #[test]
+    fn only_renditions_that_deinterlace_need_the_frames_around_a_chunk() {
+        let mut info = info();
+        assert_eq!(settings(&info, &ladder(), 4.0, None).context_frames, 0);
+        info.video.interlaced = true;
+        assert_eq!(settings(&info, &ladder(), 4.0, None).context_frames, 1);
+        let copies = Ladder { renditions: ladder().renditions[..1].to_vec(), warnings: Vec::new() };
+        let settings = settings(&info, &copies, 4.0, None);
+        assert_eq!((settings.context_frames, settings.copies_packets), (0, true));
     }
 
     #[test]

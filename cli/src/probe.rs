@@ -10,10 +10,10 @@ use vtp_engine::index::{CutClass, FrameList, Index};
 use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
 use vtp_engine::units::Ratio;
 
-use crate::Outcome;
 use crate::exit::Failure;
 use crate::report::{duration_s, source_warnings};
 use crate::text;
+use crate::{Outcome, print};
 
 /// Show what a source is: streams, frames, and where it can be cut.
 #[derive(Debug, Args)]
@@ -66,7 +66,8 @@ impl Cuts {
 /// [`Failure::Input`] if the source is unusable.
 pub fn run(arguments: &Arguments) -> Outcome {
     require_file(&arguments.input)?;
-    Err(Failure::Internal(anyhow::anyhow!("the splitter is not built in")))
+    let source = vtp_splitter::Source::open(&arguments.input)?;
+    print(&if arguments.json { json(&source.info, &source.index)? } else { render(&source.info, &source.index) })
 }
 
 /// Refuses a path at which there is no file.
@@ -148,7 +149,7 @@ fn audio(audio: &AudioInfo) -> String {
         text::plural(audio.channels.into(), "channel"),
         format!("{} Hz", audio.sample_rate),
     ];
-    parts.extend(audio.language.clone());
+    parts.extend(audio.language.clone().filter(|language| language != "und"));
     parts.extend(audio.title.as_ref().map(|title| format!("{title:?}")));
     if audio.default {
         parts.push("default".to_owned());

@@ -35,7 +35,7 @@ impl Bar {
         }
         if meter.frames_total > 0 {
             self.main.set_length(meter.frames_total);
-            self.main.set_style(style("{spinner:.cyan} {bar:24.cyan/dim} {wide_msg}").progress_chars("━╸━"));
+            self.main.set_style(style("{spinner:.cyan} {bar:24.cyan/dim} {wide_msg}").progress_chars("━╸─"));
         }
     }
 

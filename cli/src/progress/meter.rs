@@ -88,24 +88,23 @@ impl Meter {
         }
     }
 
-    /// Frames a second of late; `None` before there is enough to tell.
+    /// Frames a second of late; `None` before there is enough to tell, and once all frames are encoded.
     pub fn frames_per_s(&self, now: Duration) -> Option<f64> {
-        let (since, before) = *self.samples.front()?;
+        let (since, before) = *self.samples.front().filter(|_| self.frames_done < self.frames_total)?;
         let seen = now.checked_sub(since)?;
         let frames = self.frames_done - before;
         (seen >= LEAST && frames > 0).then(|| frames as f64 / seen.as_secs_f64())
     }
 
-    /// Seconds of the source a second of late; `None` before there is enough to tell.
+    /// Seconds of the source a second of late; `None` where [`Meter::frames_per_s`] is.
     pub fn speed(&self, now: Duration) -> Option<f64> {
         let frame_s = self.duration_s / self.frames_total as f64;
         self.frames_per_s(now).map(|rate| rate * frame_s).filter(|speed| speed.is_finite() && *speed > 0.0)
     }
 
-    /// Time until all frames are encoded at the rate of late; `None` before there is enough to tell, and at the
-    /// end, when what is left is not frames.
+    /// Time until all frames are encoded at the rate of late; `None` where [`Meter::frames_per_s`] is.
     pub fn time_left(&self, now: Duration) -> Option<Duration> {
-        let left = self.frames_total.checked_sub(self.frames_done).filter(|left| *left > 0)?;
+        let left = self.frames_total.checked_sub(self.frames_done)?;
         Duration::try_from_secs_f64(left as f64 / self.frames_per_s(now)?).ok()
     }
 }
