@@ -8,7 +8,7 @@ mod audio_fixture;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, make, synthesise};
+use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, make, span_heard_by_ffmpeg, synthesise};
 use vtp_engine::index::TimeShift;
 use vtp_engine::media::Error;
 use vtp_engine::media::audio::{AudioMode, AudioRequest, AudioTask};
@@ -182,4 +182,31 @@ fn the_late_sound_of_a_real_clip_begins_where_its_container_says() {
     track.assert_samples(track.outcome.end_s);
     let heard = track.pcm.iter().position(|sample| sample.abs() > 0.001).unwrap();
     assert!(heard as f64 / 48_000.0 > 1.45, "heard from sample {heard} on");
+}
+
+#[test]
+fn real_clips_with_gaps_damage_wraps_and_odd_starts_keep_start_and_end() {
+    let names = [
+        "d_ts_abr_res_change_gap.ts",
+        "d_ts_corrupt_lost_packets.ts",
+        "d_ts_pts_wrap.ts",
+        "flv_h264_1000fps_claim.flv",
+        "h264_dog_vfr_rot180.mp4",
+        "h264_flir_vfr_portrait.mp4",
+        "ts_mpeg2_1080p_mp2.ts",
+        "vp8_bbb720_30s.webm",
+        "vp9_opus51_neg_start.webm",
+    ];
+    for (name, path) in names.iter().filter_map(|name| Some((name, clip(&format!("torture/{name}"))?))) {
+        let (start, end) = span_heard_by_ffmpeg(&path);
+        let origin_ms = (start * 1000.0).floor() as i64 - 100;
+        let from_origin = |seconds: f64| seconds - origin_ms as f64 / 1000.0;
+        let track = only(make(&path, origin_ms, &[]));
+        let outcome = track.outcome;
+        let placed_end = outcome.samples as f64 / f64::from(track.config.sample_rate);
+        assert!((outcome.start_s - from_origin(start)).abs() < 0.001, "{name} starts at {start}: {outcome:?}");
+        assert!((outcome.end_s - from_origin(end)).abs() < 0.001, "{name} ends at {end}: {outcome:?}");
+        assert!((placed_end - outcome.end_s).abs() < 0.003, "{name} is {placed_end} s long: {outcome:?}");
+        track.assert_samples(outcome.end_s);
+    }
 }

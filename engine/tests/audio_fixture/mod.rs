@@ -31,12 +31,12 @@ pub(crate) fn synthesise(dir: &Path, name: &str, args: &str) -> PathBuf {
 
 /// A real clip of the shared collection; `None`, said aloud, where the collection is not installed.
 pub(crate) fn clip(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/media").join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: {name} is not here");
-        return None;
+    let beside = |folder: &Path| folder.join("shared/media").join(name);
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(beside).find(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no shared/media/{name} beside the workspace");
     }
-    Some(path)
+    found
 }
 
 /// The container's audio streams.
@@ -197,4 +197,24 @@ fn with_adts(config: &AudioTrackConfig, unit: &[u8]) -> Vec<u8> {
     out.push(0xFC);
     out.extend_from_slice(unit);
     out
+}
+
+/// When ffmpeg hears the first and the last sample of the first audio stream of `path`, in the clip's own seconds.
+pub(crate) fn span_heard_by_ffmpeg(path: &Path) -> (f64, f64) {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-v", "quiet", "-copyts", "-i"])
+        .arg(path)
+        .args(["-map", "0:a:0", "-ac", "1", "-c:a", "pcm_s16le", "-f", "framecrc", "-"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let number = |text: &str| text.trim().parse::<f64>().unwrap();
+    let rate = text.lines().find_map(|line| line.strip_prefix("#tb 0: 1/")).map(number).unwrap();
+    let runs = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let fields: Vec<&str> = line.split(',').collect();
+        (number(fields[2]), number(fields[4]) / 2.0)
+    });
+    let runs: Vec<(f64, f64)> = runs.collect();
+    let (last, length) = runs[runs.len() - 1];
+    (runs[0].0 / rate, (last + length) / rate)
 }

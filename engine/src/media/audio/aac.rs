@@ -161,3 +161,32 @@ impl AacEncoder {
 fn tame(sample: f32) -> f32 {
     if sample.is_finite() { sample.clamp(-4.0, 4.0) } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn infinities_and_what_is_no_number_are_silenced_before_the_encoder_sees_them() {
+        let mut encoder = AacEncoder::open(48_000, 1).unwrap();
+        encoder.pending().0[0].extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX].repeat(1024));
+        let mut units = 0;
+        let mut sink = |_: &[u8]| -> Result<(), Error> {
+            units += 1;
+            Ok(())
+        };
+        encoder.finish(&mut sink).unwrap();
+        assert_eq!(units, 5, "four access units and the one that priming adds");
+    }
+
+    #[test]
+    fn every_rate_opens_with_mono_and_stereo_and_states_its_config() {
+        for rate in RATES {
+            for channels in [1, 2] {
+                let encoder = AacEncoder::open(rate, channels).unwrap();
+                assert!(encoder.config().len() >= 2 && encoder.priming() == 1024, "{rate} Hz, {channels} channels");
+            }
+        }
+        assert_eq!((rate_for(44_100), rate_for(37_800), rate_for(192_000)), (44_100, 48_000, 48_000));
+    }
+}
