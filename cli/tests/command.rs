@@ -1,4 +1,5 @@
 //! The command as scripts see it: exit codes, what goes to stdout, what goes to stderr.
+#![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
