@@ -1,1 +1,33 @@
-//! Placeholder.
+//! Stitcher: gather → cut → prove → package (HLS, DASH) → publish.
+//!
+//! *In:* encoded chunks in any order, AAC frames of whole audio tracks. *Out:* one set of CMAF segments a
+//! rendition, and, once conservation is proved, the playlists and the MPD that name them. *Never:* decodes,
+//! encodes, or publishes a manifest of segments that it has not read back and compared with the source.
+//!
+//! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
+//! are their bytes; [`video`] and [`audio`] write them; [`proof`] reads them back; [`rates`] and [`listing`] are
+//! what the manifests ([`hls`], [`dash`]) say of them; [`stitcher`] ties it together. [`vbv`] stands alone.
+
+pub mod audio;
+pub mod boxes;
+pub mod cut;
+pub mod dash;
+mod error;
+mod files;
+pub mod hls;
+pub mod language;
+pub mod layout;
+pub mod listing;
+pub mod proof;
+pub mod rates;
+pub mod report;
+pub mod stitcher;
+pub mod vbv;
+pub mod video;
+
+pub use audio::{AudioWriter, FinishedAudio};
+pub use error::Error;
+pub use layout::{AudioTrack, Durability, OutputLayout, VideoTimeline};
+pub use proof::{Proof, SourceSound};
+pub use report::{AudioReport, ChunkReport, Published, RenditionReport};
+pub use stitcher::{Delivery, Stitcher};

@@ -1,0 +1,92 @@
+//! Media segments: `styp`, one `moof`, and the head of its `mdat`. The samples' bytes follow and are not touched here.
+
+use mp4_atom::{FourCC, Header, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
+
+use super::{Error, TRACK, boxed};
+use crate::cut::TimedSample;
+
+/// Sample flags (14496-12 8.8.3.1): depends on no other sample.
+const SYNC: u32 = 0x0200_0000;
+/// Depends on others, not a sync sample.
+const NOT_SYNC: u32 = 0x0101_0000;
+
+/// The samples of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FragmentSamples<'a> {
+    /// Video: every sample has its own duration, composition offset and flags.
+    Video(&'a [TimedSample]),
+    /// Audio: all samples are sync samples of the same duration; only their sizes differ.
+    Audio {
+        /// Sizes in bytes.
+        sizes: &'a [u32],
+        /// Duration of each.
+        duration: u32,
+    },
+}
+
+impl FragmentSamples<'_> {
+    fn payload(&self) -> Option<usize> {
+        let bytes: u64 = match self {
+            Self::Video(samples) => samples.iter().map(|sample| u64::from(sample.size)).sum(),
+            Self::Audio { sizes, .. } => sizes.iter().copied().map(u64::from).sum(),
+        };
+        usize::try_from(bytes).ok()
+    }
+
+    fn run(&self) -> Vec<TrunEntry> {
+        match self {
+            Self::Video(samples) => samples.iter().map(video_entry).collect(),
+            Self::Audio { sizes, .. } => {
+                sizes.iter().map(|size| TrunEntry { size: Some(*size), ..TrunEntry::default() }).collect()
+            }
+        }
+    }
+}
+
+fn video_entry(sample: &TimedSample) -> TrunEntry {
+    TrunEntry {
+        duration: Some(sample.duration),
+        size: Some(sample.size),
+        flags: Some(if sample.sync { SYNC } else { NOT_SYNC }),
+        cts: Some(sample.composition.into()),
+    }
+}
+
+/// Everything of a media segment that stands before its samples' bytes.
+///
+/// `sequence` is the segment's number from 1, `start` the decode time of its first sample.
+pub fn fragment_head(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Result<Vec<u8>, Error> {
+    let brands = [b"msdh", b"cmfs", b"cmff"];
+    let styp = Styp {
+        major_brand: FourCC::new(b"msdh"),
+        minor_version: 0,
+        compatible_brands: brands.iter().map(|brand| FourCC::new(brand)).collect(),
+    };
+    let payload = samples.payload().ok_or(Error::Range { what: "a segment's size" })?;
+    let mdat = boxed(&Header { kind: FourCC::new(b"mdat"), size: Some(payload) })?;
+    let mut moof = moof(sequence, start, samples);
+    let length = boxed(&moof)?.len() + mdat.len();
+    let offset = i32::try_from(length).map_err(|_| Error::Range { what: "a segment's sample table" })?;
+    for run in moof.traf.iter_mut().flat_map(|traf| traf.trun.iter_mut()) {
+        run.data_offset = Some(offset);
+    }
+    Ok([boxed(&styp)?, boxed(&moof)?, mdat].concat())
+}
+
+fn moof(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Moof {
+    let (duration, flags) = match samples {
+        FragmentSamples::Video(_) => (None, None),
+        FragmentSamples::Audio { duration, .. } => (Some(duration), Some(SYNC)),
+    };
+    let tfhd = Tfhd {
+        track_id: TRACK,
+        default_base_is_moof: true,
+        default_sample_duration: duration,
+        default_sample_flags: flags,
+        ..Tfhd::default()
+    };
+    let trun = Trun { data_offset: Some(0), samples: TrunSamples::Explicit(samples.run()) };
+    let tfdt = Some(Tfdt { base_media_decode_time: start });
+    let traf = Traf { tfhd, tfdt, trun: vec![trun], ..Traf::default() };
+    Moof { mfhd: Mfhd { sequence_number: sequence }, traf: vec![traf] }
+}

@@ -1,0 +1,144 @@
+//! The MPD (ISO/IEC 23009-1) of a proved presentation: static, segments by template and timeline. Pure.
+
+use std::time::Duration;
+
+use dash_mpd_core::{
+    AdaptationSet, AudioChannelConfiguration, Label, MPD, Period, Representation, Role, S, SegmentTemplate,
+    SegmentTimeline,
+};
+use vtp_engine::units::gcd;
+
+use crate::Error;
+use crate::listing::{AudioListing, Listing, Presentation, VideoListing, Written};
+use crate::rates;
+
+const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
+const ROLES: &str = "urn:mpeg:dash:role:2011";
+const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
+
+/// The MPD. `buffer_s` is what `@bandwidth` of every Representation needs (23009-1 5.3.5.2).
+pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
+    let (start, end) = presentation.interval();
+    let length = micros(end - start);
+    let video = (!presentation.video.is_empty()).then(|| video_set(presentation));
+    let audio = (2_usize..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
+    let period = Period {
+        id: Some("1".to_owned()),
+        start: Some(Duration::ZERO),
+        adaptations: video.into_iter().chain(audio).collect(),
+        ..Period::default()
+    };
+    MPD {
+        mpdtype: Some("static".to_owned()),
+        profiles: Some(PROFILES.to_owned()),
+        mediaPresentationDuration: Some(length),
+        minBufferTime: Some(Duration::from_millis(rates::whole(buffer_s * 1000.0))),
+        maxSegmentDuration: Some(Duration::from_secs(presentation.target_s().into())),
+        periods: vec![period],
+        ..MPD::default()
+    }
+}
+
+/// The MPD as XML.
+pub fn text(mpd: &MPD) -> Result<Vec<u8>, Error> {
+    use std::fmt::Write;
+    let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+    writeln!(xml, "{mpd}").map_err(|_| Error::Xml)?;
+    Ok(xml.into_bytes())
+}
+
+/// All video renditions have the same segments, so they share one timeline.
+fn video_set(presentation: &Presentation) -> AdaptationSet {
+    let videos = &presentation.video;
+    AdaptationSet {
+        id: Some("1".to_owned()),
+        contentType: Some("video".to_owned()),
+        segmentAlignment: Some(true),
+        startWithSAP: Some(1),
+        maxWidth: videos.iter().map(|video| video.size.width.into()).max(),
+        maxHeight: videos.iter().map(|video| video.size.height.into()).max(),
+        SegmentTemplate: videos.first().map(|video| template(&video.listing)),
+        representations: videos.iter().map(|video| video_representation(video, presentation)).collect(),
+        ..AdaptationSet::default()
+    }
+}
+
+fn video_representation(video: &VideoListing, presentation: &Presentation) -> Representation {
+    let (rate, aspect) = (video.frame_rate, video.sample_aspect);
+    let divisor = gcd(rate.num, rate.den).max(1);
+    let rate = match (rate.num / divisor, rate.den / divisor) {
+        (whole, 1) => whole.to_string(),
+        (num, den) => format!("{num}/{den}"),
+    };
+    Representation {
+        width: Some(video.size.width.into()),
+        height: Some(video.size.height.into()),
+        sar: Some(format!("{}:{}", aspect.num(), aspect.den())),
+        frameRate: Some(rate),
+        ..representation(&video.listing, "video/mp4", presentation)
+    }
+}
+
+fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> AdaptationSet {
+    let role = if audio.default { "main" } else { "alternate" };
+    // The sample entry cannot hold a rate above 16 bits, so it is not told against it.
+    let told = audio.sample_rate <= u32::from(u16::MAX);
+    let one = Representation {
+        audioSamplingRate: told.then(|| audio.sample_rate.to_string()),
+        AudioChannelConfiguration: vec![AudioChannelConfiguration {
+            schemeIdUri: CHANNELS.to_owned(),
+            value: Some(audio.channels.to_string()),
+            ..AudioChannelConfiguration::default()
+        }],
+        ..representation(&audio.listing, "audio/mp4", presentation)
+    };
+    AdaptationSet {
+        id: Some(id.to_string()),
+        contentType: Some("audio".to_owned()),
+        lang: Some(audio.language.tag()),
+        segmentAlignment: Some(true),
+        startWithSAP: Some(1),
+        Role: vec![Role { schemeIdUri: ROLES.to_owned(), value: Some(role.to_owned()), ..Role::default() }],
+        Label: vec![Label { content: audio.name.clone(), ..Label::default() }],
+        SegmentTemplate: Some(template(&audio.listing)),
+        representations: vec![one],
+        ..AdaptationSet::default()
+    }
+}
+
+fn representation(listing: &Listing, mime: &str, presentation: &Presentation) -> Representation {
+    Representation {
+        id: Some(listing.folder.clone()),
+        bandwidth: Some(rates::whole(presentation.rates(listing).peak)),
+        mimeType: Some(mime.to_owned()),
+        codecs: Some(listing.codec.clone()),
+        ..Representation::default()
+    }
+}
+
+fn template(listing: &Listing) -> SegmentTemplate {
+    SegmentTemplate {
+        initialization: Some("$RepresentationID$/init.mp4".to_owned()),
+        media: Some("$RepresentationID$/seg-$Number%05d$.m4s".to_owned()),
+        startNumber: Some(1),
+        timescale: Some(listing.timescale.into()),
+        SegmentTimeline: Some(SegmentTimeline { segments: timeline(&listing.segments) }),
+        ..SegmentTemplate::default()
+    }
+}
+
+/// Runs of equal durations; only the first says when it starts, for the others follow without a gap.
+fn timeline(segments: &[Written]) -> Vec<S> {
+    let mut rows: Vec<S> = Vec::new();
+    for segment in segments {
+        match rows.last_mut() {
+            Some(row) if row.d == segment.ticks => row.r = Some(row.r.unwrap_or(0) + 1),
+            _ => rows.push(S { t: rows.is_empty().then_some(segment.start), d: segment.ticks, ..S::default() }),
+        }
+    }
+    rows
+}
+
+fn micros(seconds: f64) -> Duration {
+    Duration::from_micros((seconds.max(0.0) * 1e6).round() as u64)
+}

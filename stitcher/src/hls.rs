@@ -1,0 +1,129 @@
+//! HLS playlists (RFC 8216bis) of a proved presentation. Pure: values in, text out.
+//!
+//! The variant whose peak is nearest to [`DEFAULT_RATE`] stands first, for that is where many players start; the others
+//! follow in ascending order.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::atomic::Ordering;
+
+use m3u8_rs::{
+    AlternativeMedia, AlternativeMediaType, Map, MasterPlaylist, MediaPlaylist, MediaPlaylistType, MediaSegment,
+    QuotedOrUnquoted, Resolution, VariantStream, WRITE_OPT_FLOAT_PRECISION,
+};
+
+use crate::listing::{AudioListing, INIT, Listing, PLAYLIST, Presentation, VideoListing, segment_name};
+use crate::rates;
+
+/// The rate players should start at, in bits a second (HLS authoring specification for Apple devices, 1.32).
+pub const DEFAULT_RATE: f64 = 2_000_000.0;
+
+/// Fragmented MP4 (EXT-X-MAP without I-frames only) needs 6; 7 is what fMP4 packagers declare (RFC 8216 7).
+const VERSION: usize = 7;
+
+/// The one group of audio renditions.
+const AUDIO_GROUP: &str = "audio";
+
+/// The media playlist of one rendition.
+pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
+    let map = Map { uri: INIT.to_owned(), ..Map::default() };
+    let segment = |(place, seconds): (u32, f64)| MediaSegment {
+        uri: segment_name(place),
+        duration: single(seconds),
+        map: (place == 0).then(|| map.clone()),
+        ..MediaSegment::empty()
+    };
+    MediaPlaylist {
+        version: Some(VERSION),
+        target_duration: target_s.into(),
+        segments: (0..).zip(listing.seconds()).map(segment).collect(),
+        end_list: true,
+        playlist_type: Some(MediaPlaylistType::Vod),
+        independent_segments: true,
+        ..MediaPlaylist::default()
+    }
+}
+
+/// The multivariant playlist.
+pub fn master(presentation: &Presentation) -> MasterPlaylist {
+    let mut variants: Vec<_> = presentation.video.iter().map(|video| variant(video, presentation)).collect();
+    variants.sort_by_key(|variant| variant.bandwidth);
+    let distance = |variant: &VariantStream| (variant.bandwidth as f64 / DEFAULT_RATE).ln().abs();
+    let first = (0..variants.len()).min_by(|a, b| distance(&variants[*a]).total_cmp(&distance(&variants[*b])));
+    if let Some(first) = first {
+        variants[..=first].rotate_right(1);
+    }
+    MasterPlaylist {
+        version: Some(VERSION),
+        independent_segments: true,
+        alternatives: alternatives(&presentation.audio),
+        variants,
+        ..MasterPlaylist::default()
+    }
+}
+
+/// A playlist's text.
+pub fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    // The crate's one knob for EXTINF; nothing else here writes playlists otherwise.
+    WRITE_OPT_FLOAT_PRECISION.store(6, Ordering::Relaxed);
+    let mut bytes = Vec::new();
+    write(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn variant(video: &VideoListing, presentation: &Presentation) -> VariantStream {
+    let own = presentation.rates(&video.listing);
+    let audio = || presentation.audio.iter().map(|audio| presentation.rates(&audio.listing));
+    let mut codecs = vec![video.listing.codec.clone()];
+    for audio in &presentation.audio {
+        if !codecs.contains(&audio.listing.codec) {
+            codecs.push(audio.listing.codec.clone());
+        }
+    }
+    let range = QuotedOrUnquoted::Unquoted(video_range(video.transfer).to_owned());
+    VariantStream {
+        uri: format!("{}/{PLAYLIST}", video.listing.folder),
+        bandwidth: rates::whole(own.peak + audio().map(|rates| rates.peak).fold(0.0, f64::max)),
+        average_bandwidth: Some(rates::whole(own.average + audio().map(|rates| rates.average).fold(0.0, f64::max))),
+        codecs: Some(codecs.join(",")),
+        resolution: Some(Resolution { width: video.display.width.into(), height: video.display.height.into() }),
+        frame_rate: Some(((video.frame_rate.as_f64() * 1000.0).round() / 1000.0).max(0.001)),
+        audio: (!presentation.audio.is_empty()).then(|| AUDIO_GROUP.to_owned()),
+        other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), range)])),
+        ..VariantStream::default()
+    }
+}
+
+/// VIDEO-RANGE of a transfer function (ITU-T H.273 table 3).
+fn video_range(transfer: u8) -> &'static str {
+    match transfer {
+        16 => "PQ",
+        18 => "HLG",
+        _ => "SDR",
+    }
+}
+
+fn alternatives(audio: &[AudioListing]) -> Vec<AlternativeMedia> {
+    // Of several tracks in one language only one may be chosen by itself (RFC 8216bis 4.4.6.1): the default or the first.
+    let mut spoken: HashSet<String> =
+        audio.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    let one = |track: &AudioListing| AlternativeMedia {
+        media_type: AlternativeMediaType::Audio,
+        uri: Some(format!("{}/{PLAYLIST}", track.listing.folder)),
+        group_id: AUDIO_GROUP.to_owned(),
+        language: Some(track.language.tag()),
+        name: track.name.clone(),
+        default: track.default,
+        autoselect: spoken.insert(track.language.tag()) || track.default,
+        channels: Some(track.channels.to_string()),
+        ..AlternativeMedia::default()
+    };
+    audio.iter().map(one).collect()
+}
+
+/// Single precision is what the crate holds; six decimals of it are exact up to 8 seconds, and within half a
+/// microsecond in a thousand seconds of playlist.
+#[allow(clippy::cast_possible_truncation)]
+fn single(seconds: f64) -> f32 {
+    seconds as f32
+}

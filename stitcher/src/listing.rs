@@ -1,0 +1,212 @@
+//! What manifests say of the renditions: names, segments on the presentation timeline, sizes and rates. Pure.
+
+use vtp_engine::units::{Ratio, Size, gcd};
+
+use crate::language::Language;
+use crate::rates::{self, Weight};
+
+/// The name of every initialization segment.
+pub const INIT: &str = "init.mp4";
+/// The name of every media playlist.
+pub const PLAYLIST: &str = "index.m3u8";
+/// The multivariant playlist.
+pub const MASTER: &str = "master.m3u8";
+/// The MPD.
+pub const MPD: &str = "manifest.mpd";
+
+/// The file of a segment counted from 0.
+pub fn segment_name(place: u32) -> String {
+    format!("seg-{:05}.m4s", u64::from(place) + 1)
+}
+
+/// A published segment, in media time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Decode time of its first sample.
+    pub start: u64,
+    /// Duration of its samples.
+    pub ticks: u64,
+    /// Size of its file.
+    pub bytes: u64,
+    /// Number of samples.
+    pub samples: u32,
+}
+
+/// A rendition as both manifests list it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// Its folder, which is also its identifier.
+    pub folder: String,
+    /// RFC 6381 name of its codec.
+    pub codec: String,
+    /// Units a second of `segments`.
+    pub timescale: u32,
+    /// Its segments as they are presented: priming is taken out.
+    pub segments: Vec<Written>,
+}
+
+impl Listing {
+    /// Lists segments of a track that an edit list takes `priming` units from.
+    pub fn new(folder: String, codec: String, timescale: u32, written: &[Written], priming: u32) -> Self {
+        let shown = |time: u64| time.saturating_sub(priming.into());
+        let segments = written.iter().map(|segment| {
+            let start = shown(segment.start);
+            Written { start, ticks: shown(segment.start + segment.ticks) - start, ..*segment }
+        });
+        Self { folder, codec, timescale, segments: segments.collect() }
+    }
+
+    /// Durations in seconds as the playlist tells them: whole microseconds.
+    pub fn seconds(&self) -> impl Iterator<Item = f64> + '_ {
+        self.segments.iter().map(|segment| as_written(segment.ticks as f64 / f64::from(self.timescale)))
+    }
+
+    /// Sizes and durations of the segments.
+    pub fn weights(&self) -> Vec<Weight> {
+        let weigh = |(segment, seconds): (&Written, f64)| Weight { bytes: segment.bytes, seconds };
+        self.segments.iter().zip(self.seconds()).map(weigh).collect()
+    }
+
+    /// Size of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Start and end in seconds; `None` without segments.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        let (first, last) = (self.segments.first()?, self.segments.last()?);
+        let seconds = |ticks: u64| ticks as f64 / f64::from(self.timescale);
+        Some((seconds(first.start), seconds(last.start + last.ticks)))
+    }
+}
+
+/// A duration as `m3u8-rs` prints it: single precision, six decimals.
+#[allow(clippy::cast_possible_truncation)]
+pub fn as_written(seconds: f64) -> f64 {
+    (f64::from(seconds as f32) * 1e6).round() / 1e6
+}
+
+/// A video rendition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VideoListing {
+    /// Names and segments.
+    pub listing: Listing,
+    /// Size of the coded picture.
+    pub size: Size,
+    /// Size in square pixels.
+    pub display: Size,
+    /// Width over height of one sample.
+    pub sample_aspect: Ratio,
+    /// Mean frames a second.
+    pub frame_rate: FrameRate,
+    /// TransferCharacteristics of ITU-T H.273.
+    pub transfer: u8,
+}
+
+/// An audio track.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AudioListing {
+    /// Names and segments.
+    pub listing: Listing,
+    /// Name shown to users, unique among the tracks.
+    pub name: String,
+    /// The language.
+    pub language: Language,
+    /// Whether it plays when the user has no preference; true of one track.
+    pub default: bool,
+    /// Number of channels.
+    pub channels: u16,
+    /// Samples a second.
+    pub sample_rate: u32,
+}
+
+/// Everything the manifests are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Presentation {
+    /// The video renditions, in the layout's order.
+    pub video: Vec<VideoListing>,
+    /// The audio tracks that have samples, in the layout's order.
+    pub audio: Vec<AudioListing>,
+}
+
+impl Presentation {
+    /// All renditions.
+    pub fn listings(&self) -> impl Iterator<Item = &Listing> {
+        self.video.iter().map(|video| &video.listing).chain(self.audio.iter().map(|audio| &audio.listing))
+    }
+
+    /// The one target duration of all playlists, in whole seconds: the longest segment, rounded (RFC 8216bis 4.4.3.1),
+    /// at least 1.
+    pub fn target_s(&self) -> u32 {
+        let longest = self.listings().flat_map(Listing::seconds).fold(0.0, f64::max);
+        // Saturating; a segment of 2^32 seconds does not fit its boxes.
+        ((longest + 0.5).floor() as u32).max(1)
+    }
+
+    /// Peak and average segment bit rate of one rendition.
+    pub fn rates(&self, listing: &Listing) -> Rates {
+        let weights = listing.weights();
+        Rates { peak: rates::peak(&weights, self.target_s().into()), average: rates::average(&weights) }
+    }
+
+    /// First start and last end over all renditions, in seconds.
+    pub fn interval(&self) -> (f64, f64) {
+        let all = self.listings().filter_map(Listing::interval);
+        let (start, end) = all.fold((f64::INFINITY, 0.0_f64), |(a, b), (start, end)| (a.min(start), b.max(end)));
+        (start.min(end), end)
+    }
+}
+
+/// Segment bit rates in bits a second (RFC 8216bis 4.4.6.2).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// The peak.
+    pub peak: f64,
+    /// The average.
+    pub average: f64,
+}
+
+/// A mean frame rate, exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameRate {
+    /// Frames, times the timescale.
+    pub num: u64,
+    /// Media time units.
+    pub den: u64,
+}
+
+impl FrameRate {
+    /// `gaps` steps from frame to frame in `ticks` units of 1/`timescale` seconds.
+    pub fn new(gaps: u64, ticks: u64, timescale: u32) -> Self {
+        let (num, den) = (gaps.max(1).saturating_mul(timescale.into()), ticks.max(1));
+        let divisor = gcd(num, den).max(1);
+        Self { num: num / divisor, den: den / divisor }
+    }
+
+    /// Frames a second.
+    pub fn as_f64(self) -> f64 {
+        self.num as f64 / self.den as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_presented_segments_join_at_the_edges_that_priming_shifts() {
+        let written = [
+            Written { start: 0, ticks: 4096, bytes: 10, samples: 4 },
+            Written { start: 4096, ticks: 2048, bytes: 10, samples: 2 },
+        ];
+        let listing = Listing::new("a".into(), "mp4a.40.2".into(), 48_000, &written, 1024);
+        let times: Vec<_> = listing.segments.iter().map(|s| (s.start, s.ticks)).collect();
+        assert_eq!(times, [(0, 3072), (3072, 2048)]);
+    }
+
+    #[test]
+    fn a_constant_rate_is_told_in_lowest_terms() {
+        assert_eq!(FrameRate::new(299, 299 * 1001, 30_000), FrameRate { num: 30_000, den: 1001 });
+        assert_eq!(FrameRate::new(0, 40, 1000), FrameRate { num: 25, den: 1 });
+    }
+}

@@ -1,0 +1,79 @@
+//! What the finished output is, as `report.json` tells it. Values only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::proof::Proof;
+
+/// A published output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// The video renditions, in the layout's order.
+    pub renditions: Vec<RenditionReport>,
+    /// The audio tracks that have samples, in the layout's order.
+    pub audio: Vec<AudioReport>,
+    /// That nothing of the source was lost.
+    pub proof: Proof,
+}
+
+/// One video rendition. Rates are its own, without audio.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RenditionReport {
+    /// Its name.
+    pub name: String,
+    /// RFC 6381 name of its codec.
+    pub codec: String,
+    /// Columns of the coded picture.
+    pub width: u32,
+    /// Rows of the coded picture.
+    pub height: u32,
+    /// Number of frames.
+    pub frames: u32,
+    /// Size of its media segments.
+    pub bytes: u64,
+    /// Peak segment bit rate in bits a second.
+    pub bandwidth: u64,
+    /// Average segment bit rate in bits a second.
+    pub average_bandwidth: u64,
+    /// Its chunks.
+    pub chunks: Vec<ChunkReport>,
+}
+
+/// One chunk of a rendition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkReport {
+    /// Its place, from 0.
+    pub index: u32,
+    /// Where it starts in the output, in seconds.
+    pub start_s: f64,
+    /// Number of frames.
+    pub frames: u32,
+    /// Size of its media segments.
+    pub bytes: u64,
+    /// The try that was taken.
+    pub attempts: u32,
+    /// The encoder that made it.
+    pub encoder: String,
+    /// The constant rate factor it was made at, if any.
+    pub crf: Option<f32>,
+}
+
+/// One audio track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AudioReport {
+    /// Its folder.
+    pub name: String,
+    /// BCP 47 tag.
+    pub language: String,
+    /// RFC 6381 name of its codec.
+    pub codec: String,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Number of channels.
+    pub channels: u16,
+    /// Size of its media segments.
+    pub bytes: u64,
+    /// Peak segment bit rate in bits a second.
+    pub bandwidth: u64,
+    /// Average segment bit rate in bits a second.
+    pub average_bandwidth: u64,
+}

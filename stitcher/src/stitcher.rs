@@ -1,0 +1,272 @@
+//! The stitcher: chunks in, in any order; segments out as they become contiguous; manifests at the end.
+//!
+//! ```text
+//!            add_chunk (any order)                 finish
+//! gathering ───────────────────────► publishing ──────────► proved ─► published
+//!      ▲  waits for the next chunk  │      │ every chunk and audio track is there
+//!      └────────────────────────────┘      ▼
+//!                                      refused: nothing names the segments
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use vtp_engine::chunk::EncodedChunk;
+use vtp_engine::index::Index;
+use vtp_engine::ladder::Rendition;
+use vtp_engine::plan::ChunkPlan;
+use vtp_engine::units::ChunkIndex;
+
+use crate::audio::{AudioWriter, Cuts, FinishedAudio};
+use crate::boxes::codec::mpeg4_audio_name;
+use crate::files::{Folder, at, discard, write_bytes};
+use crate::language::Language;
+use crate::layout::{OutputLayout, unique};
+use crate::listing::{AudioListing, Listing, MASTER, MPD, PLAYLIST, Presentation};
+use crate::proof::SourceSound;
+use crate::proof::run::{Claim, Proved};
+use crate::report::{AudioReport, Published, RenditionReport};
+use crate::video::{Delivered, VideoTrack};
+use crate::{Error, dash, hls, rates};
+
+/// Owns the output folder of one job.
+#[derive(Debug)]
+pub struct Stitcher {
+    dir: PathBuf,
+    layout: Arc<OutputLayout>,
+    index: Arc<Index>,
+    videos: Vec<VideoTrack>,
+    waiting: BTreeMap<ChunkIndex, EncodedChunk>,
+    next: usize,
+}
+
+/// What became of a chunk that was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is taken; its spool files are the stitcher's now.
+    Accepted,
+    /// That chunk was there already; nothing was done, and its spool files are still the caller's.
+    Duplicate,
+}
+
+impl Stitcher {
+    /// Starts an output in `dir`, which is created if need be. What is in it already is not looked at.
+    pub fn new(dir: &Path, layout: OutputLayout, index: Arc<Index>) -> Result<Self, Error> {
+        layout.check(&index)?;
+        let clock = layout.clock(&index);
+        let create = |rendition: &Rendition| VideoTrack::create(dir, rendition.clone(), &layout, clock);
+        let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
+        Ok(Self { dir: dir.to_owned(), layout: Arc::new(layout), index, videos, waiting: BTreeMap::new(), next: 0 })
+    }
+
+    /// The writer of an audio track of the layout. It may go to another thread.
+    pub fn audio_writer(&self, track: usize) -> Result<AudioWriter, Error> {
+        let clock = self.layout.clock(&self.index);
+        let time = |frame: u32| {
+            let outside = || Error::Layout(format!("frame {frame} has no time in the output"));
+            clock.frame_time(&self.index, frame).ok_or_else(outside)
+        };
+        let starts =
+            self.layout.plan.segments.iter().map(|frames| time(frames.start)).collect::<Result<Vec<_>, _>>()?;
+        let end = time(self.index.frame_count())?;
+        let cuts = Cuts::new(&starts, end, clock.timescale, self.layout.target_segment_s);
+        AudioWriter::create(&self.dir, &self.layout, track, (cuts, clock.timescale))
+    }
+
+    /// Takes a chunk, in any order, and publishes the segments of all chunks that are contiguous now. Its spool files
+    /// are deleted once its segments are as durable as the layout asks. After an error the stitcher is of no use.
+    pub fn add_chunk(&mut self, chunk: EncodedChunk) -> Result<Delivery, Error> {
+        let place = chunk.chunk.0 as usize;
+        if place >= self.layout.plan.chunks.len() {
+            return Err(Error::UnknownChunk(chunk.chunk));
+        }
+        if place < self.next || self.waiting.contains_key(&chunk.chunk) {
+            return Ok(Delivery::Duplicate);
+        }
+        self.check_renditions(&chunk)?;
+        self.waiting.insert(chunk.chunk, chunk);
+        while let Some(plan) = self.due() {
+            let Some(chunk) = self.waiting.remove(&plan.index) else { break };
+            self.append(&plan, &chunk)?;
+            self.next += 1;
+        }
+        Ok(Delivery::Accepted)
+    }
+
+    /// How many chunks are published, from the first on.
+    pub fn published_chunks(&self) -> usize {
+        self.next
+    }
+
+    fn due(&self) -> Option<ChunkPlan> {
+        self.layout.plan.chunks.get(self.next).cloned()
+    }
+
+    fn check_renditions(&self, chunk: &EncodedChunk) -> Result<(), Error> {
+        let mut got: Vec<_> = chunk.renditions.iter().map(|encoded| encoded.rendition.clone()).collect();
+        let mut due: Vec<_> = self.videos.iter().map(|video| video.rendition.name.clone()).collect();
+        got.sort_unstable();
+        due.sort_unstable();
+        if got == due { Ok(()) } else { Err(Error::Renditions { chunk: chunk.chunk, got, due }) }
+    }
+
+    fn append(&mut self, plan: &ChunkPlan, chunk: &EncodedChunk) -> Result<(), Error> {
+        for video in &mut self.videos {
+            let mine = chunk.renditions.iter().find(|encoded| encoded.rendition == video.rendition.name);
+            if let Some(encoded) = mine {
+                video.append(Delivered { plan, attempt: chunk.attempt, encoded }, &self.layout, &self.index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Proves conservation and publishes the manifests: media playlists first, then the multivariant playlist and the
+    /// MPD. `audio` are the finished tracks, `sounds` what the source's audio is, both for every track of the layout
+    /// in its order. After an error no manifest is left.
+    pub fn finish(self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+        if let Some(missing) = self.due() {
+            return Err(Error::MissingChunk(missing.index));
+        }
+        let (got, due): (Vec<_>, Vec<_>) =
+            (audio.iter().map(|finished| finished.track).collect(), (0..self.layout.audio.len()).collect());
+        if got != due {
+            return Err(Error::MissingAudio { got, due });
+        }
+        let heard: Vec<_> = audio.into_iter().filter(|finished| !finished.segments.is_empty()).collect();
+        let presentation = self.presentation(&heard)?;
+        let configs: Vec<_> =
+            self.videos.iter().filter_map(|video| Some(video.init.as_ref()?.1.config.clone())).collect();
+        let tracks: Vec<_> = heard.iter().map(|finished| finished.track).collect();
+        let (dir, layout, index) = (&*self.dir, &*self.layout, &*self.index);
+        let claim =
+            Claim { dir, layout, index, presentation: &presentation, configs: &configs, tracks: &tracks, sounds };
+        let proved = claim.prove()?;
+        self.publish(&presentation, &proved)?;
+        Ok(self.report(&presentation, proved))
+    }
+
+    fn presentation(&self, heard: &[FinishedAudio]) -> Result<Presentation, Error> {
+        let folders = self.layout.audio_folders();
+        let flagged = heard.iter().position(|finished| self.layout.audio[finished.track].default).unwrap_or(0);
+        let mut names = HashSet::new();
+        let audio = heard.iter().enumerate().map(|(place, finished)| {
+            let spec = &self.layout.audio[finished.track];
+            let (language, folder) = (Language::of(spec.language.as_deref()), folders[finished.track].clone());
+            let codec = mpeg4_audio_name(&spec.config);
+            let codec = codec.map_err(|source| Error::Boxes { name: folder.clone(), source })?;
+            Ok(AudioListing {
+                listing: Listing::new(folder, codec, spec.sample_rate, &finished.segments, spec.priming),
+                name: unique(display_name(spec.title.as_deref(), &language, finished.track), " ", &mut names),
+                language,
+                default: place == flagged,
+                channels: spec.channels,
+                sample_rate: spec.sample_rate,
+            })
+        });
+        Ok(Presentation {
+            audio: audio.collect::<Result<_, Error>>()?,
+            video: self.videos.iter().filter_map(|video| video.listing(&self.index)).collect(),
+        })
+    }
+
+    /// Writes all manifests under temporary names, then reveals them in order.
+    fn publish(&self, presentation: &Presentation, proved: &Proved) -> Result<(), Error> {
+        let durability = self.layout.durability;
+        let mut drafts = Vec::new();
+        let mut revealed = Vec::new();
+        let published = self.manifests(presentation, proved).and_then(|manifests| {
+            for Manifest { folder, name, bytes } in manifests {
+                let folder = Folder::create(folder, durability)?;
+                let path = folder.file(name);
+                drafts.push((folder.draft(name, |file| write_bytes(file, &path, &bytes))?, folder, name));
+            }
+            for (draft, folder, name) in &drafts {
+                folder.reveal(draft, name)?;
+                revealed.push(folder.file(name));
+            }
+            Ok(())
+        });
+        if published.is_err() {
+            // Newest first: no playlist is left that names one which is gone.
+            revealed.iter().rev().for_each(|path| discard(path));
+            drafts.iter().skip(revealed.len()).for_each(|(draft, ..)| discard(draft));
+        }
+        published
+    }
+
+    /// Every manifest, in the order in which they are to appear.
+    fn manifests(&self, presentation: &Presentation, proved: &Proved) -> Result<Vec<Manifest>, Error> {
+        let target = presentation.target_s();
+        let mut manifests = Vec::new();
+        for listing in presentation.listings() {
+            let (folder, playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
+            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
+            manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
+        }
+        let master = hls::master(presentation);
+        let text = hls::text(|bytes| master.write_to(bytes)).map_err(at(&self.dir))?;
+        let mpd = dash::text(&dash::mpd(presentation, proved.buffer_s))?;
+        manifests.push(Manifest { folder: self.dir.clone(), name: MASTER, bytes: text });
+        manifests.push(Manifest { folder: self.dir.clone(), name: MPD, bytes: mpd });
+        Ok(manifests)
+    }
+
+    fn report(self, presentation: &Presentation, proved: Proved) -> Published {
+        let rate = |listing: &Listing| {
+            let rates = presentation.rates(listing);
+            (rates::whole(rates.peak), rates::whole(rates.average))
+        };
+        let renditions = presentation.video.iter().zip(self.videos).map(|(video, track)| {
+            let (bandwidth, average_bandwidth) = rate(&video.listing);
+            RenditionReport {
+                name: video.listing.folder.clone(),
+                codec: video.listing.codec.clone(),
+                width: video.size.width,
+                height: video.size.height,
+                frames: track.segments.iter().map(|segment| segment.samples).sum(),
+                bytes: video.listing.bytes(),
+                bandwidth,
+                average_bandwidth,
+                chunks: track.chunks,
+            }
+        });
+        let audio = presentation.audio.iter().map(|audio| {
+            let (bandwidth, average_bandwidth) = rate(&audio.listing);
+            AudioReport {
+                name: audio.listing.folder.clone(),
+                language: audio.language.tag(),
+                codec: audio.listing.codec.clone(),
+                sample_rate: audio.sample_rate,
+                channels: audio.channels,
+                bytes: audio.listing.bytes(),
+                bandwidth,
+                average_bandwidth,
+            }
+        });
+        Published { renditions: renditions.collect(), audio: audio.collect(), proof: proved.proof }
+    }
+}
+
+/// A manifest that is to appear.
+struct Manifest {
+    folder: PathBuf,
+    name: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// What users read: the title, else the language in English, else a number. A quoted string of a playlist holds no
+/// quotes and no control characters.
+fn display_name(title: Option<&str>, language: &Language, track: usize) -> String {
+    let clean: String = title
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .map(|c| if c == '"' { '\'' } else { c })
+        .collect();
+    match clean.trim() {
+        "" if language.is_known() => language.to_string(),
+        "" => format!("Audio {}", track + 1),
+        title => title.to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! One video rendition on disk: chunks in order become segments. Bytes go from the spool file to the segment without
+//! passing through memory.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use vtp_engine::chunk::EncodedRendition;
+use vtp_engine::index::Index;
+use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::plan::ChunkPlan;
+use vtp_engine::source::Rotation;
+use vtp_engine::units::Attempt;
+
+use crate::boxes::codec::VideoConfig;
+use crate::boxes::{FragmentSamples, VideoInit, fragment_head, video_init};
+use crate::cut::{self, Segment};
+use crate::files::{Folder, at, discard, write_bytes};
+use crate::layout::{Clock, OutputLayout};
+use crate::listing::{FrameRate, INIT, Listing, VideoListing, Written, segment_name};
+use crate::report::ChunkReport;
+use crate::{Error, boxes};
+
+/// A rendition that grows chunk by chunk.
+#[derive(Debug)]
+pub(crate) struct VideoTrack {
+    pub(crate) rendition: Rendition,
+    pub(crate) segments: Vec<Written>,
+    pub(crate) chunks: Vec<ChunkReport>,
+    pub(crate) folder: Folder,
+    pub(crate) init: Option<(Vec<u8>, VideoInit)>,
+    clock: Clock,
+}
+
+/// A chunk of one rendition, and where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivered<'a> {
+    pub(crate) plan: &'a ChunkPlan,
+    pub(crate) attempt: Attempt,
+    pub(crate) encoded: &'a EncodedRendition,
+}
+
+impl VideoTrack {
+    pub(crate) fn create(dir: &Path, rendition: Rendition, layout: &OutputLayout, clock: Clock) -> Result<Self, Error> {
+        let folder = Folder::create(dir.join(&rendition.name), layout.durability)?;
+        Ok(Self { rendition, segments: Vec::new(), chunks: Vec::new(), folder, init: None, clock })
+    }
+
+    /// Publishes the segments of the next chunk, then deletes its spool file.
+    pub(crate) fn append(&mut self, it: Delivered<'_>, layout: &OutputLayout, index: &Index) -> Result<(), Error> {
+        let cut = cut::cut(&it.encoded.samples, it.plan, &layout.plan, index, self.clock);
+        let segments = cut.map_err(|source| self.cut_error(it.plan, source))?;
+        self.configure(it, layout)?;
+        let spool = &it.encoded.spool;
+        let mut bytes = File::open(spool).map_err(at(spool))?;
+        let before = self.segments.len();
+        for segment in &segments {
+            let written = self.write(segment, &mut bytes, spool)?;
+            self.segments.push(written);
+        }
+        self.chunks.push(ChunkReport {
+            index: it.plan.index.0,
+            start_s: layout
+                .video
+                .time_base
+                .seconds(index.frames[it.plan.frames.start as usize].pts - layout.video.origin),
+            frames: it.plan.frames.end - it.plan.frames.start,
+            bytes: self.segments[before..].iter().map(|segment| segment.bytes).sum(),
+            attempts: it.attempt.0,
+            encoder: it.encoded.encoder.clone(),
+            crf: it.encoded.crf,
+        });
+        discard(spool);
+        Ok(())
+    }
+
+    /// The first chunk's configuration becomes the initialization segment; all later ones must be equal.
+    fn configure(&mut self, it: Delivered<'_>, layout: &OutputLayout) -> Result<(), Error> {
+        if let Some((first, _)) = &self.init {
+            let (chunk, rendition) = (it.plan.index, self.rendition.name.clone());
+            return if *first == it.encoded.config { Ok(()) } else { Err(Error::Config { chunk, rendition }) };
+        }
+        let init = VideoInit {
+            timescale: self.clock.timescale,
+            size: self.rendition.size,
+            sample_aspect: self.rendition.sample_aspect,
+            color: layout.video.color,
+            rotation: match self.rendition.method {
+                Method::Capped { .. } => Rotation::default(),
+                Method::Lossless { .. } | Method::Copy => layout.video.rotation,
+            },
+            config: VideoConfig::avc(&it.encoded.config).map_err(self.boxes_error())?,
+        };
+        let bytes = video_init(&init).map_err(self.boxes_error())?;
+        let path = self.folder.file(INIT);
+        self.folder.publish(INIT, |file| write_bytes(file, &path, &bytes))?;
+        self.init = Some((it.encoded.config.clone(), init));
+        Ok(())
+    }
+
+    fn write(&self, segment: &Segment, spool: &mut File, spool_path: &Path) -> Result<Written, Error> {
+        let samples = FragmentSamples::Video(&segment.samples);
+        let head = fragment_head(segment.place + 1, segment.start, samples).map_err(self.boxes_error())?;
+        let (name, payload) = (segment_name(segment.place), segment.payload());
+        let path = self.folder.file(&name);
+        self.folder.publish(&name, |file| {
+            write_bytes(file, &path, &head)?;
+            let copied = io::copy(&mut spool.take(payload), file).map_err(at(&path))?;
+            let short = || io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} bytes missing", payload - copied));
+            if copied == payload { Ok(()) } else { Err(short()).map_err(at(spool_path)) }
+        })?;
+        Ok(Written {
+            start: segment.start,
+            ticks: segment.ticks,
+            bytes: head.len() as u64 + payload,
+            samples: segment.samples.len() as u32,
+        })
+    }
+
+    /// What the manifests say of the finished rendition. `None` before the first chunk.
+    pub(crate) fn listing(&self, index: &Index) -> Option<VideoListing> {
+        let (_, init) = self.init.as_ref()?;
+        let (name, codec) = (self.rendition.name.clone(), init.config.name());
+        Some(VideoListing {
+            listing: Listing::new(name, codec, init.timescale, &self.segments, 0),
+            size: init.size,
+            display: init.display(),
+            sample_aspect: init.sample_aspect,
+            frame_rate: frame_rate(index, self.clock)?,
+            transfer: init.color.transfer,
+        })
+    }
+
+    fn cut_error(&self, chunk: &ChunkPlan, source: cut::Error) -> Error {
+        Error::Cut { chunk: chunk.index, rendition: self.rendition.name.clone(), source }
+    }
+
+    fn boxes_error(&self) -> impl Fn(boxes::Error) -> Error + use<> {
+        let name = self.rendition.name.clone();
+        move |source| Error::Boxes { name: name.clone(), source }
+    }
+}
+
+/// Mean rate from the first frame to the last; that of the one frame's duration where there is only one.
+fn frame_rate(index: &Index, clock: Clock) -> Option<FrameRate> {
+    let (count, first) = (index.frame_count(), clock.frame_time(index, 0)?);
+    let last = if count > 1 { count - 1 } else { count };
+    let ticks = clock.frame_time(index, last)?.checked_sub(first)?;
+    Some(FrameRate::new(last.into(), ticks, clock.timescale))
+}

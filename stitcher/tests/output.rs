@@ -1,0 +1,349 @@
+//! What a folder holds after a job of made-up samples, and what it does not hold after a job that went wrong.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use vtp_engine::chunk::{EncodedChunk, Sample};
+use vtp_engine::index::Index;
+use vtp_engine::units::ChunkIndex;
+use vtp_stitcher::{AudioTrack, Delivery, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher};
+
+/// A configuration record with the shape of one; nothing here decodes.
+const CONFIG: [u8; 19] = [1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 4, 0x67, 0x64, 0, 0x1F, 1, 0, 4, 0x68, 0xEB, 0xEF, 0x20];
+const RATE: u32 = 48_000;
+const SAMPLES: u64 = 48_000 * 10;
+
+/// 250 frames of 25 a second, five segments of two seconds, chunks of two, two and one; two audio tracks.
+struct Job {
+    folder: tempfile::TempDir,
+    index: Arc<Index>,
+    layout: OutputLayout,
+}
+
+fn track(language: &str, title: Option<&str>, default: bool) -> AudioTrack {
+    AudioTrack {
+        language: Some(language.to_owned()),
+        title: title.map(str::to_owned),
+        default,
+        sample_rate: RATE,
+        channels: 2,
+        priming: 1024,
+        config: vec![0x11, 0x90],
+    }
+}
+
+impl Job {
+    fn new() -> Self {
+        let times: Vec<i64> = (0..250).map(|frame| 1000 + frame * 40).collect();
+        let plan = support::plan(&[0, 50, 100, 150, 200], 250, 2);
+        let renditions = vec![support::rendition("hd", 640, 360), support::rendition("mobile", 320, 180)];
+        let audio = vec![track("ger", Some("Say \"A\""), false), track("deu", None, true)];
+        let layout = support::layout(renditions, audio, plan, (1, 1000), 1000);
+        Self { folder: tempfile::tempdir().unwrap(), index: Arc::new(support::index(&times)), layout }
+    }
+
+    fn out(&self) -> std::path::PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn stitcher(&self) -> Stitcher {
+        Stitcher::new(&self.out(), self.layout.clone(), Arc::clone(&self.index)).unwrap()
+    }
+
+    /// Chunk `place`: IDR, P, B, B ... with a size that tells the rendition from the frame.
+    fn chunk(&self, place: u32) -> EncodedChunk {
+        let plan = &self.layout.plan;
+        let samples = |unit: u8| {
+            let segments = &plan.chunks[place as usize].segments;
+            let frames =
+                segments.clone().flat_map(|segment| plan.segments[segment as usize].clone().map(move |f| (f, segment)));
+            frames
+                .map(|(frame, segment)| {
+                    let sync = plan.segments[segment as usize].start == frame;
+                    let mut bytes = vec![0, 0, 0, 4 + unit, if sync { 0x65 } else { 0x41 }];
+                    bytes.resize(8 + usize::from(unit), frame as u8);
+                    (Sample { pts: self.index.frames[frame as usize].pts, size: bytes.len() as u32, sync }, bytes)
+                })
+                .collect()
+        };
+        let renditions = vec![("hd", CONFIG.to_vec(), samples(90)), ("mobile", CONFIG.to_vec(), samples(30))];
+        support::chunk(self.folder.path(), place, renditions)
+    }
+
+    fn deliver(&self, stitcher: &mut Stitcher) {
+        for place in 0..3 {
+            stitcher.add_chunk(self.chunk(place)).unwrap();
+        }
+    }
+
+    fn audio(&self, stitcher: &Stitcher) -> Vec<FinishedAudio> {
+        let write = |track| {
+            let mut writer = stitcher.audio_writer(track).unwrap();
+            for frame in 0..=SAMPLES.div_ceil(1024) {
+                writer.frame(&[frame as u8; 200]).unwrap();
+            }
+            writer.finish().unwrap()
+        };
+        (0..2).map(write).collect()
+    }
+
+    fn sounds(&self) -> [SourceSound; 2] {
+        [SourceSound { start_s: 1.0, end_s: 11.0, silence_before: 0, samples: SAMPLES }; 2]
+    }
+
+    fn run(&self, order: [u32; 3]) -> Result<Published, Error> {
+        let mut stitcher = self.stitcher();
+        for place in order {
+            assert_eq!(stitcher.add_chunk(self.chunk(place))?, Delivery::Accepted);
+        }
+        let audio = self.audio(&stitcher);
+        stitcher.finish(audio, &self.sounds())
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.out().join(path)).unwrap()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.out().join(path).exists()
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            let inner = files(&entry.path());
+            let name = entry.file_name().into_string().unwrap();
+            found.extend(inner.into_iter().map(|(path, bytes)| (format!("{name}/{path}"), bytes)));
+        } else {
+            found.push((entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn whatever_order_chunks_arrive_in_the_output_has_the_same_bytes() {
+    let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0]];
+    let outputs = orders.map(|order| {
+        let job = Job::new();
+        let published = job.run(order).unwrap();
+        (files(&job.out()), published)
+    });
+    assert_eq!(outputs[0], outputs[1]);
+    assert_eq!(outputs[0], outputs[2]);
+    assert!(outputs[0].0.iter().all(|(path, _)| !path.ends_with(".part")));
+}
+
+#[test]
+fn segments_appear_as_chunks_become_contiguous_and_manifests_only_at_the_end() {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    stitcher.add_chunk(job.chunk(1)).unwrap();
+    assert!(!job.has("hd/init.mp4"));
+    stitcher.add_chunk(job.chunk(0)).unwrap();
+    assert_eq!(stitcher.published_chunks(), 2);
+    assert!(job.has("hd/seg-00004.m4s") && job.has("mobile/seg-00004.m4s") && !job.has("hd/seg-00005.m4s"));
+    assert!(!job.has("hd/index.m3u8") && !job.has("master.m3u8"));
+    stitcher.add_chunk(job.chunk(2)).unwrap();
+    let audio = job.audio(&stitcher);
+    stitcher.finish(audio, &job.sounds()).unwrap();
+    assert!(job.has("master.m3u8") && job.has("manifest.mpd") && job.has("hd/index.m3u8"));
+    assert_eq!(fs::read_dir(job.folder.path()).unwrap().count(), 1, "spool files are deleted");
+}
+
+#[test]
+fn the_multivariant_playlist_tells_what_players_must_know() {
+    let job = Job::new();
+    let published = job.run([0, 1, 2]).unwrap();
+    let master = job.read("master.m3u8");
+    let (hd, audio) = (&published.renditions[0], &published.audio[0]);
+    let expected = format!(
+        "BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"avc1.64001F,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,VIDEO-RANGE=SDR,AUDIO=\"audio\"",
+        hd.bandwidth + audio.bandwidth,
+        hd.average_bandwidth + audio.average_bandwidth
+    );
+    let line = master.lines().find(|line| line.contains("RESOLUTION=640x360")).unwrap();
+    let rates =
+        |line: &str| -> Vec<u64> { line.split(&['=', ','][..]).filter_map(|part| part.parse().ok()).take(2).collect() };
+    for (got, due) in rates(line).iter().zip(rates(&expected)) {
+        assert!(got.abs_diff(due) <= 1, "{line} is not {expected}");
+    }
+    assert_eq!(line.split_once(",CODECS").unwrap().1, expected.split_once(",CODECS").unwrap().1);
+    assert!(master.contains("NAME=\"Say 'A'\",AUTOSELECT=YES") || master.contains("NAME=\"Say 'A'\",CHANNELS"));
+    assert!(master.contains("URI=\"audio-de-2/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\""), "{master}");
+    assert_eq!(master.matches("AUTOSELECT=YES").count(), 1, "one track of a language is chosen by itself");
+}
+
+#[test]
+fn media_playlists_share_a_target_and_tell_durations_to_the_microsecond() {
+    let job = Job::new();
+    job.run([0, 1, 2]).unwrap();
+    let (video, audio) = (job.read("mobile/index.m3u8"), job.read("audio-de/index.m3u8"));
+    assert!(video.contains("#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:2.000000,\nseg-00001.m4s\n"), "{video}");
+    assert!(audio.contains("#EXTINF:2.005333,\nseg-00001.m4s\n"), "{audio}");
+    for text in [video, audio] {
+        assert!(text.starts_with("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n"));
+        assert!(text.contains("#EXT-X-PLAYLIST-TYPE:VOD\n") && text.ends_with("#EXT-X-ENDLIST\n"));
+        assert_eq!(text.matches("#EXTINF").count(), 5);
+    }
+}
+
+#[test]
+fn the_mpd_can_be_parsed_and_lists_the_same_segments() {
+    let job = Job::new();
+    let published = job.run([0, 1, 2]).unwrap();
+    let mpd = dash_mpd_core::parse(&job.read("manifest.mpd")).unwrap();
+    let sets = &mpd.periods[0].adaptations;
+    assert_eq!(sets.len(), 3);
+    let rows = |set: usize| {
+        let template = sets[set].SegmentTemplate.as_ref().unwrap();
+        let rows = &template.SegmentTimeline.as_ref().unwrap().segments;
+        rows.iter().map(|row| (row.t, row.d, row.r)).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(0), [(Some(0), 2000, Some(4))]);
+    let (first, last) = ((Some(0), 94 * 1024, Some(2)), (None, 93 * 1024, None));
+    assert_eq!(rows(1), [first, last, (None, 94 * 1024, None)], "the first segment has 95 frames, one of them priming");
+    assert_eq!(sets[0].representations[0].bandwidth, Some(published.renditions[0].bandwidth));
+    assert_eq!(sets[1].lang.as_deref(), Some("de"));
+    assert_eq!(mpd.mediaPresentationDuration.unwrap().as_millis(), 10_005);
+}
+
+#[test]
+fn the_report_counts_the_bytes_of_the_segment_files() {
+    let job = Job::new();
+    let published = job.run([0, 1, 2]).unwrap();
+    let on_disk = |folder: &str| -> u64 {
+        files(&job.out().join(folder))
+            .iter()
+            .filter(|(name, _)| name.ends_with(".m4s"))
+            .map(|(_, bytes)| bytes.len() as u64)
+            .sum()
+    };
+    for rendition in &published.renditions {
+        assert_eq!(rendition.bytes, on_disk(&rendition.name));
+        assert_eq!(rendition.bytes, rendition.chunks.iter().map(|chunk| chunk.bytes).sum::<u64>());
+        assert_eq!(
+            rendition.chunks.iter().map(|chunk| (chunk.start_s, chunk.frames)).collect::<Vec<_>>(),
+            [(0.0, 100), (4.0, 100), (8.0, 50)]
+        );
+    }
+    assert_eq!(published.audio[1].bytes, on_disk("audio-de-2"));
+    let proof = serde_json::to_value(&published.proof).unwrap();
+    assert_eq!(proof["frames_source"], 250);
+    assert_eq!(proof["frames_out"], serde_json::json!({ "hd": 250, "mobile": 250 }));
+    assert_eq!(proof["ok"], true);
+    assert!(proof["av_offset_start_ms"].as_f64().unwrap().abs() < 1e-6);
+}
+
+#[test]
+fn a_chunk_that_comes_again_changes_nothing() {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    for place in [2, 0] {
+        stitcher.add_chunk(job.chunk(place)).unwrap();
+    }
+    for place in [2, 0] {
+        let again = job.chunk(place);
+        assert_eq!(stitcher.add_chunk(again.clone()).unwrap(), Delivery::Duplicate);
+        assert!(again.renditions[0].spool.exists(), "its spool is still the caller's");
+    }
+    stitcher.add_chunk(job.chunk(1)).unwrap();
+    let audio = job.audio(&stitcher);
+    assert!(stitcher.finish(audio, &job.sounds()).unwrap().proof.ok);
+}
+
+#[test]
+fn chunks_that_do_not_fit_are_refused() {
+    let job = Job::new();
+    let mut other = job.chunk(0);
+    other.chunk = ChunkIndex(3);
+    assert!(matches!(job.stitcher().add_chunk(other), Err(Error::UnknownChunk(_))));
+    let mut less = job.chunk(0);
+    less.renditions.pop();
+    assert!(matches!(job.stitcher().add_chunk(less), Err(Error::Renditions { .. })));
+    let mut stitcher = job.stitcher();
+    stitcher.add_chunk(job.chunk(0)).unwrap();
+    let mut odd = job.chunk(1);
+    odd.renditions[1].config[3] = 0x20;
+    assert!(matches!(stitcher.add_chunk(odd), Err(Error::Config { .. })));
+    let mut short = job.chunk(0);
+    fs::write(&short.renditions[0].spool, [0; 100]).unwrap();
+    short.renditions[0].encoder.clear();
+    let refused = job.stitcher().add_chunk(short);
+    assert!(matches!(&refused, Err(error @ Error::Io { .. }) if error.is_retryable()), "{refused:?}");
+}
+
+/// Runs a job to its last step, damages what it wrote, and expects to see no manifest.
+fn refused_after(damage: impl FnOnce(&Path)) -> Error {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let audio = job.audio(&stitcher);
+    damage(&job.out());
+    let error = stitcher.finish(audio, &job.sounds()).unwrap_err();
+    let named = files(&job.out()).into_iter().filter(|(path, _)| path.contains("m3u8") || path.contains("mpd"));
+    assert_eq!(named.count(), 0);
+    error
+}
+
+fn copy(out: &Path, from: &str, to: &str) {
+    fs::copy(out.join(from), out.join(to)).unwrap();
+}
+
+#[test]
+fn damage_on_disk_is_found_before_anything_is_published() {
+    let damages: [fn(&Path); 6] = [
+        |out| fs::remove_file(out.join("hd/seg-00002.m4s")).unwrap(),
+        |out| fs::write(out.join("mobile/seg-00003.m4s"), [0; 64]).unwrap(),
+        |out| copy(out, "hd/seg-00002.m4s", "hd/seg-00003.m4s"),
+        |out| {
+            let path = out.join("hd/seg-00001.m4s");
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        },
+        |out| fs::remove_file(out.join("audio-de-2/init.mp4")).unwrap(),
+        |out| copy(out, "hd/init.mp4", "audio-de/init.mp4"),
+    ];
+    for damage in damages {
+        let error = refused_after(damage);
+        assert!(matches!(error, Error::NotProved(_)), "{error}");
+    }
+}
+
+#[test]
+fn nothing_is_published_before_everything_has_arrived() {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    stitcher.add_chunk(job.chunk(0)).unwrap();
+    let audio = job.audio(&stitcher);
+    let error = stitcher.finish(audio, &job.sounds()).unwrap_err();
+    assert!(matches!(error, Error::MissingChunk(ChunkIndex(1))), "{error}");
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let mut audio = job.audio(&stitcher);
+    audio.pop();
+    assert!(matches!(stitcher.finish(audio, &job.sounds()), Err(Error::MissingAudio { .. })));
+}
+
+#[test]
+fn a_track_without_samples_is_left_out() {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let mut audio = job.audio(&stitcher);
+    audio[1] = stitcher.audio_writer(1).unwrap().finish().unwrap();
+    let mut sounds = job.sounds();
+    sounds[1].samples = 0;
+    let published = stitcher.finish(audio, &sounds).unwrap();
+    assert_eq!(published.audio.len(), 1);
+    let master = job.read("master.m3u8");
+    assert_eq!((master.matches("EXT-X-MEDIA").count(), master.matches("DEFAULT=YES").count()), (1, 1));
+}
