@@ -12,6 +12,7 @@ use crate::Error;
 use crate::listing::{AudioListing, Listing, Presentation, VideoListing, Written};
 use crate::rates;
 
+const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
 const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
 const ROLES: &str = "urn:mpeg:dash:role:2011";
 const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
@@ -29,11 +30,12 @@ pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
         ..Period::default()
     };
     MPD {
+        xmlns: Some(NAMESPACE.to_owned()),
         mpdtype: Some("static".to_owned()),
         profiles: Some(PROFILES.to_owned()),
         mediaPresentationDuration: Some(length),
         minBufferTime: Some(Duration::from_millis(rates::whole(buffer_s * 1000.0))),
-        maxSegmentDuration: Some(Duration::from_secs(presentation.target_s().into())),
+        maxSegmentDuration: Some(Duration::from_millis(rates::whole(presentation.longest_s() * 1000.0))),
         periods: vec![period],
         ..MPD::default()
     }

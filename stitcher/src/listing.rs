@@ -138,9 +138,13 @@ impl Presentation {
     /// The one target duration of all playlists, in whole seconds: the longest segment, rounded (RFC 8216bis 4.4.3.1),
     /// at least 1.
     pub fn target_s(&self) -> u32 {
-        let longest = self.listings().flat_map(Listing::seconds).fold(0.0, f64::max);
         // Saturating; a segment of 2^32 seconds does not fit its boxes.
-        ((longest + 0.5).floor() as u32).max(1)
+        ((self.longest_s() + 0.5).floor() as u32).max(1)
+    }
+
+    /// The longest segment in seconds.
+    pub fn longest_s(&self) -> f64 {
+        self.listings().flat_map(Listing::seconds).fold(0.0, f64::max)
     }
 
     /// Peak and average segment bit rate of one rendition.

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use vtp_engine::chunk::{EncodedChunk, Sample};
 use vtp_engine::index::Index;
 use vtp_engine::units::ChunkIndex;
-use vtp_stitcher::{AudioTrack, Delivery, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher};
+use vtp_stitcher::proof::Violation;
+use vtp_stitcher::{
+    AudioTrack, Delivery, Durability, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher, cut,
+};
 
 /// A configuration record with the shape of one; nothing here decodes.
 const CONFIG: [u8; 19] = [1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 4, 0x67, 0x64, 0, 0x1F, 1, 0, 4, 0x68, 0xEB, 0xEF, 0x20];
@@ -200,7 +203,9 @@ fn media_playlists_share_a_target_and_tell_durations_to_the_microsecond() {
 fn the_mpd_can_be_parsed_and_lists_the_same_segments() {
     let job = Job::new();
     let published = job.run([0, 1, 2]).unwrap();
-    let mpd = dash_mpd_core::parse(&job.read("manifest.mpd")).unwrap();
+    let text = job.read("manifest.mpd");
+    assert!(text.contains("<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\""), "{text}");
+    let mpd = dash_mpd_core::parse(&text).unwrap();
     let sets = &mpd.periods[0].adaptations;
     assert_eq!(sets.len(), 3);
     let rows = |set: usize| {
@@ -214,6 +219,7 @@ fn the_mpd_can_be_parsed_and_lists_the_same_segments() {
     assert_eq!(sets[0].representations[0].bandwidth, Some(published.renditions[0].bandwidth));
     assert_eq!(sets[1].lang.as_deref(), Some("de"));
     assert_eq!(mpd.mediaPresentationDuration.unwrap().as_millis(), 10_005);
+    assert!(mpd.maxSegmentDuration.unwrap().as_millis() >= 2005);
 }
 
 #[test]
@@ -346,4 +352,59 @@ fn a_track_without_samples_is_left_out() {
     assert_eq!(published.audio.len(), 1);
     let master = job.read("master.m3u8");
     assert_eq!((master.matches("EXT-X-MEDIA").count(), master.matches("DEFAULT=YES").count()), (1, 1));
+}
+
+#[test]
+fn an_output_that_must_survive_a_power_failure_has_the_same_bytes() {
+    let (buffered, mut synced) = (Job::new(), Job::new());
+    synced.layout.durability = Durability::Synced;
+    buffered.run([0, 1, 2]).unwrap();
+    synced.run([2, 0, 1]).unwrap();
+    assert_eq!(files(&buffered.out()), files(&synced.out()));
+}
+
+#[test]
+fn a_picture_that_starts_after_the_sound_keeps_its_distance() {
+    let mut job = Job::new();
+    job.layout.video.origin -= 3500;
+    let mut sounds = job.sounds();
+    for sound in &mut sounds {
+        sound.start_s -= 3.5;
+        sound.end_s -= 3.5;
+    }
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let audio = job.audio(&stitcher);
+    let published = stitcher.finish(audio, &sounds).unwrap();
+    assert!(published.proof.ok && published.proof.av_offset_start_ms.unwrap().abs() < 1e-6);
+    let mpd = dash_mpd_core::parse(&job.read("manifest.mpd")).unwrap();
+    let template = mpd.periods[0].adaptations[0].SegmentTemplate.as_ref().unwrap();
+    assert_eq!(template.SegmentTimeline.as_ref().unwrap().segments[0].t, Some(3500));
+}
+
+#[test]
+fn sound_that_would_play_too_late_is_not_published() {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let audio = job.audio(&stitcher);
+    let mut sounds = job.sounds();
+    sounds[1].start_s -= 0.02;
+    let error = stitcher.finish(audio, &sounds).unwrap_err();
+    assert!(matches!(error, Error::NotProved(Violation::Offset { .. })), "{error}");
+    assert!(!job.has("master.m3u8"));
+}
+
+#[test]
+fn a_time_base_of_one_tick_a_frame_is_refined_for_reordered_pictures() {
+    let index = support::index(&[0, 1, 2, 3, 4]);
+    let plan = support::plan(&[0], 5, 1);
+    let layout = support::layout(vec![support::rendition("hd", 64, 64)], Vec::new(), plan.clone(), (1, 25), 0);
+    let clock = layout.clock(&index);
+    assert_eq!(clock.timescale, 25 * 32);
+    let order = [0, 4, 2, 1, 3].map(|pts| Sample { pts, size: 1, sync: pts == 0 });
+    let segments = cut::cut(&order, &plan.chunks[0], &plan, &index, clock).unwrap();
+    assert_eq!(segments[0].ticks, 5 * 32);
+    let fine = support::layout(vec![support::rendition("hd", 64, 64)], Vec::new(), plan, (1, 90_000), 0);
+    assert_eq!(fine.clock(&support::index(&[0, 3600, 7200, 10_800, 14_400])).timescale, 90_000);
 }
