@@ -38,7 +38,7 @@ test: test-packages rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked 2>&1 | $(SUMMARY)
+	cargo test --workspace --locked --no-fail-fast 2>&1 | $(SUMMARY)
 
 # Shows the tests' output and ends with one line of totals; the tests' own status is what counts (pipefail).
 SUMMARY := awk '{ print } \
