@@ -159,3 +159,14 @@ fn a_real_interlaced_clip_comes_out_with_as_many_pictures() {
     assert_numbered(&out, 25);
     assert!(out.iter().all(|(_, picture)| !picture.is_interlaced()));
 }
+
+#[test]
+fn a_chunk_with_one_neighbour_on_each_side_is_deinterlaced_as_in_the_whole() {
+    let source = video(size(64, 48), "yuv420p");
+    let pattern = |n: usize| if n == 1 { progressive(n) } else { interlaced(n * 9) };
+    let whole = run(&mut Conditioner::new(&source), (0..8).map(pattern).collect());
+    let chunk = run(&mut Conditioner::new(&source), (2..7).map(pattern).collect());
+    for n in 3..6 {
+        assert_eq!(bytes(&chunk[n - 2].1), bytes(&whole[n].1), "picture {n}");
+    }
+}

@@ -14,8 +14,8 @@ pub struct Vbv {
 }
 
 /// How full a chunk finds the buffer unless it is the first. x264 plans ahead for a buffer that is half full: under
-/// a binding cap it ends a chunk at 0.54 to 0.57, so each chunk leaves what the next one counts on.
-const JOIN: f32 = 0.52;
+/// a binding cap it ends a chunk at 0.54 to 0.57 (1080 and 480 lines, chunks of 2 to 8 s), so each chunk leaves what the next one counts on.
+const JOIN: f32 = 0.54;
 
 /// How full the first chunk finds it.
 const FIRST: f32 = 0.95;
@@ -32,7 +32,7 @@ const USED: f64 = 0.85;
 /// ended, whichever is higher. With `f <= e` it never rises from join to join, stays below `(1 - e) C` there and
 /// below `(1 - e + f) C` between: with `f = e` that is C. So no rate need be taken from the chunk to pay for its
 /// beginning, as long as it ends with the buffer as full as the next one takes it to be. C is a little smaller than
-/// B, so that a chunk may end with `e` down to 0.35 and still not overflow the bucket of the next.
+/// B, so that a chunk may end with `e` down to 0.37 and still not overflow the bucket of the next.
 ///
 /// The first chunk begins with the full buffer, as one run over the whole source would.
 pub fn vbv_for_chunk(max_rate: BitRate, buffer_bits: u64, first: bool) -> Vbv {

@@ -1,0 +1,297 @@
+//! One chunk, from packets to spooled samples. The calling thread decodes, conditions and scales; each rendition
+//! encodes on a thread of its own.
+//!
+//! ```text
+//!  packets ─► decoder ─► line-up ─► conditioner ─► scaler ─┬─► encoder ─► spool      (one thread each)
+//!                           │                              └─► encoder ─► spool
+//!                           └── as they are ─────────────────► lossless encoder ─► spool
+//! ```
+//! The queues between are short, so memory is bounded whatever the chunk's length. Where every core has a chunk of
+//! its own the threads only take turns; at a job's end, idle cores help with the last chunks.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use crossbeam_channel::{Sender, bounded};
+
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
+use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::media::condition::Conditioner;
+use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::demux::CodecParameters;
+use vtp_engine::media::encode::ChunkShape;
+use vtp_engine::media::scale::{Scaler, output_color};
+use vtp_engine::media::{self, Kind, Picture, cpu};
+
+use crate::lineup::Lineup;
+use crate::rendition::{Finished, Order, Work};
+use crate::{Error, Observer, PacketSource};
+
+/// Pictures that wait for each encoder.
+const QUEUE: usize = 4;
+
+/// Encodes every rendition of `task` from the packets that `packets` gives, which are those of a stream described by
+/// `parameters`. Blocks until the samples are durable in the task's spool folder. Everything is the same when it is
+/// called again with the same task: files of an earlier attempt are overwritten. Raising `cancel` ends it within a
+/// few frames; after an error the spool holds nothing of use.
+///
+/// # Errors
+/// See [`Error`]; [`Error::class`] tells whether another attempt may succeed.
+pub fn encode_chunk(
+    task: &EncodeTask,
+    parameters: &CodecParameters,
+    packets: &mut dyn PacketSource,
+    observer: &dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<EncodedChunk, Error> {
+    check(task)?;
+    let shape = shape(task);
+    thread::scope(|scope| {
+        let mut lanes = Vec::new();
+        let mut threads = Vec::new();
+        for rendition in &task.renditions {
+            let work = Work { task, rendition, shape, observer, cancel };
+            let (lane, thread) = spawn(scope, work)?;
+            lanes.push(lane);
+            threads.push(thread);
+        }
+        let fed = Feed::new(task, lanes).run(parameters, packets, cancel);
+        gather(task, fed, threads)
+    })
+}
+
+/// Waits for the renditions' threads. What went wrong first in one of them says more than that feeding it failed.
+fn gather(task: &EncodeTask, fed: Result<StageCpu, Stop>, threads: Vec<Running<'_>>) -> Result<EncodedChunk, Error> {
+    let mut finished = Vec::new();
+    let mut first = None;
+    for (thread, rendition) in threads.into_iter().zip(&task.renditions) {
+        match thread.join() {
+            Ok(Ok(done)) => finished.push(done),
+            Ok(Err(Error::Cancelled)) => {}
+            Ok(Err(error)) => first = first.or(Some(error)),
+            Err(_) => first = Some(Error::Panicked { rendition: rendition.name.clone() }),
+        }
+    }
+    let mut cpu = match (fed, first) {
+        (Err(Stop::Error(error)), _) | (_, Some(error)) => return Err(error),
+        (Err(Stop::LaneClosed), None) => return Err(Error::Cancelled),
+        (Ok(_), None) if finished.len() < task.renditions.len() => return Err(Error::Cancelled),
+        (Ok(cpu), None) => cpu,
+    };
+    cpu.encode_s = finished.iter().map(|done| done.cpu_s).sum();
+    let renditions = finished.into_iter().map(|done| done.rendition).collect();
+    Ok(EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions, cpu })
+}
+
+/// What the rest relies on.
+fn check(task: &EncodeTask) -> Result<(), Error> {
+    let wrong = |what| Err(Error::Task { chunk: task.chunk, what });
+    let starts = &task.segment_starts;
+    if task.frames.is_empty() || u32::try_from(task.frames.len()).is_err() {
+        return wrong("it has no frames");
+    }
+    if !task.frames.is_sorted_by(|a, b| a.pts < b.pts) {
+        return wrong("its frames are not in presentation order");
+    }
+    if starts.first() != Some(&0) || !starts.is_sorted_by(|a, b| a < b) {
+        return wrong("its segments don't start at its first frame, or not in order");
+    }
+    if starts.last().is_some_and(|&last| last as usize >= task.frames.len()) {
+        return wrong("a segment starts after its last frame");
+    }
+    if task.renditions.iter().any(|rendition| rendition.method == Method::Copy) {
+        return wrong("a rendition that copies packets is not encoded");
+    }
+    Ok(())
+}
+
+fn shape(task: &EncodeTask) -> ChunkShape {
+    let count = task.frames.len() as u32;
+    let ends = task.segment_starts.iter().skip(1).copied().chain([count]);
+    let longest_segment = task.segment_starts.iter().zip(ends).map(|(start, end)| end - start).max();
+    let (first, last) = (task.frames.first(), task.frames.last());
+    let span = last.map_or(0, |frame| frame.pts) - first.map_or(0, |frame| frame.pts);
+    // The last frame is taken to last as long as the others.
+    let seconds = match count {
+        0 | 1 => 1.0 / task.video.frame_rate.as_f64(),
+        _ => task.video.time_base.seconds(span) * f64::from(count) / f64::from(count - 1),
+    };
+    ChunkShape { first: task.chunk.0 == 0, frames: count, seconds, longest_segment: longest_segment.unwrap_or(count) }
+}
+
+/// The way to one rendition's encoder.
+struct Lane {
+    orders: Sender<Order>,
+    /// Takes pictures as they are decoded.
+    as_decoded: bool,
+}
+
+type Running<'scope> = ScopedJoinHandle<'scope, Result<Finished, Error>>;
+
+fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: Work<'scope>) -> Result<(Lane, Running<'scope>), Error> {
+    let (orders, received) = bounded(QUEUE);
+    let as_decoded = matches!(work.rendition.method, Method::Lossless { .. });
+    let name = format!("encode {}", work.rendition.name);
+    let thread = thread::Builder::new().name(name).spawn_scoped(scope, move || work.run(&received));
+    match thread {
+        Ok(thread) => Ok((Lane { orders, as_decoded }, thread)),
+        Err(error) => Err(media::Error::new(Kind::Retryable, format!("no thread to encode with: {error}")).into()),
+    }
+}
+
+/// Why feeding the encoders ended early.
+enum Stop {
+    /// Something failed here.
+    Error(Error),
+    /// An encoder takes no more; it knows why.
+    LaneClosed,
+}
+
+impl From<media::Error> for Stop {
+    fn from(error: media::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Decodes, and feeds the encoders.
+struct Feed<'a> {
+    task: &'a EncodeTask,
+    lineup: Lineup<Picture>,
+    /// Frames of the line-up before the chunk's own.
+    before: usize,
+    as_decoded: Vec<Sender<Order>>,
+    scaled: Vec<Sender<Order>>,
+    conditioner: Conditioner,
+    scaler: Scaler,
+    /// CPU seconds spent on conditioning and scaling.
+    scale_s: f64,
+}
+
+impl<'a> Feed<'a> {
+    fn new(task: &'a EncodeTask, lanes: Vec<Lane>) -> Self {
+        let (context_before, context_after) = &task.context;
+        let all = context_before.iter().chain(&task.frames).chain(context_after);
+        let before = context_before.len();
+        let lineup = Lineup::new(all.map(|frame| frame.packet).collect(), before..before + task.frames.len());
+        let is_scaled = |rendition: &&Rendition| !matches!(rendition.method, Method::Lossless { .. });
+        let sizes: Vec<_> = task.renditions.iter().filter(is_scaled).map(|rendition| rendition.size).collect();
+        let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|lane| lane.as_decoded);
+        let orders = |lanes: Vec<Lane>| lanes.into_iter().map(|lane| lane.orders).collect();
+        Self {
+            task,
+            lineup,
+            before,
+            as_decoded: orders(as_decoded),
+            scaled: orders(scaled),
+            conditioner: Conditioner::new(&task.video),
+            scaler: Scaler::new(&sizes, output_color(&task.video)),
+            scale_s: 0.0,
+        }
+    }
+
+    fn run(
+        mut self,
+        parameters: &CodecParameters,
+        packets: &mut dyn PacketSource,
+        cancel: &AtomicBool,
+    ) -> Result<StageCpu, Stop> {
+        let started = cpu::thread_seconds();
+        let mut decoder = VideoDecoder::new(parameters, self.task.video.time_base)?;
+        while let Some((index, packet)) = packets.next()? {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled.into());
+            }
+            decoder.send(index, packet, &mut |picture| self.decoded(picture))?;
+        }
+        decoder.finish(&mut |picture| self.decoded(picture))?;
+        self.lineup.end();
+        self.in_order()?;
+        self.condition(None)?;
+        for orders in self.as_decoded.iter().chain(&self.scaled) {
+            orders.send(Order::Finish).map_err(|_| Stop::LaneClosed)?;
+        }
+        let decode_s = cpu::thread_seconds() - started - self.scale_s;
+        Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0 })
+    }
+
+    fn decoded(&mut self, picture: Picture) -> Result<(), Stop> {
+        if let Some(packet) = picture.packet() {
+            self.lineup.take(packet, picture);
+        }
+        self.in_order()
+    }
+
+    /// Passes on what stands next in the line-up.
+    fn in_order(&mut self) -> Result<(), Stop> {
+        while let Some((place, picture)) = self.lineup.pop() {
+            self.pass_as_decoded(place, &picture)?;
+            self.condition(Some((place, picture)))?;
+        }
+        match self.lineup.mismatch() {
+            None => Ok(()),
+            Some(mismatch) => Err(Stop::Error(Error::FrameMismatch {
+                chunk: self.task.chunk,
+                expected: self.task.frames.len() as u32,
+                missing_count: mismatch.missing_count,
+                missing: mismatch.missing,
+                extra_count: mismatch.extra_count,
+                extra: mismatch.extra,
+            })),
+        }
+    }
+
+    fn pass_as_decoded(&self, place: usize, picture: &Picture) -> Result<(), Stop> {
+        let Some(position) = self.position(place) else { return Ok(()) };
+        for orders in &self.as_decoded {
+            let picture =
+                picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory to share a picture"))?;
+            orders.send(Order::Encode(position, picture)).map_err(|_| Stop::LaneClosed)?;
+        }
+        Ok(())
+    }
+
+    /// Conditions and scales a picture, or what the conditioner still holds, and passes on what is ready.
+    fn condition(&mut self, picture: Option<(usize, Picture)>) -> Result<(), Stop> {
+        if self.scaled.is_empty() {
+            return Ok(());
+        }
+        let started = cpu::thread_seconds();
+        let mut ready = Vec::new();
+        let mut keep = |place: i64, picture: Picture| -> Result<(), media::Error> {
+            ready.push((place, picture));
+            Ok(())
+        };
+        match picture {
+            Some((place, picture)) => self.conditioner.send(place as i64, picture, &mut keep)?,
+            None => self.conditioner.finish(&mut keep)?,
+        }
+        self.scale_s += cpu::thread_seconds() - started;
+        for (place, picture) in ready {
+            self.scale(place as usize, picture)?;
+        }
+        Ok(())
+    }
+
+    fn scale(&mut self, place: usize, picture: Picture) -> Result<(), Stop> {
+        let Some(position) = self.position(place) else { return Ok(()) };
+        let started = cpu::thread_seconds();
+        let pictures = self.scaler.scale(&picture)?;
+        drop(picture);
+        self.scale_s += cpu::thread_seconds() - started;
+        for (orders, picture) in self.scaled.iter().zip(pictures) {
+            orders.send(Order::Encode(position, picture)).map_err(|_| Stop::LaneClosed)?;
+        }
+        Ok(())
+    }
+
+    /// A place in the line-up as a position among the task's frames; `None` for a neighbour.
+    fn position(&self, place: usize) -> Option<usize> {
+        place.checked_sub(self.before).filter(|&position| position < self.task.frames.len())
+    }
+}

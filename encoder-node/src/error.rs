@@ -1,0 +1,100 @@
+//! What can end a chunk without a result, and whether another attempt may help.
+
+use std::io;
+use std::path::PathBuf;
+
+use vtp_engine::media;
+use vtp_engine::units::{ChunkIndex, PacketIndex};
+
+/// Whether another attempt at the same task may succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It can't: the input or the task is at fault.
+    Permanent,
+    /// It may: the machine is at fault, or nobody.
+    Retryable,
+}
+
+/// Why a chunk was not encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Decoding, conditioning or encoding failed.
+    #[error(transparent)]
+    Media(#[from] media::Error),
+    /// Decoding gave other frames than the index promised. An index made by decoding (a census) may know better.
+    #[error(
+        "chunk {}: of {expected} frames expected, {missing_count} did not come out of the decoder (packets \
+         {missing:?}) and {extra_count} came out twice or out of turn (packets {extra:?})",
+        chunk.0
+    )]
+    FrameMismatch {
+        /// The chunk.
+        chunk: ChunkIndex,
+        /// Frames that the task lists.
+        expected: u32,
+        /// How many of them did not come.
+        missing_count: u32,
+        /// The packets of the first of them.
+        missing: Vec<PacketIndex>,
+        /// How many came that could not be used.
+        extra_count: u32,
+        /// The packets of the first of those.
+        extra: Vec<PacketIndex>,
+    },
+    /// The packets could not be had.
+    #[error("{message}")]
+    Packets {
+        /// Why not.
+        message: String,
+        /// Whether they may be had later.
+        class: Class,
+    },
+    /// The samples could not be spooled.
+    #[error("writing {}: {error}", path.display())]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The task contradicts itself.
+    #[error("chunk {}: the task is malformed: {what}", chunk.0)]
+    Task {
+        /// The chunk.
+        chunk: ChunkIndex,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The encoder of a rendition gave other samples than it was sent pictures.
+    #[error("rendition {rendition}: {what}")]
+    Samples {
+        /// The rendition.
+        rendition: String,
+        /// What is wrong with them.
+        what: &'static str,
+    },
+    /// The thread of a rendition panicked.
+    #[error("the encoder of rendition {rendition} panicked")]
+    Panicked {
+        /// The rendition.
+        rendition: String,
+    },
+    /// It was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl Error {
+    /// Whether another attempt at the same task may succeed. A cancelled task is as good as it was.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Media(error) => match error.kind() {
+                media::Kind::Unsupported | media::Kind::Corrupt | media::Kind::Internal => Class::Permanent,
+                media::Kind::Retryable => Class::Retryable,
+            },
+            Self::Packets { class, .. } => *class,
+            Self::FrameMismatch { .. } | Self::Task { .. } | Self::Samples { .. } => Class::Permanent,
+            Self::Spool { .. } | Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One rendition's thread: pictures in, samples spooled durably. It decodes and scales nothing.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::Receiver;
+
+use vtp_engine::chunk::{EncodeTask, EncodedRendition, Sample};
+use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::media::encode::{self, ChunkShape, EncodedPicture, VideoEncoder};
+use vtp_engine::media::{self, Kind, Picture, cpu};
+
+use crate::{Error, Observer};
+
+/// What a rendition's thread is told.
+pub(crate) enum Order {
+    /// Encode this picture, the task's frame at this position.
+    Encode(usize, Picture),
+    /// That was the last one.
+    Finish,
+}
+
+/// One rendition of one task.
+pub(crate) struct Work<'a> {
+    pub(crate) task: &'a EncodeTask,
+    pub(crate) rendition: &'a Rendition,
+    pub(crate) shape: ChunkShape,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) cancel: &'a AtomicBool,
+}
+
+/// What a rendition's thread gives back.
+pub(crate) struct Finished {
+    pub(crate) rendition: EncodedRendition,
+    pub(crate) cpu_s: f64,
+}
+
+impl Work<'_> {
+    /// Encodes what comes until it is told to finish. When the orders end without that, the chunk was given up.
+    pub(crate) fn run(self, orders: &Receiver<Order>) -> Result<Finished, Error> {
+        let started = cpu::thread_seconds();
+        let mut encoder = encode::open(&self.task.video, self.rendition, self.shape)?;
+        let mut spool = Spool::create(&self)?;
+        loop {
+            match orders.recv() {
+                _ if self.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
+                Ok(Order::Encode(position, picture)) => self.encode(&mut *encoder, position, &picture, &mut spool)?,
+                Ok(Order::Finish) => break,
+                Err(_) => return Err(Error::Cancelled),
+            }
+        }
+        spool.collect(|sink| encoder.finish(sink))?;
+        let (path, samples) = spool.sync()?;
+        self.check(&samples)?;
+        let crf = match self.rendition.method {
+            Method::Capped { crf, .. } => Some(crf),
+            Method::Lossless { .. } | Method::Copy => None,
+        };
+        let rendition = EncodedRendition {
+            rendition: self.rendition.name.clone(),
+            config: encoder.config().to_vec(),
+            samples,
+            spool: path,
+            encoder: encoder.name().to_owned(),
+            crf,
+        };
+        Ok(Finished { rendition, cpu_s: cpu::thread_seconds() - started })
+    }
+
+    fn encode(
+        &self,
+        encoder: &mut dyn VideoEncoder,
+        position: usize,
+        picture: &Picture,
+        spool: &mut Spool<'_>,
+    ) -> Result<(), Error> {
+        let entry = self.task.frames.get(position).ok_or_else(|| self.wrong("a picture beyond the chunk's end"))?;
+        let starts_segment = self.task.segment_starts.iter().any(|&start| start as usize == position);
+        spool.collect(|sink| encoder.send(picture, entry.pts, starts_segment, sink))
+    }
+
+    /// Every frame's time stands on exactly one sample, and every segment starts with a sync sample.
+    fn check(&self, samples: &[Sample]) -> Result<(), Error> {
+        let mut by_time: Vec<_> = samples.iter().collect();
+        by_time.sort_by_key(|sample| sample.pts);
+        if !by_time.iter().map(|sample| sample.pts).eq(self.task.frames.iter().map(|frame| frame.pts)) {
+            return Err(self.wrong("the samples are not those of the chunk's frames"));
+        }
+        let mut starts = self.task.segment_starts.iter();
+        if !starts.all(|&start| by_time.get(start as usize).is_some_and(|sample| sample.sync)) {
+            return Err(self.wrong("a segment starts with a picture that can't be decoded alone"));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, what: &'static str) -> Error {
+        Error::Samples { rendition: self.rendition.name.clone(), what }
+    }
+}
+
+/// The file that the samples go to, and their list.
+struct Spool<'a> {
+    path: PathBuf,
+    file: BufWriter<File>,
+    samples: Vec<Sample>,
+    rendition: &'a str,
+    observer: &'a dyn Observer,
+}
+
+impl<'a> Spool<'a> {
+    fn create(work: &Work<'a>) -> Result<Self, Error> {
+        let path = work.task.spool.join(format!("{}.samples", work.rendition.name));
+        match File::create(&path) {
+            Ok(file) => Ok(Self {
+                path,
+                file: BufWriter::with_capacity(1 << 18, file),
+                samples: Vec::with_capacity(work.task.frames.len()),
+                rendition: &work.rendition.name,
+                observer: work.observer,
+            }),
+            Err(error) => Err(Error::Spool { path, error }),
+        }
+    }
+
+    /// Writes whatever `encode` hands to its sink.
+    fn collect(
+        &mut self,
+        encode: impl FnOnce(encode::SampleSink<'_>) -> Result<(), media::Error>,
+    ) -> Result<(), Error> {
+        let mut failed = None;
+        let result = encode(&mut |picture| {
+            self.write(picture).map_err(|error| {
+                failed = Some(error);
+                media::Error::new(Kind::Retryable, "spooling failed")
+            })
+        });
+        match failed {
+            Some(error) => Err(Error::Spool { path: self.path.clone(), error }),
+            None => Ok(result?),
+        }
+    }
+
+    fn write(&mut self, picture: EncodedPicture<'_>) -> std::io::Result<()> {
+        let size = u32::try_from(picture.sample.len()).map_err(std::io::Error::other)?;
+        self.file.write_all(picture.sample)?;
+        self.samples.push(Sample { pts: picture.pts, size, sync: picture.sync });
+        self.observer.frames_encoded(self.rendition, 1);
+        Ok(())
+    }
+
+    /// Makes the file durable.
+    fn sync(self) -> Result<(PathBuf, Vec<Sample>), Error> {
+        let Self { path, file, samples, .. } = self;
+        let synced = file.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
+        match synced {
+            Ok(()) => Ok((path, samples)),
+            Err(error) => Err(Error::Spool { path, error }),
+        }
+    }
+}
