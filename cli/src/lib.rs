@@ -4,6 +4,7 @@
 //! on stdout, progress and errors on stderr, an [`exit::Failure`] for whatever went wrong. No transcoding
 //! happens here.
 
+pub mod bench;
 pub mod doctor;
 pub mod encode;
 pub mod exit;
@@ -36,6 +37,7 @@ enum Command {
     Probe(probe::Arguments),
     Plan(plan::Arguments),
     Doctor(doctor::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -49,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
+        Command::Bench(arguments) => bench::run(arguments),
     });
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,

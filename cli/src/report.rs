@@ -3,11 +3,10 @@
 //! Readers skip members they don't know; a member that changes its meaning raises the version.
 
 use serde::{Deserialize, Serialize};
-use vtp_engine::chunk::EncodedChunk;
 use vtp_engine::index::Index;
-use vtp_engine::plan::{ChunkPlan, Plan};
+use vtp_engine::plan::Plan;
 use vtp_engine::source::SourceInfo;
-use vtp_engine::units::{FrameIndex, Size, TimeBase};
+use vtp_engine::units::FrameIndex;
 
 /// Version of the format.
 pub const VERSION: u32 = 1;
@@ -92,7 +91,7 @@ pub struct Chunk {
     /// Where it starts, from the start of the first frame.
     pub start_s: f64,
     /// Number of frames.
-    pub frames: usize,
+    pub frames: u32,
     /// Size of its pictures.
     pub bytes: u64,
     /// How many tries it took.
@@ -150,23 +149,6 @@ pub struct Timing {
     pub stages: std::collections::BTreeMap<String, f64>,
 }
 
-/// What a rendition became, as packaging tells it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RenditionParts {
-    /// Its folder and its name in the manifests.
-    pub name: String,
-    /// As in CODECS (RFC 6381).
-    pub codec: String,
-    /// Size of the coded picture.
-    pub size: Size,
-    /// Size of all media segments.
-    pub bytes: u64,
-    /// Peak segment rate in bits per second.
-    pub bandwidth: u64,
-    /// Average rate in bits per second.
-    pub average_bandwidth: u64,
-}
-
 /// Everything that a report is made from.
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
@@ -176,10 +158,8 @@ pub struct Parts<'a> {
     pub index: &'a Index,
     /// Its plan.
     pub plan: &'a Plan,
-    /// The chunks that were published, in any order; only their lists of samples are read.
-    pub chunks: &'a [EncodedChunk],
     /// The ladder as it was packaged.
-    pub renditions: Vec<RenditionParts>,
+    pub renditions: Vec<Rendition>,
     /// The audio tracks as they were packaged.
     pub audio: Vec<Audio>,
     /// The proof.
@@ -192,13 +172,12 @@ pub struct Parts<'a> {
 
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
-    let Parts { info, index, plan, chunks, renditions, audio, proof, timing, warnings } = parts;
-    let time_base = info.video.time_base;
+    let Parts { info, index, plan, renditions, audio, proof, timing, warnings } = parts;
     Report {
         version: VERSION,
         source: source(info, index),
         plan: PlanSummary { chunks: plan.chunks.len(), reason: plan.reason.clone() },
-        renditions: renditions.into_iter().map(|parts| rendition(parts, plan, index, time_base, chunks)).collect(),
+        renditions,
         audio,
         proof,
         timing,
@@ -232,55 +211,12 @@ pub fn source_warnings(info: &SourceInfo, index: &Index) -> Vec<String> {
     info.left_out.iter().chain(&index.warnings).cloned().chain(heals).collect()
 }
 
-fn rendition(
-    parts: RenditionParts,
-    plan: &Plan,
-    index: &Index,
-    time_base: TimeBase,
-    chunks: &[EncodedChunk],
-) -> Rendition {
-    let rows: Vec<Chunk> =
-        plan.chunks.iter().filter_map(|planned| chunk(&parts.name, planned, index, time_base, chunks)).collect();
-    Rendition {
-        frames: rows.iter().map(|row| row.frames as u32).sum(),
-        name: parts.name,
-        codec: parts.codec,
-        width: parts.size.width,
-        height: parts.size.height,
-        bytes: parts.bytes,
-        bandwidth: parts.bandwidth,
-        average_bandwidth: parts.average_bandwidth,
-        chunks: rows,
-    }
-}
-
-fn chunk(
-    rendition: &str,
-    planned: &ChunkPlan,
-    index: &Index,
-    time_base: TimeBase,
-    chunks: &[EncodedChunk],
-) -> Option<Chunk> {
-    let encoded = chunks.iter().find(|chunk| chunk.chunk == planned.index)?;
-    let part = encoded.renditions.iter().find(|part| part.rendition == rendition)?;
-    let start = index.pts(FrameIndex(planned.frames.start)) - index.pts(FrameIndex(0));
-    Some(Chunk {
-        index: planned.index.0,
-        start_s: time_base.seconds(start),
-        frames: part.samples.len(),
-        bytes: part.samples.iter().map(|sample| u64::from(sample.size)).sum(),
-        attempts: encoded.attempt.0,
-        encoder: part.encoder.clone(),
-        crf: part.crf,
-    })
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use vtp_engine::chunk::{EncodedRendition, Sample, StageCpu};
     use vtp_engine::index::{FrameEntry, FrameList, Heal};
+    use vtp_engine::plan::ChunkPlan;
     use vtp_engine::source::{Color, Rotation, VideoInfo};
-    use vtp_engine::units::{Attempt, ChunkIndex, PacketIndex, Ratio};
+    use vtp_engine::units::{ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
 
     use super::*;
 
@@ -329,22 +265,9 @@ pub(crate) mod tests {
         Plan { segments: vec![0..2, 2..4], chunks: vec![chunk(0), chunk(1)], reason: Some("short".to_owned()) }
     }
 
-    fn encoded(chunk: u32, attempt: u32) -> EncodedChunk {
-        let sample = |size| Sample { pts: 0, size, sync: false };
-        let rendition = EncodedRendition {
-            rendition: "standard".to_owned(),
-            config: Vec::new(),
-            samples: vec![sample(100), sample(20)],
-            spool: "spool".into(),
-            encoder: "libx264".to_owned(),
-            crf: Some(23.0),
-        };
-        EncodedChunk {
-            chunk: ChunkIndex(chunk),
-            attempt: Attempt(attempt),
-            renditions: vec![rendition],
-            cpu: StageCpu::default(),
-        }
+    fn chunk(index: u32, attempts: u32) -> Chunk {
+        let start_s = f64::from(index) * 0.08;
+        Chunk { index, start_s, frames: 2, bytes: 120, attempts, encoder: "libx264".to_owned(), crf: Some(23.0) }
     }
 
     pub(crate) fn report() -> Report {
@@ -352,14 +275,16 @@ pub(crate) mod tests {
             info: &info(),
             index: &index(),
             plan: &plan(),
-            chunks: &[encoded(1, 2), encoded(0, 1)],
-            renditions: vec![RenditionParts {
+            renditions: vec![Rendition {
                 name: "standard".to_owned(),
                 codec: "avc1.64001f".to_owned(),
-                size: Size { width: 1280, height: 720 },
+                width: 1280,
+                height: 720,
+                frames: 4,
                 bytes: 260,
                 bandwidth: 26_000,
                 average_bandwidth: 13_000,
+                chunks: vec![chunk(0, 1), chunk(1, 2)],
             }],
             audio: vec![Audio {
                 name: "audio-0".to_owned(),
@@ -381,15 +306,6 @@ pub(crate) mod tests {
             timing: Timing { wall_s: 0.5, cpu_s: 0.9, stages: [("encode_cpu_s".to_owned(), 0.8)].into() },
             warnings: vec!["the last one".to_owned()],
         })
-    }
-
-    #[test]
-    fn chunks_stand_in_order_with_their_start_bytes_and_attempts() {
-        let report = report();
-        let rows = &report.renditions[0].chunks;
-        assert_eq!(rows.iter().map(|row| (row.index, row.attempts)).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
-        assert_eq!((rows[1].start_s, rows[1].frames, rows[1].bytes), (0.08, 2, 120));
-        assert_eq!(report.renditions[0].frames, 4);
     }
 
     #[test]

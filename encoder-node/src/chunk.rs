@@ -202,7 +202,7 @@ impl<'a> Feed<'a> {
         cancel: &AtomicBool,
     ) -> Result<StageCpu, Stop> {
         let started = cpu::thread_seconds();
-        let mut decoder = VideoDecoder::new(parameters, self.task.video.time_base)?;
+        let mut decoder = VideoDecoder::for_chunk(parameters, self.task.video.time_base)?;
         while let Some((index, packet)) = packets.next()? {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled.into());

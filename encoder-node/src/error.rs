@@ -79,6 +79,9 @@ pub enum Error {
         /// The rendition.
         rendition: String,
     },
+    /// The packets can't be copied into a rendition.
+    #[error(transparent)]
+    Copy(#[from] crate::copy::CopyRefused),
     /// It was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -93,7 +96,7 @@ impl Error {
                 media::Kind::Retryable => Class::Retryable,
             },
             Self::Packets { class, .. } => *class,
-            Self::FrameMismatch { .. } | Self::Task { .. } | Self::Samples { .. } => Class::Permanent,
+            Self::Copy(_) | Self::FrameMismatch { .. } | Self::Task { .. } | Self::Samples { .. } => Class::Permanent,
             Self::Spool { .. } | Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
         }
     }

@@ -4,11 +4,13 @@
 //! what becomes of the results is decided elsewhere.
 
 mod chunk;
+mod copy;
 mod error;
 mod lineup;
 mod rendition;
 
 pub use chunk::encode_chunk;
+pub use copy::{Copier, CopyRefused};
 pub use error::{Class, Error};
 
 use vtp_engine::media::demux::SourcePacket;

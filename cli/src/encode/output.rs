@@ -24,6 +24,29 @@ pub struct Dirs {
     pub work: PathBuf,
 }
 
+impl Dirs {
+    /// Empties both folders, so that work can start over.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clear(&self) -> Result<(), Error> {
+        clear(&self.work, None)?;
+        clear(&self.out, Some(&self.work))
+    }
+}
+
+fn clear(folder: &Path, but: Option<&Path>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(io_error("read", folder))? {
+        let path = entry.map_err(io_error("read", folder))?.path();
+        if but == Some(&path) {
+            continue;
+        }
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(io_error("remove", &path))?;
+    }
+    Ok(())
+}
+
 /// Why an output folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

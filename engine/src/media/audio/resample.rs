@@ -36,6 +36,9 @@ impl Planes {
 /// Owns a libswresample context.
 struct Swr(*mut ffi::SwrContext);
 
+// SAFETY: the context is owned, used through `&mut` alone, and libswresample keeps no state per thread.
+unsafe impl Send for Swr {}
+
 impl Drop for Swr {
     fn drop(&mut self) {
         // SAFETY: the pointer is null or an allocated context that nothing else owns.

@@ -1,0 +1,123 @@
+//! The peer: one `ffmpeg` command that decodes once and writes the same ladder as fMP4 HLS.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use vtp_engine::ladder::{Ladder, LadderOptions, LadderRequest, Method, Rendition, ladder};
+use vtp_engine::plan::{Plan, PlanSettings, plan};
+use vtp_engine::units::FrameIndex;
+use vtp_splitter::Source;
+
+/// A source with what is to be made of it, by our plan.
+pub(crate) struct Target {
+    pub(crate) source: Source,
+    pub(crate) renditions: Vec<Rendition>,
+    pub(crate) plan: Plan,
+    pub(crate) segment_s: f64,
+}
+
+impl Target {
+    /// The ladder `request` of the source at `path` with encoder preset `speed`.
+    pub(crate) fn new(path: &Path, request: &LadderRequest, speed: &str, segment_s: f64) -> Result<Self> {
+        let source = Source::open(path).with_context(|| path.display().to_string())?;
+        let options = LadderOptions { speed: Some(speed.to_owned()), crf: None };
+        let Ladder { renditions, .. } = ladder(request, &source.info, &options)?;
+        let settings = PlanSettings { segment_s, chunk_s: None, copies_packets: false, context_frames: 0 };
+        let plan = plan(&source.index, source.info.video.time_base, &settings);
+        Ok(Self { source, renditions, plan, segment_s })
+    }
+
+    /// Where our segments start, in seconds of the source's first frame on: the peer's key frames stand there too.
+    fn key_times(&self) -> String {
+        let (index, base) = (&self.source.index, self.source.info.video.time_base);
+        let first = index.pts(FrameIndex(0));
+        let starts =
+            self.plan.segments.iter().map(|segment| base.seconds(index.pts(FrameIndex(segment.start)) - first));
+        starts.map(|at| format!("{at:.6}")).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The command of `ffmpeg` that makes `target` below `out`, which exists.
+pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Command {
+    let mut command = quiet(ffmpeg);
+    command.arg("-i").arg(&target.source.path).args(["-filter_complex", &filters(&target.renditions)]);
+    let has_audio = !target.source.info.audio.is_empty();
+    for (i, rendition) in target.renditions.iter().enumerate() {
+        command.args(["-map", &format!("[out{i}]")]);
+        let option = |name: &str| format!("-{name}:v:{i}");
+        if let Method::Capped { crf, max_rate, buffer_bits, speed } = &rendition.method {
+            command.args([option("c"), "libx264".into(), option("preset"), speed.clone()]);
+            command.args([option("crf"), crf.to_string(), option("profile"), "high".into()]);
+            command.args([option("maxrate"), max_rate.0.to_string(), option("bufsize"), buffer_bits.to_string()]);
+        }
+    }
+    command.args(["-g", "100000", "-forced-idr", "1", "-force_key_frames", &target.key_times()]);
+    command.args(["-x264-params", "open-gop=0", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]);
+    if has_audio {
+        command.args(["-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2"]);
+    }
+    let streams: Vec<String> = (0..target.renditions.len())
+        .map(|i| if has_audio { format!("v:{i},agroup:a") } else { format!("v:{i}") })
+        .chain(has_audio.then(|| "a:0,agroup:a".to_owned()))
+        .collect();
+    hls(&mut command, target.segment_s).args(["-master_pl_name", "master.m3u8", "-var_stream_map", &streams.join(" ")]);
+    command.arg("-hls_segment_filename").arg(out.join("v%v/seg-%05d.m4s")).arg(out.join("v%v/index.m3u8"));
+    command
+}
+
+/// The command of `ffmpeg` that copies the source into HLS below `out`, which exists.
+pub(crate) fn copy_command(ffmpeg: &Path, source: &Path, segment_s: f64, out: &Path) -> Command {
+    let mut command = quiet(ffmpeg);
+    command.arg("-i").arg(source).args(["-map", "0:v:0", "-map", "0:a:0?", "-c", "copy"]);
+    hls(&mut command, segment_s).arg("-hls_segment_filename").arg(out.join("seg-%05d.m4s")).arg(out.join("index.m3u8"));
+    command
+}
+
+fn quiet(ffmpeg: &Path) -> Command {
+    let mut command = Command::new(ffmpeg);
+    command.args(["-hide_banner", "-nostats", "-v", "error", "-y"]);
+    command
+}
+
+fn hls(command: &mut Command, segment_s: f64) -> &mut Command {
+    // Segments end at the key frames; any value below the shortest distance of two does that.
+    let time = format!("{:.3}", segment_s / 8.0);
+    command.args(["-f", "hls", "-hls_segment_type", "fmp4", "-hls_playlist_type", "vod", "-hls_time", &time])
+}
+
+fn filters(renditions: &[Rendition]) -> String {
+    let outputs: String = (0..renditions.len()).map(|i| format!("[in{i}]")).collect();
+    let scales = renditions.iter().enumerate().map(|(i, rendition)| {
+        let (width, height) = (rendition.size.width, rendition.size.height);
+        format!(";[in{i}]scale={width}:{height}:flags=bicubic[out{i}]")
+    });
+    format!("[0:v:0]split={}{outputs}{}", renditions.len(), scales.collect::<String>())
+}
+
+/// Mean PSNR (luma, dB) of `playlist`'s video against `source` scaled to its size, by `ffmpeg`'s own filter.
+pub(crate) fn psnr(ffmpeg: &Path, playlist: &Path, source: &Path, rendition: &Rendition) -> Result<f64> {
+    let (width, height) = (rendition.size.width, rendition.size.height);
+    let graph = format!(
+        "[0:v:0]settb=1/90000,setpts=N[a];[1:v:0]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=1/90000,setpts=N[b];[a][b]psnr"
+    );
+    let mut command = Command::new(ffmpeg);
+    command.args(["-hide_banner", "-nostats", "-v", "info", "-i"]).arg(playlist).arg("-i").arg(source);
+    command.args(["-lavfi", &graph, "-fps_mode", "passthrough", "-f", "null", "-"]);
+    let answer = command.output().context("measuring PSNR")?;
+    let text = String::from_utf8_lossy(&answer.stderr);
+    let value = text.rsplit("PSNR y:").next().and_then(|rest| rest.split_whitespace().next());
+    value.and_then(|value| value.parse().ok()).with_context(|| format!("no PSNR of {}: {text}", playlist.display()))
+}
+
+/// Size of all media segments below `folder`.
+pub(crate) fn segment_bytes(folder: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
+        let path: PathBuf = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "m4s") {
+            sum += path.metadata()?.len();
+        }
+    }
+    Ok(sum)
+}

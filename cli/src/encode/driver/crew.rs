@@ -1,0 +1,163 @@
+//! The workers of a run: threads that take attempts, encode chunks, and say how it went.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender};
+use vtp_encoder_node::{self as node, Copier, Observer, PacketSource};
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
+use vtp_engine::coordinator::{TaskId, WorkerId};
+use vtp_engine::index::{FrameEntry, Index};
+use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::media::demux::SourcePacket;
+use vtp_engine::plan::{ChunkPlan, Plan};
+use vtp_engine::units::{Attempt, PacketIndex};
+use vtp_splitter::{ChunkReader, Source};
+
+/// What a worker is told to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order {
+    pub(super) task: TaskId,
+    pub(super) attempt: Attempt,
+}
+
+/// What a worker says.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) worker: WorkerId,
+    pub(super) order: Order,
+    pub(super) result: Result<EncodedChunk, ChunkError>,
+}
+
+/// Why an attempt came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChunkError {
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    #[error(transparent)]
+    Source(#[from] vtp_splitter::Error),
+    #[error("making the spool folder {}: {error}", path.display())]
+    Spool { path: PathBuf, error: std::io::Error },
+}
+
+/// What all workers share.
+pub(super) struct Job<'a> {
+    pub(super) source: &'a Source,
+    pub(super) index: Arc<Index>,
+    pub(super) plan: &'a Plan,
+    pub(super) renditions: &'a [Rendition],
+    pub(super) spool: &'a Path,
+    /// Neighbours of a chunk's frames that the deinterlacer may look at.
+    pub(super) context_frames: u32,
+    /// Frames encoded, summed over renditions.
+    pub(super) encoded: AtomicU64,
+    pub(super) stop: AtomicBool,
+    /// The rendition that copies packets, by name, if there is one.
+    pub(super) copy: Option<(String, Copier)>,
+}
+
+impl Job<'_> {
+    /// A worker's life: takes orders until there are no more.
+    pub(super) fn work(&self, worker: WorkerId, orders: &Receiver<Order>, told: &Sender<Told>) {
+        let mut reader = None;
+        for order in orders {
+            let result = self.encode(&mut reader, order);
+            if told.send(Told { worker, order, result }).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn encode(&self, reader: &mut Option<ChunkReader>, order: Order) -> Result<EncodedChunk, ChunkError> {
+        let plan = &self.plan.chunks[order.task.chunk.0 as usize];
+        let reader = match reader {
+            Some(reader) => reader,
+            none => none.insert(ChunkReader::new(self.source, Arc::clone(&self.index))?),
+        };
+        let spool = self.spool.join(format!("chunk-{:05}.attempt-{}", plan.index.0, order.attempt.0));
+        std::fs::create_dir_all(&spool).map_err(|error| ChunkError::Spool { path: spool.clone(), error })?;
+        let task = self.task(plan, order.attempt, spool);
+        let mut chunk =
+            EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
+        if !task.renditions.is_empty() {
+            let parameters = reader.parameters()?;
+            chunk = Packets::of(reader, plan.packets.clone())?
+                .give(|packets| node::encode_chunk(&task, &parameters, packets, self, &self.stop))?;
+        }
+        if let Some((name, copier)) = &self.copy {
+            let spool = task.spool.join(format!("{name}.samples"));
+            let copied = Packets::of(reader, self.packets_to_copy(plan))?
+                .give(|packets| copier.copy_chunk(name, &task.frames, &self.index, packets, &spool))?;
+            self.frames_encoded(name, plan.frames.end - plan.frames.start);
+            chunk.renditions.push(copied);
+        }
+        Ok(chunk)
+    }
+
+    /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
+    fn packets_to_copy(&self, plan: &ChunkPlan) -> Range<u32> {
+        let packet = |frame: u32| self.index.frames.get(frame as usize).map(|frame| frame.packet.0);
+        let end = packet(plan.frames.end).unwrap_or(self.index.packets.len() as u32);
+        packet(plan.frames.start).unwrap_or(end)..end
+    }
+
+    fn task(&self, plan: &ChunkPlan, attempt: Attempt, spool: PathBuf) -> EncodeTask {
+        let (start, end) = (plan.frames.start as usize, plan.frames.end as usize);
+        let starts = &self.plan.segments[plan.segments.start as usize..plan.segments.end as usize];
+        EncodeTask {
+            chunk: plan.index,
+            attempt,
+            video: self.source.info.video.clone(),
+            frames: self.index.frames[start..end].to_vec(),
+            context: self.context(start, end),
+            segment_starts: starts.iter().map(|segment| segment.start - plan.frames.start).collect(),
+            renditions: self.renditions.iter().filter(|r| r.method != Method::Copy).cloned().collect(),
+            spool,
+        }
+    }
+
+    fn context(&self, start: usize, end: usize) -> (Vec<FrameEntry>, Vec<FrameEntry>) {
+        let (frames, reach) = (&self.index.frames, self.context_frames as usize);
+        (frames[start.saturating_sub(reach)..start].to_vec(), frames[end..frames.len().min(end + reach)].to_vec())
+    }
+}
+
+impl Observer for Job<'_> {
+    fn frames_encoded(&self, _rendition: &str, frames: u32) {
+        self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
+    }
+}
+
+/// A chunk reader as the encoder node sees it: the reader's own error is kept beside.
+struct Packets<'a> {
+    reader: &'a mut ChunkReader,
+    failed: Option<vtp_splitter::Error>,
+}
+
+impl<'a> Packets<'a> {
+    fn of(reader: &'a mut ChunkReader, packets: Range<u32>) -> Result<Self, vtp_splitter::Error> {
+        reader.start(packets)?;
+        Ok(Self { reader, failed: None })
+    }
+
+    /// Gives the packets to `work`; the reader's own error counts before what came of it.
+    fn give<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T, node::Error>) -> Result<T, ChunkError> {
+        let result = work(&mut self);
+        match self.failed {
+            Some(error) => Err(error.into()),
+            None => Ok(result?),
+        }
+    }
+}
+
+impl PacketSource for Packets<'_> {
+    fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
+        self.reader.next_packet().map_err(|error| {
+            let told = node::Error::Packets { message: error.to_string(), class: node::Class::Permanent };
+            self.failed = Some(error);
+            told
+        })
+    }
+}

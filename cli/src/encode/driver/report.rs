@@ -1,0 +1,91 @@
+//! From what a pass made to the report.
+
+use vtp_splitter::Source;
+use vtp_stitcher::{AudioReport, Published};
+
+use super::audio::Finished;
+use super::pass::Made;
+use super::timing::Stopwatch;
+use crate::report::{Audio, Chunk, Parts, Proof, Rendition, Report};
+
+/// The report on `made`.
+pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watch: &Stopwatch) -> Report {
+    let Made { plan, published, audio, cpu } = made;
+    warnings.extend(audio.iter().flat_map(audio_warnings));
+    let audio = audio_rows(&published, audio.as_ref());
+    crate::report::build(Parts {
+        info: &source.info,
+        index: &source.index,
+        plan: &plan,
+        renditions: renditions(&published),
+        audio,
+        proof: proof(&published),
+        timing: watch.timing(cpu),
+        warnings,
+    })
+}
+
+fn renditions(published: &Published) -> Vec<Rendition> {
+    let chunk = |chunk: &vtp_stitcher::ChunkReport| Chunk {
+        index: chunk.index,
+        start_s: chunk.start_s,
+        frames: chunk.frames,
+        bytes: chunk.bytes,
+        attempts: chunk.attempts,
+        encoder: chunk.encoder.clone(),
+        crf: chunk.crf,
+    };
+    let rendition = |made: &vtp_stitcher::RenditionReport| Rendition {
+        name: made.name.clone(),
+        codec: made.codec.clone(),
+        width: made.width,
+        height: made.height,
+        frames: made.frames,
+        bytes: made.bytes,
+        bandwidth: made.bandwidth,
+        average_bandwidth: made.average_bandwidth,
+        chunks: made.chunks.iter().map(chunk).collect(),
+    };
+    published.renditions.iter().map(rendition).collect()
+}
+
+fn proof(published: &Published) -> Proof {
+    let proof = &published.proof;
+    Proof {
+        frames_source: proof.frames_source.into(),
+        frames_out: proof.frames_out.values().copied().min().unwrap_or(0).into(),
+        av_offset_start_ms: proof.av_offset_start_ms,
+        av_offset_end_ms: proof.av_offset_end_ms,
+        ok: proof.ok,
+    }
+}
+
+/// The packaged tracks are those that have samples, in the same order.
+fn audio_rows(published: &Published, finished: Option<&Finished>) -> Vec<Audio> {
+    let samples =
+        finished.iter().flat_map(|f| &f.outcomes).map(|outcome| outcome.samples).filter(|&samples| samples > 0);
+    let row = |(track, samples): (&AudioReport, u64)| Audio {
+        name: track.name.clone(),
+        codec: track.codec.clone(),
+        language: (track.language != "und").then(|| track.language.clone()),
+        channels: track.channels,
+        sample_rate: track.sample_rate,
+        samples,
+        bytes: track.bytes,
+        bandwidth: track.bandwidth,
+    };
+    published.audio.iter().zip(samples).map(row).collect()
+}
+
+fn audio_warnings(finished: &Finished) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (outcome, track) in finished.outcomes.iter().zip(1..) {
+        let mut warn =
+            |happened: bool, text: String| warnings.extend(happened.then(|| format!("audio track {track}: {text}")));
+        warn(outcome.samples == 0, "nothing of it could be decoded; it is left out".to_owned());
+        warn(outcome.damaged > 0, format!("{} packets are damaged", outcome.damaged));
+        warn(outcome.dropped_s > 0.0005, format!("{:.3} s overlap and are left out", outcome.dropped_s));
+        warn(outcome.slips > 0, format!("its timestamps jump {} times to another clock", outcome.slips));
+    }
+    warnings
+}
