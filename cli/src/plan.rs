@@ -65,15 +65,15 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let source = vtp_splitter::Source::open(&arguments.input)?;
     let shape = &arguments.shape;
     let ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
-    let settings = settings(&source.info, &ladder, shape.segment, shape.chunk.0);
+    let settings = settings(&source.info, &ladder.renditions, shape.segment, shape.chunk.0);
     let plan = plan::plan(&source.index, source.info.video.time_base, &settings);
     let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };
     print(&if arguments.json { json(planned)? } else { render(planned) })
 }
 
 /// What the plan of this ladder depends on, with segments of `segment_s` and chunks of `chunk_s` seconds.
-pub fn settings(info: &SourceInfo, ladder: &Ladder, segment_s: f64, chunk_s: Option<f64>) -> PlanSettings {
-    let any = |wanted: fn(&Method) -> bool| ladder.renditions.iter().any(|rendition| wanted(&rendition.method));
+pub fn settings(info: &SourceInfo, renditions: &[Rendition], segment_s: f64, chunk_s: Option<f64>) -> PlanSettings {
+    let any = |wanted: fn(&Method) -> bool| renditions.iter().any(|rendition| wanted(&rendition.method));
     let deinterlaces = info.video.interlaced && any(|method| matches!(method, Method::Capped { .. }));
     PlanSettings {
         segment_s,
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn only_renditions_that_deinterlace_need_the_frames_around_a_chunk() {
         let mut info = info();
-        assert_eq!(settings(&info, &ladder(), 4.0, None).context_frames, 0);
+        assert_eq!(settings(&info, &ladder().renditions, 4.0, None).context_frames, 0);
         info.video.interlaced = true;
-        assert_eq!(settings(&info, &ladder(), 4.0, None).context_frames, 1);
+        assert_eq!(settings(&info, &ladder().renditions, 4.0, None).context_frames, 1);
         let copies = Ladder { renditions: ladder().renditions[..1].to_vec(), warnings: Vec::new() };
-        let settings = settings(&info, &copies, 4.0, None);
+        let settings = settings(&info, &copies.renditions, 4.0, None);
         assert_eq!((settings.context_frames, settings.copies_packets), (0, true));
     }
 

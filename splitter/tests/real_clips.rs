@@ -1,5 +1,7 @@
 //! The index of real clips against what FFmpeg's own decoder shows.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -34,6 +34,9 @@ pub struct RenditionReport {
     pub bandwidth: u64,
     /// Average segment bit rate in bits a second.
     pub average_bandwidth: u64,
+    /// By how many bits it exceeds the buffer of its rate cap at worst, all joins included; negative is what is left,
+    /// `None` is no cap.
+    pub cap_overflow_bits: Option<i64>,
     /// Its chunks.
     pub chunks: Vec<ChunkReport>,
 }

@@ -228,6 +228,7 @@ impl Stitcher {
                 bytes: video.listing.bytes(),
                 bandwidth,
                 average_bandwidth,
+                cap_overflow_bits: track.cap_overflow_bits(),
                 chunks: track.chunks,
             }
         });

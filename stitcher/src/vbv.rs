@@ -24,28 +24,41 @@ pub struct Worst {
     pub at: usize,
 }
 
-/// The worst run of `pictures` (in decode order, durations in 1/`timescale` seconds) for a buffer of `buffer_bits`
-/// that fills at `max_rate`; `None` where there are no pictures.
-pub fn worst(
-    pictures: impl IntoIterator<Item = Picture>,
-    timescale: u32,
+/// A leaky bucket that pictures are poured into one after the other: the buffer, seen from the sender.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    timescale: i128,
     max_rate: BitRate,
     buffer_bits: u64,
-) -> Option<Worst> {
-    let scale = i128::from(timescale);
-    let (mut level, mut peak) = (0_i128, None);
-    for (at, picture) in pictures.into_iter().enumerate() {
-        level += i128::from(picture.bits) * scale;
-        if peak.is_none_or(|(most, _)| level > most) {
-            peak = Some((level, at));
-        }
-        level = (level - i128::from(max_rate.0) * i128::from(picture.duration)).max(0);
+    pictures: usize,
+    /// In bits times the timescale, as is the highest level so far, which is kept with the picture that made it.
+    level: i128,
+    peak: Option<(i128, usize)>,
+}
+
+impl Bucket {
+    /// An empty bucket for a buffer of `buffer_bits` that fills at `max_rate`, and durations in 1/`timescale` seconds.
+    pub fn new(timescale: u32, max_rate: BitRate, buffer_bits: u64) -> Self {
+        Self { timescale: timescale.into(), max_rate, buffer_bits, pictures: 0, level: 0, peak: None }
     }
-    peak.map(|(most, at)| {
-        let over = most - i128::from(buffer_bits) * scale;
-        let bits = -(-over).div_euclid(scale.max(1));
-        Worst { overflow_bits: i64::try_from(bits).unwrap_or(if bits < 0 { i64::MIN } else { i64::MAX }), at }
-    })
+
+    /// Takes the next picture in decode order.
+    pub fn pour(&mut self, picture: Picture) {
+        self.level += i128::from(picture.bits) * self.timescale;
+        if self.peak.is_none_or(|(most, _)| self.level > most) {
+            self.peak = Some((self.level, self.pictures));
+        }
+        self.pictures += 1;
+        self.level = (self.level - i128::from(self.max_rate.0) * i128::from(picture.duration)).max(0);
+    }
+
+    /// The worst run so far; `None` before the first picture.
+    pub fn worst(&self) -> Option<Worst> {
+        let (most, at) = self.peak?;
+        let over = most - i128::from(self.buffer_bits) * self.timescale;
+        let bits = -(-over).div_euclid(self.timescale.max(1));
+        Some(Worst { overflow_bits: i64::try_from(bits).unwrap_or(if bits < 0 { i64::MIN } else { i64::MAX }), at })
+    }
 }
 
 #[cfg(test)]
@@ -74,8 +87,9 @@ mod tests {
         ) {
             let pictures: Vec<_> =
                 pictures.into_iter().map(|(bits, duration)| Picture { bits, duration }).collect();
-            let found = worst(pictures.iter().copied(), timescale, BitRate(rate), buffer);
-            prop_assert_eq!(found.map(|w| w.overflow_bits), by_definition(&pictures, timescale, rate, buffer));
+            let mut bucket = Bucket::new(timescale, BitRate(rate), buffer);
+            pictures.iter().for_each(|&picture| bucket.pour(picture));
+            prop_assert_eq!(bucket.worst().map(|w| w.overflow_bits), by_definition(&pictures, timescale, rate, buffer));
         }
     }
 

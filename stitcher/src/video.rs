@@ -19,6 +19,7 @@ use crate::files::{Folder, at, discard, write_bytes};
 use crate::layout::{Clock, OutputLayout};
 use crate::listing::{FrameRate, INIT, Listing, VideoListing, Written, segment_name};
 use crate::report::ChunkReport;
+use crate::vbv::{Bucket, Picture};
 use crate::{Error, boxes};
 
 /// A rendition that grows chunk by chunk.
@@ -30,6 +31,8 @@ pub(crate) struct VideoTrack {
     pub(crate) folder: Folder,
     pub(crate) init: Option<(Vec<u8>, VideoInit)>,
     clock: Clock,
+    /// Whether the rate cap holds over all chunks, where there is one.
+    cap: Option<Bucket>,
 }
 
 /// A chunk of one rendition, and where it belongs.
@@ -43,7 +46,11 @@ pub(crate) struct Delivered<'a> {
 impl VideoTrack {
     pub(crate) fn create(dir: &Path, rendition: Rendition, layout: &OutputLayout, clock: Clock) -> Result<Self, Error> {
         let folder = Folder::create(dir.join(&rendition.name), layout.durability)?;
-        Ok(Self { rendition, segments: Vec::new(), chunks: Vec::new(), folder, init: None, clock })
+        let cap = match rendition.method {
+            Method::Capped { max_rate, buffer_bits, .. } => Some(Bucket::new(clock.timescale, max_rate, buffer_bits)),
+            Method::Lossless { .. } | Method::Copy => None,
+        };
+        Ok(Self { rendition, segments: Vec::new(), chunks: Vec::new(), folder, init: None, clock, cap })
     }
 
     /// Publishes the segments of the next chunk, then deletes its spool file.
@@ -70,8 +77,19 @@ impl VideoTrack {
             encoder: it.encoded.encoder.clone(),
             crf: it.encoded.crf,
         });
+        let samples = segments.iter().flat_map(|segment| &segment.samples);
+        let pictures = samples.map(|s| Picture { bits: u64::from(s.size) * 8, duration: s.duration });
+        if let Some(bucket) = &mut self.cap {
+            pictures.for_each(|picture| bucket.pour(picture));
+        }
         discard(spool);
         Ok(())
+    }
+
+    /// By how many bits the joined chunks exceed the rate cap's buffer at worst; negative is what is left of it, `None`
+    /// is no cap.
+    pub(crate) fn cap_overflow_bits(&self) -> Option<i64> {
+        self.cap.as_ref()?.worst().map(|worst| worst.overflow_bits)
     }
 
     /// The first chunk's configuration becomes the initialization segment; all later ones must be equal.

@@ -359,7 +359,7 @@ fn stream_facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
         default: disposition & ffi::AV_DISPOSITION_DEFAULT != 0,
         sample_rate: u32::try_from(raw.sample_rate).unwrap_or(0),
         channels: u16::try_from(raw.ch_layout.nb_channels).unwrap_or(0),
-        is_aac_lc: raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && raw.profile == ffi::FF_PROFILE_AAC_LOW as i32,
+        is_aac_lc: raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && raw.profile == ffi::FF_PROFILE_AAC_LOW,
     }
 }
 

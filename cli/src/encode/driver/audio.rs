@@ -27,8 +27,9 @@ pub(super) enum Error {
 pub(super) struct Finished {
     pub(super) tracks: Vec<FinishedAudio>,
     pub(super) sounds: Vec<SourceSound>,
-    pub(super) configs: Vec<AudioTrackConfig>,
     pub(super) outcomes: Vec<AudioOutcome>,
+    /// Why each track was encoded though it was to be copied.
+    pub(super) encoded_because: Vec<Option<String>>,
 }
 
 /// Opens the audio of `source`, to be made as `mode` says. `None` if there is none.
@@ -83,7 +84,8 @@ pub(super) fn run(
     let origin_s = source.info.video.time_base.seconds(source.origin);
     let sounds = outcomes.iter().zip(&configs).map(|(outcome, config)| sound(outcome, config, origin_s)).collect();
     let tracks = writers.into_iter().map(AudioWriter::finish).collect::<Result<_, _>>()?;
-    Ok(Some(Finished { tracks, sounds, configs, outcomes }))
+    let encoded_because = configs.into_iter().map(|config| config.encoded_because).collect();
+    Ok(Some(Finished { tracks, sounds, outcomes, encoded_because }))
 }
 
 /// The picture's length stands in for that of sound whose end nobody knows yet.

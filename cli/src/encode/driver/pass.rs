@@ -16,7 +16,9 @@ use vtp_engine::coordinator::{
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::Demuxer;
 use vtp_engine::media::audio::{AudioMode, AudioTask};
-use vtp_engine::plan::{Plan, PlanSettings, plan};
+use vtp_engine::media::scale::output_color;
+use vtp_engine::plan::{Plan, plan};
+use vtp_engine::source::Color;
 use vtp_engine::units::Attempt;
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, VideoTimeline};
@@ -27,6 +29,7 @@ use super::crew::{ChunkError, Job, Order, Told};
 use super::timing::Stopwatch;
 use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
+use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
 
 /// The only job of this process.
@@ -106,7 +109,8 @@ impl Pass<'_> {
             plan: &plan,
             renditions: self.renditions,
             spool: &self.dirs.work,
-            context_frames: self.context_frames(),
+            context_frames: plan_settings(&self.source.info, self.renditions, self.request.segment_s, None)
+                .context_frames,
             encoded: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             copy: self.copier()?,
@@ -133,23 +137,13 @@ impl Pass<'_> {
     }
 
     fn plan(&self) -> Plan {
-        let settings = PlanSettings {
-            segment_s: self.request.segment_s,
-            chunk_s: if self.in_one_chunk { Some(f64::INFINITY) } else { self.request.chunk_s },
-            copies_packets: self.renditions.iter().any(|r| r.method == Method::Copy),
-            context_frames: self.context_frames(),
-        };
+        let chunk_s = if self.in_one_chunk { Some(f64::INFINITY) } else { self.request.chunk_s };
+        let settings = plan_settings(&self.source.info, self.renditions, self.request.segment_s, chunk_s);
         let mut plan = plan(&self.source.index, self.source.info.video.time_base, &settings);
         if self.in_one_chunk {
             plan.reason = Some("parts of this source do not decode as the whole does, so it is one chunk".to_owned());
         }
         plan
-    }
-
-    /// A deinterlacer looks at the frames before and after.
-    fn context_frames(&self) -> u32 {
-        let conditions = self.renditions.iter().any(|r| matches!(r.method, Method::Capped { .. }));
-        u32::from(self.source.info.video.interlaced && conditions)
     }
 
     fn copier(&self) -> Result<Option<(String, Copier)>, PassError> {
@@ -188,7 +182,7 @@ impl Pass<'_> {
             video: VideoTimeline {
                 time_base: video.time_base,
                 origin: self.source.origin,
-                color: video.color,
+                color: self.color(),
                 rotation: video.rotation,
             },
             renditions: self.renditions.to_vec(),
@@ -197,6 +191,13 @@ impl Pass<'_> {
             target_segment_s: self.request.segment_s,
             durability: Durability::Buffered,
         }
+    }
+
+    /// Pictures kept as they are keep their colours; made ones may not be able to (RGB).
+    fn color(&self) -> Color {
+        let keeps = |r: &Rendition| matches!(r.method, Method::Lossless { .. } | Method::Copy);
+        let video = &self.source.info.video;
+        if self.renditions.iter().any(keeps) { video.color } else { output_color(video) }
     }
 
     fn start_audio<'scope, 'env>(
@@ -232,7 +233,7 @@ struct Run<'a, 'j> {
 }
 
 impl<'a, 'j> Run<'a, 'j> {
-    fn start<'scope, 'env: 'scope>(
+    fn start<'scope, 'env>(
         pass: &'a Pass<'a>,
         scope: &'scope Scope<'scope, 'env>,
         job: &'env Job<'j>,

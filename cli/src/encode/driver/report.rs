@@ -12,6 +12,7 @@ use crate::report::{Audio, Chunk, Parts, Proof, Rendition, Report};
 pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watch: &Stopwatch) -> Report {
     let Made { plan, published, audio, cpu } = made;
     warnings.extend(audio.iter().flat_map(audio_warnings));
+    warnings.extend(published.renditions.iter().filter_map(cap_warning));
     let audio = audio_rows(&published, audio.as_ref());
     crate::report::build(Parts {
         info: &source.info,
@@ -77,6 +78,11 @@ fn audio_rows(published: &Published, finished: Option<&Finished>) -> Vec<Audio> 
     published.audio.iter().zip(samples).map(row).collect()
 }
 
+fn cap_warning(rendition: &vtp_stitcher::RenditionReport) -> Option<String> {
+    let over = rendition.cap_overflow_bits.filter(|&bits| bits > 0)?;
+    Some(format!("{} exceeds the buffer of its rate cap by {} kilobits at worst", rendition.name, over / 1000 + 1))
+}
+
 fn audio_warnings(finished: &Finished) -> Vec<String> {
     let mut warnings = Vec::new();
     for (outcome, track) in finished.outcomes.iter().zip(1..) {
@@ -86,6 +92,9 @@ fn audio_warnings(finished: &Finished) -> Vec<String> {
         warn(outcome.damaged > 0, format!("{} packets are damaged", outcome.damaged));
         warn(outcome.dropped_s > 0.0005, format!("{:.3} s overlap and are left out", outcome.dropped_s));
         warn(outcome.slips > 0, format!("its timestamps jump {} times to another clock", outcome.slips));
+    }
+    for (reason, track) in finished.encoded_because.iter().zip(1..) {
+        warnings.extend(reason.iter().map(|reason| format!("audio track {track} was encoded, not copied: {reason}")));
     }
     warnings
 }
