@@ -67,6 +67,12 @@ mod tests {
 
     use super::*;
 
+    fn worst(pictures: &[Picture], timescale: u32, max_rate: BitRate, buffer_bits: u64) -> Option<Worst> {
+        let mut bucket = Bucket::new(timescale, max_rate, buffer_bits);
+        pictures.iter().for_each(|&picture| bucket.pour(picture));
+        bucket.worst()
+    }
+
     /// The definition, run by run.
     fn by_definition(pictures: &[Picture], timescale: u32, rate: u64, buffer: u64) -> Option<i64> {
         let runs = (0..pictures.len()).flat_map(|i| (i..pictures.len()).map(move |j| (i, j)));
@@ -87,18 +93,17 @@ mod tests {
         ) {
             let pictures: Vec<_> =
                 pictures.into_iter().map(|(bits, duration)| Picture { bits, duration }).collect();
-            let mut bucket = Bucket::new(timescale, BitRate(rate), buffer);
-            pictures.iter().for_each(|&picture| bucket.pour(picture));
-            prop_assert_eq!(bucket.worst().map(|w| w.overflow_bits), by_definition(&pictures, timescale, rate, buffer));
+            let found = worst(&pictures, timescale, BitRate(rate), buffer);
+            prop_assert_eq!(found.map(|w| w.overflow_bits), by_definition(&pictures, timescale, rate, buffer));
         }
     }
 
     #[test]
     fn two_full_buffers_back_to_back_overflow_where_they_join() {
         let chunk = [Picture { bits: 1000, duration: 1 }, Picture { bits: 10, duration: 1 }];
-        let one = worst(chunk, 10, BitRate(1000), 1000).unwrap();
+        let one = worst(&chunk, 10, BitRate(1000), 1000).unwrap();
         assert_eq!(one.overflow_bits, 0);
-        let joined = worst([chunk, chunk].concat(), 10, BitRate(1000), 1000).unwrap();
+        let joined = worst(&[chunk, chunk].concat(), 10, BitRate(1000), 1000).unwrap();
         assert_eq!(joined, Worst { overflow_bits: 810, at: 2 });
     }
 }
