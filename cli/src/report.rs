@@ -7,6 +7,7 @@ use vtp_engine::index::Index;
 use vtp_engine::plan::Plan;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
+use vtp_stitcher::RenditionReport;
 
 /// Version of the format.
 pub const VERSION: u32 = 1;
@@ -21,7 +22,7 @@ pub struct Report {
     /// How it was cut.
     pub plan: PlanSummary,
     /// What it became, in the ladder's order.
-    pub renditions: Vec<Rendition>,
+    pub renditions: Vec<RenditionReport>,
     /// Its audio tracks.
     pub audio: Vec<Audio>,
     /// That nothing was lost.
@@ -58,48 +59,6 @@ pub struct PlanSummary {
     pub chunks: usize,
     /// Why the plan is less parallel than it could be, if it is.
     pub reason: Option<String>,
-}
-
-/// One encoded version of the source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Rendition {
-    /// Its folder and its name in the manifests.
-    pub name: String,
-    /// As in CODECS (RFC 6381), such as `avc1.640028`.
-    pub codec: String,
-    /// Columns of the coded picture.
-    pub width: u32,
-    /// Rows of the coded picture.
-    pub height: u32,
-    /// Number of frames.
-    pub frames: u32,
-    /// Size of all media segments.
-    pub bytes: u64,
-    /// Peak segment rate in bits per second, as in BANDWIDTH, of the video alone.
-    pub bandwidth: u64,
-    /// Average rate in bits per second, as in AVERAGE-BANDWIDTH, of the video alone.
-    pub average_bandwidth: u64,
-    /// The chunks it is made of, in order.
-    pub chunks: Vec<Chunk>,
-}
-
-/// One chunk of one rendition.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Chunk {
-    /// Its place, from 0.
-    pub index: u32,
-    /// Where it starts, from the start of the first frame.
-    pub start_s: f64,
-    /// Number of frames.
-    pub frames: u32,
-    /// Size of its pictures.
-    pub bytes: u64,
-    /// How many tries it took.
-    pub attempts: u32,
-    /// What made it, such as `libx264`.
-    pub encoder: String,
-    /// The constant rate factor, where there is one.
-    pub crf: Option<f32>,
 }
 
 /// One audio track.
@@ -159,7 +118,7 @@ pub struct Parts<'a> {
     /// Its plan.
     pub plan: &'a Plan,
     /// The ladder as it was packaged.
-    pub renditions: Vec<Rendition>,
+    pub renditions: Vec<RenditionReport>,
     /// The audio tracks as they were packaged.
     pub audio: Vec<Audio>,
     /// The proof.
@@ -217,6 +176,7 @@ pub(crate) mod tests {
     use vtp_engine::plan::ChunkPlan;
     use vtp_engine::source::{Color, Rotation, VideoInfo};
     use vtp_engine::units::{ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
+    use vtp_stitcher::ChunkReport;
 
     use super::*;
 
@@ -265,9 +225,9 @@ pub(crate) mod tests {
         Plan { segments: vec![0..2, 2..4], chunks: vec![chunk(0), chunk(1)], reason: Some("short".to_owned()) }
     }
 
-    fn chunk(index: u32, attempts: u32) -> Chunk {
+    fn chunk(index: u32, attempts: u32) -> ChunkReport {
         let start_s = f64::from(index) * 0.08;
-        Chunk { index, start_s, frames: 2, bytes: 120, attempts, encoder: "libx264".to_owned(), crf: Some(23.0) }
+        ChunkReport { index, start_s, frames: 2, bytes: 120, attempts, encoder: "libx264".to_owned(), crf: Some(23.0) }
     }
 
     pub(crate) fn report() -> Report {
@@ -275,7 +235,7 @@ pub(crate) mod tests {
             info: &info(),
             index: &index(),
             plan: &plan(),
-            renditions: vec![Rendition {
+            renditions: vec![RenditionReport {
                 name: "standard".to_owned(),
                 codec: "avc1.64001f".to_owned(),
                 width: 1280,
@@ -284,6 +244,7 @@ pub(crate) mod tests {
                 bytes: 260,
                 bandwidth: 26_000,
                 average_bandwidth: 13_000,
+                cap_overflow_bits: Some(-1500),
                 chunks: vec![chunk(0, 1), chunk(1, 2)],
             }],
             audio: vec![Audio {

@@ -12,6 +12,7 @@ mod audio;
 mod crew;
 mod pass;
 mod report;
+mod run;
 mod timing;
 
 use std::sync::atomic::AtomicBool;

@@ -6,7 +6,7 @@ use vtp_stitcher::{AudioReport, Published};
 use super::audio::Finished;
 use super::pass::Made;
 use super::timing::Stopwatch;
-use crate::report::{Audio, Chunk, Parts, Proof, Rendition, Report};
+use crate::report::{Audio, Parts, Proof, Report};
 
 /// The report on `made`.
 pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watch: &Stopwatch) -> Report {
@@ -14,40 +14,17 @@ pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watc
     warnings.extend(audio.iter().flat_map(audio_warnings));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
     let audio = audio_rows(&published, audio.as_ref());
+    let proof = proof(&published);
     crate::report::build(Parts {
         info: &source.info,
         index: &source.index,
         plan: &plan,
-        renditions: renditions(&published),
+        renditions: published.renditions,
         audio,
-        proof: proof(&published),
+        proof,
         timing: watch.timing(cpu),
         warnings,
     })
-}
-
-fn renditions(published: &Published) -> Vec<Rendition> {
-    let chunk = |chunk: &vtp_stitcher::ChunkReport| Chunk {
-        index: chunk.index,
-        start_s: chunk.start_s,
-        frames: chunk.frames,
-        bytes: chunk.bytes,
-        attempts: chunk.attempts,
-        encoder: chunk.encoder.clone(),
-        crf: chunk.crf,
-    };
-    let rendition = |made: &vtp_stitcher::RenditionReport| Rendition {
-        name: made.name.clone(),
-        codec: made.codec.clone(),
-        width: made.width,
-        height: made.height,
-        frames: made.frames,
-        bytes: made.bytes,
-        bandwidth: made.bandwidth,
-        average_bandwidth: made.average_bandwidth,
-        chunks: made.chunks.iter().map(chunk).collect(),
-    };
-    published.renditions.iter().map(rendition).collect()
 }
 
 fn proof(published: &Published) -> Proof {
