@@ -239,3 +239,27 @@ fn colour_tags_and_sample_shape_reach_the_decoder() {
     assert_eq!(picture.color(), video.color);
     assert_eq!(picture.sample_aspect(), rendition.sample_aspect);
 }
+
+/// Has the allocator fill memory with `byte` before it hands it out.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn dirty_memory(byte: u8) {
+    // SAFETY: the call changes what uninitialised memory holds, which nothing may rely on.
+    let done = unsafe { libc::mallopt(libc::M_PERTURB, i32::from(byte)) };
+    assert_eq!(done, 1);
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_bytes_do_not_depend_on_what_lay_in_memory_before() {
+    for size in [size(426, 240), size(160, 120)] {
+        let video = video(size, "yuv420p");
+        let encode_over = |byte| {
+            dirty_memory(byte);
+            let pictures = (0..60).map(|n| (n as i64 * 40, moving(size, Pixel::YUV420P, n)));
+            encode(&video, &capped(size, 200_000, "veryfast"), shape(60, true), pictures, &[0]).samples
+        };
+        let clean = encode_over(0);
+        assert!([1, 85, 170].into_iter().all(|byte| encode_over(byte) == clean), "{size}");
+        dirty_memory(0);
+    }
+}
