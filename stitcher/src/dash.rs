@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dash_mpd_core::{
-    AdaptationSet, AudioChannelConfiguration, Label, MPD, Period, Representation, Role, S, SegmentTemplate,
+    AdaptationSet, AudioChannelConfiguration, BaseURL, Label, MPD, Period, Representation, Role, S, SegmentTemplate,
     SegmentTimeline,
 };
 use vtp_engine::units::gcd;
@@ -36,6 +36,8 @@ pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
         mediaPresentationDuration: Some(length),
         minBufferTime: Some(Duration::from_millis(rates::whole(buffer_s * 1000.0))),
         maxSegmentDuration: Some(Duration::from_millis(rates::whole(presentation.longest_s() * 1000.0))),
+        // What relative names mean anyway; FFmpeg 5.1's reader finds the segments of a relative path only with it.
+        base_url: vec![BaseURL { base: "./".to_owned(), ..BaseURL::default() }],
         periods: vec![period],
         ..MPD::default()
     }

@@ -163,7 +163,10 @@ impl<'a, 'j> Run<'a, 'j> {
                     discard(&chunk);
                 }
             }
-            Effect::JobDone { .. } => self.end(Ok(())),
+            Effect::JobDone { .. } => {
+                self.show_frames();
+                self.end(Ok(()));
+            }
             Effect::JobFailed { failure, .. } => {
                 let failed = self
                     .last_error
