@@ -39,7 +39,8 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
 /// Says that a test does not run; past the test harness, which hides what a passing test prints.
 pub(crate) fn skipped(why: &str) {
     let name = std::thread::current().name().unwrap_or("a test").to_owned();
-    writeln!(std::io::stderr(), "SKIPPED {name}: {why}").unwrap();
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "SKIPPED {name}: {why}").unwrap();
 }
 
 /// A folder in which a test works; gone at its end.
