@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use vtp_engine::ladder;
 
 use crate::encode::driver::EncodeFailure;
+use crate::encode::output;
 
 /// Exit code of a failure that is the product's or the machine's, not the user's.
 pub const INTERNAL: u8 = 1;
@@ -55,7 +56,7 @@ impl Failure {
     /// What happened, with its causes; `None` if it has been said.
     pub fn sentence(&self) -> Option<String> {
         match self {
-            Self::Internal(error) => Some(format!("{error:#}")),
+            Self::Internal(error) => Some(with_causes(error)),
             Self::Usage(message) | Self::Input { message, .. } => Some(message.clone()),
             Self::Interrupted => Some("interrupted; nothing was kept".to_owned()),
             Self::Told(_) => None,
@@ -78,6 +79,20 @@ impl Failure {
             eprintln!("{message}");
         }
     }
+}
+
+/// An error and its causes, each told once, though many errors tell their cause themselves, and what to do.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    let advice = error.chain().find_map(|cause| cause.downcast_ref()).map_or("", output::advice);
+    text + advice
 }
 
 impl From<EncodeFailure> for Failure {
@@ -125,6 +140,18 @@ mod tests {
         let failure = Failure::Internal(anyhow::anyhow!("disk full").context("cannot spool chunk 3"));
         assert_eq!(failure.code(), 1);
         assert_eq!(failure.message().as_deref(), Some("error: cannot spool chunk 3: disk full"));
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_with_what_to_do() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("writing a.mp4: {0}")]
+        struct Writing(#[source] std::io::Error);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let failure = Failure::Internal(anyhow::Error::new(Writing(full)).context("cannot spool chunk 3"));
+        let told =
+            "error: cannot spool chunk 3: writing a.mp4: no storage space; free some space or choose another --out";
+        assert_eq!(failure.message().as_deref(), Some(told));
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn video(video: &VideoInfo) -> String {
     let mut parts = vec![
         format!("#{} {}", video.stream, video.codec),
         video.size.to_string(),
-        format!("{:.3} fps", video.frame_rate.as_f64()),
+        format!("{} fps", text::rate(video.frame_rate.as_f64())),
         video.pixel_format.clone(),
     ];
     if video.sample_aspect != Ratio::ONE {
@@ -199,7 +199,7 @@ mod tests {
     fn a_person_reads_what_the_source_is() {
         let expected = "\
 container  mov,mp4, 5.0 kB, 0.2 s
-video      #0 h264, 1280x720, 25.000 fps, yuv420p
+video      #0 h264, 1280x720, 25 fps, yuv420p
 frames     4 in 2 packets, as the packets tell
 cuts       1 closed, 0 open, at most 2 packets apart
 warning    stream 2 (subtitles) is left out

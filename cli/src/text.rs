@@ -111,6 +111,12 @@ impl Table {
     }
 }
 
+/// A rate with up to three decimals: `25`, `23.976`.
+pub fn rate(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +130,11 @@ mod tests {
         assert_eq!(bytes(999_499), "999 kB");
         assert_eq!(bytes(999_500), "1.0 MB");
         assert_eq!(bit_rate(2_504_000), "2.5 Mb/s");
+    }
+
+    #[test]
+    fn a_rate_has_the_decimals_that_it_needs() {
+        assert_eq!([25.0, 60_000.0 / 1001.0, 100.0, 12.5].map(rate), ["25", "59.94", "100", "12.5"]);
     }
 
     #[test]

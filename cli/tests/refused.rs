@@ -124,7 +124,8 @@ fn encode_into_filesystem(scene: &Scene, options: &str) -> Option<(Ended, Vec<St
 fn a_full_disk_is_said_and_leaves_nothing() {
     let scene = Scene::with_clip(178);
     let Some((ended, left)) = encode_into_filesystem(&scene, "size=1m") else { return };
-    ended.failed(1, "No space left on device");
+    ended.failed(1, "free some space");
+    assert_eq!(ended.stderr.matches("No space left on device").count(), 1, "{}", ended.stderr);
     assert_eq!(left, [""; 0]);
 }
 

@@ -55,6 +55,7 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why not.
+        #[source]
         error: io::Error,
     },
     /// The task contradicts itself.
@@ -97,7 +98,31 @@ impl Error {
             },
             Self::Packets { class, .. } => *class,
             Self::Copy(_) | Self::FrameMismatch { .. } | Self::Task { .. } | Self::Samples { .. } => Class::Permanent,
-            Self::Spool { .. } | Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
+            Self::Spool { error, .. } => spool_class(error),
+            Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
         }
+    }
+}
+
+/// A disk that is full or may not be written to is so for the next attempt, too.
+fn spool_class(error: &io::Error) -> Class {
+    match error.kind() {
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::PermissionDenied => Class::Permanent,
+        _ => Class::Retryable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_tried_again() {
+        let spool = |kind: io::ErrorKind| Error::Spool { path: PathBuf::from("a"), error: kind.into() }.class();
+        assert_eq!(spool(io::ErrorKind::StorageFull), Class::Permanent);
+        assert_eq!(spool(io::ErrorKind::Interrupted), Class::Retryable);
     }
 }

@@ -76,7 +76,8 @@ pub enum Error {
     },
 }
 
-fn advice(error: &io::Error) -> &'static str {
+/// What a user can do about it, as a clause; empty where that is not known.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose an --out that you may write to"

@@ -70,9 +70,15 @@ fn proof(proof: &Proof) -> String {
     );
     if let (Some(start), Some(end)) = (proof.av_offset_start_ms, proof.av_offset_end_ms) {
         // Writing to a string cannot fail.
+        let (start, end) = (tenths(start), tenths(end));
         let _ = write!(text, "; sound against picture {start:+.1} ms at the start, {end:+.1} ms at the end");
     }
     text
+}
+
+/// Rounded to one decimal, without a negative zero.
+fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0 + 0.0
 }
 
 fn timing(timing: &Timing, duration_s: f64) -> String {

@@ -39,7 +39,11 @@ pub(super) enum ChunkError {
     #[error(transparent)]
     Source(#[from] vtp_splitter::Error),
     #[error("making the spool folder {}: {error}", path.display())]
-    Spool { path: PathBuf, error: std::io::Error },
+    Spool {
+        path: PathBuf,
+        #[source]
+        error: std::io::Error,
+    },
 }
 
 /// What all workers share.

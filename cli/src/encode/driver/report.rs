@@ -32,10 +32,15 @@ fn proof(published: &Published) -> Proof {
     Proof {
         frames_source: proof.frames_source.into(),
         frames_out: proof.frames_out.values().copied().min().unwrap_or(0).into(),
-        av_offset_start_ms: proof.av_offset_start_ms,
-        av_offset_end_ms: proof.av_offset_end_ms,
+        av_offset_start_ms: proof.av_offset_start_ms.map(microseconds),
+        av_offset_end_ms: proof.av_offset_end_ms.map(microseconds),
         ok: proof.ok,
     }
+}
+
+/// Milliseconds to the microsecond, and no negative zero.
+fn microseconds(ms: f64) -> f64 {
+    (ms * 1000.0).round() / 1000.0 + 0.0
 }
 
 /// The packaged tracks are those that have samples, in the same order.
