@@ -3,12 +3,14 @@
 # make build  the optimised binary, target/release/vtp
 #
 # On Debian and its relatives missing packages are installed (with sudo unless you are root). Elsewhere, install
-# FFmpeg's development files (5.1 or newer, with x264), clang and pkg-config first.
+# FFmpeg's development files (5.1 or newer, with x264), clang, curl and pkg-config first. Where there is no Rust, it
+# is installed with rustup.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
 .PHONY: demo test build packages test-packages rust clean
+.NOTPARALLEL:
 
 RUST_LEAST := 1.95
 CLIP := cli/assets/sintel-720p.mp4
@@ -67,13 +69,19 @@ define install
 	"$${sudo[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"
 endef
 
-# Debian's own Rust is too old; rustup's is not.
+# Where there is no Rust at all, rustup installs it for this user. Debian's own is too old; an old one stays as it is.
+RUSTUP := curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default
+
 rust:
-	@have="$$(cargo --version 2>/dev/null | awk '{ print $$2 }' || true)"; \
+	@if ! command -v cargo >/dev/null; then \
+		echo "Installing Rust into $(HOME)/.cargo and $(HOME)/.rustup"; \
+		$(RUSTUP); \
+	fi; \
+	have="$$(cargo --version 2>/dev/null | awk '{ print $$2 }' || true)"; \
 	if [[ -z "$$have" ]] || ! printf '%s\n' "$(RUST_LEAST)" "$$have" | sort -C -V; then \
-		echo "Rust $(RUST_LEAST) or newer is needed; found $${have:-none}. Install it with" >&2; \
-		echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile default" >&2; \
-		echo "or, if you have rustup already, with: rustup update stable" >&2; \
+		echo "Rust $(RUST_LEAST) or newer is needed; found $${have:-none}. If you have rustup:" >&2; \
+		echo "  rustup default stable && rustup update stable" >&2; \
+		echo "otherwise: $(RUSTUP)" >&2; \
 		exit 1; \
 	fi
 

@@ -71,7 +71,7 @@ fn proof(proof: &Proof) -> String {
     if let (Some(start), Some(end)) = (proof.av_offset_start_ms, proof.av_offset_end_ms) {
         // Writing to a string cannot fail.
         let (start, end) = (tenths(start), tenths(end));
-        let _ = write!(text, "; sound against picture {start:+.1} ms at the start, {end:+.1} ms at the end");
+        let _ = write!(text, "\n        sound against picture {start:+.1} ms at the start, {end:+.1} ms at the end");
     }
     text
 }
@@ -100,7 +100,8 @@ rendition      size  frames  bytes    average       peak  codec
 standard   1280x720       4  260 B  13.0 kb/s  26.0 kb/s  avc1.64001f
 audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
 
-proven: 4 frames in, 4 out of every rendition; sound against picture +0.0 ms at the start, -0.2 ms at the end
+proven: 4 frames in, 4 out of every rendition
+        sound against picture +0.0 ms at the start, -0.2 ms at the end
 took 0.5 s, 0.9 s of CPU, 0.32x real time
 note: short
 warning: stream 2 (subtitles) is left out

@@ -62,6 +62,10 @@ impl Meter {
     fn frames(&mut self, done: u64, total: u64, now: Duration) {
         self.frames_total = total;
         self.frames_done = self.frames_done.max(done.min(total));
+        if self.frames_done == 0 {
+            // Encoders look ahead for a while before the first frame comes out; that tells nothing of their speed.
+            self.samples.clear();
+        }
         if self.samples.back().is_none_or(|(last, _)| now >= *last + GRAIN) {
             self.samples.push_back((now, self.frames_done));
         }
@@ -153,6 +157,15 @@ mod tests {
         assert_eq!(meter.frames_per_s(seconds(3.0)), Some(50.0));
         assert_eq!(meter.speed(seconds(3.0)), Some(2.0));
         assert_eq!(meter.time_left(seconds(3.0)), Some(seconds(18.0)));
+    }
+
+    #[test]
+    fn the_wait_for_the_first_frame_is_not_taken_for_slowness() {
+        let mut meter = started();
+        (10..=60).for_each(|tenth| frames(&mut meter, 0, f64::from(tenth) / 10.0));
+        frames(&mut meter, 5, 6.1);
+        frames(&mut meter, 100, 8.0);
+        assert_eq!(meter.frames_per_s(seconds(8.0)), Some(50.0));
     }
 
     #[test]
