@@ -28,7 +28,7 @@ use crate::rendition::{Finished, Order, Work};
 use crate::{Error, Observer, PacketSource};
 
 /// Pictures that wait for each encoder.
-const QUEUE: usize = 4;
+const QUEUE: usize = 3;
 
 /// Encodes every rendition of `task` from the packets that `packets` gives, which are those of a stream described by
 /// `parameters`. Blocks until the samples are durable in the task's spool folder. Everything is the same when it is

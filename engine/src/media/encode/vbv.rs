@@ -14,7 +14,8 @@ pub struct Vbv {
 }
 
 /// How full a chunk finds the buffer unless it is the first. x264 plans ahead for a buffer that is half full: under
-/// a binding cap it ends a chunk at 0.54 to 0.57 (1080 and 480 lines, chunks of 2 to 8 s), so each chunk leaves what the next one counts on.
+/// a binding cap it ends a chunk at 0.54 to 0.57 (1080 and 480 lines, chunks of 2 to 8 s), so each chunk leaves what
+/// the next one counts on.
 const JOIN: f32 = 0.54;
 
 /// How full the first chunk finds it.
