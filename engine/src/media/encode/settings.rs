@@ -33,10 +33,10 @@ pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape
     let Method::Capped { crf, max_rate, buffer_bits, speed } = &rendition.method else {
         return Err(wrong_method(rendition));
     };
-    let vbv = vbv_for_chunk(in_nominal_time(*max_rate, video.frame_rate, chunk), *buffer_bits, chunk.first);
+    let vbv = vbv_for_chunk(*max_rate, *buffer_bits, chunk.seconds, chunk.first);
     let rate_control = format!(
         "vbv-maxrate={}:vbv-bufsize={}:vbv-init={:.4}",
-        kilobits(vbv.max_rate.0),
+        kilobits(in_nominal_time(vbv.max_rate, video.frame_rate, chunk).0),
         kilobits(vbv.buffer_bits),
         vbv.init
     );

@@ -13,31 +13,40 @@ pub struct Vbv {
     pub init: f32,
 }
 
-/// How full a chunk finds the buffer unless it is the first. x264 plans ahead for a buffer that is half full: under
-/// a binding cap it ends a chunk at 0.54 to 0.57 (1080 and 480 lines, chunks of 2 to 8 s), so each chunk leaves what
-/// the next one counts on.
-const JOIN: f32 = 0.54;
+/// How full a chunk leaves the buffer. x264 plans ahead for one that is half full: measured under a binding cap, it
+/// ends a chunk at 0.53 to 0.57 (480, 720 and 1080 lines, chunks of 2 to 8 s), and fuller where the cap hardly binds.
+const END: f64 = 0.55;
 
-/// How full the first chunk finds it.
-const FIRST: f32 = 0.95;
+/// How full a chunk takes the buffer to be when it begins, unless it is the first.
+const BEGIN: f64 = 0.75;
 
-/// Share of the buffer that the encoder may use. The rest absorbs a chunk that ends emptier than [`JOIN`].
-const USED: f64 = 0.85;
+/// How full the first chunk takes it to be, as one run over the whole source would.
+const FIRST: f64 = 0.95;
 
-/// What to tell the encoder of a chunk so that the joined chunks obey (`max_rate`, `buffer_bits`).
+/// The largest share of its rate that a chunk gives for its head start.
+const MOST_PAID: f64 = 0.2;
+
+/// What to tell the encoder of a chunk of `seconds` so that the joined chunks obey (`max_rate`, `buffer_bits`).
 ///
 /// Think of the buffer as a bucket of size B that every picture pours its bits into and that leaks at the rate R;
-/// it must not overflow. An encoder that begins with a bucket filled to `1 - f` (a decoder buffer filled to `f`) of
-/// its size C and ends with one filled to `1 - e` has poured out `R T + (f - e) C` bits in `T` seconds. The joined
-/// stream's bucket therefore ends a chunk at most `(f - e) C` higher than it began it, or where the encoder's own
-/// ended, whichever is higher. With `f <= e` it never rises from join to join, stays below `(1 - e) C` there and
-/// below `(1 - e + f) C` between: with `f = e` that is C. So no rate need be taken from the chunk to pay for its
-/// beginning, as long as it ends with the buffer as full as the next one takes it to be. C is a little smaller than
-/// B, so that a chunk may end with `e` down to 0.37 and still not overflow the bucket of the next.
+/// it must not overflow. An encoder that leaks at R', begins with its bucket of size C filled to `1 - f` (a decoder
+/// buffer filled to `f`) and ends with it filled to `1 - e` pours out at most `R' T + (f - e) C` bits in `T` seconds.
+/// With `R' = R - (f - e) C / T` that is `R T`: the head start that lets a chunk begin with a good IDR picture is paid
+/// back within the chunk, and the joined stream's bucket does not rise from join to join. It is filled to `(1 - e) C`
+/// at most where chunks meet, and to `(1 - e + f) C` at most between; `C = B / (1 - e + f)` makes that B.
 ///
-/// The first chunk begins with the full buffer, as one run over the whole source would.
-pub fn vbv_for_chunk(max_rate: BitRate, buffer_bits: u64, first: bool) -> Vbv {
-    Vbv { max_rate, buffer_bits: (buffer_bits as f64 * USED).round() as u64, init: if first { FIRST } else { JOIN } }
+/// The first chunk finds the bucket empty and pays nothing. How much faster the head start may be paid back is
+/// limited, so a chunk of less than a second or two begins with less of one.
+pub fn vbv_for_chunk(max_rate: BitRate, buffer_bits: u64, seconds: f64, first: bool) -> Vbv {
+    let (rate, buffer) = (max_rate.0 as f64, buffer_bits as f64 / (1.0 - END + BEGIN));
+    let share = |value: f64| value as f32;
+    if first {
+        return Vbv { max_rate, buffer_bits: buffer.floor() as u64, init: share(FIRST) };
+    }
+    let begin = BEGIN.min(END + MOST_PAID * rate * seconds / buffer);
+    let paid = (begin - END) * buffer / seconds;
+    let max_rate = BitRate((rate - paid).floor() as u64);
+    Vbv { max_rate, buffer_bits: buffer.floor() as u64, init: share(begin) }
 }
 
 #[cfg(test)]
@@ -56,12 +65,12 @@ mod tests {
         (level, peak)
     }
 
-    /// Bits of a chunk's pictures that obey `vbv` and leave at least [`JOIN`] of its buffer filled at the end: as
+    /// Bits of a chunk's pictures that obey `vbv` and leave at least [`END`] of its buffer filled at the end: as
     /// many as each wish in `wishes` asks for, as far as they fit.
     fn obedient_chunk(wishes: &[f64], vbv: Vbv, fps: f64) -> Vec<f64> {
         let (size, leak) = (vbv.buffer_bits as f64, vbv.max_rate.0 as f64 / fps);
         let mut level = size * f64::from(1.0 - vbv.init);
-        let allowed_at_end = size * f64::from(1.0 - JOIN);
+        let allowed_at_end = size * (1.0 - END);
         let frames = wishes.len();
         let mut pours = Vec::new();
         for (i, wish) in wishes.iter().enumerate() {
@@ -84,9 +93,12 @@ mod tests {
             let (fps, buffer) = (25.0, rate * buffer_ms / 1000);
             let mut level = 0.0;
             for (i, wishes) in chunks.iter().enumerate() {
-                let pours = obedient_chunk(wishes, vbv_for_chunk(BitRate(rate), buffer, i == 0), fps);
+                let seconds = wishes.len() as f64 / fps;
+                let vbv = vbv_for_chunk(BitRate(rate), buffer, seconds, i == 0);
+                let pours = obedient_chunk(wishes, vbv, fps);
                 let (end, highest) = peak(&pours, rate as f64 / fps, level);
-                prop_assert!(highest <= buffer as f64, "chunk {i}: {highest} > {buffer}");
+                // The share at the beginning is rounded to single precision.
+                prop_assert!(highest <= buffer as f64 * 1.000_001, "chunk {i}: {highest} > {buffer}");
                 level = end;
             }
         }
