@@ -12,6 +12,7 @@ use super::{EncodedPicture, SampleSink, VideoEncoder};
 use crate::media::scale::{range, raw_format};
 use crate::media::{Error, Kind, Picture};
 use crate::nal::{self, avc};
+use crate::units::Ratio;
 
 /// libx264 at work on one chunk.
 pub(super) struct X264 {
@@ -152,7 +153,11 @@ impl Context {
         raw.pix_fmt = settings.format.into();
         raw.time_base = rational(base.num(), base.den())?;
         raw.framerate = rational(settings.frame_rate.num(), settings.frame_rate.den())?;
-        raw.sample_aspect_ratio = rational(settings.sample_aspect.num(), settings.sample_aspect.den())?;
+        // Square is what a stream that says nothing is taken for; saying it would have FFmpeg's scalers refuse
+        // ratios for extreme shapes.
+        if settings.sample_aspect != Ratio::ONE {
+            raw.sample_aspect_ratio = rational(settings.sample_aspect.num(), settings.sample_aspect.den())?;
+        }
         raw.color_range = range(settings.color.full_range);
         raw.thread_count = 1;
         raw.flags |= ffi::AV_CODEC_FLAG_GLOBAL_HEADER as i32;
