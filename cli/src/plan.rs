@@ -12,7 +12,7 @@ use vtp_engine::plan::{self, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
 
-use crate::encode::ShapeArguments;
+use crate::encode::{ShapeArguments, driver};
 use crate::exit::Failure;
 use crate::report::{duration_s, source_warnings};
 use crate::text::{self, Align, Table};
@@ -65,6 +65,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let source = vtp_splitter::Source::open(&arguments.input)?;
     let shape = &arguments.shape;
     let ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
+    driver::copier(&source, &ladder.renditions)?;
     let settings = settings(&source.info, &ladder.renditions, shape.segment, shape.chunk.0);
     let plan = plan::plan(&source.index, source.info.video.time_base, &settings);
     let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };

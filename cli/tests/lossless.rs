@@ -115,6 +115,7 @@ fn copy_of_what_cannot_be_copied_is_refused_with_a_sentence() {
     let scene = Scene::new();
     scene.ffmpeg(&format!("{PATTERN} -t 1 -c:v mpeg2video in.mpg"));
     scene.vtp("encode in.mpg --out out --ladder copy --progress none").failed(2, "only H.264 is copied");
+    scene.vtp("plan in.mpg --ladder copy").failed(2, "only H.264 is copied");
     assert_eq!(scene.files().into_keys().collect::<Vec<_>>(), ["in.mpg"]);
 }
 

@@ -81,6 +81,7 @@ pub(super) fn run(
     };
     let outcomes = task.run::<Error>(cancel, &mut report, &mut |track, unit| Ok(writers[track].frame(unit)?))?;
     let Some(outcomes) = outcomes.filter(|_| !cancel.load(Ordering::Relaxed)) else { return Ok(None) };
+    progress(ProgressEvent::AudioProgress { seconds: total, total });
     let origin_s = source.info.video.time_base.seconds(source.origin);
     let sounds = outcomes.iter().zip(&configs).map(|(outcome, config)| sound(outcome, config, origin_s)).collect();
     let tracks = writers.into_iter().map(AudioWriter::finish).collect::<Result<_, _>>()?;

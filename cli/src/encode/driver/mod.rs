@@ -26,6 +26,7 @@ use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::progress::ProgressEvent;
 use crate::report::Report;
+pub(crate) use pass::copier;
 use pass::{Pass, PassError};
 use timing::Stopwatch;
 

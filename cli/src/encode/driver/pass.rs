@@ -101,7 +101,7 @@ impl Pass<'_> {
                 .context_frames,
             encoded: AtomicU64::new(0),
             stop: AtomicBool::new(false),
-            copy: self.copier()?,
+            copy: copier(self.source, self.renditions)?,
         };
         let (audio, cpu) = std::thread::scope(|scope| {
             let sound = sound.map(|task| self.start_audio(scope, task, writers, &job));
@@ -132,16 +132,6 @@ impl Pass<'_> {
             plan.reason = Some("parts of this source do not decode as the whole does, so it is one chunk".to_owned());
         }
         plan
-    }
-
-    fn copier(&self) -> Result<Option<(String, Copier)>, PassError> {
-        let Some(rendition) = self.renditions.iter().find(|r| r.method == Method::Copy) else { return Ok(None) };
-        let parameters = Demuxer::open(&self.source.path)?.parameters(self.source.info.video.stream)?;
-        let copier = Copier::new(&self.source.info.video, &self.source.index, &parameters);
-        match copier {
-            Ok(copier) => Ok(Some((rendition.name.clone(), copier))),
-            Err(refused) => Err(EncodeFailure::Usage(refused.to_string()).into()),
-        }
     }
 
     /// Where all video is copied, sound is too if it can be.
@@ -196,6 +186,19 @@ impl Pass<'_> {
         job: &'env Job<'env>,
     ) -> ScopedJoinHandle<'scope, Result<Option<Finished>, audio::Error>> {
         scope.spawn(move || audio::run(task, self.source, writers, &job.stop, self.progress))
+    }
+}
+
+/// What copies the packets of `source`, with the name of the rendition that asks for it, if one does.
+///
+/// # Errors
+/// [`EncodeFailure::Usage`] if they can't be copied.
+pub(crate) fn copier(source: &Source, renditions: &[Rendition]) -> Result<Option<(String, Copier)>, EncodeFailure> {
+    let Some(rendition) = renditions.iter().find(|r| r.method == Method::Copy) else { return Ok(None) };
+    let parameters = Demuxer::open(&source.path)?.parameters(source.info.video.stream)?;
+    match Copier::new(&source.info.video, &source.index, &parameters) {
+        Ok(copier) => Ok(Some((rendition.name.clone(), copier))),
+        Err(refused) => Err(EncodeFailure::Usage(refused.to_string())),
     }
 }
 
