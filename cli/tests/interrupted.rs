@@ -12,7 +12,7 @@ use common::{Scene, VTP};
 
 /// Starts an encode that takes a while, sends `signals` as soon as frames are encoded, and waits for its end.
 fn interrupt(scene: &Scene, options: &[&str], signals: &[&str]) -> (ExitStatus, Vec<String>) {
-    let words = ["encode", "in.mp4", "--out", "new/out", "--speed", "slower", "--progress", "json"];
+    let words = ["encode", "in.mp4", "--out", "new/out", "--speed", "medium", "--progress", "json"];
     let mut command = Command::new(VTP);
     command.args(words).args(options).current_dir(scene.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
