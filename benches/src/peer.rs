@@ -43,17 +43,26 @@ pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Comm
     let mut command = quiet(ffmpeg);
     command.arg("-i").arg(&target.source.path).args(["-filter_complex", &filters(&target.renditions)]);
     let has_audio = !target.source.info.audio.is_empty();
+    let key_times = target.key_times();
     for (i, rendition) in target.renditions.iter().enumerate() {
         command.args(["-map", &format!("[out{i}]")]);
-        let option = |name: &str| format!("-{name}:v:{i}");
+        // Every option for every stream: one without a stream number reaches the first stream alone.
+        let mut option = |name: &str, value: &str| {
+            command.args([&format!("-{name}:v:{i}"), value]);
+        };
         if let Method::Capped { crf, max_rate, buffer_bits, speed } = &rendition.method {
-            command.args([option("c"), "libx264".into(), option("preset"), speed.clone()]);
-            command.args([option("crf"), crf.to_string(), option("profile"), "high".into()]);
-            command.args([option("maxrate"), max_rate.0.to_string(), option("bufsize"), buffer_bits.to_string()]);
+            for (name, value) in [("c", "libx264"), ("preset", speed), ("profile", "high"), ("crf", &crf.to_string())] {
+                option(name, value);
+            }
+            option("maxrate", &max_rate.0.to_string());
+            option("bufsize", &buffer_bits.to_string());
         }
+        for (name, value) in [("g", "100000"), ("forced-idr", "1"), ("force_key_frames", &key_times)] {
+            option(name, value);
+        }
+        option("pix_fmt", "yuv420p");
+        option("fps_mode", "passthrough");
     }
-    command.args(["-g", "100000", "-forced-idr", "1", "-force_key_frames", &target.key_times()]);
-    command.args(["-x264-params", "open-gop=0", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]);
     if has_audio {
         command.args(["-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2"]);
     }

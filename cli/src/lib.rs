@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
     let words = parse::dashed_files(std::env::args_os(), &Arguments::command(), |word| Path::new(word).is_file());
     let arguments = Arguments::parse_from(words);
     log_to_stderr();
+    vtp_engine::media::give_large_buffers_back();
     vtp_engine::media::silence_log();
     let outcome = std::panic::catch_unwind(|| match &arguments.command {
         Command::Encode(arguments) => encode::run(arguments),

@@ -60,10 +60,12 @@ fn note(source: &mut Source, doubt: &str, damaged: u32, moved: u32, frames: usiz
     warnings.push(format!("the frames were listed by decoding the source once, because of this: {doubt}"));
     if damaged > 0 {
         let packets = source.index.packets.len();
-        warnings.push(format!("the video is damaged: {packets} packets gave {frames} frames and {damaged} errors"));
+        warnings
+            .push(format!("the video is damaged: {packets} packets gave {frames} frames, and {damaged} complaints"));
     }
     if moved > 0 {
-        warnings.push(format!("{moved} frames had no time of their own or one out of order, and were given the next"));
+        let frames = if moved == 1 { "1 frame" } else { &format!("{moved} frames") };
+        warnings.push(format!("{frames} without a time, or with one out of order, got the next one that is free"));
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Healer {
     shifts: Vec<i64>,
     streams: Vec<Position>,
     jumps: Vec<Jump>,
+    began: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +40,7 @@ struct Position {
 impl Healer {
     /// A healer for `streams` streams, numbered from 0.
     pub fn new(streams: usize) -> Self {
-        Self { shifts: vec![0], streams: vec![Position::default(); streams], jumps: Vec::new() }
+        Self { shifts: vec![0], streams: vec![Position::default(); streams], jumps: Vec::new(), began: None }
     }
 
     /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the
@@ -52,8 +53,19 @@ impl Healer {
             Some((at, length)) => self.epoch_for(stream, epoch, time_us, at, length),
         };
         let shift = self.shifts[epoch];
+        self.began = Some(self.began.unwrap_or(i64::MAX).min(time_us + shift));
         self.streams[stream] = Position { epoch, last: Some((time_us + shift, duration_us)) };
         shift
+    }
+
+    /// Where the first packet of all starts, in microseconds; `None` before any packet.
+    pub fn began_us(&self) -> Option<i64> {
+        self.began
+    }
+
+    /// Where the stream that came furthest ends in the healed timeline, in microseconds; `None` before any packet.
+    pub fn reached_us(&self) -> Option<i64> {
+        self.streams.iter().filter_map(|position| position.last.map(|(time, duration)| time + duration)).max()
     }
 
     /// The jumps that were taken out so far.

@@ -47,6 +47,7 @@ pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
     if demuxer.ended_in_damage() {
         warnings.push("the container is damaged: it could not be read to its end".to_owned());
     }
+    warnings.extend(missing_end(demuxer.declared_duration_s(), &healer));
     let doubt = video.doubt.take();
     let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
     let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
@@ -64,6 +65,17 @@ pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
     let info = SourceInfo { bytes, container: demuxer.container(), video: info, audio: streams, left_out };
     let source = Source { path: path.to_owned(), info, index, audio_shifts, origin };
     Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
+}
+
+/// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
+/// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding.
+fn missing_end(declared_s: Option<f64>, healer: &Healer) -> Option<String> {
+    let declared = declared_s?;
+    let (start, end) = (healer.began_us()?, healer.reached_us()?);
+    let found = (end - start) as f64 / f64::from(MICROSECONDS);
+    (found < declared - f64::max(1.0, declared * 0.02)).then(|| {
+        format!("the container declares {declared:.1} s, but its video and audio end after {found:.1} s; if it was cut short, get the whole file")
+    })
 }
 
 /// Where the earlier of picture and sound starts, in the video's ticks, rounded down.

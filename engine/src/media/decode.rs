@@ -42,9 +42,10 @@ impl VideoDecoder {
             raw.thread_count = 1;
             raw.flags |= flags as i32;
         }
-        let decoder = context.decoder().video().map_err(|e| {
-            Error::new(Kind::Unsupported, format!("no decoder for {} here: {e}", parameters.codec_name()))
-        })?;
+        let decoder = context
+            .decoder()
+            .video()
+            .map_err(|e| Error::new(Kind::Unsupported, no_decoder(&parameters.codec_name(), e)))?;
         Ok(Self { decoder, damaged: 0 })
     }
 
@@ -99,6 +100,13 @@ impl VideoDecoder {
             }
         }
     }
+}
+
+fn no_decoder(codec: &str, error: ffmpeg::Error) -> String {
+    let why = if error == ffmpeg::Error::DecoderNotFound { String::new() } else { format!(" ({error})") };
+    format!(
+        "there is no decoder for {codec} here{why}; give H.264, H.265, VP9, AV1, ProRes, MPEG-2 or another codec of FFmpeg's"
+    )
 }
 
 fn out_of_memory() -> Error {

@@ -92,9 +92,16 @@ impl CodecParameters {
         }
     }
 
-    /// FFmpeg's name of the codec.
+    /// FFmpeg's name of the codec; the container's four-character code where FFmpeg does not know it.
     pub fn codec_name(&self) -> String {
-        self.0.id().name().to_owned()
+        let name = self.0.id().name();
+        if name != "none" {
+            return name.to_owned();
+        }
+        // SAFETY: the parameters are valid as long as `self`.
+        let tag = unsafe { (*self.0.as_ptr()).codec_tag }.to_le_bytes();
+        let readable: String = tag.iter().filter(|c| c.is_ascii_graphic()).map(|&c| char::from(c)).collect();
+        if readable.is_empty() { "an unknown codec".to_owned() } else { readable }
     }
 }
 
@@ -201,6 +208,12 @@ impl Demuxer {
     /// FFmpeg's name of the container format.
     pub fn container(&self) -> String {
         self.input.format().name().to_owned()
+    }
+
+    /// The length of the whole that the container declares, in seconds; `None` if it declares none.
+    pub fn declared_duration_s(&self) -> Option<f64> {
+        let duration = self.input.duration();
+        (duration > 0).then(|| duration as f64 / f64::from(ffi::AV_TIME_BASE))
     }
 
     /// The streams known so far, in the container's order.

@@ -19,6 +19,20 @@ pub use demux::Demuxer;
 pub use error::{Error, Kind};
 pub use picture::Picture;
 
+/// Has the allocator give picture buffers back to the system when they are freed.
+///
+/// Left alone, glibc raises its threshold for that with every large buffer that is freed, and then keeps the buffers
+/// of finished encoders in the heaps of their threads, where they fit the next ones badly: memory grows with the
+/// number of chunks. Call it once, before other threads start. Other allocators are left as they are.
+pub fn give_large_buffers_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        const MEBIBYTE: i32 = 1 << 20;
+        // SAFETY: the call changes where later allocations come from, and nothing else; a refusal changes nothing.
+        unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MEBIBYTE) };
+    }
+}
+
 /// Quietens FFmpeg's own log: what matters comes back as errors and counts.
 pub fn silence_log() {
     ffmpeg_next::util::log::set_level(ffmpeg_next::util::log::Level::Fatal);
