@@ -8,6 +8,7 @@
 mod census;
 mod frames;
 pub mod heal;
+mod mend;
 mod reader;
 mod scan;
 mod tracks;
