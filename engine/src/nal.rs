@@ -207,14 +207,18 @@ impl HighFormat {
     }
 }
 
-/// Reads bits, the most significant first.
-struct Bits<'a> {
+/// Reads bits, the most significant first (ITU-T H.264, 7.2).
+pub(crate) struct Bits<'a> {
     payload: &'a [u8],
     at: usize,
 }
 
-impl Bits<'_> {
-    fn bit(&mut self) -> Option<u32> {
+impl<'a> Bits<'a> {
+    pub(crate) fn new(payload: &'a [u8]) -> Self {
+        Self { payload, at: 0 }
+    }
+
+    pub(crate) fn bit(&mut self) -> Option<u32> {
         let byte = self.payload.get(self.at / 8)?;
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
@@ -222,7 +226,7 @@ impl Bits<'_> {
     }
 
     /// `ue(v)` (ITU-T H.264, 9.1).
-    fn exp_golomb(&mut self) -> Option<u32> {
+    pub(crate) fn exp_golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while self.bit()? == 0 {
             zeros += 1;

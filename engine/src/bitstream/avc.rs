@@ -1,7 +1,7 @@
 //! H.264 (ITU-T H.264): IDR pictures and recovery points.
 
-use super::{Access, Bits};
-use crate::nal::{self, avc};
+use super::Access;
+use crate::nal::{self, Bits, avc};
 
 /// `payloadType` of the recovery point message (ITU-T H.264, D.1.8).
 const RECOVERY_POINT: usize = 6;
@@ -28,7 +28,7 @@ fn is_exact_recovery_point(unit: &[u8]) -> bool {
         let Some((body, next)) = after.split_at_checked(size) else { return false };
         if kind == RECOVERY_POINT {
             let mut bits = Bits::new(body);
-            return bits.unsigned() == Some(0) && bits.bit() == Some(1);
+            return bits.exp_golomb() == Some(0) && bits.bit() == Some(1);
         }
         rest = next;
     }

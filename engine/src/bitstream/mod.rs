@@ -183,37 +183,6 @@ impl<'a> Iterator for Units<'a> {
     }
 }
 
-/// Reads bits, most significant first, as H.264 and H.265 syntax does (ITU-T H.264, 7.2 and 9.1).
-struct Bits<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Bits<'a> {
-    fn new(data: &'a [u8]) -> Self {
-        Self { data, at: 0 }
-    }
-
-    fn bit(&mut self) -> Option<u32> {
-        let byte = self.data.get(self.at / 8)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(u32::from(bit))
-    }
-
-    /// Exp-Golomb `ue(v)`.
-    fn unsigned(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while self.bit()? == 0 {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        (0..zeros).try_fold(1_u32, |value, _| Some(value << 1 | self.bit()?)).map(|value| value - 1)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
