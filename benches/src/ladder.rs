@@ -235,6 +235,7 @@ fn encode(
     let segments = &target.plan.segments[chunk.segments.start as usize..chunk.segments.end as usize];
     let task = EncodeTask {
         chunk: chunk.index,
+        last: chunk.frames.end == target.source.index.frame_count(),
         attempt: Attempt(1),
         video: target.source.info.video.clone(),
         frames: target.source.index.frames[frames].to_vec(),

@@ -116,7 +116,13 @@ fn shape(task: &EncodeTask) -> ChunkShape {
         0 | 1 => 1.0 / task.video.frame_rate.as_f64(),
         _ => task.video.time_base.seconds(span) * f64::from(count) / f64::from(count - 1),
     };
-    ChunkShape { first: task.chunk.0 == 0, frames: count, seconds, longest_segment: longest_segment.unwrap_or(count) }
+    ChunkShape {
+        first: task.chunk.0 == 0,
+        last: task.last,
+        frames: count,
+        seconds,
+        longest_segment: longest_segment.unwrap_or(count),
+    }
 }
 
 /// The way to one rendition's encoder.

@@ -14,6 +14,8 @@ use crate::units::{Attempt, ChunkIndex};
 pub struct EncodeTask {
     /// Which chunk.
     pub chunk: ChunkIndex,
+    /// Whether no chunk follows it.
+    pub last: bool,
     /// Which try.
     pub attempt: Attempt,
     /// The source's video stream.

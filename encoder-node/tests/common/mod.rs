@@ -103,6 +103,7 @@ impl Clip {
         std::fs::create_dir_all(&spool).unwrap();
         EncodeTask {
             chunk: ChunkIndex(index),
+            last: false,
             attempt: Attempt(1),
             video: self.video.clone(),
             segment_starts: (0..frames.len() as u32).step_by(segment as usize).collect(),

@@ -112,6 +112,7 @@ impl Job<'_> {
         let starts = &self.plan.segments[plan.segments.start as usize..plan.segments.end as usize];
         EncodeTask {
             chunk: plan.index,
+            last: end == self.index.frames.len(),
             attempt,
             video: self.source.info.video.clone(),
             frames: self.index.frames[start..end].to_vec(),

@@ -3,7 +3,7 @@
 //!
 //! The samples of separately encoded chunks join into one stream: their parameter sets are the same, every chunk
 //! begins with an IDR picture and refers to nothing before it, and the rate caps hold across the joins
-//! ([`vbv_for_chunk`]).
+//! ([`ChunkCap`]).
 
 mod level;
 mod lossless;
@@ -13,24 +13,11 @@ mod vbv;
 mod x264;
 
 pub use level::level_for;
-pub use vbv::{Vbv, vbv_for_chunk};
+pub use vbv::{ChunkCap, ChunkShape};
 
 use super::{Error, Kind, Picture};
 use crate::ladder::{Method, Rendition};
 use crate::source::VideoInfo;
-
-/// What an encoder is told of the chunk ahead.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChunkShape {
-    /// Whether it is the source's first.
-    pub first: bool,
-    /// Number of frames.
-    pub frames: u32,
-    /// How long they are shown, in seconds.
-    pub seconds: f64,
-    /// Frames of the longest segment in it.
-    pub longest_segment: u32,
-}
 
 /// One encoded picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use ffmpeg_next::format::Pixel;
 
 use super::lossless::{Preparer, packing};
-use super::{ChunkShape, level_for, vbv_for_chunk};
+use super::{ChunkCap, ChunkShape, level_for};
 use crate::ladder::{Method, Rendition};
 use crate::media::scale::{is_rgb, output_color};
 use crate::media::{Error, Kind};
 use crate::source::{Color, VideoInfo};
-use crate::units::{BitRate, Ratio, Size, TimeBase};
+use crate::units::{Ratio, Size, TimeBase};
 
 /// Everything libx264 is opened with.
 pub(super) struct Settings {
@@ -24,6 +24,8 @@ pub(super) struct Settings {
     pub(super) interlaced: bool,
     /// `level_idc`, where x264 is not to choose it.
     pub(super) level: Option<u8>,
+    /// The rate cap, if there is one.
+    pub(super) cap: Option<ChunkCap>,
     /// libavcodec's options, `x264-params` among them.
     pub(super) options: Vec<(&'static str, String)>,
 }
@@ -33,19 +35,12 @@ pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape
     let Method::Capped { crf, max_rate, buffer_bits, speed } = &rendition.method else {
         return Err(wrong_method(rendition));
     };
-    let vbv = vbv_for_chunk(*max_rate, *buffer_bits, chunk.seconds, chunk.first);
-    let rate_control = format!(
-        "vbv-maxrate={}:vbv-bufsize={}:vbv-init={:.4}",
-        kilobits(in_nominal_time(vbv.max_rate, video.frame_rate, chunk).0),
-        kilobits(vbv.buffer_bits),
-        vbv.init
-    );
     let options = vec![
         ("preset", speed.clone()),
         ("crf", crf.to_string()),
         ("profile", "high".to_owned()),
         ("forced-idr", "1".to_owned()),
-        ("x264-params", format!("{}:{rate_control}", joinable(chunk))),
+        ("x264-params", joinable(chunk)),
     ];
     Ok(Settings {
         encoder: "libx264",
@@ -57,6 +52,7 @@ pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape
         color: output_color(video),
         interlaced: false,
         level: Some(level_for(rendition.size, video.frame_rate, *max_rate, *buffer_bits)),
+        cap: ChunkCap::new(&rendition.method, chunk),
         options,
     })
 }
@@ -90,6 +86,7 @@ pub(super) fn lossless(
         // which loses nothing either.
         interlaced: video.interlaced && rendition.size.height.is_multiple_of(4),
         level: None,
+        cap: None,
         options,
     };
     Ok((settings, Preparer::new(video, packing, rendition.size)))
@@ -120,17 +117,4 @@ fn instructions() -> &'static str {
         return ":asm=avx2";
     }
     ""
-}
-
-/// x264 counts frames, not time: it is told the nominal frame rate and takes every frame to last as long. Where
-/// this chunk's frames come denser or sparser than that, the cap in bits a second becomes one in bits a frame.
-fn in_nominal_time(max_rate: BitRate, frame_rate: Ratio, chunk: ChunkShape) -> BitRate {
-    let nominal_seconds = f64::from(chunk.frames) / frame_rate.as_f64();
-    let stretch = chunk.seconds / nominal_seconds;
-    if stretch.is_finite() && stretch > 0.0 { BitRate((max_rate.0 as f64 * stretch).round() as u64) } else { max_rate }
-}
-
-/// Whole kilobits, as x264 counts them, rounded down and at least one.
-fn kilobits(bits: u64) -> u64 {
-    (bits / 1000).clamp(1, 2_000_000)
 }

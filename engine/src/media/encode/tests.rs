@@ -19,7 +19,7 @@ fn lossless(size: Size) -> Rendition {
 }
 
 fn shape(frames: u32, first: bool) -> ChunkShape {
-    ChunkShape { first, frames, seconds: f64::from(frames) * 0.04, longest_segment: frames }
+    ChunkShape { first, last: false, frames, seconds: f64::from(frames) * 0.04, longest_segment: frames }
 }
 
 /// What came out of one encoder: its configuration and (pts, sync, sample).

@@ -8,11 +8,11 @@ use ffmpeg_next::{self as ffmpeg, Packet, ffi};
 
 use super::lossless::Preparer;
 use super::settings::Settings;
-use super::{EncodedPicture, SampleSink, VideoEncoder};
+use super::{ChunkCap, EncodedPicture, SampleSink, VideoEncoder};
 use crate::media::scale::{range, raw_format};
 use crate::media::{Error, Kind, Picture};
 use crate::nal::{self, avc};
-use crate::units::Ratio;
+use crate::units::{BitRate, Ratio};
 
 /// libx264 at work on one chunk.
 pub(super) struct X264 {
@@ -22,6 +22,13 @@ pub(super) struct X264 {
     preparer: Option<Preparer>,
     packet: Packet,
     sample: Vec<u8>,
+    cap: Option<Cap>,
+}
+
+/// The rate cap, told to libx264 anew with every picture that comes out.
+struct Cap {
+    chunk: ChunkCap,
+    frame_rate: Ratio,
 }
 
 impl X264 {
@@ -33,7 +40,9 @@ impl X264 {
         let context = Context::open(settings)?;
         let config = nal::avc_config(nal::annex_b(context.extradata()))
             .map_err(|error| Error::new(Kind::Internal, format!("{} gave no headers: {error}", settings.encoder)))?;
-        Ok(Self { context, name: settings.encoder, config, preparer, packet: Packet::empty(), sample: Vec::new() })
+        let cap = settings.cap.map(|chunk| Cap { chunk, frame_rate: settings.frame_rate });
+        let (packet, sample) = (Packet::empty(), Vec::new());
+        Ok(Self { context, name: settings.encoder, config, preparer, packet, sample, cap })
     }
 
     fn receive(&mut self, sink: SampleSink<'_>) -> Result<(), Error> {
@@ -44,6 +53,10 @@ impl X264 {
                 .map_err(|error| Error::new(Kind::Internal, format!("{}: {error}", self.name)))?;
             let pts = self.packet.pts();
             let pts = pts.ok_or_else(|| Error::new(Kind::Internal, format!("{} lost a timestamp", self.name)))?;
+            if let Some(Cap { chunk, frame_rate }) = &mut self.cap {
+                chunk.count(8 * self.sample.len() as u64);
+                self.context.set_max_rate(chunk.max_rate(*frame_rate));
+            }
             sink(EncodedPicture { pts, sync, sample: &self.sample })?;
         }
         Ok(())
@@ -92,6 +105,11 @@ fn write_sample(stream: &[u8], sample: &mut Vec<u8>) -> Result<bool, nal::Error>
         nal::push_length_prefixed(sample, unit)?;
     }
     Ok(sync)
+}
+
+/// As libx264 takes it: at least a kilobit, below which it takes the cap for none.
+fn max_rate(rate: BitRate) -> i64 {
+    i64::try_from(rate.0).unwrap_or(i64::MAX).clamp(1000, 2_000_000_000)
 }
 
 /// The identifier of x264's `user_data_unregistered` message (ITU-T H.264, D.1.7).
@@ -167,6 +185,11 @@ impl Context {
         if let Some(level) = settings.level {
             raw.level = level.into();
         }
+        if let Some(cap) = settings.cap {
+            raw.rc_buffer_size = cap.buffer_bits().try_into().map_err(too_large)?;
+            raw.rc_initial_buffer_occupancy = cap.begins_with_bits().try_into().map_err(too_large)?;
+            raw.rc_max_rate = max_rate(cap.max_rate(settings.frame_rate));
+        }
         let color = settings.color;
         self.set("color_primaries", &color.primaries.max(1).to_string())?;
         self.set("color_trc", &color.transfer.max(1).to_string())?;
@@ -208,6 +231,12 @@ impl Context {
         let (size, (format, _)) = (picture.size(), picture.pixel_format());
         let unfit = || Error::new(Kind::Internal, format!("the encoder was not opened for {size} in {format}"));
         if same { Ok(()) } else { Err(unfit()) }
+    }
+
+    /// Changes the rate at which the buffer may fill; libavcodec tells libx264 with the next picture sent.
+    fn set_max_rate(&mut self, rate: BitRate) {
+        // SAFETY: the context is open and used by nobody else; libavcodec reads the field between pictures.
+        unsafe { self.0.as_mut() }.rc_max_rate = max_rate(rate);
     }
 
     /// Sends a picture, or the end. The caller receives until nothing is left after each, so it is never full.
