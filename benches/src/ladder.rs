@@ -245,9 +245,9 @@ fn encode(
         spool: spool.path().to_owned(),
     };
     reader.start(chunk.packets.clone())?;
-    let parameters = reader.parameters()?;
+    let parameters = target.source.video_parameters()?;
     let mut packets = Packets(reader);
-    let done = node::encode_chunk(&task, &parameters, &mut packets, &(), &AtomicBool::new(false))?;
+    let done = node::encode_chunk(&task, parameters, &mut packets, &(), &AtomicBool::new(false))?;
     Ok(done.cpu)
 }
 

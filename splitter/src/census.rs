@@ -3,7 +3,7 @@
 
 use vtp_engine::index::{FrameEntry, FrameList};
 use vtp_engine::media::decode::VideoDecoder;
-use vtp_engine::media::{self, Demuxer, Picture};
+use vtp_engine::media::{self, Picture};
 use vtp_engine::units::PacketIndex;
 
 use crate::mend::mend;
@@ -12,9 +12,8 @@ use crate::{Error, Source, frames, scan};
 /// Replaces the frames of `source`'s index by those that decoding yields.
 pub(crate) fn take(source: &mut Source, doubt: &str) -> Result<(), Error> {
     let video = &source.info.video;
-    let mut demuxer = Demuxer::open(&source.path)?;
-    let parameters = demuxer.parameters(video.stream)?;
-    let mut decoder = VideoDecoder::new(&parameters, video.time_base)?;
+    let mut demuxer = source.container.open()?;
+    let mut decoder = VideoDecoder::new(source.video_parameters()?, video.time_base)?;
     let wanted: Vec<usize> = std::iter::once(video.stream).chain(source.info.audio.iter().map(|a| a.stream)).collect();
     demuxer.keep_only(&wanted);
     let nominal = video.time_base.ticks(1.0 / nominal_rate(video.frame_rate.as_f64())).max(1);

@@ -16,6 +16,7 @@ mod tracks;
 use std::path::{Path, PathBuf};
 
 use vtp_engine::index::{Index, TimeShift};
+use vtp_engine::media::demux::{CodecParameters, KnownContainer};
 use vtp_engine::media::{self, Kind};
 use vtp_engine::source::SourceInfo;
 
@@ -26,6 +27,8 @@ pub use reader::ChunkReader;
 pub struct Source {
     /// Where it is.
     pub path: PathBuf,
+    /// Opens it again.
+    pub container: KnownContainer,
     /// Its streams.
     pub info: SourceInfo,
     /// Its video packets and frames.
@@ -50,6 +53,14 @@ impl Source {
             None => Ok(scanned.source),
             Some(doubt) => scanned.source.with_census(&doubt),
         }
+    }
+
+    /// The codec parameters of its video.
+    ///
+    /// # Errors
+    /// None but a fault of the product.
+    pub fn video_parameters(&self) -> Result<&CodecParameters, Error> {
+        Ok(self.container.parameters(self.info.video.stream)?)
     }
 
     /// The same source with its frames found by decoding it once, in order. `doubt` says why that is needed.

@@ -1,12 +1,11 @@
 //! Hands out the packets of a chunk: seeks where that helps, and knows every packet again by its checksum.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use vtp_engine::index::Index;
 use vtp_engine::media::Demuxer;
-use vtp_engine::media::demux::{CodecParameters, SourcePacket};
+use vtp_engine::media::demux::{KnownContainer, SourcePacket};
 use vtp_engine::units::PacketIndex;
 
 use crate::{Error, Source};
@@ -18,7 +17,7 @@ const SEARCH: usize = 512;
 
 /// Reads chunks of one source's video. Each worker has its own.
 pub struct ChunkReader {
-    path: PathBuf,
+    container: KnownContainer,
     stream: usize,
     index: Arc<Index>,
     demuxer: Demuxer,
@@ -36,17 +35,9 @@ impl ChunkReader {
     /// # Errors
     /// The source can't be opened any more.
     pub fn new(source: &Source, index: Arc<Index>) -> Result<Self, Error> {
-        let (path, stream) = (source.path.clone(), source.info.video.stream);
-        let demuxer = open(&path, stream)?;
-        Ok(Self { path, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
-    }
-
-    /// The video's codec parameters.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn parameters(&self) -> Result<CodecParameters, Error> {
-        Ok(self.demuxer.parameters(self.stream)?)
+        let (container, stream) = (source.container.clone(), source.info.video.stream);
+        let demuxer = open(&container, stream)?;
+        Ok(Self { container, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
     }
 
     /// Prepares to hand out `packets` by [`ChunkReader::next_packet`].
@@ -57,7 +48,7 @@ impl ChunkReader {
         let near = packets.start >= self.next && packets.start - self.next <= NEAR;
         self.wanted = packets;
         if !near && !self.seek()? {
-            self.demuxer = open(&self.path, self.stream)?;
+            self.demuxer = open(&self.container, self.stream)?;
             (self.next, self.held) = (0, None);
         }
         Ok(())
@@ -145,8 +136,8 @@ impl ChunkReader {
     }
 }
 
-fn open(path: &std::path::Path, stream: usize) -> Result<Demuxer, Error> {
-    let mut demuxer = Demuxer::open(path)?;
+fn open(container: &KnownContainer, stream: usize) -> Result<Demuxer, Error> {
+    let mut demuxer = container.open()?;
     demuxer.keep_only(&[stream]);
     Ok(demuxer)
 }

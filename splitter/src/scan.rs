@@ -63,7 +63,7 @@ pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
     }
     let origin = origin(&info, &index, &streams);
     let info = SourceInfo { bytes, container: demuxer.container(), video: info, audio: streams, left_out };
-    let source = Source { path: path.to_owned(), info, index, audio_shifts, origin };
+    let source = Source { path: path.to_owned(), container: demuxer.known(path)?, info, index, audio_shifts, origin };
     Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
 }
 
@@ -140,6 +140,11 @@ impl VideoScan {
         self.packets.push(ScannedPacket { entry, access: class.access, shown, duration: packet.duration() });
         if self.first_picture.is_none() && !self.encrypted {
             packet.set_times(entry.pts, entry.dts);
+            if index.0 == 0 {
+                self.first_picture = self.decoder.look_at(&packet);
+            }
+        }
+        if self.first_picture.is_none() && !self.encrypted {
             let first = &mut self.first_picture;
             self.decoder.send::<media::Error>(index, packet, &mut |picture| keep_first(first, picture))?;
         }

@@ -101,7 +101,7 @@ fn the_index_of_nasty_clips_lists_the_frames_that_ffmpeg_shows() {
 
 /// Hashes of the decoded pictures by the packet they come from, decoding packets `range` alone.
 fn decode_range(reader: &mut ChunkReader, source: &Source, range: std::ops::Range<u32>) -> Vec<(u32, u32)> {
-    let mut decoder = VideoDecoder::for_chunk(&reader.parameters().unwrap(), source.info.video.time_base).unwrap();
+    let mut decoder = VideoDecoder::for_chunk(source.video_parameters().unwrap(), source.info.video.time_base).unwrap();
     let mut hashes = Vec::new();
     let mut keep = |picture: Picture| -> Result<(), media::Error> {
         hashes.push((picture.packet().unwrap().0, picture.checksum()));

@@ -49,6 +49,18 @@ impl VideoDecoder {
         Ok(Self { decoder, damaged: 0 })
     }
 
+    /// The picture that `packet` shows if it is decoded as a stream of its own, and nothing of it is remembered: to
+    /// learn what pictures are like without waiting for those that the decoder holds back for reordering.
+    pub fn look_at(&mut self, packet: &SourcePacket) -> Option<Picture> {
+        let mut frame = frame::Video::empty();
+        let decoder = &mut self.decoder;
+        let seen = decoder.send_packet(&packet.packet).is_ok()
+            && decoder.send_eof().is_ok()
+            && decoder.receive_frame(&mut frame).is_ok();
+        decoder.flush();
+        seen.then(|| Picture::wrap(frame))
+    }
+
     /// Decodes `packet`, the `index`-th of its stream, and hands every picture that becomes ready to `sink`.
     ///
     /// # Errors

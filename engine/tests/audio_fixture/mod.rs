@@ -153,7 +153,7 @@ pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[Ti
     let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
     let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
-    let task = AudioTask::open(path, &requests, origin).unwrap();
+    let task = AudioTask::open(&Demuxer::open(path).unwrap().known(path).unwrap(), &requests, origin).unwrap();
     let configs = task.configs();
     let mut units = vec![Vec::new(); configs.len()];
     let mut sink = |track: usize, unit: &[u8]| -> Result<(), Error> {

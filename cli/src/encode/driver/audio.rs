@@ -45,7 +45,7 @@ pub(super) fn open(source: &Source, mode: AudioMode) -> Result<Option<AudioTask>
         .zip(&source.audio_shifts)
         .map(|(info, shifts)| AudioRequest { info: info.clone(), shifts: shifts.clone(), mode })
         .collect();
-    AudioTask::open(&source.path, &requests, origin).map(Some)
+    AudioTask::open(&source.container, &requests, origin).map(Some)
 }
 
 /// What the packager is told of each track.

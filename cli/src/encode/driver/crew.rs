@@ -86,9 +86,9 @@ impl Job<'_> {
         let mut chunk =
             EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
         if !task.renditions.is_empty() {
-            let parameters = reader.parameters()?;
+            let parameters = self.source.video_parameters()?;
             chunk = Packets::of(reader, plan.packets.clone())?
-                .give(|packets| node::encode_chunk(&task, &parameters, packets, self, &self.stop))?;
+                .give(|packets| node::encode_chunk(&task, parameters, packets, self, &self.stop))?;
         }
         if let Some((name, copier)) = &self.copy {
             let spool = task.spool.join(format!("{name}.samples"));

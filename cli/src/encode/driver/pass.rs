@@ -7,7 +7,6 @@ use std::thread::{Scope, ScopedJoinHandle};
 use vtp_encoder_node::Copier;
 use vtp_engine::chunk::StageCpu;
 use vtp_engine::ladder::{Method, Rendition};
-use vtp_engine::media::Demuxer;
 use vtp_engine::media::audio::{AudioMode, AudioTask};
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
@@ -195,8 +194,8 @@ impl Pass<'_> {
 /// [`EncodeFailure::Usage`] if they can't be copied.
 pub(crate) fn copier(source: &Source, renditions: &[Rendition]) -> Result<Option<(String, Copier)>, EncodeFailure> {
     let Some(rendition) = renditions.iter().find(|r| r.method == Method::Copy) else { return Ok(None) };
-    let parameters = Demuxer::open(&source.path)?.parameters(source.info.video.stream)?;
-    match Copier::new(&source.info.video, &source.index, &parameters) {
+    let parameters = source.video_parameters()?;
+    match Copier::new(&source.info.video, &source.index, parameters) {
         Ok(copier) => Ok(Some((rendition.name.clone(), copier))),
         Err(refused) => Err(EncodeFailure::Usage(refused.to_string())),
     }

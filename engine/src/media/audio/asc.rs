@@ -15,6 +15,11 @@ pub(super) struct AacHeader {
     layout: u8,
 }
 
+/// Whether an AudioSpecificConfig says AAC-LC, in one of the usual layouts.
+pub(in crate::media) fn is_aac_lc(config: &[u8]) -> bool {
+    AacHeader::from_config(config).is_ok()
+}
+
 impl AacHeader {
     /// Reads an AudioSpecificConfig.
     ///

@@ -1,15 +1,13 @@
 //! A track whose access units are passed on as they are. Its place is kept to the sample at the start (by priming),
 //! and to half an access unit after a gap; nothing is decoded, so damage inside access units goes unseen.
 
-use std::path::Path;
-
 use super::AAC_FRAME;
 use super::aac::AacEncoder;
 use super::asc::AacHeader;
 use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, UnitSink};
 use crate::index::TimeShift;
 use crate::media::Error;
-use crate::media::demux::{Demuxer, SourcePacket};
+use crate::media::demux::{Demuxer, KnownContainer, SourcePacket};
 use crate::pcm::{Clock, Edit, Moment, Timeline};
 
 /// One access unit is heard before the origin and not shown, so that the next one decodes as it was meant to.
@@ -34,17 +32,21 @@ pub(super) struct Copier {
 }
 
 impl Copier {
-    /// A copier of the requested stream, found in the source at `path`; or a clause that says why it can't be copied.
+    /// A copier of the requested stream, found in `source`; or a clause that says why it can't be copied.
     ///
     /// # Errors
     /// As [`Demuxer::open`].
-    pub(super) fn open(path: &Path, request: &AudioRequest, origin: Moment) -> Result<Result<Self, String>, Error> {
+    pub(super) fn open(
+        source: &KnownContainer,
+        request: &AudioRequest,
+        origin: Moment,
+    ) -> Result<Result<Self, String>, Error> {
         if !request.info.is_aac_lc {
             return Ok(Err(format!("it is {}, not AAC-LC", request.info.codec)));
         }
-        let mut demuxer = Demuxer::open(path)?;
+        let mut demuxer = source.open()?;
         demuxer.keep_only(&[request.info.stream]);
-        let config = demuxer.parameters(request.info.stream)?.extradata().to_vec();
+        let config = source.parameters(request.info.stream)?.extradata().to_vec();
         let clock = Clock { time_base: request.info.time_base, origin, rate: request.info.sample_rate.max(1) };
         let Some((first, at)) = first_heard(&mut demuxer, request, &clock) else {
             return Ok(Err("none of its packets has a time".to_owned()));

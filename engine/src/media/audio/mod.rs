@@ -10,5 +10,6 @@ pub mod task;
 mod track;
 
 pub use aac::AAC_FRAME;
+pub(in crate::media) use asc::is_aac_lc;
 pub use decode::{AudioDecoder, Sound};
 pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, TaskSink};

@@ -1,14 +1,13 @@
 //! All audio tracks of a source in one pass over it: packets in, AAC access units out, track by track. It writes no
 //! file and decides nothing about packaging.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::copy::Copier;
 use super::track::Transcoder;
 use crate::index::TimeShift;
 use crate::media::Error;
-use crate::media::demux::{Demuxer, SourcePacket};
+use crate::media::demux::{Demuxer, KnownContainer, SourcePacket};
 use crate::pcm::Moment;
 use crate::source::AudioInfo;
 
@@ -95,17 +94,16 @@ enum Work {
 }
 
 impl AudioTask {
-    /// Opens the source at `path` for `requests`, whose output begins at the source time `origin`. Origin is the
+    /// Opens `source` for `requests`, whose output begins at the source time `origin`. Origin is the
     /// earliest start of all that is heard or shown; sound before it is left out.
     ///
     /// # Errors
     /// As [`Demuxer::open`]; [`crate::media::Kind::Unsupported`] when a stream has no decoder.
-    pub fn open(path: &Path, requests: &[AudioRequest], origin: Moment) -> Result<Self, Error> {
-        let mut demuxer = Demuxer::open(path)?;
+    pub fn open(source: &KnownContainer, requests: &[AudioRequest], origin: Moment) -> Result<Self, Error> {
+        let mut demuxer = source.open()?;
         let streams: Vec<usize> = requests.iter().map(|request| request.info.stream).collect();
         demuxer.keep_only(&streams);
-        let tracks =
-            requests.iter().map(|request| Track::new(path, &demuxer, request, origin)).collect::<Result<_, _>>()?;
+        let tracks = requests.iter().map(|request| Track::new(source, request, origin)).collect::<Result<_, _>>()?;
         Ok(Self { demuxer, tracks })
     }
 
@@ -140,15 +138,15 @@ impl AudioTask {
 }
 
 impl Track {
-    fn new(path: &Path, demuxer: &Demuxer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+    fn new(source: &KnownContainer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let stream = request.info.stream;
         let encode = |because| {
-            let transcoder = Transcoder::new(&demuxer.parameters(stream)?, &request.info, origin)?;
+            let transcoder = Transcoder::new(source.parameters(stream)?, &request.info, origin)?;
             Ok(Work::Encode(Box::new(transcoder), because))
         };
         let work = match request.mode {
             AudioMode::Encode => encode(None)?,
-            AudioMode::CopyIfPossible => match Copier::open(path, request, origin)? {
+            AudioMode::CopyIfPossible => match Copier::open(source, request, origin)? {
                 Ok(copier) => Work::Copy(Box::new(copier)),
                 Err(because) => encode(Some(because))?,
             },

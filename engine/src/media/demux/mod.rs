@@ -5,11 +5,15 @@ use std::path::Path;
 use std::ptr;
 
 use ffmpeg_next::packet::Ref as _;
-use ffmpeg_next::{self as ffmpeg, Packet, codec, ffi, format, media};
+use ffmpeg_next::{self as ffmpeg, Packet, ffi, format};
 
 use super::{Error, Kind};
-use crate::source::Rotation;
-use crate::units::{Ratio, TimeBase};
+
+mod known;
+mod stream;
+
+pub use known::KnownContainer;
+pub use stream::{CodecParameters, Medium, StreamFacts};
 
 /// The containers we read, by FFmpeg's demuxer names. Playlists and whatever else names other files or hosts is
 /// not among them: a text file called `x.mp4` can't make us read somebody else's data.
@@ -18,92 +22,6 @@ const CONTAINERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,
 
 /// How the containers are called in messages.
 pub const CONTAINERS_FOR_HUMANS: &str = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, FLV, MXF, Ogg, ASF or an elementary stream";
-
-/// What a stream carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Medium {
-    /// Moving pictures.
-    Video,
-    /// A cover picture.
-    Cover,
-    /// Sound.
-    Audio,
-    /// Anything else: subtitles, data, attachments.
-    Other,
-}
-
-/// One stream as the container declares it.
-#[derive(Clone, Debug)]
-pub struct StreamFacts {
-    /// Its index.
-    pub index: usize,
-    /// What it carries.
-    pub medium: Medium,
-    /// FFmpeg's name of the codec.
-    pub codec: String,
-    /// Unit of its timestamps.
-    pub time_base: TimeBase,
-    /// Average frames a second (video), where the container or the first packets tell.
-    pub frame_rate: Option<Ratio>,
-    /// Sample aspect ratio by container or codec.
-    pub sample_aspect: Option<Ratio>,
-    /// How the picture must be turned.
-    pub rotation: Rotation,
-    /// Whether the codec's headers say that frames consist of fields.
-    pub interlaced: bool,
-    /// ISO 639 language, if told.
-    pub language: Option<String>,
-    /// Title, if told.
-    pub title: Option<String>,
-    /// Whether the container marks it as default.
-    pub default: bool,
-    /// Samples a second (audio).
-    pub sample_rate: u32,
-    /// Channels (audio).
-    pub channels: u16,
-    /// Whether it is AAC-LC (audio).
-    pub is_aac_lc: bool,
-}
-
-/// Codec parameters of one stream: what a decoder must be told before the first packet.
-pub struct CodecParameters(pub(crate) codec::Parameters);
-
-impl CodecParameters {
-    /// The same parameters again.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn share(&self) -> Result<Self, Error> {
-        let mut copy = codec::Parameters::new();
-        // SAFETY: both are valid parameter sets; the target was just allocated.
-        let code = unsafe { ffi::avcodec_parameters_copy(copy.as_mut_ptr(), self.0.as_ptr()) };
-        if code < 0 { Err(Error::code("copying codec parameters", code)) } else { Ok(Self(copy)) }
-    }
-
-    /// The codec's extradata (parameter sets and the like), possibly empty.
-    pub fn extradata(&self) -> &[u8] {
-        // SAFETY: extradata is null or points to `extradata_size` bytes that live as long as the parameters.
-        unsafe {
-            let raw = &*self.0.as_ptr();
-            match usize::try_from(raw.extradata_size) {
-                Ok(size) if size > 0 && !raw.extradata.is_null() => std::slice::from_raw_parts(raw.extradata, size),
-                _ => &[],
-            }
-        }
-    }
-
-    /// FFmpeg's name of the codec; the container's four-character code where FFmpeg does not know it.
-    pub fn codec_name(&self) -> String {
-        let name = self.0.id().name();
-        if name != "none" {
-            return name.to_owned();
-        }
-        // SAFETY: the parameters are valid as long as `self`.
-        let tag = unsafe { (*self.0.as_ptr()).codec_tag }.to_le_bytes();
-        let readable: String = tag.iter().filter(|c| c.is_ascii_graphic()).map(|&c| char::from(c)).collect();
-        if readable.is_empty() { "an unknown codec".to_owned() } else { readable }
-    }
-}
 
 /// One packet as read from the container.
 pub struct SourcePacket {
@@ -179,6 +97,11 @@ impl Demuxer {
     /// [`Kind::Unsupported`] when it is no container that we read, [`Kind::Corrupt`] when it is one but can't be
     /// parsed.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_as(path, &[])
+    }
+
+    /// Opens the file at `path`, whose streams are `known` from an earlier time, or none is.
+    fn open_as(path: &Path, known: &[CodecParameters]) -> Result<Self, Error> {
         let url = file_url(path)?;
         let mut options = ffmpeg::Dictionary::new();
         options.set("format_whitelist", CONTAINERS);
@@ -197,12 +120,24 @@ impl Demuxer {
         };
         // SAFETY: `raw` is the open context; `Input` owns and closes it from here on.
         let mut input = unsafe { format::context::Input::wrap(raw) };
+        if known::skips_probing(&mut input, known)? {
+            return Ok(Self { input, damaged_end: false });
+        }
         // SAFETY: the context is open; null options are allowed.
         let code = unsafe { ffi::avformat_find_stream_info(input.as_mut_ptr(), ptr::null_mut()) };
         if code < 0 {
             return Err(Error::code("reading the streams' headers", code));
         }
         Ok(Self { input, damaged_end: false })
+    }
+
+    /// What it takes to open this container, which lies at `path`, again quickly.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn known(&self, path: &Path) -> Result<KnownContainer, Error> {
+        let streams = self.input.streams().map(|stream| CodecParameters(stream.parameters()).share());
+        Ok(KnownContainer::new(path, streams.collect::<Result<_, _>>()?))
     }
 
     /// FFmpeg's name of the container format.
@@ -218,7 +153,7 @@ impl Demuxer {
 
     /// The streams known so far, in the container's order.
     pub fn streams(&self) -> Vec<StreamFacts> {
-        self.input.streams().map(|stream| stream_facts(&stream)).collect()
+        self.input.streams().map(|stream| stream::facts(&stream)).collect()
     }
 
     /// The codec parameters of stream `index`.
@@ -226,10 +161,7 @@ impl Demuxer {
     /// # Errors
     /// Lack of memory; [`Kind::Internal`] if there is no such stream.
     pub fn parameters(&self, index: usize) -> Result<CodecParameters, Error> {
-        let stream = self
-            .input
-            .stream(index)
-            .ok_or_else(|| Error::new(Kind::Internal, format!("the container has no stream {index}")))?;
+        let stream = self.input.stream(index).ok_or_else(|| no_stream(index))?;
         CodecParameters(stream.parameters()).share()
     }
 
@@ -280,6 +212,10 @@ impl Demuxer {
         let code = unsafe { ffi::avformat_seek_file(self.input.as_mut_ptr(), stream, i64::MIN, dts, dts, 0) };
         if code < 0 { Err(Error::code("seeking", code)) } else { Ok(()) }
     }
+}
+
+fn no_stream(index: usize) -> Error {
+    Error::new(Kind::Internal, format!("the container has no stream {index}"))
 }
 
 /// `file:` keeps names that begin with a dash or contain a colon from being taken for something else.
@@ -341,83 +277,4 @@ fn has_container_signature(head: &[u8; 12]) -> bool {
         || head.starts_with(b"OggS")
         || head.starts_with(&[0x06, 0x0E, 0x2B, 0x34])
         || head[0] == 0x47
-}
-
-fn stream_facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
-    let parameters = stream.parameters();
-    // SAFETY: the stream and its parameters belong to the open context that `stream` borrows.
-    let (raw, rate, disposition) = unsafe {
-        let raw_stream = &*stream.as_ptr();
-        let rate = ffi::av_guess_frame_rate(ptr::null_mut(), raw_stream as *const _ as *mut _, ptr::null_mut());
-        (&*parameters.as_ptr(), rate, raw_stream.disposition)
-    };
-    let metadata = stream.metadata();
-    let text = |key: &str| metadata.get(key).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
-    StreamFacts {
-        index: stream.index(),
-        medium: medium(parameters.medium(), disposition),
-        codec: parameters.id().name().to_owned(),
-        time_base: time_base(stream.time_base()),
-        frame_rate: ratio(stream.avg_frame_rate().into()).or_else(|| ratio(rate)),
-        // SAFETY: as above.
-        sample_aspect: ratio(unsafe { (*stream.as_ptr()).sample_aspect_ratio })
-            .or_else(|| ratio(raw.sample_aspect_ratio)),
-        rotation: rotation(stream),
-        interlaced: !matches!(
-            raw.field_order,
-            ffi::AVFieldOrder::AV_FIELD_UNKNOWN | ffi::AVFieldOrder::AV_FIELD_PROGRESSIVE
-        ),
-        language: text("language"),
-        title: text("title"),
-        default: disposition & ffi::AV_DISPOSITION_DEFAULT != 0,
-        sample_rate: u32::try_from(raw.sample_rate).unwrap_or(0),
-        channels: u16::try_from(raw.ch_layout.nb_channels).unwrap_or(0),
-        is_aac_lc: raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && raw.profile == ffi::FF_PROFILE_AAC_LOW,
-    }
-}
-
-fn medium(kind: media::Type, disposition: i32) -> Medium {
-    match kind {
-        media::Type::Video if disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0 => Medium::Cover,
-        media::Type::Video => Medium::Video,
-        media::Type::Audio => Medium::Audio,
-        _ => Medium::Other,
-    }
-}
-
-fn ratio(value: ffi::AVRational) -> Option<Ratio> {
-    Ratio::new(u32::try_from(value.num).ok()?, u32::try_from(value.den).ok()?)
-}
-
-fn time_base(value: ffmpeg::Rational) -> TimeBase {
-    let micros = || TimeBase(Ratio::new(1, 1_000_000).unwrap_or(Ratio::ONE));
-    ratio(value.into()).map_or_else(micros, TimeBase)
-}
-
-/// The display matrix (ISO/IEC 14496-12, 8.3.2.2) as quarter turns. Odd angles are rounded to the nearest turn,
-/// as FFmpeg's own tools do not turn by them either.
-fn rotation(stream: &format::stream::Stream<'_>) -> Rotation {
-    // SAFETY: side data is null or at least `size` bytes, alive as long as the stream; a display matrix is nine
-    // 32-bit integers, which is checked.
-    let matrix = unsafe {
-        let mut size = 0;
-        let data = ffi::av_stream_get_side_data(
-            stream.as_ptr(),
-            ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
-            &mut size,
-        );
-        if data.is_null() || size < 36 {
-            return Rotation::default();
-        }
-        ptr::read_unaligned(data.cast::<[i32; 9]>())
-    };
-    let determinant = i64::from(matrix[0]) * i64::from(matrix[4]) - i64::from(matrix[1]) * i64::from(matrix[3]);
-    let mirrored = determinant < 0;
-    let (a, b) = (f64::from(if mirrored { -matrix[0] } else { matrix[0] }), f64::from(matrix[1]));
-    let b = if mirrored { -b } else { b };
-    let degrees = b.atan2(a).to_degrees();
-    if !degrees.is_finite() {
-        return Rotation::default();
-    }
-    Rotation { quarter_turns: (degrees / 90.0).round().rem_euclid(4.0) as u8, mirrored }
 }

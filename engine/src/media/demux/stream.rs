@@ -1,0 +1,188 @@
+//! What a container says of each of its streams.
+
+use std::ptr;
+
+use ffmpeg_next::{self as ffmpeg, codec, ffi, format, media};
+
+use crate::media::Error;
+use crate::media::audio::is_aac_lc;
+use crate::source::Rotation;
+use crate::units::{Ratio, TimeBase};
+
+/// What a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Moving pictures.
+    Video,
+    /// A cover picture.
+    Cover,
+    /// Sound.
+    Audio,
+    /// Anything else: subtitles, data, attachments.
+    Other,
+}
+
+/// One stream as the container declares it.
+#[derive(Clone, Debug)]
+pub struct StreamFacts {
+    /// Its index.
+    pub index: usize,
+    /// What it carries.
+    pub medium: Medium,
+    /// FFmpeg's name of the codec.
+    pub codec: String,
+    /// Unit of its timestamps.
+    pub time_base: TimeBase,
+    /// Average frames a second (video), where the container or the first packets tell.
+    pub frame_rate: Option<Ratio>,
+    /// Sample aspect ratio by container or codec.
+    pub sample_aspect: Option<Ratio>,
+    /// How the picture must be turned.
+    pub rotation: Rotation,
+    /// Whether the codec's headers say that frames consist of fields.
+    pub interlaced: bool,
+    /// ISO 639 language, if told.
+    pub language: Option<String>,
+    /// Title, if told.
+    pub title: Option<String>,
+    /// Whether the container marks it as default.
+    pub default: bool,
+    /// Samples a second (audio).
+    pub sample_rate: u32,
+    /// Channels (audio).
+    pub channels: u16,
+    /// Whether it is AAC-LC (audio).
+    pub is_aac_lc: bool,
+}
+
+/// Codec parameters of one stream: what a decoder must be told before the first packet.
+pub struct CodecParameters(pub(crate) codec::Parameters);
+
+// SAFETY: the parameters are owned by nobody else (they are made by `share` alone), and what a shared reference can
+// do only reads them.
+unsafe impl Sync for CodecParameters {}
+
+impl CodecParameters {
+    /// The same parameters again.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn share(&self) -> Result<Self, Error> {
+        let mut copy = codec::Parameters::new();
+        // SAFETY: both are valid parameter sets; the target was just allocated.
+        let code = unsafe { ffi::avcodec_parameters_copy(copy.as_mut_ptr(), self.0.as_ptr()) };
+        if code < 0 { Err(Error::code("copying codec parameters", code)) } else { Ok(Self(copy)) }
+    }
+
+    /// The codec's extradata (parameter sets and the like), possibly empty.
+    pub fn extradata(&self) -> &[u8] {
+        // SAFETY: the parameters are valid as long as `self`.
+        extradata(unsafe { &*self.0.as_ptr() })
+    }
+
+    /// FFmpeg's name of the codec; the container's four-character code where FFmpeg does not know it.
+    pub fn codec_name(&self) -> String {
+        let name = self.0.id().name();
+        if name != "none" {
+            return name.to_owned();
+        }
+        // SAFETY: the parameters are valid as long as `self`.
+        let tag = unsafe { (*self.0.as_ptr()).codec_tag }.to_le_bytes();
+        let readable: String = tag.iter().filter(|c| c.is_ascii_graphic()).map(|&c| char::from(c)).collect();
+        if readable.is_empty() { "an unknown codec".to_owned() } else { readable }
+    }
+}
+
+/// The facts of `stream`.
+pub(super) fn facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
+    let parameters = stream.parameters();
+    // SAFETY: the stream and its parameters belong to the open context that `stream` borrows.
+    let (raw, rate, disposition) = unsafe {
+        let raw_stream = &*stream.as_ptr();
+        let rate = ffi::av_guess_frame_rate(ptr::null_mut(), raw_stream as *const _ as *mut _, ptr::null_mut());
+        (&*parameters.as_ptr(), rate, raw_stream.disposition)
+    };
+    let metadata = stream.metadata();
+    let text = |key: &str| metadata.get(key).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned);
+    StreamFacts {
+        index: stream.index(),
+        medium: medium(parameters.medium(), disposition),
+        codec: parameters.id().name().to_owned(),
+        time_base: time_base(stream.time_base()),
+        frame_rate: ratio(stream.avg_frame_rate().into()).or_else(|| ratio(rate)),
+        // SAFETY: as above.
+        sample_aspect: ratio(unsafe { (*stream.as_ptr()).sample_aspect_ratio })
+            .or_else(|| ratio(raw.sample_aspect_ratio)),
+        rotation: rotation(stream),
+        interlaced: !matches!(
+            raw.field_order,
+            ffi::AVFieldOrder::AV_FIELD_UNKNOWN | ffi::AVFieldOrder::AV_FIELD_PROGRESSIVE
+        ),
+        language: text("language"),
+        title: text("title"),
+        default: disposition & ffi::AV_DISPOSITION_DEFAULT != 0,
+        sample_rate: u32::try_from(raw.sample_rate).unwrap_or(0),
+        channels: u16::try_from(raw.ch_layout.nb_channels).unwrap_or(0),
+        is_aac_lc: match raw.profile {
+            ffi::FF_PROFILE_UNKNOWN => raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && is_aac_lc(extradata(raw)),
+            profile => raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && profile == ffi::FF_PROFILE_AAC_LOW,
+        },
+    }
+}
+
+fn medium(kind: media::Type, disposition: i32) -> Medium {
+    match kind {
+        media::Type::Video if disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0 => Medium::Cover,
+        media::Type::Video => Medium::Video,
+        media::Type::Audio => Medium::Audio,
+        _ => Medium::Other,
+    }
+}
+
+fn ratio(value: ffi::AVRational) -> Option<Ratio> {
+    Ratio::new(u32::try_from(value.num).ok()?, u32::try_from(value.den).ok()?)
+}
+
+fn time_base(value: ffmpeg::Rational) -> TimeBase {
+    let micros = || TimeBase(Ratio::new(1, 1_000_000).unwrap_or(Ratio::ONE));
+    ratio(value.into()).map_or_else(micros, TimeBase)
+}
+
+/// The display matrix (ISO/IEC 14496-12, 8.3.2.2) as quarter turns. Odd angles are rounded to the nearest turn,
+/// as FFmpeg's own tools do not turn by them either.
+fn rotation(stream: &format::stream::Stream<'_>) -> Rotation {
+    // SAFETY: side data is null or at least `size` bytes, alive as long as the stream; a display matrix is nine
+    // 32-bit integers, which is checked.
+    let matrix = unsafe {
+        let mut size = 0;
+        let data = ffi::av_stream_get_side_data(
+            stream.as_ptr(),
+            ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
+            &mut size,
+        );
+        if data.is_null() || size < 36 {
+            return Rotation::default();
+        }
+        ptr::read_unaligned(data.cast::<[i32; 9]>())
+    };
+    let determinant = i64::from(matrix[0]) * i64::from(matrix[4]) - i64::from(matrix[1]) * i64::from(matrix[3]);
+    let mirrored = determinant < 0;
+    let (a, b) = (f64::from(if mirrored { -matrix[0] } else { matrix[0] }), f64::from(matrix[1]));
+    let b = if mirrored { -b } else { b };
+    let degrees = b.atan2(a).to_degrees();
+    if !degrees.is_finite() {
+        return Rotation::default();
+    }
+    Rotation { quarter_turns: (degrees / 90.0).round().rem_euclid(4.0) as u8, mirrored }
+}
+
+/// The extradata of valid parameters.
+pub(super) fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
+    match usize::try_from(parameters.extradata_size) {
+        // SAFETY: extradata is null or points to `extradata_size` bytes that live as long as the parameters.
+        Ok(size) if size > 0 && !parameters.extradata.is_null() => unsafe {
+            std::slice::from_raw_parts(parameters.extradata, size)
+        },
+        _ => &[],
+    }
+}
