@@ -125,6 +125,7 @@ fn measure_ours(options: &Options, clip: &Path, out: &Path) -> Result<Measured> 
         "--force",
         "--progress",
         "none",
+        "--no-measure",
         "--speed",
         &options.speed,
     ]);
@@ -242,6 +243,7 @@ fn encode(
         context: (Vec::new(), Vec::new()),
         segment_starts: segments.iter().map(|segment| segment.start - chunk.frames.start).collect(),
         renditions: renditions.to_vec(),
+        check: None,
         spool: spool.path().to_owned(),
     };
     reader.start(chunk.packets.clone())?;

@@ -13,6 +13,8 @@ pub const INTERNAL: u8 = 1;
 pub const USAGE: u8 = 2;
 /// Exit code of a source that cannot be used.
 pub const INPUT: u8 = 3;
+/// Exit code where quality was asked for strictly and missed.
+pub const QUALITY: u8 = 4;
 /// Exit code after an interrupt: 128 and the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
@@ -30,6 +32,8 @@ pub enum Failure {
         /// What is wrong and what to do.
         message: String,
     },
+    /// Something is not as good as was strictly asked for.
+    Quality(String),
     /// The user stopped it.
     Interrupted,
     /// Whatever there is to say has been said already; this is the exit code.
@@ -43,6 +47,7 @@ impl Failure {
             Self::Internal(_) => INTERNAL,
             Self::Usage(_) => USAGE,
             Self::Input { .. } => INPUT,
+            Self::Quality(_) => QUALITY,
             Self::Interrupted => INTERRUPTED,
             Self::Told(code) => *code,
         }
@@ -57,7 +62,7 @@ impl Failure {
     pub fn sentence(&self) -> Option<String> {
         match self {
             Self::Internal(error) => Some(with_causes(error)),
-            Self::Usage(message) | Self::Input { message, .. } => Some(message.clone()),
+            Self::Usage(message) | Self::Quality(message) | Self::Input { message, .. } => Some(message.clone()),
             Self::Interrupted => Some("interrupted; nothing was kept".to_owned()),
             Self::Told(_) => None,
         }
@@ -67,7 +72,7 @@ impl Failure {
     pub fn message(&self) -> Option<String> {
         let sentence = self.sentence()?;
         Some(match self {
-            Self::Internal(_) | Self::Usage(_) => format!("error: {sentence}"),
+            Self::Internal(_) | Self::Usage(_) | Self::Quality(_) => format!("error: {sentence}"),
             Self::Input { code, .. } => format!("error {code}: {sentence}"),
             Self::Interrupted | Self::Told(_) => sentence,
         })

@@ -2,6 +2,17 @@
 
 use std::ffi::OsString;
 
+/// A VMAF score.
+///
+/// # Errors
+/// A sentence, for anything but a number from 0 to 100.
+pub fn score(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|score| (0.0..=100.0).contains(score))
+        .ok_or_else(|| "give a number from 0 to 100".to_owned())
+}
+
 /// Seconds in `4s`, `500ms`, `1m`, `1.5h` or plain `4`.
 ///
 /// # Errors

@@ -174,6 +174,7 @@ pub fn source_warnings(info: &SourceInfo, index: &Index) -> Vec<String> {
 pub(crate) mod tests {
     use vtp_engine::index::{FrameEntry, FrameList, Heal};
     use vtp_engine::plan::ChunkPlan;
+    use vtp_engine::quality::{Outcome, Summary};
     use vtp_engine::source::{Color, Rotation, VideoInfo};
     use vtp_engine::units::{ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
     use vtp_stitcher::ChunkReport;
@@ -225,9 +226,24 @@ pub(crate) mod tests {
         Plan { segments: vec![0..2, 2..4], chunks: vec![chunk(0), chunk(1)], reason: Some("short".to_owned()) }
     }
 
+    fn scores() -> Summary {
+        Summary { mean: 94.5, harmonic_mean: 94.25, p1: 88.0, min: 87.5, measured: 2 }
+    }
+
     fn chunk(index: u32, attempts: u32) -> ChunkReport {
         let start_s = f64::from(index) * 0.08;
-        ChunkReport { index, start_s, frames: 2, bytes: 120, attempts, encoder: "libx264".to_owned(), crf: Some(23.0) }
+        ChunkReport {
+            index,
+            start_s,
+            frames: 2,
+            bytes: 120,
+            attempts,
+            encoder: "libx264".to_owned(),
+            crf: Some(23.0),
+            fidelity: Some(scores()),
+            met_target: Some(true),
+            outcome: Some(Outcome::Met),
+        }
     }
 
     pub(crate) fn report() -> Report {
@@ -245,6 +261,7 @@ pub(crate) mod tests {
                 bandwidth: 26_000,
                 average_bandwidth: 13_000,
                 cap_overflow_bits: Some(-1500),
+                fidelity: Some(scores()),
                 chunks: vec![chunk(0, 1), chunk(1, 2)],
             }],
             audio: vec![Audio {

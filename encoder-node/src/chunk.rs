@@ -6,7 +6,7 @@
 //!                           │                              └─► encoder ─► spool
 //!                           └── as they are ─────────────────► lossless encoder ─► spool
 //! ```
-//! The queues between are short, so memory is bounded whatever the chunk's length. Where every core has a chunk of
+//! An encoder that is to be measured has a gauge beside it, on the same thread. The queues between are short, so memory is bounded whatever the chunk's length. Where every core has a chunk of
 //! its own the threads only take turns; at a job's end, idle cores help with the last chunks.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,7 +78,8 @@ fn gather(task: &EncodeTask, fed: Result<StageCpu, Stop>, threads: Vec<Running<'
         (Ok(_), None) if finished.len() < task.renditions.len() => return Err(Error::Cancelled),
         (Ok(cpu), None) => cpu,
     };
-    cpu.encode_s = finished.iter().map(|done| done.cpu_s).sum();
+    cpu.encode_s = finished.iter().map(|done| done.encode_s).sum();
+    cpu.measure_s = finished.iter().map(|done| done.measure_s).sum();
     let renditions = finished.into_iter().map(|done| done.rendition).collect();
     Ok(EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions, cpu })
 }
@@ -105,7 +106,7 @@ fn check(task: &EncodeTask) -> Result<(), Error> {
     Ok(())
 }
 
-fn shape(task: &EncodeTask) -> ChunkShape {
+pub(crate) fn shape(task: &EncodeTask) -> ChunkShape {
     let count = task.frames.len() as u32;
     let ends = task.segment_starts.iter().skip(1).copied().chain([count]);
     let longest_segment = task.segment_starts.iter().zip(ends).map(|(start, end)| end - start).max();
@@ -223,7 +224,7 @@ impl<'a> Feed<'a> {
             orders.send(Order::Finish).map_err(|_| Stop::LaneClosed)?;
         }
         let decode_s = cpu::thread_seconds() - started - self.scale_s;
-        Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0 })
+        Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0, measure_s: 0.0 })
     }
 
     fn decoded(&mut self, picture: Picture) -> Result<(), Stop> {

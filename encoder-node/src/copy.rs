@@ -96,6 +96,9 @@ impl Copier {
             spool: spool.to_owned(),
             encoder: "copy".to_owned(),
             crf: None,
+            fidelity: None,
+            outcome: None,
+            encodings: 1,
         })
     }
 

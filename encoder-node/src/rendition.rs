@@ -10,8 +10,9 @@ use crossbeam_channel::Receiver;
 use vtp_engine::chunk::{EncodeTask, EncodedRendition, Sample};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::encode::{self, ChunkShape, EncodedPicture, VideoEncoder};
-use vtp_engine::media::{self, Kind, Picture, cpu};
+use vtp_engine::media::{self, Kind, Picture, cpu, vmaf};
 
+use crate::gauge::Gauge;
 use crate::{Error, Observer};
 
 /// What a rendition's thread is told.
@@ -34,7 +35,8 @@ pub(crate) struct Work<'a> {
 /// What a rendition's thread gives back.
 pub(crate) struct Finished {
     pub(crate) rendition: EncodedRendition,
-    pub(crate) cpu_s: f64,
+    pub(crate) encode_s: f64,
+    pub(crate) measure_s: f64,
 }
 
 impl Work<'_> {
@@ -42,7 +44,8 @@ impl Work<'_> {
     pub(crate) fn run(self, orders: &Receiver<Order>) -> Result<Finished, Error> {
         let started = cpu::thread_seconds();
         let mut encoder = encode::open(&self.task.video, self.rendition, self.shape)?;
-        let mut spool = Spool::create(&self)?;
+        let gauge = self.gauge(encoder.config())?;
+        let mut spool = Spool::create(&self, gauge)?;
         loop {
             match orders.recv() {
                 _ if self.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
@@ -52,6 +55,8 @@ impl Work<'_> {
             }
         }
         spool.collect(|sink| encoder.finish(sink))?;
+        let (fidelity, measure_s) = spool.gauge.take().map(Gauge::finish).transpose()?.unzip();
+        let measure_s = measure_s.unwrap_or_default();
         let (path, samples) = spool.sync()?;
         self.check(&samples)?;
         let crf = match self.rendition.method {
@@ -65,8 +70,22 @@ impl Work<'_> {
             spool: path,
             encoder: encoder.name().to_owned(),
             crf,
+            fidelity,
+            outcome: None,
+            encodings: 1,
         };
-        Ok(Finished { rendition, cpu_s: cpu::thread_seconds() - started })
+        Ok(Finished { rendition, encode_s: cpu::thread_seconds() - started - measure_s, measure_s })
+    }
+
+    /// What measures this rendition, if it is to be and can be: a lossless one need not.
+    fn gauge(&self, config: &[u8]) -> Result<Option<Gauge<'_>>, Error> {
+        let Some(check) = self.task.check else { return Ok(None) };
+        let (size, lossy) = (self.rendition.size, matches!(self.rendition.method, Method::Capped { .. }));
+        if !lossy || size.width.min(size.height) < vmaf::LEAST {
+            return Ok(None);
+        }
+        let times = self.task.frames.iter().map(|frame| frame.pts);
+        Gauge::new(&self.rendition.name, config, times, self.task.video.time_base, check.sampling).map(Some)
     }
 
     fn encode(
@@ -78,6 +97,9 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         let entry = self.task.frames.get(position).ok_or_else(|| self.wrong("a picture beyond the chunk's end"))?;
         let starts_segment = self.task.segment_starts.iter().any(|&start| start as usize == position);
+        if let Some(gauge) = &mut spool.gauge {
+            gauge.reference(position as u32, picture)?;
+        }
         spool.collect(|sink| encoder.send(picture, entry.pts, starts_segment, sink))
     }
 
@@ -100,23 +122,29 @@ impl Work<'_> {
     }
 }
 
-/// The file that the samples go to, and their list.
+/// Where the samples go: a file, a list, and the gauge.
 struct Spool<'a> {
     path: PathBuf,
     file: BufWriter<File>,
     samples: Vec<Sample>,
+    gauge: Option<Gauge<'a>>,
     rendition: &'a str,
     observer: &'a dyn Observer,
 }
 
 impl<'a> Spool<'a> {
-    fn create(work: &Work<'a>) -> Result<Self, Error> {
-        let path = work.task.spool.join(format!("{}.samples", work.rendition.name));
+    fn create(work: &Work<'a>, gauge: Option<Gauge<'a>>) -> Result<Self, Error> {
+        // Another rate factor is another file: the better one is chosen in the end.
+        let path = work.task.spool.join(match &work.rendition.method {
+            Method::Capped { crf, .. } => format!("{}.crf-{crf}.samples", work.rendition.name),
+            Method::Lossless { .. } | Method::Copy => format!("{}.samples", work.rendition.name),
+        });
         match File::create(&path) {
             Ok(file) => Ok(Self {
                 path,
                 file: BufWriter::with_capacity(1 << 18, file),
                 samples: Vec::with_capacity(work.task.frames.len()),
+                gauge,
                 rendition: &work.rendition.name,
                 observer: work.observer,
             }),
@@ -134,7 +162,8 @@ impl<'a> Spool<'a> {
             self.write(picture).map_err(|error| {
                 failed = Some(error);
                 media::Error::new(Kind::Retryable, "spooling failed")
-            })
+            })?;
+            self.gauge.as_mut().map_or(Ok(()), |gauge| gauge.sample(picture.pts, picture.sample))
         });
         match failed {
             Some(error) => Err(Error::Spool { path: self.path.clone(), error }),

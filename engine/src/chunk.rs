@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::FrameEntry;
 use crate::ladder::Rendition;
+use crate::quality::{Check, FrameScore, Outcome};
 use crate::source::VideoInfo;
 use crate::units::{Attempt, ChunkIndex};
 
@@ -28,6 +29,8 @@ pub struct EncodeTask {
     pub segment_starts: Vec<u32>,
     /// What to make: renditions whose method encodes.
     pub renditions: Vec<Rendition>,
+    /// How the quality of every encoded rendition is checked; `None` measures nothing.
+    pub check: Option<Check>,
     /// Where the encoded samples are spooled: a folder of this attempt's own, which exists.
     pub spool: PathBuf,
 }
@@ -58,6 +61,13 @@ pub struct EncodedRendition {
     pub encoder: String,
     /// The constant rate factor it was made at, if any.
     pub crf: Option<f32>,
+    /// VMAF of the measured frames against the source scaled to the rendition's own size, in presentation order;
+    /// `None` where it was not measured.
+    pub fidelity: Option<Vec<FrameScore>>,
+    /// How it stands to the quality that was asked for; `None` where that was not checked.
+    pub outcome: Option<Outcome>,
+    /// How often it was encoded until it was taken.
+    pub encodings: u32,
 }
 
 /// A chunk as an encoder node delivers it.
@@ -82,4 +92,15 @@ pub struct StageCpu {
     pub scale_s: f64,
     /// All encoders together.
     pub encode_s: f64,
+    /// Decoding and scoring what was encoded.
+    pub measure_s: f64,
+}
+
+impl std::ops::AddAssign for StageCpu {
+    fn add_assign(&mut self, more: Self) {
+        self.decode_s += more.decode_s;
+        self.scale_s += more.scale_s;
+        self.encode_s += more.encode_s;
+        self.measure_s += more.measure_s;
+    }
 }

@@ -15,5 +15,6 @@ pub mod media;
 pub mod nal;
 pub mod pcm;
 pub mod plan;
+pub mod quality;
 pub mod source;
 pub mod units;

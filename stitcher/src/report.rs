@@ -1,6 +1,7 @@
 //! What the finished output is, as `report.json` tells it. Values only.
 
 use serde::{Deserialize, Serialize};
+use vtp_engine::quality::{Outcome, Summary};
 
 use crate::proof::Proof;
 
@@ -37,6 +38,8 @@ pub struct RenditionReport {
     /// By how many bits it exceeds the buffer of its rate cap at worst, all joins included; negative is what is left,
     /// `None` is no cap.
     pub cap_overflow_bits: Option<i64>,
+    /// VMAF of the measured frames against the source scaled to this rendition's own size; `None` if none were.
+    pub fidelity: Option<Summary>,
     /// Its chunks.
     pub chunks: Vec<ChunkReport>,
 }
@@ -52,12 +55,18 @@ pub struct ChunkReport {
     pub frames: u32,
     /// Size of its media segments.
     pub bytes: u64,
-    /// The try that was taken.
+    /// How often it was encoded: until an attempt ended well, and until its quality was taken.
     pub attempts: u32,
     /// The encoder that made it.
     pub encoder: String,
     /// The constant rate factor it was made at, if any.
     pub crf: Option<f32>,
+    /// As the rendition's, of this chunk.
+    pub fidelity: Option<Summary>,
+    /// Whether it is as good as asked; `None` where that was not checked.
+    pub met_target: Option<bool>,
+    /// How it stands to what was asked.
+    pub outcome: Option<Outcome>,
 }
 
 /// One audio track.

@@ -229,6 +229,7 @@ impl Stitcher {
                 bandwidth,
                 average_bandwidth,
                 cap_overflow_bits: track.cap_overflow_bits(),
+                fidelity: track.fidelity(),
                 chunks: track.chunks,
             }
         });

@@ -9,6 +9,7 @@ use vtp_engine::chunk::EncodedRendition;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::plan::ChunkPlan;
+use vtp_engine::quality::{FrameScore, Outcome, Summary};
 use vtp_engine::source::Rotation;
 use vtp_engine::units::Attempt;
 
@@ -33,6 +34,7 @@ pub(crate) struct VideoTrack {
     clock: Clock,
     /// Whether the rate cap holds over all chunks, where there is one.
     cap: Option<Bucket>,
+    scores: Vec<FrameScore>,
 }
 
 /// A chunk of one rendition, and where it belongs.
@@ -50,7 +52,16 @@ impl VideoTrack {
             Method::Capped { max_rate, buffer_bits, .. } => Some(Bucket::new(clock.timescale, max_rate, buffer_bits)),
             Method::Lossless { .. } | Method::Copy => None,
         };
-        Ok(Self { rendition, segments: Vec::new(), chunks: Vec::new(), folder, init: None, clock, cap })
+        Ok(Self {
+            rendition,
+            segments: Vec::new(),
+            chunks: Vec::new(),
+            folder,
+            init: None,
+            clock,
+            cap,
+            scores: Vec::new(),
+        })
     }
 
     /// Publishes the segments of the next chunk, then deletes its spool file.
@@ -73,17 +84,26 @@ impl VideoTrack {
                 .seconds(index.frames[it.plan.frames.start as usize].pts - layout.video.origin),
             frames: it.plan.frames.end - it.plan.frames.start,
             bytes: self.segments[before..].iter().map(|segment| segment.bytes).sum(),
-            attempts: it.attempt.0,
+            attempts: it.attempt.0.saturating_sub(1) + it.encoded.encodings,
             encoder: it.encoded.encoder.clone(),
             crf: it.encoded.crf,
+            fidelity: Summary::of(it.encoded.fidelity.iter().flatten().copied()),
+            met_target: it.encoded.outcome.map(|outcome| outcome == Outcome::Met),
+            outcome: it.encoded.outcome,
         });
         let samples = segments.iter().flat_map(|segment| &segment.samples);
         let pictures = samples.map(|s| Picture { bits: u64::from(s.size) * 8, duration: s.duration });
         if let Some(bucket) = &mut self.cap {
             pictures.for_each(|picture| bucket.pour(picture));
         }
+        self.scores.extend(it.encoded.fidelity.iter().flatten());
         discard(spool);
         Ok(())
+    }
+
+    /// What all measured frames' scores come to, if any were measured.
+    pub(crate) fn fidelity(&self) -> Option<Summary> {
+        Summary::of(self.scores.iter().copied())
     }
 
     /// By how many bits the joined chunks exceed the rate cap's buffer at worst; negative is what is left of it, `None`

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use vtp_engine::ladder::{LadderOptions, LadderRequest, SPEEDS};
+use vtp_engine::quality::{Check, Sampling, Target};
 
 use crate::exit::Failure;
 use crate::parse::{self, ChunkLength};
@@ -22,7 +23,8 @@ use output::Output;
 /// Turn a video into an HLS/DASH ladder.
 ///
 /// Writes master.m3u8, manifest.mpd, a folder for each rendition and report.json into the output folder. Exit
-/// codes: 0 done, 1 internal error, 2 wrong usage, 3 input unusable (with error 1001 or 1005), 130 interrupted.
+/// codes: 0 done, 1 internal error, 2 wrong usage, 3 input unusable (with error 1001 or 1005), 4 quality missed (with
+/// --strict-quality), 130 interrupted.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The video to encode; the file is only ever read
@@ -39,6 +41,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
 
+    #[command(flatten)]
+    quality: QualityArguments,
+
     /// How progress is shown on stderr
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
     progress: Style,
@@ -50,6 +55,45 @@ pub struct Arguments {
     /// Replace DIR, with all that is in it, once the new ladder is complete
     #[arg(long)]
     force: bool,
+}
+
+/// What is asked of the quality of every chunk. It is measured as fidelity: VMAF of each rendition against the source
+/// scaled to its own size.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Quality")]
+pub struct QualityArguments {
+    /// Least mean fidelity of a chunk, 0 to 100; one that misses it is encoded again, better
+    #[arg(long, value_name = "VMAF", default_value_t = 93.0, value_parser = parse::score)]
+    quality: f64,
+
+    /// Least first percentile of a chunk's fidelity
+    #[arg(long, value_name = "VMAF", default_value_t = 80.0, value_parser = parse::score)]
+    floor: f64,
+
+    /// Encode chunks that are far better than asked again, smaller
+    #[arg(long)]
+    save: bool,
+
+    /// Fail with exit code 4, leaving no output, if a chunk is not as good as asked
+    #[arg(long)]
+    strict_quality: bool,
+
+    /// Measure one frame in so many, besides those near the joins of chunks; 1 measures all, odd steps are truest
+    #[arg(long, value_name = "N", default_value_t = Sampling::DEFAULT.one_in,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    measure_every: u32,
+
+    /// Don't measure what was encoded, and encode everything once
+    #[arg(long, conflicts_with_all = ["quality", "floor", "save", "strict_quality", "measure_every"])]
+    no_measure: bool,
+}
+
+impl QualityArguments {
+    fn check(&self) -> Option<Check> {
+        let sampling = Sampling { one_in: self.measure_every, ..Sampling::DEFAULT };
+        let target = Target { mean: self.quality, floor: self.floor, save: self.save };
+        (!self.no_measure).then_some(Check { sampling, target })
+    }
 }
 
 /// What shapes the ladder and the plan; `vtp plan` knows the same options.
@@ -102,6 +146,8 @@ pub struct EncodeRequest {
     pub segment_s: f64,
     /// Length of a chunk in seconds; `None` lets the plan choose.
     pub chunk_s: Option<f64>,
+    /// How the quality of what was encoded is checked, if it is.
+    pub check: Option<Check>,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -123,6 +169,7 @@ impl Arguments {
             options: self.shape.options(),
             segment_s: self.shape.segment,
             chunk_s: self.shape.chunk.0,
+            check: self.quality.check(),
             workers: self.workers.unwrap_or_else(cores),
         }
     }
@@ -143,10 +190,32 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
     let report = driver::run(&request, output.dirs(), &|event| progress.event(event), &cancelled)?.report;
+    if arguments.quality.strict_quality {
+        strictly(&report)?;
+    }
     write_report(&report, &output.dirs().out)?;
     let published = output.publish()?;
     progress.finish();
     show(&report, &published, arguments.json)
+}
+
+/// Every chunk whose quality was checked is as good as asked, or the run has failed.
+fn strictly(report: &Report) -> Outcome {
+    let chunks =
+        report.renditions.iter().flat_map(|rendition| rendition.chunks.iter().map(move |chunk| (rendition, chunk)));
+    let mut missed = chunks.filter(|(_, chunk)| chunk.met_target == Some(false));
+    let Some((rendition, chunk)) = missed.next() else { return Ok(()) };
+    let others = match missed.count() {
+        0 => String::new(),
+        more => format!(", and {} more", crate::text::plural(more as u64, "chunk")),
+    };
+    let fidelity =
+        chunk.fidelity.map_or(String::new(), |it| format!(" (mean {:.1}, first percentile {:.1})", it.mean, it.p1));
+    Err(Failure::Quality(format!(
+        "chunk {} of {} at {:.1} s is not as good as asked{fidelity}{others}; nothing was kept: ask for less with \
+         --quality and --floor, or leave out --strict-quality to get what is reachable",
+        chunk.index, rendition.name, chunk.start_s
+    )))
 }
 
 fn write_report(report: &Report, folder: &Path) -> Outcome {
@@ -193,6 +262,10 @@ mod tests {
             options: LadderOptions { crf: None, speed: None },
             segment_s: 4.0,
             chunk_s: None,
+            check: Some(Check {
+                sampling: Sampling { ends: 3, one_in: 11 },
+                target: Target { mean: 93.0, floor: 80.0, save: false },
+            }),
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);
@@ -207,6 +280,34 @@ mod tests {
         assert_eq!(request.options, LadderOptions { crf: Some(20.0), speed: Some("fast".to_owned()) });
         assert_eq!((request.segment_s, request.chunk_s), (2.0, Some(30.0)));
         assert_eq!(request.workers.get(), 3);
+        let words = ["in.mp4", "--out", "d", "--quality", "90", "--floor", "70.5", "--save", "--measure-every", "1"];
+        let check =
+            Check { sampling: Sampling { ends: 3, one_in: 1 }, target: Target { mean: 90.0, floor: 70.5, save: true } };
+        assert_eq!(parse(&words).unwrap().check, Some(check));
+        assert_eq!(parse(&["in.mp4", "--out", "d", "--no-measure"]).unwrap().check, None);
+    }
+
+    #[test]
+    fn asking_for_quality_without_measuring_is_a_usage_error() {
+        let error = parse(&["in.mp4", "--out", "d", "--no-measure", "--strict-quality"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn strictness_names_the_first_chunk_that_misses_and_counts_the_others() {
+        let mut report = crate::report::tests::report();
+        assert!(strictly(&report).is_ok());
+        for chunk in &mut report.renditions[0].chunks {
+            chunk.met_target = Some(false);
+        }
+        let failure = strictly(&report).unwrap_err();
+        assert_eq!(failure.code(), 4);
+        let message = failure.message().unwrap();
+        assert!(
+            message.starts_with("error: chunk 0 of standard at 0.0 s is not as good as asked (mean 94.5, "),
+            "{message}"
+        );
+        assert!(message.contains("and 1 chunk more"), "{message}");
     }
 
     #[test]

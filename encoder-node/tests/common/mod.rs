@@ -110,6 +110,7 @@ impl Clip {
             frames,
             context: (Vec::new(), Vec::new()),
             renditions: Vec::new(),
+            check: None,
             spool,
         }
     }

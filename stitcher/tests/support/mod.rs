@@ -71,6 +71,9 @@ pub(crate) fn chunk(spool: &Path, index: u32, renditions: Vec<Encoded<'_>>) -> E
             spool: path,
             encoder: "libx264".to_owned(),
             crf: Some(23.0),
+            fidelity: None,
+            outcome: None,
+            encodings: 1,
         }
     });
     let cpu = StageCpu::default();

@@ -13,6 +13,7 @@ use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::demux::SourcePacket;
 use vtp_engine::plan::{ChunkPlan, Plan};
+use vtp_engine::quality::Check;
 use vtp_engine::units::{Attempt, PacketIndex};
 use vtp_splitter::{ChunkReader, Source};
 
@@ -55,6 +56,8 @@ pub(super) struct Job<'a> {
     pub(super) spool: &'a Path,
     /// Neighbours of a chunk's frames that the deinterlacer may look at.
     pub(super) context_frames: u32,
+    /// How quality is checked.
+    pub(super) check: Option<Check>,
     /// Frames encoded, summed over renditions.
     pub(super) encoded: AtomicU64,
     pub(super) stop: AtomicBool,
@@ -87,8 +90,13 @@ impl Job<'_> {
             EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
         if !task.renditions.is_empty() {
             let parameters = self.source.video_parameters()?;
-            chunk = Packets::of(reader, plan.packets.clone())?
-                .give(|packets| node::encode_chunk(&task, parameters, packets, self, &self.stop))?;
+            // Only the first time counts as progress.
+            let mut observer: &dyn Observer = self;
+            chunk = node::encode_until_good(&task, |task| {
+                let observer = std::mem::replace(&mut observer, &());
+                Packets::of(reader, plan.packets.clone())?
+                    .give(|packets| node::encode_chunk(task, parameters, packets, observer, &self.stop))
+            })?;
         }
         if let Some((name, copier)) = &self.copy {
             let spool = task.spool.join(format!("{name}.samples"));
@@ -119,6 +127,7 @@ impl Job<'_> {
             context: self.context(start, end),
             segment_starts: starts.iter().map(|segment| segment.start - plan.frames.start).collect(),
             renditions: self.renditions.iter().filter(|r| r.method != Method::Copy).cloned().collect(),
+            check: self.check,
             spool,
         }
     }

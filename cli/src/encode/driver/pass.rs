@@ -100,6 +100,7 @@ impl Pass<'_> {
                 .context_frames,
             encoded: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            check: self.request.check,
             copy: copier(self.source, self.renditions)?,
         };
         let (audio, cpu) = std::thread::scope(|scope| {

@@ -1,5 +1,6 @@
 //! From what a pass made to the report.
 
+use vtp_engine::quality::Outcome;
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioReport, Published};
 
@@ -13,6 +14,7 @@ pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watc
     let Made { plan, published, audio, cpu } = made;
     warnings.extend(audio.iter().flat_map(audio_warnings));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
+    warnings.extend(published.renditions.iter().flat_map(quality_warnings));
     let audio = audio_rows(&published, audio.as_ref());
     let proof = proof(&published);
     crate::report::build(Parts {
@@ -63,6 +65,21 @@ fn audio_rows(published: &Published, finished: Option<&Finished>) -> Vec<Audio> 
 fn cap_warning(rendition: &vtp_stitcher::RenditionReport) -> Option<String> {
     let over = rendition.cap_overflow_bits.filter(|&bits| bits > 0)?;
     Some(format!("{} exceeds the buffer of its rate cap by {} kilobits at worst", rendition.name, over / 1000 + 1))
+}
+
+/// What is not as good as asked, and why.
+fn quality_warnings(rendition: &vtp_stitcher::RenditionReport) -> Vec<String> {
+    let all = rendition.chunks.len();
+    let of = |outcome| rendition.chunks.iter().filter(|chunk| chunk.outcome == Some(outcome)).count();
+    let mut warnings = Vec::new();
+    let mut warn = |count: usize, why: &str| {
+        if count > 0 {
+            warnings.push(format!("{}: {count} of {all} chunks are not as good as asked: {why}", rendition.name));
+        }
+    };
+    warn(of(Outcome::Capped), "the rate cap allows no more bits");
+    warn(of(Outcome::Missed), "better settings did not reach it in three attempts");
+    warnings
 }
 
 fn audio_warnings(finished: &Finished) -> Vec<String> {

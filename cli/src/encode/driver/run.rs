@@ -183,9 +183,7 @@ impl<'a, 'j> Run<'a, 'j> {
 
     fn accept(&mut self, task: TaskId, attempt: Attempt) {
         let Some(chunk) = self.results.remove(&(task, attempt)) else { return };
-        self.cpu.decode_s += chunk.cpu.decode_s;
-        self.cpu.scale_s += chunk.cpu.scale_s;
-        self.cpu.encode_s += chunk.cpu.encode_s;
+        self.cpu += chunk.cpu;
         match self.stitcher.add_chunk(chunk) {
             Ok(_) => (self.pass.progress)(ProgressEvent::ChunkDone { chunk: task.chunk.0 }),
             Err(error) => self.end(Err(error.into())),

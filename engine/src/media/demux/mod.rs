@@ -29,6 +29,11 @@ pub struct SourcePacket {
 }
 
 impl SourcePacket {
+    /// A packet of our own making, without times.
+    pub fn of(data: &[u8]) -> Self {
+        Self { packet: Packet::copy(data) }
+    }
+
     /// The stream it belongs to.
     pub fn stream(&self) -> usize {
         self.packet.stream()

@@ -4,8 +4,8 @@ use std::ptr;
 
 use ffmpeg_next::{self as ffmpeg, codec, ffi, format, media};
 
-use crate::media::Error;
 use crate::media::audio::is_aac_lc;
+use crate::media::{Error, Kind};
 use crate::source::Rotation;
 use crate::units::{Ratio, TimeBase};
 
@@ -63,6 +63,35 @@ pub struct CodecParameters(pub(crate) codec::Parameters);
 unsafe impl Sync for CodecParameters {}
 
 impl CodecParameters {
+    /// Those of H.264 video with this AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1), whose packets hold
+    /// NAL units with lengths.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn avc(record: &[u8]) -> Result<Self, Error> {
+        let no_memory = || Error::new(Kind::Retryable, "no memory for codec parameters");
+        let padding = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+        let mut parameters = codec::Parameters::new();
+        // SAFETY: the parameters were just allocated; the extradata is allocated with the padding that libavcodec asks
+        // for, zeroed, filled within its size, and freed with the parameters.
+        unsafe {
+            let raw = parameters.as_mut_ptr();
+            if raw.is_null() {
+                return Err(no_memory());
+            }
+            let extradata = ffi::av_mallocz(record.len() + padding).cast::<u8>();
+            if extradata.is_null() {
+                return Err(no_memory());
+            }
+            ptr::copy_nonoverlapping(record.as_ptr(), extradata, record.len());
+            (*raw).codec_type = ffi::AVMediaType::AVMEDIA_TYPE_VIDEO;
+            (*raw).codec_id = ffi::AVCodecID::AV_CODEC_ID_H264;
+            (*raw).extradata = extradata;
+            (*raw).extradata_size = i32::try_from(record.len()).map_err(|_| no_memory())?;
+        }
+        Ok(Self(parameters))
+    }
+
     /// The same parameters again.
     ///
     /// # Errors
