@@ -240,6 +240,7 @@ fn encode(
         attempt: Attempt(1),
         video: target.source.info.video.clone(),
         frames: target.source.index.frames[frames].to_vec(),
+        one_frame_a_packet: target.source.index.has_one_frame_a_packet(),
         context: (Vec::new(), Vec::new()),
         segment_starts: segments.iter().map(|segment| segment.start - chunk.frames.start).collect(),
         renditions: renditions.to_vec(),

@@ -14,6 +14,7 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 
 use crossbeam_channel::{Sender, bounded};
 
+use vtp_engine::bitstream::Classifier;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::condition::Conditioner;
@@ -210,9 +211,14 @@ impl<'a> Feed<'a> {
     ) -> Result<StageCpu, Stop> {
         let started = cpu::thread_seconds();
         let mut decoder = VideoDecoder::for_chunk(parameters, self.task.video.time_base)?;
+        let classifier = Classifier::new(&self.task.video.codec, parameters.extradata());
         while let Some((index, packet)) = packets.next()? {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled.into());
+            }
+            // Much of a pre-roll is pictures that nothing wanted depends on.
+            if self.task.one_frame_a_packet && !self.lineup.awaits(index) && classifier.is_disposable(packet.data()) {
+                continue;
             }
             decoder.send(index, packet, &mut |picture| self.decoded(picture))?;
         }

@@ -156,6 +156,7 @@ mod tests {
             attempt: Attempt(1),
             video,
             frames: (0..25).map(|at| FrameEntry { packet: PacketIndex(at), pts: at.into() }).collect(),
+            one_frame_a_packet: true,
             context: (Vec::new(), Vec::new()),
             segment_starts: vec![0],
             renditions: vec![rendition("large"), rendition("small")],

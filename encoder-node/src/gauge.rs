@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use vtp_engine::bitstream::Classifier;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, SourcePacket};
 use vtp_engine::media::vmaf::{Model, Motion, Scorer};
 use vtp_engine::media::{self, Kind, Picture, cpu};
-use vtp_engine::nal::{self, avc};
 use vtp_engine::quality::{FrameScore, Sampling};
 use vtp_engine::units::{PacketIndex, TimeBase};
 
@@ -21,6 +21,7 @@ pub(crate) struct Gauge<'a> {
     frames: u32,
     /// The position of each presentation time.
     positions: HashMap<i64, u32>,
+    classifier: Classifier,
     decoder: VideoDecoder,
     motion: Motion,
     /// The positions of the pictures that motion was told of: those that are measured and their neighbours.
@@ -53,6 +54,7 @@ impl<'a> Gauge<'a> {
             sampling,
             frames,
             positions: times.zip(0..).collect(),
+            classifier: Classifier::new("h264", config),
             decoder: VideoDecoder::new(&CodecParameters::avc(config)?, time_base)?,
             motion: Motion::new()?,
             seen: Vec::new(),
@@ -84,7 +86,8 @@ impl<'a> Gauge<'a> {
         let started = cpu::thread_seconds();
         let unknown = || media::Error::new(Kind::Internal, format!("{}: a sample at an unknown time", self.rendition));
         let position = *self.positions.get(&pts).ok_or_else(unknown)?;
-        if self.sampling.takes(position, self.frames) || is_referred_to(sample) {
+        // Samples that are not measured, and that no other refers to, need not be decoded.
+        if self.sampling.takes(position, self.frames) || !self.classifier.is_disposable(sample) {
             let pairs = &mut self.pairs;
             let packet = SourcePacket::of(sample);
             self.decoder.send(PacketIndex(position), packet, &mut |picture| pairs.take(&picture))?;
@@ -124,14 +127,4 @@ impl Pairs {
             None => Ok(()),
         }
     }
-}
-
-/// Whether other pictures may be predicted from this one (nal_ref_idc, ITU-T H.264, 7.4.1): those from which none are
-/// need not be decoded unless they are measured.
-fn is_referred_to(sample: &[u8]) -> bool {
-    const LENGTH_SIZE: usize = 4;
-    nal::length_prefixed(sample, LENGTH_SIZE).any(|unit| match unit {
-        Ok(unit) => matches!(avc::unit_type(unit), Some(1..=5)) && unit[0] & 0x60 != 0,
-        Err(_) => true,
-    })
 }

@@ -58,6 +58,11 @@ impl<T> Lineup<T> {
         }
     }
 
+    /// Whether a picture that comes from `packet` has a place.
+    pub(crate) fn awaits(&self, packet: PacketIndex) -> bool {
+        self.open.contains_key(&packet)
+    }
+
     /// Takes a picture that came from `packet`. One whose packet is not in the line-up belongs to another chunk.
     pub(crate) fn take(&mut self, packet: PacketIndex, picture: T) {
         let Some(places) = self.open.get_mut(&packet) else { return };

@@ -23,6 +23,9 @@ pub struct EncodeTask {
     pub video: VideoInfo,
     /// The chunk's own frames, in presentation order.
     pub frames: Vec<FrameEntry>,
+    /// Whether every packet of the source yields one frame, so that one whose frame is not wanted, and which no other
+    /// is predicted from, need not be decoded.
+    pub one_frame_a_packet: bool,
     /// Frames shown just before and after the chunk's own that the deinterlacer may look at.
     pub context: (Vec<FrameEntry>, Vec<FrameEntry>),
     /// Positions in `frames` at which a segment starts; the first is 0.

@@ -104,6 +104,12 @@ impl Index {
         self.frames.len() as u32
     }
 
+    /// Whether every packet yields exactly one frame: no field pairs, no hidden pictures, nothing cut away.
+    pub fn has_one_frame_a_packet(&self) -> bool {
+        let places: std::collections::HashSet<_> = self.frames.iter().map(|frame| frame.packet).collect();
+        places.len() == self.frames.len() && self.frames.len() == self.packets.len()
+    }
+
     /// Presentation time of a frame; that of the end of the last frame for the index one past it.
     pub fn pts(&self, frame: FrameIndex) -> i64 {
         match self.frames.get(frame.0 as usize) {

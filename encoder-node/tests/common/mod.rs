@@ -108,6 +108,7 @@ impl Clip {
             video: self.video.clone(),
             segment_starts: (0..frames.len() as u32).step_by(segment as usize).collect(),
             frames,
+            one_frame_a_packet: true,
             context: (Vec::new(), Vec::new()),
             renditions: Vec::new(),
             check: None,

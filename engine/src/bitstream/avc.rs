@@ -21,6 +21,12 @@ pub(super) fn access<'a>(units: impl Iterator<Item = &'a [u8]>) -> Access {
     Access::None
 }
 
+/// Whether all slices have the nal_ref_idc 0 (ITU-T H.264, 7.4.1), and there is one.
+pub(super) fn is_disposable<'a>(units: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut slices = units.filter(|unit| matches!(avc::unit_type(unit), Some(1..=avc::IDR))).peekable();
+    slices.peek().is_some() && slices.all(|unit| unit.first().is_some_and(|header| header & 0x60 == 0))
+}
+
 fn is_exact_recovery_point(unit: &[u8]) -> bool {
     let payload = nal::unescaped(unit);
     let mut rest = payload.get(1..).unwrap_or_default();

@@ -81,6 +81,16 @@ impl Classifier {
         Self { codec }
     }
 
+    /// Whether no other picture is predicted from those in the packet: left out, nothing else is missed. `false` where
+    /// that is not known.
+    pub fn is_disposable(&self, packet: &[u8]) -> bool {
+        match &self.codec {
+            Codec::Avc(format) => avc::is_disposable(format.units(packet)),
+            Codec::Mpeg12 => mpeg::is_disposable_mpeg12(packet),
+            _ => false,
+        }
+    }
+
     /// Classifies the next packet; `flagged` is the container's key frame flag.
     pub fn classify(&mut self, packet: &[u8], flagged: bool) -> PacketClass {
         let shown = |access| PacketClass { access, hidden: false };
@@ -230,6 +240,18 @@ mod tests {
         let mut unknown = Classifier::new("vc1", &[]);
         assert_eq!(unknown.classify(&[1], true).access, Access::Reset);
         assert_eq!(unknown.classify(&[1], true).access, Access::None);
+    }
+
+    #[test]
+    fn pictures_that_none_is_predicted_from_are_known_in_h264_and_mpeg2() {
+        let avc = Classifier::new("h264", &[]);
+        assert!(avc.is_disposable(&[0, 0, 1, 0x09, 0x10, 0, 0, 1, 0x01, 0x9A]));
+        assert!(!avc.is_disposable(&[0, 0, 1, 0x01, 0x9A, 0, 0, 1, 0x41, 0x9A]), "one slice is referred to");
+        assert!(!avc.is_disposable(&[0, 0, 1, 0x09, 0x10]), "no slice at all");
+        let mpeg = Classifier::new("mpeg2video", &[]);
+        assert!(mpeg.is_disposable(&[0, 0, 1, 0, 0x00, 3 << 3]));
+        assert!(!mpeg.is_disposable(&[0, 0, 1, 0, 0x00, 2 << 3]));
+        assert!(!Classifier::new("vp9", &[]).is_disposable(&[0x80, 0]));
     }
 
     #[test]

@@ -14,6 +14,11 @@ pub(super) fn access_mpeg12(packet: &[u8]) -> Access {
     recovery_if(intra)
 }
 
+/// `picture_coding_type` is 3 for pictures predicted from both sides, from which none is.
+pub(super) fn is_disposable_mpeg12(packet: &[u8]) -> bool {
+    after_start_code(packet, PICTURE).and_then(|header| header.get(1)).is_some_and(|byte| byte >> 3 & 7 == 3)
+}
+
 /// `vop_coding_type`, the two bits behind the start code, is 0 for intra.
 pub(super) fn access_mpeg4(packet: &[u8]) -> Access {
     recovery_if(after_start_code(packet, VOP).and_then(|header| header.first()).map(|byte| byte >> 6 == 0))

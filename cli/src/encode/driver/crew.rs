@@ -56,6 +56,8 @@ pub(super) struct Job<'a> {
     pub(super) spool: &'a Path,
     /// Neighbours of a chunk's frames that the deinterlacer may look at.
     pub(super) context_frames: u32,
+    /// As in [`EncodeTask`].
+    pub(super) one_frame_a_packet: bool,
     /// How quality is checked.
     pub(super) check: Option<Check>,
     /// Frames encoded, summed over renditions.
@@ -124,6 +126,7 @@ impl Job<'_> {
             attempt,
             video: self.source.info.video.clone(),
             frames: self.index.frames[start..end].to_vec(),
+            one_frame_a_packet: self.one_frame_a_packet,
             context: self.context(start, end),
             segment_starts: starts.iter().map(|segment| segment.start - plan.frames.start).collect(),
             renditions: self.renditions.iter().filter(|r| r.method != Method::Copy).cloned().collect(),

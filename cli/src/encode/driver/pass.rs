@@ -100,6 +100,7 @@ impl Pass<'_> {
                 .context_frames,
             encoded: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
             check: self.request.check,
             copy: copier(self.source, self.renditions)?,
         };
