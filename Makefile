@@ -3,8 +3,8 @@
 # make build  the optimised binary, target/release/vtp
 #
 # On Debian and its relatives missing packages are installed (with sudo unless you are root). Elsewhere, install
-# FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja and pkg-config first. Where there is no Rust, it
-# is installed with rustup.
+# FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja, pkg-config and xxd first.
+# Where there is no Rust, it is installed with rustup.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,9 +16,9 @@ RUST_LEAST := 1.95
 CLIP := cli/assets/sintel-720p.mp4
 DEMO := out/demo
 
-# What building needs: FFmpeg's headers (libavcodec brings x264), clang to read them, a linker; Meson, Ninja and NASM
-# for libvmaf, which is built from the source that its bindings carry.
-PACKAGES := build-essential ca-certificates clang curl libclang-dev meson nasm ninja-build pkg-config \
+# What building needs: FFmpeg's headers (libavcodec brings x264), clang to read them, a linker; Meson, Ninja, NASM and
+# xxd for libvmaf, which is built from the source that its bindings carry (without xxd it has no models).
+PACKAGES := build-essential ca-certificates clang curl libclang-dev meson nasm ninja-build pkg-config xxd \
 	libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
 # What the tests need besides: ffmpeg as the reference that outputs are held against.
 TEST_PACKAGES := ffmpeg python3

@@ -101,6 +101,7 @@ fn checks() -> Vec<Check> {
         ffmpeg(&diagnose::libraries()),
         encoder("x264", diagnose::try_video_encoder("libx264")),
         encoder("AAC encoder", diagnose::try_audio_encoder("aac")),
+        vmaf(diagnose::try_vmaf()),
         decoders(diagnose::has_decoder),
         Check::new("cores", Status::Ok, format!("{cores}, as many workers by default"), ""),
         memory(available_memory(), cores),
@@ -125,6 +126,18 @@ fn encoder(name: &'static str, trial: Result<usize, media::Error>) -> Check {
     match trial {
         Ok(bytes) => Check::new(name, Status::Ok, format!("works: 3 frames became {bytes} bytes"), ""),
         Err(error) => Check::new(name, Status::Fail, error.to_string(), INSTALL),
+    }
+}
+
+fn vmaf(models: Result<Vec<&'static str>, media::Error>) -> Check {
+    match models {
+        Ok(names) => Check::new("VMAF", Status::Ok, names.join(", "), ""),
+        Err(error) => Check::new(
+            "VMAF",
+            Status::Fail,
+            error.to_string(),
+            "apt-get install xxd, cargo clean --release --package libvmaf-sys, make build; or encode with --no-measure",
+        ),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use ffmpeg_next::{self as ffmpeg, ChannelLayout, codec, ffi, format, frame};
 
+use super::vmaf::{Model, Scorer};
 use super::{Error, Kind};
 
 /// Frames that an encoder is tried on.
@@ -99,6 +100,15 @@ pub fn try_video_encoder(name: &str) -> Result<usize, Error> {
     finish(&mut encoder, bytes, name)
 }
 
+/// Loads the models that quality is measured with; returns their names.
+///
+/// # Errors
+/// [`Kind::Internal`] if libvmaf was built without them.
+pub fn try_vmaf() -> Result<Vec<&'static str>, Error> {
+    let load = |model: Model| Scorer::new(model).map(|_| model.name());
+    [Model::Hd, Model::Uhd].into_iter().map(load).collect()
+}
+
 /// Encodes a few frames of silence with the encoder of this name, such as `aac`; returns the bytes that came out.
 ///
 /// # Errors
@@ -181,6 +191,11 @@ mod tests {
         super::super::silence_log();
         assert!(try_video_encoder("libx264").unwrap() > 0);
         assert!(try_audio_encoder("aac").unwrap() > 0);
+    }
+
+    #[test]
+    fn quality_can_be_measured_here() {
+        assert_eq!(try_vmaf().unwrap(), ["vmaf_v0.6.1", "vmaf_4k_v0.6.1"]);
     }
 
     #[test]

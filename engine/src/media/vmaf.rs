@@ -241,7 +241,10 @@ impl OwnedModel {
         let mut raw = ptr::null_mut();
         // SAFETY: `raw` receives the model; the configuration and the version are only read.
         let code = unsafe { vmaf::vmaf_model_load(&mut raw, &mut config, model.version().as_ptr()) };
-        check(&format!("loading the VMAF model {}", model.name()), code)?;
+        if code != 0 {
+            let what = format!("libvmaf was built without its model {}: install xxd and build it again", model.name());
+            return Err(Error::new(Kind::Internal, what));
+        }
         NonNull::new(raw).map(Self).ok_or_else(no_memory)
     }
 }
