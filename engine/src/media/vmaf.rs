@@ -44,8 +44,9 @@ impl Model {
     }
 }
 
-/// The smallest picture that libvmaf's scales can be made of, in samples either way.
-pub const LEAST: u32 = 16;
+/// The smallest picture that is measured, in samples either way: libvmaf halves it four times, and compares
+/// neighbourhoods in what is left.
+pub const LEAST: u32 = 32;
 
 /// The motion feature of reference pictures: of each that comes between its own neighbours.
 pub struct Motion {
