@@ -5,7 +5,7 @@
 mod common;
 
 use common::media::{Frame, turn_by_90_degrees};
-use common::{Scene, bundled};
+use common::{Scene, bundled, shared};
 
 /// A moving, detailed test picture with grain.
 const PATTERN: &str = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=3,noise=alls=12:allf=t";
@@ -69,6 +69,15 @@ fn archive_keeps_fields_as_they_are() {
     let first = scene.ffprobe("-read_intervals %+#1 -show_frames -select_streams v out/archive/index.m3u8");
     let first = &first["frames"][0];
     assert_eq!((&first["interlaced_frame"], &first["top_field_first"]), (&1.into(), &1.into()), "{first}");
+}
+
+#[test]
+fn archive_keeps_the_moving_fields_of_a_real_clip() {
+    let Some(clip) = shared("media/torture/h264_mbaff_es.h264") else { return };
+    let scene = Scene::new();
+    std::os::unix::fs::symlink(clip, scene.path("in.h264")).unwrap();
+    let (source, made) = archived(&scene, "in.h264");
+    assert_same(&source, &made);
 }
 
 #[test]

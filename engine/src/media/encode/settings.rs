@@ -67,11 +67,16 @@ pub(super) fn lossless(
         return Err(wrong_method(rendition));
     };
     let packing = packing(&video.pixel_format)?;
+    // x264 codes fields in pairs of macroblock rows; a picture that has not got them is coded as a frame, which loses
+    // nothing either.
+    let interlaced = video.interlaced && rendition.size.height.is_multiple_of(4);
+    // Field macroblocks that x264 (core 164) predicts from other pictures without loss decode to something else.
+    let intra = if interlaced { ":keyint=1" } else { "" };
     let options = vec![
         ("preset", speed.clone()),
         ("qp", "0".to_owned()),
         ("forced-idr", "1".to_owned()),
-        ("x264-params", joinable(chunk)),
+        ("x264-params", joinable(chunk) + intra),
     ];
     let rgb = is_rgb(&video.pixel_format);
     let settings = Settings {
@@ -82,9 +87,7 @@ pub(super) fn lossless(
         time_base: video.time_base,
         frame_rate: video.frame_rate,
         color: if rgb { Color { matrix: 0, full_range: None, ..video.color } } else { video.color },
-        // x264 codes fields in pairs of macroblock rows; a picture that has not got them is coded as a frame,
-        // which loses nothing either.
-        interlaced: video.interlaced && rendition.size.height.is_multiple_of(4),
+        interlaced,
         level: None,
         cap: None,
         options,
