@@ -1,7 +1,7 @@
 //! The vocabulary that the roles share.
 //!
 //! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `chunk`, `pcm`, `coordinator`) hold values and
-//! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg, the only place
+//! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg and libvmaf, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
 pub mod bitstream;

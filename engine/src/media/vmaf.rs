@@ -191,6 +191,7 @@ impl Context {
     fn read(&self, mut reference: Luma, mut distorted: Luma, at: u32) -> Result<(), Error> {
         // SAFETY: the context and both pictures are valid; the callee takes the pictures' references.
         let code = unsafe { vmaf::vmaf_read_pictures(self.0.as_ptr(), &mut reference.0, &mut distorted.0, at) };
+        // After an error, which ends the chunk, they are left to leak: it is not told whether they were given back.
         std::mem::forget((reference, distorted));
         check("measuring VMAF", code)
     }
