@@ -2,6 +2,7 @@
 //! medians and ratios.
 
 use std::fmt::Write as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use vtp_encoder_node as node;
 use vtp_engine::chunk::EncodeTask;
 use vtp_engine::ladder::{LadderRequest, Rendition};
 use vtp_engine::media::demux::SourcePacket;
+use vtp_engine::media::encode;
 use vtp_engine::plan::ChunkPlan;
 use vtp_engine::units::{Attempt, PacketIndex};
 use vtp_splitter::ChunkReader;
@@ -250,7 +252,11 @@ fn encode(
     reader.start(chunk.packets.clone())?;
     let parameters = target.source.video_parameters()?;
     let mut packets = Packets(reader);
-    let done = node::encode_chunk(&task, parameters, &mut packets, &(), &AtomicBool::new(false))?;
+    let extractors = node::Extractors::for_workers(NonZeroUsize::MIN);
+    let cancel = AtomicBool::new(false);
+    let equipment =
+        node::Equipment { parameters, open: &encode::open, extractors: &extractors, observer: &(), cancel: &cancel };
+    let done = node::encode_chunk(&task, &mut packets, &equipment)?;
     Ok(done.cpu)
 }
 

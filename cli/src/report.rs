@@ -241,6 +241,7 @@ pub(crate) mod tests {
             encoder: "libx264".to_owned(),
             crf: Some(23.0),
             fidelity: Some(scores()),
+            vmaf: Some(scores()),
             met_target: Some(true),
             outcome: Some(Outcome::Met),
         }
@@ -262,6 +263,7 @@ pub(crate) mod tests {
                 average_bandwidth: 13_000,
                 cap_overflow_bits: Some(-1500),
                 fidelity: Some(scores()),
+                vmaf: Some(scores()),
                 chunks: vec![chunk(0, 1), chunk(1, 2)],
             }],
             audio: vec![Audio {

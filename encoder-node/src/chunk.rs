@@ -6,9 +6,11 @@
 //!                           │                              └─► encoder ─► spool
 //!                           └── as they are ─────────────────► lossless encoder ─► spool
 //! ```
-//! An encoder that is to be measured has a gauge beside it, on the same thread. The queues between are short, so memory is bounded whatever the chunk's length. Where every core has a chunk of
-//! its own the threads only take turns; at a job's end, idle cores help with the last chunks.
+//! An encoder that is to be measured has a gauge beside it, on the same thread. The queues between are short, so memory
+//! is bounded whatever the chunk's length. Where every core has a chunk of its own the threads only take turns; at a
+//! job's end, idle cores help with the last chunks.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -20,30 +22,47 @@ use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::condition::Conditioner;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::CodecParameters;
-use vtp_engine::media::encode::ChunkShape;
+use vtp_engine::media::encode::{ChunkShape, VideoEncoder};
 use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::{self, Kind, Picture, cpu};
+use vtp_engine::source::VideoInfo;
 
 use crate::lineup::Lineup;
-use crate::rendition::{Finished, Order, Work};
-use crate::{Error, Observer, PacketSource};
+use crate::rendition::{Finished, Order, Subject, Work};
+use crate::viewer::Viewer;
+use crate::{Error, Extractors, Observer, PacketSource};
 
 /// Pictures that wait for each encoder.
 const QUEUE: usize = 3;
 
-/// Encodes every rendition of `task` from the packets that `packets` gives, which are those of a stream described by
-/// `parameters`. Blocks until the samples are durable in the task's spool folder. Everything is the same when it is
-/// called again with the same task: files of an earlier attempt are overwritten. Raising `cancel` ends it within a
-/// few frames; after an error the spool holds nothing of use.
+/// Opens an encoder, as [`vtp_engine::media::encode::open`] does.
+pub type OpenEncoder<'a> =
+    dyn Fn(&VideoInfo, &Rendition, ChunkShape) -> Result<Box<dyn VideoEncoder>, media::Error> + Sync + 'a;
+
+/// What chunks are encoded with, besides what their tasks say.
+pub struct Equipment<'a> {
+    /// The source's video stream, whose packets come.
+    pub parameters: &'a CodecParameters,
+    /// Where encoders come from.
+    pub open: &'a OpenEncoder<'a>,
+    /// What they are measured with.
+    pub extractors: &'a Extractors,
+    /// Who watches.
+    pub observer: &'a dyn Observer,
+    /// Raising it ends an encoding within a few frames.
+    pub cancel: &'a AtomicBool,
+}
+
+/// Encodes every rendition of `task` from the packets that `packets` gives. Blocks until the samples are durable in the
+/// task's spool folder. Everything is the same when it is called again with the same task: files of an earlier attempt
+/// are overwritten. After an error the spool holds nothing of use.
 ///
 /// # Errors
 /// See [`Error`]; [`Error::class`] tells whether another attempt may succeed.
 pub fn encode_chunk(
     task: &EncodeTask,
-    parameters: &CodecParameters,
     packets: &mut dyn PacketSource,
-    observer: &dyn Observer,
-    cancel: &AtomicBool,
+    equipment: &Equipment<'_>,
 ) -> Result<EncodedChunk, Error> {
     check(task)?;
     let shape = shape(task);
@@ -51,14 +70,23 @@ pub fn encode_chunk(
         let mut lanes = Vec::new();
         let mut threads = Vec::new();
         for rendition in &task.renditions {
-            let work = Work { task, rendition, shape, observer, cancel };
+            let work = Work { task, rendition, shape, equipment };
             let (lane, thread) = spawn(scope, work)?;
             lanes.push(lane);
             threads.push(thread);
         }
-        let fed = Feed::new(task, lanes).run(parameters, packets, cancel);
+        let fed = feed(task, lanes, packets, equipment);
         gather(task, fed, threads)
     })
+}
+
+fn feed(
+    task: &EncodeTask,
+    lanes: Vec<Lane>,
+    packets: &mut dyn PacketSource,
+    equipment: &Equipment<'_>,
+) -> Result<StageCpu, Stop> {
+    Feed::new(task, lanes)?.run(packets, equipment)
 }
 
 /// Waits for the renditions' threads. What went wrong first in one of them says more than that feeding it failed.
@@ -80,7 +108,7 @@ fn gather(task: &EncodeTask, fed: Result<StageCpu, Stop>, threads: Vec<Running<'
         (Ok(cpu), None) => cpu,
     };
     cpu.encode_s = finished.iter().map(|done| done.encode_s).sum();
-    cpu.measure_s = finished.iter().map(|done| done.measure_s).sum();
+    cpu.measure_s += finished.iter().map(|done| done.measure_s).sum::<f64>();
     let renditions = finished.into_iter().map(|done| done.rendition).collect();
     Ok(EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions, cpu })
 }
@@ -177,12 +205,16 @@ struct Feed<'a> {
     scaled: Vec<Sender<Order>>,
     conditioner: Conditioner,
     scaler: Scaler,
+    /// Where renditions are held against the source at full size.
+    viewer: Option<Viewer>,
     /// CPU seconds spent on conditioning and scaling.
     scale_s: f64,
+    /// CPU seconds spent on showing the source at full size.
+    view_s: f64,
 }
 
 impl<'a> Feed<'a> {
-    fn new(task: &'a EncodeTask, lanes: Vec<Lane>) -> Self {
+    fn new(task: &'a EncodeTask, lanes: Vec<Lane>) -> Result<Self, Error> {
         let (context_before, context_after) = &task.context;
         let all = context_before.iter().chain(&task.frames).chain(context_after);
         let before = context_before.len();
@@ -191,7 +223,7 @@ impl<'a> Feed<'a> {
         let sizes: Vec<_> = task.renditions.iter().filter(is_scaled).map(|rendition| rendition.size).collect();
         let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|lane| lane.as_decoded);
         let orders = |lanes: Vec<Lane>| lanes.into_iter().map(|lane| lane.orders).collect();
-        Self {
+        Ok(Self {
             task,
             lineup,
             before,
@@ -199,21 +231,19 @@ impl<'a> Feed<'a> {
             scaled: orders(scaled),
             conditioner: Conditioner::new(&task.video),
             scaler: Scaler::new(&sizes, output_color(&task.video)),
+            viewer: Viewer::for_task(task)?,
             scale_s: 0.0,
-        }
+            view_s: 0.0,
+        })
     }
 
-    fn run(
-        mut self,
-        parameters: &CodecParameters,
-        packets: &mut dyn PacketSource,
-        cancel: &AtomicBool,
-    ) -> Result<StageCpu, Stop> {
+    fn run(mut self, packets: &mut dyn PacketSource, equipment: &Equipment<'_>) -> Result<StageCpu, Stop> {
         let started = cpu::thread_seconds();
+        let parameters = equipment.parameters;
         let mut decoder = VideoDecoder::for_chunk(parameters, self.task.video.time_base)?;
         let classifier = Classifier::new(&self.task.video.codec, parameters.extradata());
         while let Some((index, packet)) = packets.next()? {
-            if cancel.load(Ordering::Relaxed) {
+            if equipment.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled.into());
             }
             // Much of a pre-roll is pictures that nothing wanted depends on.
@@ -226,11 +256,14 @@ impl<'a> Feed<'a> {
         self.lineup.end();
         self.in_order()?;
         self.condition(None)?;
+        let viewing = cpu::thread_seconds();
+        let full_motion = Arc::new(self.viewer.take().map(Viewer::finish).transpose()?.unwrap_or_default());
+        self.view_s += cpu::thread_seconds() - viewing;
         for orders in self.as_decoded.iter().chain(&self.scaled) {
-            orders.send(Order::Finish).map_err(|_| Stop::LaneClosed)?;
+            orders.send(Order::Finish(Arc::clone(&full_motion))).map_err(|_| Stop::LaneClosed)?;
         }
-        let decode_s = cpu::thread_seconds() - started - self.scale_s;
-        Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0, measure_s: 0.0 })
+        let decode_s = cpu::thread_seconds() - started - self.scale_s - self.view_s;
+        Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0, measure_s: self.view_s })
     }
 
     fn decoded(&mut self, picture: Picture) -> Result<(), Stop> {
@@ -262,9 +295,9 @@ impl<'a> Feed<'a> {
     fn pass_as_decoded(&self, place: usize, picture: &Picture) -> Result<(), Stop> {
         let Some(position) = self.position(place) else { return Ok(()) };
         for orders in &self.as_decoded {
-            let picture =
-                picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory to share a picture"))?;
-            orders.send(Order::Encode(position, picture)).map_err(|_| Stop::LaneClosed)?;
+            let picture = shared(picture)?;
+            let subject = Subject { position, picture, full: None };
+            orders.send(Order::Encode(subject)).map_err(|_| Stop::LaneClosed)?;
         }
         Ok(())
     }
@@ -295,10 +328,18 @@ impl<'a> Feed<'a> {
         let Some(position) = self.position(place) else { return Ok(()) };
         let started = cpu::thread_seconds();
         let pictures = self.scaler.scale(&picture)?;
+        let scaled = cpu::thread_seconds();
+        let full = match &mut self.viewer {
+            Some(viewer) => viewer.see(position as u32, &picture)?,
+            None => None,
+        };
         drop(picture);
-        self.scale_s += cpu::thread_seconds() - started;
+        self.view_s += cpu::thread_seconds() - scaled;
+        self.scale_s += scaled - started;
         for (orders, picture) in self.scaled.iter().zip(pictures) {
-            orders.send(Order::Encode(position, picture)).map_err(|_| Stop::LaneClosed)?;
+            let full = full.as_ref().map(shared).transpose()?;
+            let subject = Subject { position, picture, full };
+            orders.send(Order::Encode(subject)).map_err(|_| Stop::LaneClosed)?;
         }
         Ok(())
     }
@@ -307,4 +348,8 @@ impl<'a> Feed<'a> {
     fn position(&self, place: usize) -> Option<usize> {
         place.checked_sub(self.before).filter(|&position| position < self.task.frames.len())
     }
+}
+
+fn shared(picture: &Picture) -> Result<Picture, media::Error> {
+    picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory to share a picture"))
 }

@@ -97,6 +97,7 @@ impl Copier {
             encoder: "copy".to_owned(),
             crf: None,
             fidelity: None,
+            vmaf: None,
             outcome: None,
             encodings: 1,
         })

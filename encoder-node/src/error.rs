@@ -74,6 +74,14 @@ pub enum Error {
         /// What is wrong with them.
         what: &'static str,
     },
+    /// What the encoder of a rendition gave does not show the source.
+    #[error("rendition {rendition} does not show the source: {why}")]
+    Unfaithful {
+        /// The rendition.
+        rendition: String,
+        /// In what it differs.
+        why: String,
+    },
     /// The thread of a rendition panicked.
     #[error("the encoder of rendition {rendition} panicked")]
     Panicked {
@@ -99,7 +107,7 @@ impl Error {
             Self::Packets { class, .. } => *class,
             Self::Copy(_) | Self::FrameMismatch { .. } | Self::Task { .. } | Self::Samples { .. } => Class::Permanent,
             Self::Spool { error, .. } => spool_class(error),
-            Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
+            Self::Unfaithful { .. } | Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
         }
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Candidates<'a> {
         let Method::Capped { max_rate, .. } = &self.rendition.method else { return None };
         Some(Tried {
             crf: encoded.crf?.into(),
-            scores: Summary::of(encoded.fidelity.iter().flatten().copied())?,
+            scores: Summary::of(encoded.fidelity.iter().flatten().map(|it| (it.score, it.weight)))?,
             bits: encoded.samples.iter().map(|sample| u64::from(sample.size) * 8).sum(),
             allowed_bits: max_rate.0 as f64 * self.seconds,
         })
@@ -180,6 +180,7 @@ mod tests {
                 encoder: "fake".to_owned(),
                 crf: Some(crf),
                 fidelity: task.check.map(|_| vec![FrameScore { position: 0, score, weight: 25.0 }]),
+                vmaf: None,
                 outcome: None,
                 encodings: 1,
             }
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn only_what_misses_is_encoded_again_and_only_the_chosen_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let check = Check { sampling: Sampling::DEFAULT, target: Target::default() };
+        let check = Check { sampling: Sampling::DEFAULT, viewed: Sampling::VIEWED, target: Target::default() };
         let asked = RefCell::new(Vec::new());
         let chunk = encode_until_good(&task(folder.path(), Some(check)), |task| {
             asked.borrow_mut().push(task.renditions.iter().map(|it| it.name.clone()).collect::<Vec<_>>().join(" "));

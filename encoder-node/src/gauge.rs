@@ -1,23 +1,27 @@
 //! Measures one rendition of one chunk while it is encoded: what the encoder gives is decoded again and held against
-//! what it was given. Pictures are paired by presentation time. It judges nothing, and keeps only the pictures that
-//! are to be measured and whose samples have not come out yet.
+//! what it was given. Pictures are paired by presentation time. It keeps only the pictures that are to be measured and
+//! whose samples have not come out yet, and refuses only what is no encode of the source at all.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use vtp_engine::bitstream::Classifier;
+use vtp_engine::chunk::EncodeTask;
+use vtp_engine::ladder::{Rendition, full_size};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, SourcePacket};
-use vtp_engine::media::vmaf::{Model, Motion, Scorer};
+use vtp_engine::media::scale::{Scaler, output_color};
+use vtp_engine::media::trace::Trace;
+use vtp_engine::media::vmaf::{self, Features, Model, Motion};
 use vtp_engine::media::{self, Kind, Picture, cpu};
-use vtp_engine::quality::{FrameScore, Sampling};
-use vtp_engine::units::{PacketIndex, TimeBase};
+use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Sampling, fault};
+use vtp_engine::units::{PacketIndex, Size};
 
-use crate::Error;
+use crate::{Error, Extractors};
 
 /// A rendition being measured.
 pub(crate) struct Gauge<'a> {
     rendition: &'a str,
-    sampling: Sampling,
+    check: Check,
     frames: u32,
     /// The position of each presentation time.
     positions: HashMap<i64, u32>,
@@ -26,56 +30,75 @@ pub(crate) struct Gauge<'a> {
     motion: Motion,
     /// The positions of the pictures that motion was told of: those that are measured and their neighbours.
     seen: Vec<u32>,
-    pairs: Pairs,
+    pairs: Pairs<'a>,
+    full_size: Size,
+    has_full_size: bool,
     cpu_s: f64,
 }
 
-/// What the measured pictures wait for, and the scores of those that wait no more.
-struct Pairs {
-    references: BTreeMap<u32, Picture>,
-    scorer: Scorer,
+/// What the gauge found.
+pub(crate) struct Measured {
+    /// VMAF at the rendition's own size.
+    pub(crate) fidelity: Vec<FrameScore>,
+    /// VMAF at the source's.
+    pub(crate) vmaf: Vec<FrameScore>,
+    /// CPU seconds spent.
+    pub(crate) cpu_s: f64,
 }
 
 impl<'a> Gauge<'a> {
-    /// A gauge for the frames with these presentation times, in order, whose encoder has the decoder configuration
-    /// record `config`.
+    /// A gauge for a rendition of `task`, whose encoder has the decoder configuration record `config`.
     pub(crate) fn new(
-        rendition: &'a str,
+        task: &EncodeTask,
+        check: Check,
+        rendition: &'a Rendition,
         config: &[u8],
-        times: impl ExactSizeIterator<Item = i64>,
-        time_base: TimeBase,
-        sampling: Sampling,
+        extractors: &'a Extractors,
     ) -> Result<Self, Error> {
-        let frames = times.len() as u32;
-        // Pictures at their own size are judged as if they filled the display of the model.
-        let scorer = Scorer::new(Model::Hd)?;
+        let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
+        let full_size = full_size(&task.video);
         Ok(Self {
-            rendition,
-            sampling,
+            rendition: &rendition.name,
+            check,
             frames,
-            positions: times.zip(0..).collect(),
+            positions: task.frames.iter().map(|frame| frame.pts).zip(0..).collect(),
             classifier: Classifier::new("h264", config),
-            decoder: VideoDecoder::new(&CodecParameters::avc(config)?, time_base)?,
+            decoder: VideoDecoder::new(&CodecParameters::avc(config)?, task.video.time_base)?,
             motion: Motion::new()?,
             seen: Vec::new(),
-            pairs: Pairs { references: BTreeMap::new(), scorer },
+            pairs: Pairs {
+                waiting: (0..frames).filter(|&at| check.sampling.takes(at, frames)).collect(),
+                references: BTreeMap::new(),
+                traces: BTreeMap::new(),
+                full: BTreeMap::new(),
+                scaler: Scaler::new(&[full_size], output_color(&task.video)),
+                extractors,
+                own_features: Vec::new(),
+                full_features: Vec::new(),
+                likenesses: Vec::new(),
+            },
+            full_size,
+            has_full_size: full_size == rendition.size,
             cpu_s: 0.0,
         })
     }
 
-    /// Takes the picture at `position` as it goes into the encoder. They come in order, each before its sample.
-    pub(crate) fn reference(&mut self, position: u32, picture: &Picture) -> Result<(), Error> {
+    /// Takes the picture at `position` as it goes into the encoder, and as it is shown at full size if it is to be
+    /// looked at so. They come in order, each before its sample.
+    pub(crate) fn reference(&mut self, position: u32, picture: &Picture, full: Option<Picture>) -> Result<(), Error> {
         let started = cpu::thread_seconds();
-        let is_near_measured = (position.saturating_sub(1)..=position + 1)
-            .any(|near| near < self.frames && self.sampling.takes(near, self.frames));
-        if is_near_measured {
+        if self.check.sampling.is_near_taken(position, self.frames) {
             self.motion.push(picture)?;
             self.seen.push(position);
+            self.pairs.traces.insert(position, Trace::of(picture)?);
         }
-        if self.sampling.takes(position, self.frames) {
+        if self.check.sampling.takes(position, self.frames) {
             let shared =
                 picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory for a picture"))?;
             self.pairs.references.insert(position, shared);
+        }
+        if let Some(full) = full.filter(|_| !self.has_full_size) {
+            self.pairs.full.insert(position, full);
         }
         self.cpu_s += cpu::thread_seconds() - started;
         Ok(())
@@ -87,7 +110,7 @@ impl<'a> Gauge<'a> {
         let unknown = || media::Error::new(Kind::Internal, format!("{}: a sample at an unknown time", self.rendition));
         let position = *self.positions.get(&pts).ok_or_else(unknown)?;
         // Samples that are not measured, and that no other refers to, need not be decoded.
-        if self.sampling.takes(position, self.frames) || !self.classifier.is_disposable(sample) {
+        if self.pairs.wants(position) || !self.classifier.is_disposable(sample) {
             let pairs = &mut self.pairs;
             let packet = SourcePacket::of(sample);
             self.decoder.send(PacketIndex(position), packet, &mut |picture| pairs.take(&picture))?;
@@ -96,35 +119,119 @@ impl<'a> Gauge<'a> {
         Ok(())
     }
 
-    /// The scores in presentation order, and the CPU seconds that they took.
-    pub(crate) fn finish(mut self) -> Result<(Vec<FrameScore>, f64), Error> {
+    /// What was found, once all samples have come. `full_motion` is that of the source at full size, by position.
+    ///
+    /// # Errors
+    /// [`Error::Unfaithful`] if what was encoded does not show the source.
+    pub(crate) fn finish(mut self, full_motion: &HashMap<u32, f64>) -> Result<Measured, Error> {
         let started = cpu::thread_seconds();
         let pairs = &mut self.pairs;
         self.decoder.finish::<media::Error>(&mut |picture| pairs.take(&picture))?;
-        if let Some(position) = self.pairs.references.keys().next() {
-            let what = format!("{}: frame {position} of the chunk does not come out of its decoder", self.rendition);
-            return Err(media::Error::new(Kind::Retryable, what).into());
-        }
-        let motion = self.seen.into_iter().zip(self.motion.finish()?).collect();
-        let mut scores = self.pairs.scorer.finish(&motion)?;
-        scores.sort_by_key(|(position, _)| *position);
-        let weigh = |(position, score)| {
-            let weight = self.sampling.weight(position, self.frames);
-            FrameScore { position, score, weight }
+        self.refuse_broken()?;
+        let motion: HashMap<u32, f64> = self.seen.iter().copied().zip(self.motion.finish()?).collect();
+        let (own, full) = (self.pairs.own_features, self.pairs.full_features);
+        let model = Model::for_display(self.full_size);
+        // Pictures at their own size are judged as if they filled the display of the model.
+        let fidelity = scored(Model::Hd, &own, &motion, self.check.sampling, self.frames)?;
+        let vmaf = match self.has_full_size {
+            true => scored(model, &own, &motion, self.check.sampling, self.frames)?,
+            false => scored(model, &full, full_motion, self.check.viewed, self.frames)?,
         };
-        let scores = scores.into_iter().map(weigh).collect();
-        Ok((scores, self.cpu_s + cpu::thread_seconds() - started))
+        Ok(Measured { fidelity, vmaf, cpu_s: self.cpu_s + cpu::thread_seconds() - started })
+    }
+
+    fn refuse_broken(&self) -> Result<(), Error> {
+        let unfaithful = |why: String| Err(Error::Unfaithful { rendition: self.rendition.to_owned(), why });
+        if let Some(position) = self.pairs.references.keys().chain(self.pairs.full.keys()).next() {
+            return unfaithful(format!("frame {position} of the chunk does not come out of its decoder"));
+        }
+        if self.decoder.damaged() > 0 {
+            return unfaithful(format!("its decoder finds {} samples damaged", self.decoder.damaged()));
+        }
+        fault(&self.pairs.likenesses).map_or(Ok(()), |fault| unfaithful(fault.to_string()))
     }
 }
 
-impl Pairs {
+/// The scores of measured frames in presentation order.
+fn scored(
+    model: Model,
+    features: &[(u32, Features)],
+    motion: &HashMap<u32, f64>,
+    sampling: Sampling,
+    frames: u32,
+) -> Result<Vec<FrameScore>, Error> {
+    let unknown = |at: &u32| media::Error::new(Kind::Internal, format!("no motion is known of picture {at}"));
+    let with_motion = |(at, features): &(u32, Features)| Ok((*features, *motion.get(at).ok_or_else(|| unknown(at))?));
+    let pairs: Vec<_> = features.iter().map(with_motion).collect::<Result<_, media::Error>>()?;
+    let scores = vmaf::scores(model, &pairs)?;
+    let weighed = features.iter().zip(scores).map(|((position, _), score)| FrameScore {
+        position: *position,
+        score,
+        weight: sampling.weight(*position, frames),
+    });
+    let mut scores: Vec<FrameScore> = weighed.collect();
+    scores.sort_by_key(|it| it.position);
+    Ok(scores)
+}
+
+/// What the measured pictures wait for, and the features of those that wait no more.
+struct Pairs<'a> {
+    /// Positions that are measured and have not come out of the decoder.
+    waiting: BTreeSet<u32>,
+    references: BTreeMap<u32, Picture>,
+    /// Of the references and of the pictures beside them.
+    traces: BTreeMap<u32, Trace>,
+    /// References at full size.
+    full: BTreeMap<u32, Picture>,
+    /// To full size.
+    scaler: Scaler,
+    extractors: &'a Extractors,
+    own_features: Vec<(u32, Features)>,
+    full_features: Vec<(u32, Features)>,
+    likenesses: Vec<Likeness>,
+}
+
+impl Pairs<'_> {
+    fn wants(&self, position: u32) -> bool {
+        self.references.contains_key(&position) || self.full.contains_key(&position)
+    }
+
     fn take(&mut self, picture: &Picture) -> Result<(), media::Error> {
         let Some(PacketIndex(position)) = picture.packet() else {
             return Err(media::Error::new(Kind::Internal, "a decoded picture has lost its packet"));
         };
-        match self.references.remove(&position) {
-            Some(reference) => self.scorer.push(position, &reference, picture),
-            None => Ok(()),
+        if let Some(reference) = self.references.remove(&position) {
+            self.likenesses.extend(self.likeness(position, picture)?);
+            self.own_features.push((position, self.extractors.extract(&reference, picture)?));
+            self.forget(position);
         }
+        if let Some(reference) = self.full.remove(&position) {
+            for picture in self.scaler.scale(picture)? {
+                self.full_features.push((position, self.extractors.extract(&reference, &picture)?));
+            }
+        }
+        Ok(())
+    }
+
+    fn likeness(&self, position: u32, picture: &Picture) -> Result<Option<Likeness>, media::Error> {
+        let Some(own) = self.traces.get(&position) else { return Ok(None) };
+        let shown = Trace::of(picture)?;
+        let beside = |at: Option<u32>| {
+            let trace = self.traces.get(&at?)?;
+            Some(Neighbour { distance: trace.distance(&shown), motion: trace.distance(own) })
+        };
+        Ok(Some(Likeness {
+            levels: own.levels_to(&shown),
+            own: own.distance(&shown),
+            before: beside(position.checked_sub(1)),
+            after: beside(position.checked_add(1)),
+        }))
+    }
+
+    /// Forgets what no picture that is still to come needs.
+    fn forget(&mut self, taken: u32) {
+        self.waiting.remove(&taken);
+        let needed = self.waiting.first().map_or(u32::MAX, |first| first.saturating_sub(1));
+        self.traces = self.traces.split_off(&needed);
     }
 }

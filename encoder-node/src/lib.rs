@@ -1,19 +1,22 @@
 //! The encoder node: decodes a chunk once, conditions it once, and encodes every rendition of it.
 //!
-//! [`encode_chunk`] does it once, [`encode_until_good`] as often as quality asks for. It knows no network, no queue and no other chunk; who gives it tasks and
-//! what becomes of the results is decided elsewhere.
+//! [`encode_chunk`] does it once, [`encode_until_good`] as often as quality asks for. It knows no network, no queue and
+//! no other chunk; who gives it tasks and what becomes of the results is decided elsewhere.
 
 mod chunk;
 mod copy;
 mod error;
+mod extractors;
 mod gated;
 mod gauge;
 mod lineup;
 mod rendition;
+mod viewer;
 
-pub use chunk::encode_chunk;
+pub use chunk::{Equipment, OpenEncoder, encode_chunk};
 pub use copy::{Copier, CopyRefused};
 pub use error::{Class, Error};
+pub use extractors::Extractors;
 pub use gated::encode_until_good;
 
 use vtp_engine::media::demux::SourcePacket;

@@ -1,9 +1,11 @@
 //! One rendition's thread: pictures in, samples spooled durably. It decodes and scales nothing.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
 
@@ -13,14 +15,24 @@ use vtp_engine::media::encode::{self, ChunkShape, EncodedPicture, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu, vmaf};
 
 use crate::gauge::Gauge;
-use crate::{Error, Observer};
+use crate::{Equipment, Error, Observer};
 
 /// What a rendition's thread is told.
 pub(crate) enum Order {
-    /// Encode this picture, the task's frame at this position.
-    Encode(usize, Picture),
-    /// That was the last one.
-    Finish,
+    /// Encode this picture.
+    Encode(Subject),
+    /// That was the last one. How much the source moves at full size, by position.
+    Finish(Arc<HashMap<u32, f64>>),
+}
+
+/// A picture to encode.
+pub(crate) struct Subject {
+    /// Which of the task's frames it is.
+    pub(crate) position: usize,
+    /// At the rendition's size.
+    pub(crate) picture: Picture,
+    /// At the size that the source is shown at, if it is to be looked at so.
+    pub(crate) full: Option<Picture>,
 }
 
 /// One rendition of one task.
@@ -28,8 +40,7 @@ pub(crate) struct Work<'a> {
     pub(crate) task: &'a EncodeTask,
     pub(crate) rendition: &'a Rendition,
     pub(crate) shape: ChunkShape,
-    pub(crate) observer: &'a dyn Observer,
-    pub(crate) cancel: &'a AtomicBool,
+    pub(crate) equipment: &'a Equipment<'a>,
 }
 
 /// What a rendition's thread gives back.
@@ -43,22 +54,23 @@ impl Work<'_> {
     /// Encodes what comes until it is told to finish. When the orders end without that, the chunk was given up.
     pub(crate) fn run(self, orders: &Receiver<Order>) -> Result<Finished, Error> {
         let started = cpu::thread_seconds();
-        let mut encoder = encode::open(&self.task.video, self.rendition, self.shape)?;
+        let mut encoder = (self.equipment.open)(&self.task.video, self.rendition, self.shape)?;
         let gauge = self.gauge(encoder.config())?;
         let mut spool = Spool::create(&self, gauge)?;
-        loop {
+        let full_motion = loop {
             match orders.recv() {
-                _ if self.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
-                Ok(Order::Encode(position, picture)) => self.encode(&mut *encoder, position, &picture, &mut spool)?,
-                Ok(Order::Finish) => break,
+                _ if self.equipment.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
+                Ok(Order::Encode(subject)) => self.encode(&mut *encoder, subject, &mut spool)?,
+                Ok(Order::Finish(full_motion)) => break full_motion,
                 Err(_) => return Err(Error::Cancelled),
             }
-        }
+        };
         spool.collect(|sink| encoder.finish(sink))?;
-        let (fidelity, measure_s) = spool.gauge.take().map(Gauge::finish).transpose()?.unzip();
-        let measure_s = measure_s.unwrap_or_default();
+        self.check(&spool.samples)?;
+        let measured = spool.gauge.take().map(|gauge| gauge.finish(&full_motion)).transpose()?;
         let (path, samples) = spool.sync()?;
-        self.check(&samples)?;
+        let measure_s = measured.as_ref().map_or(0.0, |it| it.cpu_s);
+        let (fidelity, vmaf) = measured.map(|it| (it.fidelity, it.vmaf)).unzip();
         let crf = match self.rendition.method {
             Method::Capped { crf, .. } => Some(crf),
             Method::Lossless { .. } | Method::Copy => None,
@@ -71,6 +83,7 @@ impl Work<'_> {
             encoder: encoder.name().to_owned(),
             crf,
             fidelity,
+            vmaf,
             outcome: None,
             encodings: 1,
         };
@@ -84,23 +97,17 @@ impl Work<'_> {
         if !lossy || size.width.min(size.height) < vmaf::LEAST {
             return Ok(None);
         }
-        let times = self.task.frames.iter().map(|frame| frame.pts);
-        Gauge::new(&self.rendition.name, config, times, self.task.video.time_base, check.sampling).map(Some)
+        Gauge::new(self.task, check, self.rendition, config, self.equipment.extractors).map(Some)
     }
 
-    fn encode(
-        &self,
-        encoder: &mut dyn VideoEncoder,
-        position: usize,
-        picture: &Picture,
-        spool: &mut Spool<'_>,
-    ) -> Result<(), Error> {
+    fn encode(&self, encoder: &mut dyn VideoEncoder, subject: Subject, spool: &mut Spool<'_>) -> Result<(), Error> {
+        let Subject { position, picture, full } = subject;
         let entry = self.task.frames.get(position).ok_or_else(|| self.wrong("a picture beyond the chunk's end"))?;
         let starts_segment = self.task.segment_starts.iter().any(|&start| start as usize == position);
         if let Some(gauge) = &mut spool.gauge {
-            gauge.reference(position as u32, picture)?;
+            gauge.reference(position as u32, &picture, full)?;
         }
-        spool.collect(|sink| encoder.send(picture, entry.pts, starts_segment, sink))
+        spool.collect(|sink| encoder.send(&picture, entry.pts, starts_segment, sink))
     }
 
     /// Every frame's time stands on exactly one sample, and every segment starts with a sync sample.
@@ -146,7 +153,7 @@ impl<'a> Spool<'a> {
                 samples: Vec::with_capacity(work.task.frames.len()),
                 gauge,
                 rendition: &work.rendition.name,
-                observer: work.observer,
+                observer: work.equipment.observer,
             }),
             Err(error) => Err(Error::Spool { path, error }),
         }

@@ -67,6 +67,9 @@ pub struct EncodedRendition {
     /// VMAF of the measured frames against the source scaled to the rendition's own size, in presentation order;
     /// `None` where it was not measured.
     pub fidelity: Option<Vec<FrameScore>>,
+    /// VMAF of the measured frames, scaled to the size that the source is shown at, against the source, in
+    /// presentation order; `None` where it was not measured.
+    pub vmaf: Option<Vec<FrameScore>>,
     /// How it stands to the quality that was asked for; `None` where that was not checked.
     pub outcome: Option<Outcome>,
     /// How often it was encoded until it was taken.

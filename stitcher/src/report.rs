@@ -12,8 +12,43 @@ pub struct Published {
     pub renditions: Vec<RenditionReport>,
     /// The audio tracks that have samples, in the layout's order.
     pub audio: Vec<AudioReport>,
+    /// What is told of each rendition over time, in the same order.
+    pub curves: Vec<Curve>,
     /// That nothing of the source was lost.
     pub proof: Proof,
+}
+
+/// One rendition over time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// VMAF of the measured frames at the rendition's own size.
+    pub fidelity: Vec<TimedScore>,
+    /// The same at the size that the source is shown at.
+    pub vmaf: Vec<TimedScore>,
+    /// Its segments.
+    pub segments: Vec<SegmentSize>,
+}
+
+/// A measured frame.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimedScore {
+    /// When it is shown in the output, in seconds.
+    pub time_s: f64,
+    /// VMAF, 0 to 100.
+    pub score: f64,
+    /// How many frames it stands for.
+    pub weight: f64,
+}
+
+/// A segment's place and size.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SegmentSize {
+    /// When its first sample is decoded, in seconds.
+    pub start_s: f64,
+    /// How long its samples last.
+    pub duration_s: f64,
+    /// Size of its file.
+    pub bytes: u64,
 }
 
 /// One video rendition. Rates are its own, without audio.
@@ -40,6 +75,9 @@ pub struct RenditionReport {
     pub cap_overflow_bits: Option<i64>,
     /// VMAF of the measured frames against the source scaled to this rendition's own size; `None` if none were.
     pub fidelity: Option<Summary>,
+    /// VMAF of the measured frames, scaled to the size that the source is shown at, against the source; `None` if none
+    /// were.
+    pub vmaf: Option<Summary>,
     /// Its chunks.
     pub chunks: Vec<ChunkReport>,
 }
@@ -63,6 +101,8 @@ pub struct ChunkReport {
     pub crf: Option<f32>,
     /// As the rendition's, of this chunk.
     pub fidelity: Option<Summary>,
+    /// As the rendition's, of this chunk.
+    pub vmaf: Option<Summary>,
     /// Whether it is as good as asked; `None` where that was not checked.
     pub met_target: Option<bool>,
     /// How it stands to what was asked.

@@ -217,6 +217,7 @@ impl Stitcher {
             let rates = presentation.rates(listing);
             (rates::whole(rates.peak), rates::whole(rates.average))
         };
+        let curves = self.videos.iter().map(VideoTrack::curve).collect();
         let renditions = presentation.video.iter().zip(self.videos).map(|(video, track)| {
             let (bandwidth, average_bandwidth) = rate(&video.listing);
             RenditionReport {
@@ -230,6 +231,7 @@ impl Stitcher {
                 average_bandwidth,
                 cap_overflow_bits: track.cap_overflow_bits(),
                 fidelity: track.fidelity(),
+                vmaf: track.vmaf(),
                 chunks: track.chunks,
             }
         });
@@ -246,7 +248,7 @@ impl Stitcher {
                 average_bandwidth,
             }
         });
-        Published { renditions: renditions.collect(), audio: audio.collect(), proof: proved.proof }
+        Published { renditions: renditions.collect(), audio: audio.collect(), curves, proof: proved.proof }
     }
 }
 

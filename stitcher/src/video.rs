@@ -19,7 +19,7 @@ use crate::cut::{self, Segment};
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::layout::{Clock, OutputLayout};
 use crate::listing::{FrameRate, INIT, Listing, VideoListing, Written, segment_name};
-use crate::report::ChunkReport;
+use crate::report::{ChunkReport, Curve, SegmentSize, TimedScore};
 use crate::vbv::{Bucket, Picture};
 use crate::{Error, boxes};
 
@@ -34,7 +34,8 @@ pub(crate) struct VideoTrack {
     clock: Clock,
     /// Whether the rate cap holds over all chunks, where there is one.
     cap: Option<Bucket>,
-    scores: Vec<FrameScore>,
+    fidelity: Vec<TimedScore>,
+    vmaf: Vec<TimedScore>,
 }
 
 /// A chunk of one rendition, and where it belongs.
@@ -60,7 +61,8 @@ impl VideoTrack {
             init: None,
             clock,
             cap,
-            scores: Vec::new(),
+            fidelity: Vec::new(),
+            vmaf: Vec::new(),
         })
     }
 
@@ -76,18 +78,20 @@ impl VideoTrack {
             let written = self.write(segment, &mut bytes, spool)?;
             self.segments.push(written);
         }
+        let time_s = |position: u32| {
+            let frame = &index.frames[(it.plan.frames.start + position) as usize];
+            layout.video.time_base.seconds(frame.pts - layout.video.origin)
+        };
         self.chunks.push(ChunkReport {
             index: it.plan.index.0,
-            start_s: layout
-                .video
-                .time_base
-                .seconds(index.frames[it.plan.frames.start as usize].pts - layout.video.origin),
+            start_s: time_s(0),
             frames: it.plan.frames.end - it.plan.frames.start,
             bytes: self.segments[before..].iter().map(|segment| segment.bytes).sum(),
             attempts: it.attempt.0.saturating_sub(1) + it.encoded.encodings,
             encoder: it.encoded.encoder.clone(),
             crf: it.encoded.crf,
-            fidelity: Summary::of(it.encoded.fidelity.iter().flatten().copied()),
+            fidelity: Summary::of(it.encoded.fidelity.iter().flatten().map(weighed)),
+            vmaf: Summary::of(it.encoded.vmaf.iter().flatten().map(weighed)),
             met_target: it.encoded.outcome.map(|outcome| outcome == Outcome::Met),
             outcome: it.encoded.outcome,
         });
@@ -96,14 +100,32 @@ impl VideoTrack {
         if let Some(bucket) = &mut self.cap {
             pictures.for_each(|picture| bucket.pour(picture));
         }
-        self.scores.extend(it.encoded.fidelity.iter().flatten());
+        let timed = |it: &FrameScore| TimedScore { time_s: time_s(it.position), score: it.score, weight: it.weight };
+        self.fidelity.extend(it.encoded.fidelity.iter().flatten().map(timed));
+        self.vmaf.extend(it.encoded.vmaf.iter().flatten().map(timed));
         discard(spool);
         Ok(())
     }
 
-    /// What all measured frames' scores come to, if any were measured.
+    /// What all measured frames' scores at the rendition's own size come to, if any were measured.
     pub(crate) fn fidelity(&self) -> Option<Summary> {
-        Summary::of(self.scores.iter().copied())
+        Summary::of(self.fidelity.iter().map(|it| (it.score, it.weight)))
+    }
+
+    /// The same at the size that the source is shown at.
+    pub(crate) fn vmaf(&self) -> Option<Summary> {
+        Summary::of(self.vmaf.iter().map(|it| (it.score, it.weight)))
+    }
+
+    /// What is told of it over time.
+    pub(crate) fn curve(&self) -> Curve {
+        let seconds = |ticks: u64| ticks as f64 / f64::from(self.clock.timescale);
+        let segments = self.segments.iter().map(|it| SegmentSize {
+            start_s: seconds(it.start),
+            duration_s: seconds(it.ticks),
+            bytes: it.bytes,
+        });
+        Curve { fidelity: self.fidelity.clone(), vmaf: self.vmaf.clone(), segments: segments.collect() }
     }
 
     /// By how many bits the joined chunks exceed the rate cap's buffer at worst; negative is what is left of it, `None`
@@ -185,4 +207,8 @@ fn frame_rate(index: &Index, clock: Clock) -> Option<FrameRate> {
     let last = if count > 1 { count - 1 } else { count };
     let ticks = clock.frame_time(index, last)?.checked_sub(first)?;
     Some(FrameRate::new(last.into(), ticks, clock.timescale))
+}
+
+fn weighed(score: &FrameScore) -> (f64, f64) {
+    (score.score, score.weight)
 }

@@ -91,8 +91,13 @@ pub struct QualityArguments {
 impl QualityArguments {
     fn check(&self) -> Option<Check> {
         let sampling = Sampling { one_in: self.measure_every, ..Sampling::DEFAULT };
+        let sparser = Sampling::VIEWED.one_in / Sampling::DEFAULT.one_in;
+        let viewed = match self.measure_every {
+            1 => Sampling::FULL,
+            step => Sampling { one_in: step * sparser, ..Sampling::VIEWED },
+        };
         let target = Target { mean: self.quality, floor: self.floor, save: self.save };
-        (!self.no_measure).then_some(Check { sampling, target })
+        (!self.no_measure).then_some(Check { sampling, viewed, target })
     }
 }
 
@@ -263,7 +268,8 @@ mod tests {
             segment_s: 4.0,
             chunk_s: None,
             check: Some(Check {
-                sampling: Sampling { ends: 3, one_in: 11 },
+                sampling: Sampling { ends: 2, one_in: 11 },
+                viewed: Sampling { ends: 0, one_in: 33 },
                 target: Target { mean: 93.0, floor: 80.0, save: false },
             }),
             workers: std::thread::available_parallelism().unwrap(),
@@ -281,8 +287,11 @@ mod tests {
         assert_eq!((request.segment_s, request.chunk_s), (2.0, Some(30.0)));
         assert_eq!(request.workers.get(), 3);
         let words = ["in.mp4", "--out", "d", "--quality", "90", "--floor", "70.5", "--save", "--measure-every", "1"];
-        let check =
-            Check { sampling: Sampling { ends: 3, one_in: 1 }, target: Target { mean: 90.0, floor: 70.5, save: true } };
+        let check = Check {
+            sampling: Sampling { ends: 2, one_in: 1 },
+            viewed: Sampling::FULL,
+            target: Target { mean: 90.0, floor: 70.5, save: true },
+        };
         assert_eq!(parse(&words).unwrap().check, Some(check));
         assert_eq!(parse(&["in.mp4", "--out", "d", "--no-measure"]).unwrap().check, None);
     }

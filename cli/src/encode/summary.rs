@@ -33,6 +33,7 @@ fn renditions(report: &Report) -> Table {
         ("average", Align::Right),
         ("peak", Align::Right),
         ("fidelity", Align::Right),
+        ("vmaf", Align::Right),
         ("codec", Align::Left),
     ]);
     for rendition in &report.renditions {
@@ -44,6 +45,7 @@ fn renditions(report: &Report) -> Table {
             text::bit_rate(rendition.average_bandwidth),
             text::bit_rate(rendition.bandwidth),
             rendition.fidelity.map_or("-".to_owned(), |it| format!("{:.1}, p1 {:.1}", it.mean, it.p1)),
+            rendition.vmaf.map_or("-".to_owned(), |it| format!("{:.1}", it.mean)),
             rendition.codec.clone(),
         ]);
     }
@@ -98,8 +100,8 @@ mod tests {
     #[test]
     fn a_summary_tells_what_was_made_what_was_proven_and_where_to_look() {
         let expected = "\
-rendition      size  frames  bytes    average       peak       fidelity  codec
-standard   1280x720       4  260 B  13.0 kb/s  26.0 kb/s  94.5, p1 88.0  avc1.64001f
+rendition      size  frames  bytes    average       peak       fidelity  vmaf  codec
+standard   1280x720       4  260 B  13.0 kb/s  26.0 kb/s  94.5, p1 88.0  94.5  avc1.64001f
 audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
 
 proven: 4 frames in, 4 out of every rendition

@@ -21,6 +21,12 @@ pub fn display_size(video: &VideoInfo) -> Size {
     if video.rotation.swaps_axes() { Size { width: height, height: width } } else { Size { width, height } }
 }
 
+/// The size of a rendition that shows all of the source: [`display_size`], made even.
+pub fn full_size(video: &VideoInfo) -> Size {
+    let display = display_size(video);
+    size_at(display, even_up(display.height))
+}
+
 /// Width over height of the upright picture on a screen, before any rounding.
 pub fn display_aspect(video: &VideoInfo) -> f64 {
     let (num, den) = exact_aspect(video);

@@ -18,7 +18,7 @@ mod rate;
 mod tests;
 
 pub use fit::{Error, Ladder, LadderOptions, SPEEDS, ladder};
-pub use geometry::{display_aspect, display_size};
+pub use geometry::{display_aspect, display_size, full_size};
 
 /// A named rung of the specification's ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::fmt;
 
 use ffmpeg_next::{self as ffmpeg, ChannelLayout, codec, ffi, format, frame};
 
-use super::vmaf::{Model, Scorer};
+use super::vmaf::{self, Model};
 use super::{Error, Kind};
 
 /// Frames that an encoder is tried on.
@@ -105,7 +105,7 @@ pub fn try_video_encoder(name: &str) -> Result<usize, Error> {
 /// # Errors
 /// [`Kind::Internal`] if libvmaf was built without them.
 pub fn try_vmaf() -> Result<Vec<&'static str>, Error> {
-    let load = |model: Model| Scorer::new(model).map(|_| model.name());
+    let load = |model: Model| vmaf::scores(model, &[]).map(|_| model.name());
     [Model::Hd, Model::Uhd].into_iter().map(load).collect()
 }
 

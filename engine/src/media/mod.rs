@@ -14,6 +14,7 @@ pub mod picture;
 pub mod scale;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trace;
 pub mod vmaf;
 
 pub use demux::Demuxer;

@@ -4,7 +4,6 @@
 //! reference's neighbours too. So the two are kept apart: motion is told every reference picture in order, pairs only
 //! those that are to be scored. Everything happens on the calling thread, and no picture is kept.
 
-use std::collections::HashMap;
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
 
@@ -86,9 +85,8 @@ impl Motion {
             return Ok(Vec::new());
         }
         self.context.flush()?;
-        let mut motion: Vec<f64> = (0..self.pictures)
-            .map(|at| self.context.feature(c"VMAF_integer_feature_motion2_score", at))
-            .collect::<Result<_, _>>()?;
+        let mut motion: Vec<f64> =
+            (0..self.pictures).map(|at| self.context.feature(MOTION, at)).collect::<Result<_, _>>()?;
         // libvmaf takes a first picture for one that stands still.
         if self.pictures > 1 {
             motion[0] = self.context.feature(c"VMAF_integer_feature_motion_score", 1)?;
@@ -97,30 +95,40 @@ impl Motion {
     }
 }
 
-/// Scores pairs of pictures.
-pub struct Scorer {
-    context: Context,
-    model: OwnedModel,
-    pairs: Vec<u32>,
+/// What VIF and ADM say of a pair of pictures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Features {
+    vif: [f64; 4],
+    adm: f64,
 }
 
-impl Scorer {
-    /// A scorer of no pair yet.
+/// Extracts features of pairs of pictures of one size. Its working memory, some 55 bytes a sample, stays with it: reuse
+/// it.
+pub struct Extractor {
+    context: Context,
+    pairs: u32,
+}
+
+/// Pairs after which an extractor begins anew: libvmaf keeps what it extracted.
+const MOST_PAIRS: u32 = 1 << 14;
+
+impl Extractor {
+    /// An extractor that has seen no pair yet; the first decides on the size.
     ///
     /// # Errors
     /// Lack of memory.
-    pub fn new(model: Model) -> Result<Self, Error> {
+    pub fn new() -> Result<Self, Error> {
         let context = Context::new()?;
         context.extract(c"vif", &[])?;
         context.extract(c"adm", &[])?;
-        Ok(Self { context, model: OwnedModel::load(model)?, pairs: Vec::new() })
+        Ok(Self { context, pairs: 0 })
     }
 
-    /// Takes the pair numbered `at`. Each comes once, and all have 8 bits a sample and one size.
+    /// The features of a pair. All have 8 bits a sample and one size.
     ///
     /// # Errors
     /// [`Kind::Internal`] for pictures of another kind; lack of memory.
-    pub fn push(&mut self, at: u32, reference: &Picture, distorted: &Picture) -> Result<(), Error> {
+    pub fn extract(&mut self, reference: &Picture, distorted: &Picture) -> Result<Features, Error> {
         let (ours, theirs) = (reference.size(), distorted.size());
         if ours != theirs {
             return Err(Error::new(
@@ -128,24 +136,44 @@ impl Scorer {
                 format!("a picture of {theirs} can't be compared with one of {ours}"),
             ));
         }
+        if self.pairs == MOST_PAIRS {
+            *self = Self::new()?;
+        }
+        let at = self.pairs;
+        self.pairs += 1;
         self.context.read(Luma::of(reference)?, Luma::of(distorted)?, at)?;
-        self.pairs.push(at);
-        Ok(())
+        let mut vif = [0.0; 4];
+        for (value, name) in vif.iter_mut().zip(VIF) {
+            *value = self.context.feature(name, at)?;
+        }
+        Ok(Features { vif, adm: self.context.feature(ADM, at)? })
     }
+}
 
-    /// The score of each pair with its number, in the order they came. `motion` is that of the references, by number.
-    ///
-    /// # Errors
-    /// [`Kind::Internal`] if motion of a pair's reference is not known.
-    pub fn finish(self, motion: &HashMap<u32, f64>) -> Result<Vec<(u32, f64)>, Error> {
-        let score = |at: u32| {
-            let unknown = || Error::new(Kind::Internal, format!("no motion is known of picture {at}"));
-            let motion = motion.get(&at).ok_or_else(unknown)?;
-            self.context.import(c"VMAF_integer_feature_motion2_score", *motion, at)?;
-            Ok((at, self.context.predict(&self.model, at)?))
-        };
-        self.pairs.iter().map(|at| score(*at)).collect()
-    }
+const VIF: [&CStr; 4] = [
+    c"VMAF_integer_feature_vif_scale0_score",
+    c"VMAF_integer_feature_vif_scale1_score",
+    c"VMAF_integer_feature_vif_scale2_score",
+    c"VMAF_integer_feature_vif_scale3_score",
+];
+const ADM: &CStr = c"VMAF_integer_feature_adm2_score";
+const MOTION: &CStr = c"VMAF_integer_feature_motion2_score";
+
+/// What `model` predicts from the features of pairs and the motion of their references, in their order.
+///
+/// # Errors
+/// [`Kind::Internal`] where libvmaf lacks the model; lack of memory.
+pub fn scores(model: Model, pairs: &[(Features, f64)]) -> Result<Vec<f64>, Error> {
+    let (context, model) = (Context::new()?, OwnedModel::load(model)?);
+    let score = |(at, (features, motion)): (u32, &(Features, f64))| {
+        for (name, value) in VIF.into_iter().zip(features.vif) {
+            context.import(name, value, at)?;
+        }
+        context.import(ADM, features.adm, at)?;
+        context.import(MOTION, *motion, at)?;
+        context.predict(&model, at)
+    };
+    (0..).zip(pairs).map(score).collect()
 }
 
 /// libvmaf's context, owned.
@@ -306,18 +334,16 @@ mod tests {
     use super::*;
     use crate::media::testing::{decode_file, generate};
 
-    fn numbered(motion: Motion) -> HashMap<u32, f64> {
-        (0..).zip(motion.finish().unwrap()).collect()
-    }
-
     /// Scores of `distorted` against `reference`, every picture of them.
-    fn scores(reference: &[Picture], distorted: &[Picture]) -> Vec<f64> {
-        let (mut motion, mut scorer) = (Motion::new().unwrap(), Scorer::new(Model::Hd).unwrap());
-        for (at, (reference, distorted)) in reference.iter().zip(distorted).enumerate() {
+    fn all_scores(reference: &[Picture], distorted: &[Picture]) -> Vec<f64> {
+        let (mut motion, mut extractor) = (Motion::new().unwrap(), Extractor::new().unwrap());
+        let features = reference.iter().zip(distorted).map(|(reference, distorted)| {
             motion.push(reference).unwrap();
-            scorer.push(at as u32, reference, distorted).unwrap();
-        }
-        scorer.finish(&numbered(motion)).unwrap().into_iter().map(|(_, score)| score).collect()
+            extractor.extract(reference, distorted).unwrap()
+        });
+        let features: Vec<Features> = features.collect();
+        let pairs: Vec<_> = features.into_iter().zip(motion.finish().unwrap()).collect();
+        scores(Model::Hd, &pairs).unwrap()
     }
 
     fn clip(folder: &std::path::Path, name: &str, filter: &str) -> Option<Vec<Picture>> {
@@ -333,10 +359,10 @@ mod tests {
         let Some(blurred) = clip(folder.path(), "blurred.mkv", ",gblur=sigma=1.5") else { return };
         let Some(other) = clip(folder.path(), "other.mkv", ",negate,hflip") else { return };
         let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len() as f64;
-        assert!(mean(scores(&sharp, &sharp)) > 97.0);
-        let blurred = mean(scores(&sharp, &blurred));
+        assert!(mean(all_scores(&sharp, &sharp)) > 97.0);
+        let blurred = mean(all_scores(&sharp, &blurred));
         assert!((20.0..80.0).contains(&blurred), "{blurred}");
-        assert!(mean(scores(&sharp, &other)) < 10.0);
+        assert!(mean(all_scores(&sharp, &other)) < 10.0);
     }
 
     #[test]
@@ -344,12 +370,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let Some(sharp) = clip(folder.path(), "sharp.mkv", "") else { return };
         let Some(blurred) = clip(folder.path(), "blurred.mkv", ",gblur=sigma=0.8") else { return };
-        let all = scores(&sharp, &blurred);
-        let (mut motion, mut scorer) = (Motion::new().unwrap(), Scorer::new(Model::Hd).unwrap());
+        let all = all_scores(&sharp, &blurred);
+        let mut motion = Motion::new().unwrap();
         sharp[5..8].iter().for_each(|picture| motion.push(picture).unwrap());
-        scorer.push(6, &sharp[6], &blurred[6]).unwrap();
-        let motion = (5..).zip(motion.finish().unwrap()).collect();
-        assert_eq!(scorer.finish(&motion).unwrap(), [(6, all[6])]);
+        let features = Extractor::new().unwrap().extract(&sharp[6], &blurred[6]).unwrap();
+        let motion = motion.finish().unwrap()[1];
+        assert_eq!(scores(Model::Hd, &[(features, motion)]).unwrap(), [all[6]]);
+    }
+
+    #[test]
+    fn an_extractor_says_the_same_again_whatever_it_has_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let Some(sharp) = clip(folder.path(), "sharp.mkv", "") else { return };
+        let Some(blurred) = clip(folder.path(), "blurred.mkv", ",gblur=sigma=0.8") else { return };
+        let mut extractor = Extractor::new().unwrap();
+        let first = extractor.extract(&sharp[0], &blurred[0]).unwrap();
+        assert_ne!(extractor.extract(&sharp[1], &blurred[0]).unwrap(), first);
+        extractor.pairs = MOST_PAIRS;
+        assert_eq!(extractor.extract(&sharp[0], &blurred[0]).unwrap(), first);
     }
 
     #[test]
@@ -357,9 +395,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let Some(large) = clip(folder.path(), "large.mkv", "") else { return };
         let Some(small) = clip(folder.path(), "small.mkv", ",scale=160:90") else { return };
-        let mut scorer = Scorer::new(Model::Hd).unwrap();
-        assert!(scorer.push(0, &large[0], &small[0]).is_err());
-        assert!(scorer.finish(&HashMap::new()).unwrap().is_empty());
+        assert!(Extractor::new().unwrap().extract(&large[0], &small[0]).is_err());
+        assert!(scores(Model::Hd, &[]).unwrap().is_empty());
     }
 
     #[test]

@@ -3,17 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
+mod faithful;
 mod gate;
 mod sampling;
 
+pub use faithful::{Fault, Likeness, Neighbour, fault};
 pub use gate::{Decision, MOST_ATTEMPTS, Outcome, Target, Tried, decide};
 pub use sampling::Sampling;
 
 /// How quality is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// Which frames are measured.
+    /// Which frames are held against the source at the rendition's own size.
     pub sampling: Sampling,
+    /// Which frames are held against the source at the size it is shown at.
+    pub viewed: Sampling,
     /// What is asked of them.
     pub target: Target,
 }
@@ -45,23 +49,23 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What `scores` come to, each by its weight; `None` if there are none.
-    pub fn of(scores: impl IntoIterator<Item = FrameScore>) -> Option<Self> {
-        let mut scores: Vec<FrameScore> = scores.into_iter().filter(|score| score.weight > 0.0).collect();
-        scores.sort_by(|a, b| a.score.total_cmp(&b.score));
-        let total: f64 = scores.iter().map(|score| score.weight).sum();
-        let least = scores.first()?.score;
-        let mean = scores.iter().map(|score| score.score * score.weight).sum::<f64>() / total;
-        let inverse = scores.iter().map(|score| score.weight / (score.score + 1.0)).sum::<f64>();
+    /// What scores come to, each with the number of frames that it stands for; `None` if there are none.
+    pub fn of(scores: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
+        let mut scores: Vec<(f64, f64)> = scores.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
+        scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total: f64 = scores.iter().map(|(_, weight)| weight).sum();
+        let (least, _) = *scores.first()?;
+        let mean = scores.iter().map(|(score, weight)| score * weight).sum::<f64>() / total;
+        let inverse = scores.iter().map(|(score, weight)| weight / (score + 1.0)).sum::<f64>();
         let mut passed = 0.0;
-        let p1 = scores.iter().find(|score| {
-            passed += score.weight;
+        let p1 = scores.iter().find(|(_, weight)| {
+            passed += weight;
             passed >= total * 0.01
         });
         Some(Self {
             mean,
             harmonic_mean: total / inverse - 1.0,
-            p1: p1.map_or(least, |score| score.score),
+            p1: p1.map_or(least, |(score, _)| *score),
             min: least,
             measured: u32::try_from(scores.len()).unwrap_or(u32::MAX),
         })
@@ -74,10 +78,6 @@ mod tests {
 
     use super::*;
 
-    fn scores(values: &[(f64, f64)]) -> Vec<FrameScore> {
-        values.iter().map(|&(score, weight)| FrameScore { position: 0, score, weight }).collect()
-    }
-
     #[test]
     fn nothing_measured_comes_to_nothing() {
         assert_eq!(Summary::of([]), None);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_frame_counts_as_often_as_frames_it_stands_for() {
-        let summary = Summary::of(scores(&[(90.0, 3.0), (50.0, 1.0)])).unwrap();
+        let summary = Summary::of([(90.0, 3.0), (50.0, 1.0)]).unwrap();
         assert_eq!((summary.mean, summary.min, summary.measured), (80.0, 50.0, 2));
     }
 
@@ -93,14 +93,14 @@ mod tests {
     fn the_first_percentile_leaves_one_frame_of_two_hundred_out() {
         let mut values = vec![(90.0, 1.0); 199];
         values.push((10.0, 1.0));
-        let summary = Summary::of(scores(&values)).unwrap();
+        let summary = Summary::of(values).unwrap();
         assert_eq!((summary.p1, summary.min), (90.0, 10.0));
     }
 
     proptest! {
         #[test]
         fn the_figures_stand_in_their_order(values in proptest::collection::vec((0.0..100.0_f64, 0.1..20.0_f64), 1..200)) {
-            let summary = Summary::of(scores(&values)).unwrap();
+            let summary = Summary::of(values).unwrap();
             prop_assert!(summary.min <= summary.p1);
             prop_assert!(summary.min <= summary.harmonic_mean + 1e-9);
             prop_assert!(summary.harmonic_mean <= summary.mean + 1e-9);

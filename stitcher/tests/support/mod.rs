@@ -72,6 +72,7 @@ pub(crate) fn chunk(spool: &Path, index: u32, renditions: Vec<Encoded<'_>>) -> E
             encoder: "libx264".to_owned(),
             crf: Some(23.0),
             fidelity: None,
+            vmaf: None,
             outcome: None,
             encodings: 1,
         }

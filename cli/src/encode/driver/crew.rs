@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
-use vtp_encoder_node::{self as node, Copier, Observer, PacketSource};
+use vtp_encoder_node::{self as node, Copier, Equipment, Extractors, Observer, PacketSource};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
 use vtp_engine::coordinator::{TaskId, WorkerId};
 use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::demux::SourcePacket;
+use vtp_engine::media::encode;
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::quality::Check;
 use vtp_engine::units::{Attempt, PacketIndex};
@@ -60,6 +61,8 @@ pub(super) struct Job<'a> {
     pub(super) one_frame_a_packet: bool,
     /// How quality is checked.
     pub(super) check: Option<Check>,
+    /// What it is measured with.
+    pub(super) extractors: Extractors,
     /// Frames encoded, summed over renditions.
     pub(super) encoded: AtomicU64,
     pub(super) stop: AtomicBool,
@@ -95,9 +98,14 @@ impl Job<'_> {
             // Only the first time counts as progress.
             let mut observer: &dyn Observer = self;
             chunk = node::encode_until_good(&task, |task| {
-                let observer = std::mem::replace(&mut observer, &());
-                Packets::of(reader, plan.packets.clone())?
-                    .give(|packets| node::encode_chunk(task, parameters, packets, observer, &self.stop))
+                let equipment = Equipment {
+                    parameters,
+                    open: &encode::open,
+                    extractors: &self.extractors,
+                    observer: std::mem::replace(&mut observer, &()),
+                    cancel: &self.stop,
+                };
+                Packets::of(reader, plan.packets.clone())?.give(|packets| node::encode_chunk(task, packets, &equipment))
             })?;
         }
         if let Some((name, copier)) = &self.copy {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use vtp_encoder_node::Copier;
+use vtp_encoder_node::{Copier, Extractors};
 use vtp_engine::chunk::StageCpu;
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::audio::{AudioMode, AudioTask};
@@ -102,6 +102,7 @@ impl Pass<'_> {
             stop: AtomicBool::new(false),
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
             check: self.request.check,
+            extractors: Extractors::for_workers(self.request.workers),
             copy: copier(self.source, self.renditions)?,
         };
         let (audio, cpu) = std::thread::scope(|scope| {

@@ -1,22 +1,18 @@
 //! What a chunk's encoding promises, on real and generated clips.
 
-#![allow(clippy::unwrap_used)]
-
-mod common;
-
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Clip, Packets, archive, capped, decode_joined, generate, shared};
-use vtp_encoder_node::{Class, Error, Observer, PacketSource, encode_chunk};
+use crate::common::{Clip, Packets, archive, capped, decode_joined, generate, shared};
+use vtp_encoder_node::{Class, Error, Observer, PacketSource};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk};
 use vtp_engine::index::FrameEntry;
 use vtp_engine::media::demux::SourcePacket;
 use vtp_engine::units::PacketIndex;
 
 fn encode(clip: &Clip, task: &EncodeTask, packets: std::ops::Range<u32>) -> Result<EncodedChunk, Error> {
-    encode_chunk(task, &clip.parameters, &mut clip.source(packets), &(), &AtomicBool::new(false))
+    clip.encode(task, &mut clip.source(packets), &(), &AtomicBool::new(false))
 }
 
 fn assert_times(task: &EncodeTask, chunk: &EncodedChunk) {
@@ -124,7 +120,7 @@ fn a_cancelled_chunk_returns_within_a_few_frames() {
     task.renditions = vec![capped("own", 960, 540, 1_500_000), capped("small", 426, 240, 400_000)];
     let cancel = AtomicBool::new(false);
     let observer = Tenth { frames: AtomicU32::new(0), raise: &cancel, raised: Mutex::new(None) };
-    let result = encode_chunk(&task, &clip.parameters, &mut clip.source(0..clip.packets), &observer, &cancel);
+    let result = clip.encode(&task, &mut clip.source(0..clip.packets), &observer, &cancel);
     assert!(matches!(result, Err(Error::Cancelled)));
     let raised = observer.raised.lock().unwrap().expect("ten frames were encoded");
     assert!(raised.elapsed() < Duration::from_secs(3), "{:?}", raised.elapsed());
@@ -185,7 +181,7 @@ fn a_failing_packet_source_ends_the_chunk_with_its_own_error() {
     let mut task = clip.task(0, 0..clip.packets, 25, folder.path());
     task.renditions = vec![capped("own", 160, 120, 300_000)];
     let mut source = Failing(clip.source(0..clip.packets), 20);
-    let error = encode_chunk(&task, &clip.parameters, &mut source, &(), &AtomicBool::new(false)).unwrap_err();
+    let error = clip.encode(&task, &mut source, &(), &AtomicBool::new(false)).unwrap_err();
     assert_eq!((error.to_string().as_str(), error.class()), ("the origin is gone", Class::Retryable));
 }
 

@@ -1,18 +1,18 @@
 //! A clip cut into tasks by hand, and what came of them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
-use vtp_encoder_node::{Error, PacketSource};
-use vtp_engine::chunk::{EncodeTask, EncodedRendition};
+use vtp_encoder_node::{Equipment, Error, Extractors, Observer, OpenEncoder, PacketSource, encode_chunk};
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition};
 use vtp_engine::index::FrameEntry;
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, Demuxer, Medium, SourcePacket};
-use vtp_engine::media::{self, Picture};
+use vtp_engine::media::{self, Picture, encode};
 use vtp_engine::nal;
 use vtp_engine::source::VideoInfo;
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size};
@@ -114,6 +114,27 @@ impl Clip {
             check: None,
             spool,
         }
+    }
+
+    pub(crate) fn encode(
+        &self,
+        task: &EncodeTask,
+        packets: &mut dyn PacketSource,
+        observer: &dyn Observer,
+        cancel: &AtomicBool,
+    ) -> Result<EncodedChunk, Error> {
+        let extractors = Extractors::for_workers(NonZeroUsize::MIN);
+        let (parameters, open) = (&self.parameters, &encode::open);
+        encode_chunk(task, packets, &Equipment { parameters, open, extractors: &extractors, observer, cancel })
+    }
+
+    /// As [`Self::encode`], of the whole clip, with encoders from elsewhere.
+    pub(crate) fn encode_with(&self, task: &EncodeTask, open: &OpenEncoder<'_>) -> Result<EncodedChunk, Error> {
+        let extractors = Extractors::for_workers(NonZeroUsize::MIN);
+        let cancel = AtomicBool::new(false);
+        let (parameters, observer) = (&self.parameters, &());
+        let equipment = Equipment { parameters, open, extractors: &extractors, observer, cancel: &cancel };
+        encode_chunk(task, &mut self.source(0..self.packets), &equipment)
     }
 
     pub(crate) fn source(&self, packets: std::ops::Range<u32>) -> Packets {

@@ -1,0 +1,7 @@
+//! The encoder node on real and generated clips.
+
+#![allow(clippy::unwrap_used)]
+
+mod chunk;
+mod common;
+mod faults;
