@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use vtp_engine::index::Index;
 use vtp_engine::plan::Plan;
+use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
 use vtp_stitcher::RenditionReport;
@@ -21,6 +22,8 @@ pub struct Report {
     pub source: Source,
     /// How it was cut.
     pub plan: PlanSummary,
+    /// What was asked of the quality of every chunk; `None` if it was not measured.
+    pub target: Option<Target>,
     /// What it became, in the ladder's order.
     pub renditions: Vec<RenditionReport>,
     /// Its audio tracks.
@@ -117,6 +120,8 @@ pub struct Parts<'a> {
     pub index: &'a Index,
     /// Its plan.
     pub plan: &'a Plan,
+    /// What was asked of the quality of every chunk.
+    pub target: Option<Target>,
     /// The ladder as it was packaged.
     pub renditions: Vec<RenditionReport>,
     /// The audio tracks as they were packaged.
@@ -131,11 +136,12 @@ pub struct Parts<'a> {
 
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
-    let Parts { info, index, plan, renditions, audio, proof, timing, warnings } = parts;
+    let Parts { info, index, plan, target, renditions, audio, proof, timing, warnings } = parts;
     Report {
         version: VERSION,
         source: source(info, index),
         plan: PlanSummary { chunks: plan.chunks.len(), reason: plan.reason.clone() },
+        target,
         renditions,
         audio,
         proof,
@@ -252,6 +258,7 @@ pub(crate) mod tests {
             info: &info(),
             index: &index(),
             plan: &plan(),
+            target: Some(Target { mean: 93.0, floor: 80.0, save: false }),
             renditions: vec![RenditionReport {
                 name: "standard".to_owned(),
                 codec: "avc1.64001f".to_owned(),

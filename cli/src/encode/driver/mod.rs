@@ -74,7 +74,7 @@ impl From<ladder::Error> for EncodeFailure {
     }
 }
 
-/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`. Everything but `report.json` is in place
+/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`. Everything but the report is in place
 /// when it returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
@@ -95,7 +95,10 @@ pub fn run(
         let Ladder { renditions, warnings } = ladder(&request.ladder, &source.info, &request.options)?;
         let pass = Pass { request, source: &source, renditions: &renditions, dirs, progress, cancel, in_one_chunk };
         match pass.run(&mut watch) {
-            Ok(made) => return Ok(Outcome { report: report::build(&source, made, warnings, &watch) }),
+            Ok(made) => {
+                let target = request.check.map(|check| check.target);
+                return Ok(Outcome { report: report::build(&source, made, target, warnings, &watch) });
+            }
             Err(PassError::Failure(failure)) => return Err(failure),
             Err(PassError::OtherFrames(doubt)) => {
                 dirs.clear().map_err(|error| EncodeFailure::Internal(error.into()))?;

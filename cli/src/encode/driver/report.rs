@@ -1,6 +1,6 @@
 //! From what a pass made to the report.
 
-use vtp_engine::quality::Outcome;
+use vtp_engine::quality::{Outcome, Target};
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioReport, Published};
 
@@ -9,8 +9,14 @@ use super::pass::Made;
 use super::timing::Stopwatch;
 use crate::report::{Audio, Parts, Proof, Report};
 
-/// The report on `made`.
-pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watch: &Stopwatch) -> Report {
+/// The report on `made`, of whose chunks `target` was asked.
+pub(super) fn build(
+    source: &Source,
+    made: Made,
+    target: Option<Target>,
+    mut warnings: Vec<String>,
+    watch: &Stopwatch,
+) -> Report {
     let Made { plan, published, audio, cpu } = made;
     warnings.extend(audio.iter().flat_map(audio_warnings));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
@@ -21,6 +27,7 @@ pub(super) fn build(source: &Source, made: Made, mut warnings: Vec<String>, watc
         info: &source.info,
         index: &source.index,
         plan: &plan,
+        target,
         renditions: published.renditions,
         audio,
         proof,
