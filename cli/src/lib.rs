@@ -5,14 +5,18 @@
 //! happens here.
 
 pub mod bench;
+pub mod curves;
 pub mod doctor;
 pub mod encode;
 pub mod exit;
 pub mod interrupt;
+pub mod page;
 pub mod parse;
 pub mod plan;
 pub mod probe;
 pub mod progress;
+pub mod records;
+pub mod redraw;
 pub mod report;
 pub mod text;
 
@@ -36,6 +40,7 @@ enum Command {
     Encode(encode::Arguments),
     Probe(probe::Arguments),
     Plan(plan::Arguments),
+    Report(redraw::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
 }
@@ -51,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Encode(arguments) => encode::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
+        Command::Report(arguments) => redraw::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     });

@@ -43,6 +43,12 @@ pub fn clock(seconds: f64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// A position on a clock to the hundredth: `0:07.90`, `1:02:03.45`.
+pub fn moment(seconds: f64) -> String {
+    let hundredths = (seconds.max(0.0) * 100.0).round();
+    format!("{}.{:02}", clock(hundredths / 100.0), hundredths as u64 % 100)
+}
+
 /// A length of time: `0.4 s`, `52.2 s`, `3 min 20 s`, `1 h 02 min`.
 pub fn span(seconds: f64) -> String {
     if seconds < 59.95 {
@@ -117,6 +123,11 @@ pub fn rate(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Rounded to one decimal, without a negative zero.
+pub fn tenths(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0 + 0.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +160,7 @@ mod tests {
     #[test]
     fn times_are_told_as_people_tell_them() {
         assert_eq!((clock(7.9), clock(723.0), clock(3723.0)), ("0:07".into(), "12:03".into(), "1:02:03".into()));
+        assert_eq!((moment(7.897), moment(59.999)), ("0:07.90".into(), "1:00.00".into()));
         assert_eq!((span(0.44), span(59.96), span(3725.0)), ("0.4 s".into(), "1 min 00 s".into(), "1 h 02 min".into()));
     }
 

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use common::{Scene, VTP, bundled};
 
+const REPORT: &str = include_str!("golden/report-v1.json");
+
 /// A folder in which the bundled clip lies under `name`.
 fn folder_with_clip(name: &str) -> Scene {
     let scene = Scene::new();
@@ -36,6 +38,48 @@ fn plan_covers_all_frames_and_never_scales_up() {
     assert_eq!(names, ["standard", "mobile"]);
     let chunks = plan["plan"]["chunks"].as_array().unwrap();
     assert_eq!((&chunks[0]["frames"]["start"], &chunks[chunks.len() - 1]["frames"]["end"]), (&0.into(), &240.into()));
+}
+
+/// A scene with a report, and nothing else of an output, in the folder `out`.
+fn folder_with_report(report: &str) -> Scene {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("out")).unwrap();
+    std::fs::write(scene.path("out/report.json"), report).unwrap();
+    scene
+}
+
+#[test]
+fn report_draws_the_page_of_an_output_and_tells_where_it_is() {
+    let scene = folder_with_report(REPORT);
+    let told = scene.vtp("report out").ok().stdout;
+    assert!(told.contains("proven: 4 frames in") && told.ends_with("page: out/report.html\n"), "{told}");
+    let page = std::fs::read_to_string(scene.path("out/report.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.contains("bit rate of each chunk"), "{page}");
+    assert_eq!(scene.hidden(), [""; 0]);
+}
+
+#[test]
+fn report_draws_the_curves_where_there_are_some() {
+    let scene = folder_with_report(REPORT);
+    let curves = include_str!("golden/quality-v1.json").replace("mobile", "standard");
+    std::fs::write(scene.path("out/quality.json"), curves).unwrap();
+    assert_eq!(scene.vtp("report out --json").json(), serde_json::from_str::<serde_json::Value>(REPORT).unwrap());
+    let page = std::fs::read_to_string(scene.path("out/report.html")).unwrap();
+    assert!(page.contains("bit rate of each segment"), "{page}");
+}
+
+#[test]
+fn a_report_that_cannot_be_used_is_refused_and_nothing_is_drawn() {
+    let cases = [
+        (REPORT.replacen("\"version\": 1", "\"version\": 9", 1), "has version 9, and this vtp reads up to version 1"),
+        (REPORT[..400].to_owned(), "out/report.json is damaged: EOF"),
+    ];
+    for (report, told) in cases {
+        let scene = folder_with_report(&report);
+        scene.vtp("report out").failed(2, told);
+        assert!(!scene.path("out/report.html").exists());
+    }
+    Scene::new().vtp("report .").failed(2, "there is no report.json in .: give the output folder of vtp encode");
 }
 
 #[test]

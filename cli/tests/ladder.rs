@@ -35,9 +35,10 @@ fn a_ladder_is_written_with_every_frame_in_every_rendition() {
     let mut after = scene.files();
     assert_eq!(after.remove("in.mp4"), before.get("in.mp4").copied(), "the source is as it was");
     for file in after.keys() {
-        let known =
-            ["out/standard/", "out/mobile/", "out/audio-1/", "out/master.m3u8", "out/manifest.mpd", "out/report.json"];
-        assert!(known.iter().any(|known| file.starts_with(known)), "{file} is in the output");
+        let folders = ["out/standard/", "out/mobile/", "out/audio-1/"];
+        let known = ["out/master.m3u8", "out/manifest.mpd", "out/report.json", "out/report.html"];
+        let is_known = folders.iter().any(|folder| file.starts_with(folder)) || known.contains(&file.as_str());
+        assert!(is_known, "{file} is in the output");
     }
 }
 
@@ -48,7 +49,7 @@ fn the_report_has_every_member_and_is_the_one_that_is_printed() {
     let written: Value = serde_json::from_slice(&std::fs::read(scene.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(printed, written);
     let members: [(&str, &[&str]); 9] = [
-        ("", &["version", "source", "plan", "renditions", "audio", "proof", "timing", "warnings"]),
+        ("", &["version", "source", "plan", "target", "renditions", "audio", "proof", "timing", "warnings"]),
         ("/source", &["bytes", "duration_s", "frames", "width", "height", "fps", "codec"]),
         ("/plan", &["chunks", "reason"]),
         (
@@ -95,7 +96,7 @@ fn the_bytes_do_not_depend_on_the_number_of_workers() {
         let report = scene.encode_into(&out, &line);
         assert!(report["plan"]["chunks"].as_u64().unwrap() >= 5, "{}", report["plan"]);
         let mut files = files(&scene.path(&out));
-        assert!(files.remove("report.json").is_some());
+        assert!(files.remove("report.json").is_some() && files.remove("report.html").is_some());
         files
     };
     let with_one: BTreeMap<_, _> = bytes(1);

@@ -13,18 +13,19 @@ use clap::{Args, ValueEnum};
 use vtp_engine::ladder::{LadderOptions, LadderRequest, SPEEDS};
 use vtp_engine::quality::{Check, Sampling, Target};
 
+use crate::curves::Curves;
 use crate::exit::Failure;
 use crate::parse::{self, ChunkLength};
 use crate::progress::{Progress, Style};
 use crate::report::Report;
-use crate::{Outcome, interrupt, print};
+use crate::{Outcome, interrupt, page, print, records};
 use output::Output;
 
 /// Turn a video into an HLS/DASH ladder.
 ///
-/// Writes master.m3u8, manifest.mpd, a folder for each rendition and report.json into the output folder. Exit
-/// codes: 0 done, 1 internal error, 2 wrong usage, 3 input unusable (with error 1001 or 1005), 4 quality missed (with
-/// --strict-quality), 130 interrupted.
+/// Writes master.m3u8, manifest.mpd, a folder for each rendition, report.json and report.html into the output
+/// folder. Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 input unusable (with error 1001 or 1005), 4 quality
+/// missed (with --strict-quality), 130 interrupted.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The video to encode; the file is only ever read
@@ -198,7 +199,7 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }
-    write_report(&report, &output.dirs().out)?;
+    write_report(&report, None, &output.dirs().out)?;
     let published = output.publish()?;
     progress.finish();
     show(&report, &published, arguments.json)
@@ -223,12 +224,19 @@ fn strictly(report: &Report) -> Outcome {
     )))
 }
 
-fn write_report(report: &Report, folder: &Path) -> Outcome {
-    let path = folder.join("report.json");
-    let text = serde_json::to_string_pretty(report).context("cannot write the report").map_err(Failure::Internal)?;
-    std::fs::write(&path, text + "\n")
-        .with_context(|| format!("cannot write {}", path.display()))
-        .map_err(Failure::Internal)
+/// Writes `report.json`, `quality.json` if there are curves, and the page that is drawn from both.
+fn write_report(report: &Report, curves: Option<&Curves>, folder: &Path) -> Outcome {
+    let write = |name: &str, text: &str| {
+        records::write(folder, name, text).with_context(|| format!("cannot write {}", folder.join(name).display()))
+    };
+    let all = || {
+        write(records::REPORT, &(serde_json::to_string_pretty(report).context("cannot write the report")? + "\n"))?;
+        if let Some(curves) = curves {
+            write(records::QUALITY, &(serde_json::to_string(curves).context("cannot write the curves")? + "\n"))?;
+        }
+        write(records::PAGE, &page::render(report, curves))
+    };
+    all().map_err(Failure::Internal)
 }
 
 fn show(report: &Report, folder: &Path, json: bool) -> Outcome {
@@ -317,6 +325,19 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("and 1 chunk more"), "{message}");
+    }
+
+    #[test]
+    fn curves_are_written_beside_the_report_where_there_are_some() {
+        let report = crate::report::tests::report();
+        let curves = Curves { version: crate::curves::VERSION, renditions: Vec::new() };
+        let folder = tempfile::tempdir().unwrap();
+        write_report(&report, None, folder.path()).unwrap();
+        assert_eq!(records::curves(folder.path()).unwrap(), None);
+        write_report(&report, Some(&curves), folder.path()).unwrap();
+        assert_eq!(records::curves(folder.path()).unwrap(), Some(curves));
+        assert_eq!(records::report(folder.path()).unwrap(), report);
+        assert!(folder.path().join(records::PAGE).exists());
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! What a person reads at the end of `vtp encode`. Pure: a report in, text out.
+//! What a person reads at the end of `vtp encode` and of `vtp report`. Pure: a report in, text out.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::records;
 use crate::report::{Audio, Proof, Report, Timing};
 use crate::text::{self, Align, Table};
 
@@ -21,6 +22,7 @@ pub fn render(report: &Report, folder: &Path) -> String {
     report.warnings.iter().for_each(|warning| line(format!("warning: {warning}")));
     line(format!("play: {}", folder.join("master.m3u8").display()));
     line(format!("      {}", folder.join("manifest.mpd").display()));
+    line(format!("page: {}", folder.join(records::PAGE).display()));
     out
 }
 
@@ -74,15 +76,10 @@ fn proof(proof: &Proof) -> String {
     );
     if let (Some(start), Some(end)) = (proof.av_offset_start_ms, proof.av_offset_end_ms) {
         // Writing to a string cannot fail.
-        let (start, end) = (tenths(start), tenths(end));
+        let (start, end) = (text::tenths(start), text::tenths(end));
         let _ = write!(text, "\n        sound against picture {start:+.1} ms at the start, {end:+.1} ms at the end");
     }
     text
-}
-
-/// Rounded to one decimal, without a negative zero.
-fn tenths(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0 + 0.0
 }
 
 fn timing(timing: &Timing, duration_s: f64) -> String {
@@ -114,6 +111,7 @@ warning: timestamps jump at 0.040 s; everything after it was shifted by -2.500 s
 warning: the last one
 play: out/master.m3u8
       out/manifest.mpd
+page: out/report.html
 ";
         assert_eq!(render(&crate::report::tests::report(), Path::new("out")), expected);
     }
