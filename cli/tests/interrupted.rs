@@ -62,6 +62,6 @@ fn a_killed_run_leaves_nothing_that_looks_finished() {
     let (status, _) = interrupt(&scene, &[], &["-KILL"]);
     assert_eq!(status.signal(), Some(9));
     let left = scene.files();
-    let finished = ["master.m3u8", "manifest.mpd", "report.json", "report.html", "index.m3u8"];
+    let finished = ["master.m3u8", "manifest.mpd", "report.json", "quality.json", "report.html", "index.m3u8"];
     assert!(!left.keys().any(|name| finished.iter().any(|finished| name.ends_with(finished))), "{left:?}");
 }

@@ -36,7 +36,7 @@ fn a_ladder_is_written_with_every_frame_in_every_rendition() {
     assert_eq!(after.remove("in.mp4"), before.get("in.mp4").copied(), "the source is as it was");
     for file in after.keys() {
         let folders = ["out/standard/", "out/mobile/", "out/audio-1/"];
-        let known = ["out/master.m3u8", "out/manifest.mpd", "out/report.json", "out/report.html"];
+        let known = ["out/master.m3u8", "out/manifest.mpd", "out/report.json", "out/quality.json", "out/report.html"];
         let is_known = folders.iter().any(|folder| file.starts_with(folder)) || known.contains(&file.as_str());
         assert!(is_known, "{file} is in the output");
     }

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn only_what_misses_is_encoded_again_and_only_the_chosen_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let check = Check { sampling: Sampling::DEFAULT, viewed: Sampling::VIEWED, target: Target::default() };
+        let check = Check { sampling: Sampling::DEFAULT, target: Target::default() };
         let asked = RefCell::new(Vec::new());
         let chunk = encode_until_good(&task(folder.path(), Some(check)), |task| {
             asked.borrow_mut().push(task.renditions.iter().map(|it| it.name.clone()).collect::<Vec<_>>().join(" "));

@@ -13,15 +13,16 @@ use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::trace::Trace;
 use vtp_engine::media::vmaf::{self, Features, Model, Motion};
 use vtp_engine::media::{self, Kind, Picture, cpu};
-use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Sampling, fault};
+use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, fault, weights};
 use vtp_engine::units::{PacketIndex, Size};
 
+use crate::viewer::is_near;
 use crate::{Error, Extractors};
 
 /// A rendition being measured.
 pub(crate) struct Gauge<'a> {
     rendition: &'a str,
-    check: Check,
+    measured: BTreeSet<u32>,
     frames: u32,
     /// The position of each presentation time.
     positions: HashMap<i64, u32>,
@@ -57,9 +58,9 @@ impl<'a> Gauge<'a> {
     ) -> Result<Self, Error> {
         let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
         let full_size = full_size(&task.video);
+        let measured: BTreeSet<u32> = check.sampling.measured(frames).into_iter().collect();
         Ok(Self {
             rendition: &rendition.name,
-            check,
             frames,
             positions: task.frames.iter().map(|frame| frame.pts).zip(0..).collect(),
             classifier: Classifier::new("h264", config),
@@ -67,7 +68,7 @@ impl<'a> Gauge<'a> {
             motion: Motion::new()?,
             seen: Vec::new(),
             pairs: Pairs {
-                waiting: (0..frames).filter(|&at| check.sampling.takes(at, frames)).collect(),
+                waiting: measured.clone(),
                 references: BTreeMap::new(),
                 traces: BTreeMap::new(),
                 full: BTreeMap::new(),
@@ -77,6 +78,7 @@ impl<'a> Gauge<'a> {
                 full_features: Vec::new(),
                 likenesses: Vec::new(),
             },
+            measured,
             full_size,
             has_full_size: full_size == rendition.size,
             cpu_s: 0.0,
@@ -87,12 +89,12 @@ impl<'a> Gauge<'a> {
     /// looked at so. They come in order, each before its sample.
     pub(crate) fn reference(&mut self, position: u32, picture: &Picture, full: Option<Picture>) -> Result<(), Error> {
         let started = cpu::thread_seconds();
-        if self.check.sampling.is_near_taken(position, self.frames) {
+        if is_near(position, &self.measured) {
             self.motion.push(picture)?;
             self.seen.push(position);
             self.pairs.traces.insert(position, Trace::of(picture)?);
         }
-        if self.check.sampling.takes(position, self.frames) {
+        if self.measured.contains(&position) {
             let shared =
                 picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory for a picture"))?;
             self.pairs.references.insert(position, shared);
@@ -132,10 +134,10 @@ impl<'a> Gauge<'a> {
         let (own, full) = (self.pairs.own_features, self.pairs.full_features);
         let model = Model::for_display(self.full_size);
         // Pictures at their own size are judged as if they filled the display of the model.
-        let fidelity = scored(Model::Hd, &own, &motion, self.check.sampling, self.frames)?;
+        let fidelity = scored(Model::Hd, own.clone(), &motion, self.frames)?;
         let vmaf = match self.has_full_size {
-            true => scored(model, &own, &motion, self.check.sampling, self.frames)?,
-            false => scored(model, &full, full_motion, self.check.viewed, self.frames)?,
+            true => scored(model, own, &motion, self.frames)?,
+            false => scored(model, full, full_motion, self.frames)?,
         };
         Ok(Measured { fidelity, vmaf, cpu_s: self.cpu_s + cpu::thread_seconds() - started })
     }
@@ -155,23 +157,18 @@ impl<'a> Gauge<'a> {
 /// The scores of measured frames in presentation order.
 fn scored(
     model: Model,
-    features: &[(u32, Features)],
+    mut features: Vec<(u32, Features)>,
     motion: &HashMap<u32, f64>,
-    sampling: Sampling,
     frames: u32,
 ) -> Result<Vec<FrameScore>, Error> {
+    features.sort_by_key(|(position, _)| *position);
+    let positions: Vec<u32> = features.iter().map(|(position, _)| *position).collect();
     let unknown = |at: &u32| media::Error::new(Kind::Internal, format!("no motion is known of picture {at}"));
     let with_motion = |(at, features): &(u32, Features)| Ok((*features, *motion.get(at).ok_or_else(|| unknown(at))?));
     let pairs: Vec<_> = features.iter().map(with_motion).collect::<Result<_, media::Error>>()?;
     let scores = vmaf::scores(model, &pairs)?;
-    let weighed = features.iter().zip(scores).map(|((position, _), score)| FrameScore {
-        position: *position,
-        score,
-        weight: sampling.weight(*position, frames),
-    });
-    let mut scores: Vec<FrameScore> = weighed.collect();
-    scores.sort_by_key(|it| it.position);
-    Ok(scores)
+    let weighed = positions.iter().zip(scores).zip(weights(&positions, frames));
+    Ok(weighed.map(|((&position, score), weight)| FrameScore { position, score, weight }).collect())
 }
 
 /// What the measured pictures wait for, and the features of those that wait no more.

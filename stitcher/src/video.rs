@@ -9,7 +9,7 @@ use vtp_engine::chunk::EncodedRendition;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::plan::ChunkPlan;
-use vtp_engine::quality::{FrameScore, Outcome, Summary};
+use vtp_engine::quality::{self, FrameScore, Outcome, Summary};
 use vtp_engine::source::Rotation;
 use vtp_engine::units::Attempt;
 
@@ -36,6 +36,8 @@ pub(crate) struct VideoTrack {
     cap: Option<Bucket>,
     fidelity: Vec<TimedScore>,
     vmaf: Vec<TimedScore>,
+    /// What all measured frames score as they are shown, measured so or concluded, and how many each stands for.
+    shown: Vec<(f64, f64)>,
 }
 
 /// A chunk of one rendition, and where it belongs.
@@ -63,6 +65,7 @@ impl VideoTrack {
             cap,
             fidelity: Vec::new(),
             vmaf: Vec::new(),
+            shown: Vec::new(),
         })
     }
 
@@ -82,6 +85,8 @@ impl VideoTrack {
             let frame = &index.frames[(it.plan.frames.start + position) as usize];
             layout.video.time_base.seconds(frame.pts - layout.video.origin)
         };
+        let shown =
+            quality::shown(it.encoded.fidelity.as_deref().unwrap_or(&[]), it.encoded.vmaf.as_deref().unwrap_or(&[]));
         self.chunks.push(ChunkReport {
             index: it.plan.index.0,
             start_s: time_s(0),
@@ -91,7 +96,7 @@ impl VideoTrack {
             encoder: it.encoded.encoder.clone(),
             crf: it.encoded.crf,
             fidelity: Summary::of(it.encoded.fidelity.iter().flatten().map(weighed)),
-            vmaf: Summary::of(it.encoded.vmaf.iter().flatten().map(weighed)),
+            vmaf: as_shown(&shown, it.encoded.vmaf.iter().flatten().count()),
             met_target: it.encoded.outcome.map(|outcome| outcome == Outcome::Met),
             outcome: it.encoded.outcome,
         });
@@ -103,6 +108,7 @@ impl VideoTrack {
         let timed = |it: &FrameScore| TimedScore { time_s: time_s(it.position), score: it.score, weight: it.weight };
         self.fidelity.extend(it.encoded.fidelity.iter().flatten().map(timed));
         self.vmaf.extend(it.encoded.vmaf.iter().flatten().map(timed));
+        self.shown.extend(shown);
         discard(spool);
         Ok(())
     }
@@ -114,7 +120,7 @@ impl VideoTrack {
 
     /// The same at the size that the source is shown at.
     pub(crate) fn vmaf(&self) -> Option<Summary> {
-        Summary::of(self.vmaf.iter().map(|it| (it.score, it.weight)))
+        as_shown(&self.shown, self.vmaf.len())
     }
 
     /// What is told of it over time.
@@ -211,4 +217,10 @@ fn frame_rate(index: &Index, clock: Clock) -> Option<FrameRate> {
 
 fn weighed(score: &FrameScore) -> (f64, f64) {
     (score.score, score.weight)
+}
+
+/// What frames score as they are shown, of which so many were measured so.
+fn as_shown(scores: &[(f64, f64)], measured: usize) -> Option<Summary> {
+    let measured = u32::try_from(measured).unwrap_or(u32::MAX);
+    Summary::of(scores.iter().copied()).map(|summary| Summary { measured, ..summary })
 }

@@ -91,14 +91,9 @@ pub struct QualityArguments {
 
 impl QualityArguments {
     fn check(&self) -> Option<Check> {
-        let sampling = Sampling { one_in: self.measure_every, ..Sampling::DEFAULT };
-        let sparser = Sampling::VIEWED.one_in / Sampling::DEFAULT.one_in;
-        let viewed = match self.measure_every {
-            1 => Sampling::FULL,
-            step => Sampling { one_in: step * sparser, ..Sampling::VIEWED },
-        };
+        let sampling = Sampling::every(self.measure_every);
         let target = Target { mean: self.quality, floor: self.floor, save: self.save };
-        (!self.no_measure).then_some(Check { sampling, viewed, target })
+        (!self.no_measure).then_some(Check { sampling, target })
     }
 }
 
@@ -195,11 +190,12 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     crate::probe::require_file(&request.input)?;
     let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
-    let report = driver::run(&request, output.dirs(), &|event| progress.event(event), &cancelled)?.report;
+    let driver::Outcome { report, curves } =
+        driver::run(&request, output.dirs(), &|event| progress.event(event), &cancelled)?;
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }
-    write_report(&report, None, &output.dirs().out)?;
+    write_report(&report, &curves, &output.dirs().out)?;
     let published = output.publish()?;
     progress.finish();
     show(&report, &published, arguments.json)
@@ -224,17 +220,15 @@ fn strictly(report: &Report) -> Outcome {
     )))
 }
 
-/// Writes `report.json`, `quality.json` if there are curves, and the page that is drawn from both.
-fn write_report(report: &Report, curves: Option<&Curves>, folder: &Path) -> Outcome {
+/// Writes `report.json`, `quality.json`, and the page that is drawn from both.
+fn write_report(report: &Report, curves: &Curves, folder: &Path) -> Outcome {
     let write = |name: &str, text: &str| {
         records::write(folder, name, text).with_context(|| format!("cannot write {}", folder.join(name).display()))
     };
     let all = || {
         write(records::REPORT, &(serde_json::to_string_pretty(report).context("cannot write the report")? + "\n"))?;
-        if let Some(curves) = curves {
-            write(records::QUALITY, &(serde_json::to_string(curves).context("cannot write the curves")? + "\n"))?;
-        }
-        write(records::PAGE, &page::render(report, curves))
+        write(records::QUALITY, &(serde_json::to_string(curves).context("cannot write the curves")? + "\n"))?;
+        write(records::PAGE, &page::render(report, Some(curves)))
     };
     all().map_err(Failure::Internal)
 }
@@ -276,8 +270,7 @@ mod tests {
             segment_s: 4.0,
             chunk_s: None,
             check: Some(Check {
-                sampling: Sampling { ends: 2, one_in: 11 },
-                viewed: Sampling { ends: 0, one_in: 33 },
+                sampling: Sampling { ends: 1, one_in: 17, viewed_one_in: 3 },
                 target: Target { mean: 93.0, floor: 80.0, save: false },
             }),
             workers: std::thread::available_parallelism().unwrap(),
@@ -295,11 +288,7 @@ mod tests {
         assert_eq!((request.segment_s, request.chunk_s), (2.0, Some(30.0)));
         assert_eq!(request.workers.get(), 3);
         let words = ["in.mp4", "--out", "d", "--quality", "90", "--floor", "70.5", "--save", "--measure-every", "1"];
-        let check = Check {
-            sampling: Sampling { ends: 2, one_in: 1 },
-            viewed: Sampling::FULL,
-            target: Target { mean: 90.0, floor: 70.5, save: true },
-        };
+        let check = Check { sampling: Sampling::FULL, target: Target { mean: 90.0, floor: 70.5, save: true } };
         assert_eq!(parse(&words).unwrap().check, Some(check));
         assert_eq!(parse(&["in.mp4", "--out", "d", "--no-measure"]).unwrap().check, None);
     }
@@ -332,9 +321,8 @@ mod tests {
         let report = crate::report::tests::report();
         let curves = Curves { version: crate::curves::VERSION, renditions: Vec::new() };
         let folder = tempfile::tempdir().unwrap();
-        write_report(&report, None, folder.path()).unwrap();
         assert_eq!(records::curves(folder.path()).unwrap(), None);
-        write_report(&report, Some(&curves), folder.path()).unwrap();
+        write_report(&report, &curves, folder.path()).unwrap();
         assert_eq!(records::curves(folder.path()).unwrap(), Some(curves));
         assert_eq!(records::report(folder.path()).unwrap(), report);
         assert!(folder.path().join(records::PAGE).exists());

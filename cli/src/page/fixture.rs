@@ -1,7 +1,7 @@
 //! A report and its curves as an encode could have made them: scores that follow scenes, chunks that were encoded again
 //! and one that misses, sizes that follow what is in the picture. The same every time.
 
-use vtp_engine::quality::{FrameScore, Outcome, Summary, Target};
+use vtp_engine::quality::{Outcome, Summary, Target};
 use vtp_stitcher::{ChunkReport, RenditionReport};
 
 use crate::curves::{self, Curve, Curves, Point, SegmentSize};
@@ -103,6 +103,7 @@ impl Scene {
             average_bandwidth: (bytes as f64 * 8.0 / self.duration_s) as u64,
             cap_overflow_bits: Some(-120_000),
             fidelity: summary(&fidelity),
+            vmaf: summary(&vmaf),
             chunks,
         };
         (report, Curve { name: name.to_owned(), fidelity, vmaf, segments })
@@ -154,6 +155,7 @@ impl Scene {
             encoder: "libx264".to_owned(),
             crf: Some(23.0 - 1.7 * (attempts - 1) as f32),
             fidelity: scores,
+            vmaf: scores,
             met_target: Some(outcome == Outcome::Met),
             outcome: Some(outcome),
         }
@@ -161,7 +163,7 @@ impl Scene {
 }
 
 fn summary(points: &[Point]) -> Option<Summary> {
-    Summary::of(points.iter().map(|point| FrameScore { position: 0, score: point.1, weight: 1.0 }))
+    Summary::of(points.iter().map(|point| (point.1, 1.0)))
 }
 
 /// A number from 0 to 1 that looks like chance.

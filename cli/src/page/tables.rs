@@ -20,11 +20,19 @@ struct Measure {
 type Figure = (&'static str, fn(&Summary) -> f64);
 
 /// The measures; one that no rendition has takes no room.
-const MEASURES: &[Measure] = &[Measure {
-    name: "fidelity",
-    of: |rendition| rendition.fidelity,
-    figures: &[("mean", |it| it.mean), ("harmonic", |it| it.harmonic_mean), ("p1", |it| it.p1), ("min", |it| it.min)],
-}];
+const MEASURES: &[Measure] = &[
+    Measure {
+        name: "fidelity",
+        of: |rendition| rendition.fidelity,
+        figures: &[
+            ("mean", |it| it.mean),
+            ("harmonic", |it| it.harmonic_mean),
+            ("p1", |it| it.p1),
+            ("min", |it| it.min),
+        ],
+    },
+    Measure { name: "VMAF", of: |rendition| rendition.vmaf, figures: &[("mean", |it| it.mean), ("p1", |it| it.p1)] },
+];
 
 /// The renditions, one a row.
 pub(super) fn renditions(report: &Report) -> String {
@@ -156,7 +164,8 @@ mod tests {
     fn renditions_are_listed_with_their_rates_and_scores() {
         let table = renditions(&report());
         let row = "<td>standard<td class=n>1280 × 720<td class=n>260 B<td class=n>13.0 kb/s<td class=n>26.0 kb/s\
-                   <td class=n>94.5<td class=n>94.2<td class=n>88.0<td class=n>87.5<td class=n>0 of 2<td>avc1.64001f";
+                   <td class=n>94.5<td class=n>94.2<td class=n>88.0<td class=n>87.5<td class=n>94.5<td class=n>88.0\
+                   <td class=n>0 of 2<td>avc1.64001f";
         assert!(table.contains(row), "{table}");
     }
 
@@ -164,7 +173,7 @@ mod tests {
     fn a_measure_that_nobody_took_has_no_columns() {
         let mut report = report();
         report.renditions[0].fidelity = None;
-        assert!(!renditions(&report).contains("harmonic"));
+        assert!(!renditions(&report).contains("harmonic") && renditions(&report).contains("VMAF"));
     }
 
     #[test]

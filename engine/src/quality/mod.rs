@@ -9,15 +9,13 @@ mod sampling;
 
 pub use faithful::{Fault, Likeness, Neighbour, fault};
 pub use gate::{Decision, MOST_ATTEMPTS, Outcome, Target, Tried, decide};
-pub use sampling::Sampling;
+pub use sampling::{Sampling, shown, weights};
 
 /// How quality is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// Which frames are held against the source at the rendition's own size.
+    /// Which frames are measured.
     pub sampling: Sampling,
-    /// Which frames are held against the source at the size it is shown at.
-    pub viewed: Sampling,
     /// What is asked of them.
     pub target: Target,
 }

@@ -22,6 +22,7 @@ use vtp_engine::ladder::{self, Ladder, ladder};
 use vtp_engine::media;
 use vtp_splitter::Source;
 
+use crate::curves::Curves;
 use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::progress::ProgressEvent;
@@ -35,6 +36,8 @@ use timing::Stopwatch;
 pub struct Outcome {
     /// What was made of what, and how.
     pub report: Report,
+    /// What the renditions are like over time.
+    pub curves: Curves,
 }
 
 /// Why a run ended without a ladder.
@@ -97,7 +100,8 @@ pub fn run(
         match pass.run(&mut watch) {
             Ok(made) => {
                 let target = request.check.map(|check| check.target);
-                return Ok(Outcome { report: report::build(&source, made, target, warnings, &watch) });
+                let curves = report::curves(&made.published);
+                return Ok(Outcome { report: report::build(&source, made, target, warnings, &watch), curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),
             Err(PassError::OtherFrames(doubt)) => {

@@ -2,11 +2,12 @@
 
 use vtp_engine::quality::{Outcome, Target};
 use vtp_splitter::Source;
-use vtp_stitcher::{AudioReport, Published};
+use vtp_stitcher::{AudioReport, Published, RenditionReport, TimedScore};
 
 use super::audio::Finished;
 use super::pass::Made;
 use super::timing::Stopwatch;
+use crate::curves::{Curve, Curves, Point, SegmentSize, VERSION};
 use crate::report::{Audio, Parts, Proof, Report};
 
 /// The report on `made`, of whose chunks `target` was asked.
@@ -34,6 +35,23 @@ pub(super) fn build(
         timing: watch.timing(cpu),
         warnings,
     })
+}
+
+/// What `published` is like over time.
+pub(super) fn curves(published: &Published) -> Curves {
+    let points = |scores: &[TimedScore]| scores.iter().map(|it| Point(it.time_s, it.score)).collect();
+    let curve = |(report, curve): (&RenditionReport, &vtp_stitcher::Curve)| Curve {
+        name: report.name.clone(),
+        fidelity: points(&curve.fidelity),
+        vmaf: points(&curve.vmaf),
+        segments: curve.segments.iter().map(segment).collect(),
+    };
+    let renditions = published.renditions.iter().zip(&published.curves).map(curve).collect();
+    Curves { version: VERSION, renditions }
+}
+
+fn segment(of: &vtp_stitcher::SegmentSize) -> SegmentSize {
+    SegmentSize { start_s: of.start_s, duration_s: of.duration_s, bytes: of.bytes }
 }
 
 fn proof(published: &Published) -> Proof {
@@ -69,13 +87,13 @@ fn audio_rows(published: &Published, finished: Option<&Finished>) -> Vec<Audio> 
     published.audio.iter().zip(samples).map(row).collect()
 }
 
-fn cap_warning(rendition: &vtp_stitcher::RenditionReport) -> Option<String> {
+fn cap_warning(rendition: &RenditionReport) -> Option<String> {
     let over = rendition.cap_overflow_bits.filter(|&bits| bits > 0)?;
     Some(format!("{} exceeds the buffer of its rate cap by {} kilobits at worst", rendition.name, over / 1000 + 1))
 }
 
 /// What is not as good as asked, and why.
-fn quality_warnings(rendition: &vtp_stitcher::RenditionReport) -> Vec<String> {
+fn quality_warnings(rendition: &RenditionReport) -> Vec<String> {
     let all = rendition.chunks.len();
     let of = |outcome| rendition.chunks.iter().filter(|chunk| chunk.outcome == Some(outcome)).count();
     let mut warnings = Vec::new();
