@@ -4,11 +4,14 @@
 
 use serde::{Deserialize, Serialize};
 use vtp_engine::index::Index;
+use vtp_engine::ladder::smart::{Trial, Verdict};
 use vtp_engine::plan::Plan;
 use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
-use vtp_engine::units::FrameIndex;
+use vtp_engine::units::{FrameIndex, Size};
 use vtp_stitcher::RenditionReport;
+
+use crate::text;
 
 /// Version of the format.
 pub const VERSION: u32 = 1;
@@ -24,6 +27,8 @@ pub struct Report {
     pub plan: PlanSummary,
     /// What was asked of the quality of every chunk; `None` if it was not measured.
     pub target: Option<Target>,
+    /// What a trial of the rungs found, where the ladder was left to one; else empty.
+    pub choices: Vec<Choice>,
     /// What it became, in the ladder's order.
     pub renditions: Vec<RenditionReport>,
     /// Its audio tracks.
@@ -62,6 +67,60 @@ pub struct PlanSummary {
     pub chunks: usize,
     /// Why the plan is less parallel than it could be, if it is.
     pub reason: Option<String>,
+}
+
+/// A rung that was tried on a few segments, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The rung's name.
+    pub name: String,
+    /// Columns of its picture.
+    pub width: u32,
+    /// Rows of its picture.
+    pub height: u32,
+    /// Bits a second in the trial.
+    pub bit_rate: u64,
+    /// Mean fidelity in the trial.
+    pub fidelity: f64,
+    /// Mean VMAF, as it is shown, in the trial.
+    pub vmaf: f64,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl Choice {
+    /// What became of `trial`.
+    pub fn new(trial: &Trial, verdict: Verdict) -> Self {
+        let Size { width, height } = trial.rendition.size;
+        Self {
+            name: trial.rendition.name.clone(),
+            width,
+            height,
+            bit_rate: trial.bit_rate.round() as u64,
+            fidelity: trial.fidelity,
+            vmaf: trial.vmaf,
+            verdict,
+        }
+    }
+
+    /// What became of the rung and why, in a sentence. `all` are the rungs that were tried.
+    pub fn sentence(&self, all: &[Self]) -> String {
+        let Self { name, vmaf, fidelity, .. } = self;
+        let rate = text::bit_rate(self.bit_rate);
+        match &self.verdict {
+            Verdict::Kept => format!("{name} is kept: VMAF {vmaf:.1} at {rate}"),
+            Verdict::Lowered { crf } => format!(
+                "{name} is made at a rate factor of {crf}: in the trial its fidelity was {fidelity:.1}, more than is asked for"
+            ),
+            Verdict::LeftOut { instead } => {
+                let other = all.iter().find(|it| it.name == *instead);
+                let figures = other.map_or(String::new(), |it| {
+                    format!(" (VMAF {:.1} at {} against {vmaf:.1} at {rate})", it.vmaf, text::bit_rate(it.bit_rate))
+                });
+                format!("{name} is left out: {instead} is enough{figures}")
+            }
+        }
+    }
 }
 
 /// One audio track.
@@ -141,6 +200,7 @@ pub fn build(parts: Parts<'_>) -> Report {
         version: VERSION,
         source: source(info, index),
         plan: PlanSummary { chunks: plan.chunks.len(), reason: plan.reason.clone() },
+        choices: Vec::new(),
         target,
         renditions,
         audio,

@@ -53,6 +53,31 @@ fn a_strict_run_that_misses_exits_with_4_and_leaves_nothing() {
     assert!(!scene.path("out").exists());
 }
 
+/// A picture of 180 lines blown up to 720: there is nothing in it that needs them.
+#[test]
+fn a_smart_ladder_leaves_out_the_rung_that_shows_nothing_more() {
+    let scene = Scene::new();
+    let scale = "-vf scale=320:180,scale=1280:720 -t 4 -an -c:v libx264 -crf 10 -preset ultrafast";
+    scene.ffmpeg(&format!("-i {} {scale} in.mp4", bundled().display()));
+    let report = scene.encode("in.mp4 --ladder smart --segment 2s");
+    let names = |list: &Value| -> Vec<String> {
+        list.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&report["choices"]), ["standard", "mobile"]);
+    assert_eq!(names(&report["renditions"]), ["mobile"]);
+    let standard = &report["choices"][0];
+    assert_eq!(standard["verdict"]["left_out"]["instead"], "mobile", "{standard:#}");
+    assert!(report["choices"][1]["vmaf"].as_f64().unwrap() >= 93.0, "{report:#}");
+}
+
+#[test]
+fn a_smart_ladder_keeps_the_rungs_that_show_more() {
+    let scene = Scene::with_clip(96);
+    let report = scene.encode("in.mp4 --ladder smart");
+    assert_eq!(report["renditions"].as_array().unwrap().len(), 2, "{report:#}");
+    assert!(scene.path("out/standard").exists() && scene.path("out/mobile").exists());
+}
+
 #[test]
 fn without_measuring_nothing_is_claimed() {
     let report = scene().encode("in.mp4 --no-measure");

@@ -100,7 +100,8 @@ impl QualityArguments {
 /// What shapes the ladder and the plan; `vtp plan` knows the same options.
 #[derive(Debug, Args)]
 pub struct ShapeArguments {
-    /// auto, or some of mobile,standard,hd,4k,archive,copy; nothing is ever scaled up
+    /// auto, smart (what of auto the content needs, by a trial), or some of mobile,standard,hd,4k,archive,copy; nothing
+    /// is ever scaled up
     #[arg(long, value_name = "RUNGS", default_value = "auto")]
     pub(crate) ladder: LadderRequest,
 

@@ -18,6 +18,7 @@ pub fn render(report: &Report, folder: &Path) -> String {
     line(String::new());
     line(proof(&report.proof));
     line(timing(&report.timing, report.source.duration_s));
+    report.choices.iter().for_each(|choice| line(format!("smart: {}", choice.sentence(&report.choices))));
     report.plan.reason.iter().for_each(|reason| line(format!("note: {reason}")));
     report.warnings.iter().for_each(|warning| line(format!("warning: {warning}")));
     line(format!("play: {}", folder.join("master.m3u8").display()));
@@ -92,7 +93,10 @@ fn timing(timing: &Timing, duration_s: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use vtp_engine::ladder::smart::Verdict;
+
     use super::*;
+    use crate::report::Choice;
 
     #[test]
     fn a_summary_tells_what_was_made_what_was_proven_and_where_to_look() {
@@ -114,6 +118,32 @@ play: out/master.m3u8
 page: out/report.html
 ";
         assert_eq!(render(&crate::report::tests::report(), Path::new("out")), expected);
+    }
+
+    #[test]
+    fn a_ladder_that_was_tried_tells_what_became_of_each_rung() {
+        let mut report = crate::report::tests::report();
+        let choice = |name: &str, bit_rate, vmaf, verdict| Choice {
+            name: name.to_owned(),
+            width: 1280,
+            height: 720,
+            bit_rate,
+            fidelity: 97.04,
+            vmaf,
+            verdict,
+        };
+        report.choices = vec![
+            choice("hd", 4_000_000, 95.0, Verdict::LeftOut { instead: "standard".to_owned() }),
+            choice("standard", 1_500_000, 94.0, Verdict::Lowered { crf: 25.5 }),
+            choice("mobile", 700_000, 80.0, Verdict::Kept),
+        ];
+        let expected = "\
+smart: hd is left out: standard is enough (VMAF 94.0 at 1.5 Mb/s against 95.0 at 4.0 Mb/s)
+smart: standard is made at a rate factor of 25.5: in the trial its fidelity was 97.0, more than is asked for
+smart: mobile is kept: VMAF 80.0 at 700 kb/s
+";
+        let summary = render(&report, Path::new("out"));
+        assert!(summary.contains(expected), "{summary}");
     }
 
     #[test]

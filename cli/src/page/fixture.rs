@@ -47,6 +47,7 @@ impl Scene {
         let stages =
             [("index_wall_s", 0.21), ("encode_wall_s", 96.4), ("encode_cpu_s", 151.0), ("measure_cpu_s", 28.6)];
         let report = Report {
+            choices: Vec::new(),
             version: report::VERSION,
             source: Source {
                 bytes: (self.duration_s * 1_900_000.0) as u64,

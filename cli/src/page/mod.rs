@@ -13,6 +13,7 @@ mod panel;
 mod plot;
 mod tables;
 mod thin;
+mod trial;
 
 use axis::Axis;
 use panel::Panel;
@@ -27,7 +28,7 @@ pub fn render(report: &Report, curves: Option<&Curves>) -> String {
         let curve = curves.and_then(|curves| curves.of(&rendition.name));
         Panel::new(rendition, curve, report.target, time).render()
     });
-    let body: String = [head::render(report), tables::renditions(report)]
+    let body: String = [head::render(report), trial::render(report), tables::renditions(report)]
         .into_iter()
         .chain(panels)
         .chain([tables::audio(report), tables::timing(report), tables::notes(report)])

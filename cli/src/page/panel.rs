@@ -198,7 +198,7 @@ impl<'a> Panel<'a> {
 }
 
 /// The words at the left of a plot: the unit above, and the values of its marks.
-fn gutter(class: &str, unit: &str, axis: Axis) -> String {
+pub(super) fn gutter(class: &str, unit: &str, axis: Axis) -> String {
     let mark = |value: f64| {
         let words = if axis.step < 1.0 { number(value) } else { text::count(value.round() as u64) };
         format!("<span style=\"bottom:{}%\">{words}</span>", number(100.0 * axis.share(value)))

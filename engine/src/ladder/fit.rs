@@ -111,7 +111,7 @@ pub fn ladder(request: &LadderRequest, source: &SourceInfo, options: &LadderOpti
     let fit = Fit { video: &source.video, display: display_size(&source.video), options };
     let mut warnings = Vec::new();
     let (kept, scaled) = match request {
-        LadderRequest::Auto => (Vec::new(), fit.auto(&mut warnings)?),
+        LadderRequest::Auto | LadderRequest::Smart => (Vec::new(), fit.auto(&mut warnings)?),
         LadderRequest::Presets(presets) => (fit.kept(presets)?, fit.named(presets)?),
     };
     let mut renditions = kept;

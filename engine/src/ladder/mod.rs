@@ -14,6 +14,7 @@ use crate::units::{BitRate, Ratio, Size};
 mod fit;
 mod geometry;
 mod rate;
+pub mod smart;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,8 @@ pub enum Preset {
 pub enum LadderRequest {
     /// Every rung at or below the source, and the source's own height where that falls between rungs.
     Auto,
+    /// Of those that are meant by [`Self::Auto`], what the content needs, which a [`smart`] trial tells.
+    Smart,
     /// These rungs.
     Presets(Vec<Preset>),
 }
@@ -143,10 +146,11 @@ impl FromStr for Preset {
 impl FromStr for LadderRequest {
     type Err = UnknownPreset;
 
-    /// `auto`, or names of presets separated by commas.
+    /// `auto`, `smart`, or names of presets separated by commas.
     fn from_str(text: &str) -> Result<Self, UnknownPreset> {
         match text.trim() {
             "auto" => Ok(Self::Auto),
+            "smart" => Ok(Self::Smart),
             names => names.split(',').map(|name| name.trim().parse()).collect::<Result<_, _>>().map(Self::Presets),
         }
     }

@@ -72,8 +72,11 @@ const SLOPES: std::ops::RangeInclusive<f64> = 0.3..=6.0;
 /// Points above what is asked that a new attempt aims at.
 const MARGIN: f64 = 0.3;
 
+/// The same where bits are to be saved.
+const SAVING_MARGIN: f64 = 0.1;
+
 /// Points above what is asked from which on `save` makes another attempt.
-const FAR_ABOVE: f64 = 2.0;
+const FAR_ABOVE: f64 = 0.5;
 
 /// A chunk that takes this share of what its cap allows is held back by the cap: x264 leaves a little unused.
 const AT_THE_CAP: f64 = 0.9;
@@ -131,7 +134,8 @@ fn next_factor(target: &Target, tried: &[Tried]) -> f64 {
         let secant = (lacks(target, &other.scores) - lacks(target, &nearest.scores)) / (other.crf - nearest.crf);
         if secant.is_finite() { secant.clamp(*SLOPES.start(), *SLOPES.end()) } else { USUAL_SLOPE }
     });
-    let wanted = nearest.crf - (lacks(target, &nearest.scores) + MARGIN) / slope;
+    let margin = if target.save { SAVING_MARGIN } else { MARGIN };
+    let wanted = nearest.crf - (lacks(target, &nearest.scores) + margin) / slope;
     ((wanted * 10.0).floor() / 10.0).clamp(*FACTORS.start(), *FACTORS.end())
 }
 

@@ -65,7 +65,8 @@ pub(super) struct Job<'a> {
     pub(super) extractors: Extractors,
     /// Frames encoded, summed over renditions.
     pub(super) encoded: AtomicU64,
-    pub(super) stop: AtomicBool,
+    /// Raising it ends all encoding.
+    pub(super) stop: &'a AtomicBool,
     /// The rendition that copies packets, by name, if there is one.
     pub(super) copy: Option<(String, Copier)>,
 }
@@ -82,7 +83,8 @@ impl Job<'_> {
         }
     }
 
-    fn encode(&self, reader: &mut Option<ChunkReader>, order: Order) -> Result<EncodedChunk, ChunkError> {
+    /// Carries out an order with a reader that is kept from one to the next.
+    pub(super) fn encode(&self, reader: &mut Option<ChunkReader>, order: Order) -> Result<EncodedChunk, ChunkError> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
         let reader = match reader {
             Some(reader) => reader,
@@ -103,7 +105,7 @@ impl Job<'_> {
                     open: &encode::open,
                     extractors: &self.extractors,
                     observer: std::mem::replace(&mut observer, &()),
-                    cancel: &self.stop,
+                    cancel: self.stop,
                 };
                 Packets::of(reader, plan.packets.clone())?.give(|packets| node::encode_chunk(task, packets, &equipment))
             })?;
@@ -116,6 +118,13 @@ impl Job<'_> {
             chunk.renditions.push(copied);
         }
         Ok(chunk)
+    }
+
+    /// How long the chunk at this place of the plan is shown, in seconds.
+    pub(super) fn seconds(&self, place: usize) -> f64 {
+        let frames = &self.plan.chunks[place].frames;
+        let pts = |frame: u32| self.index.frames.get(frame as usize).map_or(self.index.end(), |frame| frame.pts);
+        self.source.info.video.time_base.seconds(pts(frames.end) - pts(frames.start))
     }
 
     /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.

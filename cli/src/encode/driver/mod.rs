@@ -13,12 +13,13 @@ mod crew;
 mod pass;
 mod report;
 mod run;
+mod survey;
 mod timing;
 
 use std::sync::atomic::AtomicBool;
 
 use vtp_engine::index::FrameList;
-use vtp_engine::ladder::{self, Ladder, ladder};
+use vtp_engine::ladder::{self, Ladder, LadderRequest, Rendition, ladder, smart};
 use vtp_engine::media;
 use vtp_splitter::Source;
 
@@ -26,9 +27,9 @@ use crate::curves::Curves;
 use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::progress::ProgressEvent;
-use crate::report::Report;
+use crate::report::{Choice, Report};
 pub(crate) use pass::copier;
-use pass::{Pass, PassError};
+use pass::{Made, Pass, PassError};
 use timing::Stopwatch;
 
 /// What a finished run leaves besides its files.
@@ -97,11 +98,12 @@ pub fn run(
     loop {
         let Ladder { renditions, warnings } = ladder(&request.ladder, &source.info, &request.options)?;
         let pass = Pass { request, source: &source, renditions: &renditions, dirs, progress, cancel, in_one_chunk };
-        match pass.run(&mut watch) {
-            Ok(made) => {
+        match with_ladder(&pass, &mut watch) {
+            Ok((made, choices)) => {
                 let target = request.check.map(|check| check.target);
                 let curves = report::curves(&made.published);
-                return Ok(Outcome { report: report::build(&source, made, target, warnings, &watch), curves });
+                let report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
+                return Ok(Outcome { report, curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),
             Err(PassError::OtherFrames(doubt)) => {
@@ -116,6 +118,24 @@ pub fn run(
             }
         }
     }
+}
+
+/// Runs the pass, with what its ladder is after a trial if that is asked for. A source that is not safely decoded in
+/// parts is not tried; it gets all rungs.
+fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choice>), PassError> {
+    if pass.request.ladder != LadderRequest::Smart || pass.in_one_chunk {
+        return Ok((pass.run(watch)?, Vec::new()));
+    }
+    let trials = survey::survey(pass)?;
+    watch.lap("survey");
+    let target = pass.request.check.map(|check| check.target).unwrap_or_default();
+    let verdicts = smart::choose(&trials, &target, pass.request.options.crf.is_none());
+    let mut renditions = smart::apply(&trials, &verdicts);
+    // Those that are too small to be measured are the smallest.
+    let untried = |of: &&Rendition| trials.iter().all(|trial| trial.rendition.name != of.name);
+    renditions.extend(pass.renditions.iter().filter(untried).cloned());
+    let made = Pass { renditions: &renditions, ..*pass }.run(watch)?;
+    Ok((made, trials.iter().zip(verdicts).map(|(trial, verdict)| Choice::new(trial, verdict)).collect()))
 }
 
 fn undecodable(doubt: &str) -> EncodeFailure {

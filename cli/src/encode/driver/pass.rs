@@ -90,6 +90,7 @@ impl Pass<'_> {
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
+        let stop = AtomicBool::new(false);
         let job = Job {
             source: self.source,
             index,
@@ -99,7 +100,7 @@ impl Pass<'_> {
             context_frames: plan_settings(&self.source.info, self.renditions, self.request.segment_s, None)
                 .context_frames,
             encoded: AtomicU64::new(0),
-            stop: AtomicBool::new(false),
+            stop: &stop,
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
             check: self.request.check,
             extractors: Extractors::for_workers(self.request.workers),
@@ -187,7 +188,7 @@ impl Pass<'_> {
         writers: Vec<AudioWriter>,
         job: &'env Job<'env>,
     ) -> ScopedJoinHandle<'scope, Result<Option<Finished>, audio::Error>> {
-        scope.spawn(move || audio::run(task, self.source, writers, &job.stop, self.progress))
+        scope.spawn(move || audio::run(task, self.source, writers, job.stop, self.progress))
     }
 }
 

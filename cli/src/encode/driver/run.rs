@@ -21,7 +21,7 @@ use super::pass::{Pass, PassError};
 use crate::progress::ProgressEvent;
 
 /// The only job of this process.
-const JOB: JobId = JobId(0);
+pub(super) const JOB: JobId = JobId(0);
 /// How often the display hears of frames, and the driver looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(100);
 

@@ -1,0 +1,124 @@
+//! The trial behind `--ladder smart`: a few segments of the source on every rung, measured.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vtp_encoder_node as node;
+use vtp_engine::chunk::{EncodedChunk, EncodedRendition};
+use vtp_engine::coordinator::TaskId;
+use vtp_engine::ladder::Rendition;
+use vtp_engine::ladder::smart::Trial;
+use vtp_engine::plan::plan;
+use vtp_engine::quality::{Check, Sampling, Summary, Target, shown};
+use vtp_engine::units::{Attempt, ChunkIndex};
+
+use super::EncodeFailure;
+use super::crew::{ChunkError, Job, Order};
+use super::pass::{Pass, PassError};
+use super::run::JOB;
+use crate::plan::settings as plan_settings;
+use crate::progress::ProgressEvent;
+
+/// Segments that are tried, evenly spread.
+const SEGMENTS: usize = 3;
+
+/// How they are measured: all that is measured is also looked at as it is shown.
+const SAMPLING: Sampling = Sampling { ends: 1, one_in: 9, viewed_one_in: 1 };
+
+/// Encodes a few segments of the source with every rendition of `pass` and tells what came of each, in their order.
+pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
+    (pass.progress)(ProgressEvent::Stage("trying rungs"));
+    let source = pass.source;
+    // Chunks of one segment each.
+    let segment_s = pass.request.segment_s;
+    let settings = plan_settings(&source.info, pass.renditions, segment_s, Some(segment_s));
+    let plan = plan(&source.index, source.info.video.time_base, &settings);
+    let tried = spread(plan.chunks.len());
+    let spool = pass.dirs.work.join("survey");
+    let check = Check { sampling: SAMPLING, target: Target { mean: 0.0, floor: 0.0, save: false } };
+    let job = Job {
+        source,
+        index: Arc::new(source.index.clone()),
+        plan: &plan,
+        renditions: pass.renditions,
+        spool: &spool,
+        context_frames: settings.context_frames,
+        one_frame_a_packet: source.index.has_one_frame_a_packet(),
+        check: Some(check),
+        extractors: node::Extractors::for_workers(pass.request.workers),
+        encoded: AtomicU64::new(0),
+        stop: pass.cancel,
+        copy: None,
+    };
+    let chunks = encode(&job, &tried, pass.request.workers)?;
+    std::fs::remove_dir_all(&spool).map_err(|error| EncodeFailure::Internal(error.into()))?;
+    let seconds = tried.iter().map(|&at| job.seconds(at)).sum();
+    let trial = |(at, rendition)| trial(rendition, chunks.iter().filter_map(|chunk| chunk.renditions.get(at)), seconds);
+    Ok(pass.renditions.iter().enumerate().filter_map(trial).collect())
+}
+
+/// Which of so many chunks are tried: each in the middle of its share.
+fn spread(count: usize) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..SEGMENTS).map(|part| (2 * part + 1) * count / (2 * SEGMENTS)).collect();
+    places.dedup();
+    places
+}
+
+/// The chunks at these places, in their order, encoded by so many threads.
+fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<EncodedChunk>, PassError> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..workers.get().min(places.len()) {
+            scope.spawn(|| {
+                let mut reader = None;
+                while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let task = TaskId { job: JOB, chunk: ChunkIndex(place as u32) };
+                    let result = job.encode(&mut reader, Order { task, attempt: Attempt(1) });
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result.map_err(failure)).collect()
+}
+
+fn failure(error: ChunkError) -> PassError {
+    match error {
+        ChunkError::Node(mismatch @ node::Error::FrameMismatch { .. }) => PassError::OtherFrames(mismatch.to_string()),
+        ChunkError::Node(node::Error::Cancelled) => EncodeFailure::Cancelled.into(),
+        error => EncodeFailure::from(error).into(),
+    }
+}
+
+/// What `rendition` came to in these encodings, `seconds` long in all; `None` where it was not measured.
+fn trial<'a>(
+    rendition: &Rendition,
+    encoded: impl Iterator<Item = &'a EncodedRendition> + Clone,
+    seconds: f64,
+) -> Option<Trial> {
+    let bytes: u64 = encoded.clone().flat_map(|it| &it.samples).map(|sample| u64::from(sample.size)).sum();
+    let fidelity = encoded.clone().flat_map(|it| it.fidelity.iter().flatten()).map(|it| (it.score, it.weight));
+    let as_shown = |it: &EncodedRendition| Some(shown(it.fidelity.as_deref()?, it.vmaf.as_deref()?));
+    let vmaf = encoded.filter_map(as_shown).flatten();
+    Some(Trial {
+        rendition: rendition.clone(),
+        bit_rate: bytes as f64 * 8.0 / seconds,
+        fidelity: Summary::of(fidelity)?.mean,
+        vmaf: Summary::of(vmaf)?.mean,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn segments_are_tried_in_the_middle_of_each_third() {
+        assert_eq!(spread(12), [2, 6, 10]);
+        assert_eq!(spread(3), [0, 1, 2]);
+        assert_eq!(spread(1), [0]);
+    }
+}
