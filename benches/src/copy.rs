@@ -1,12 +1,12 @@
 //! `--ladder copy` against `ffmpeg -c copy -f hls`: interleaved runs, medians and ratios.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::measured::{self, Measured, median};
+use crate::measured::{Measured, median, succeed};
+use crate::ours;
 use crate::peer;
 use crate::table::Table;
 
@@ -36,17 +36,9 @@ pub fn run(options: &Options) -> Result<String> {
         std::fs::create_dir_all(&theirs)?;
         let mut runs: Vec<(Measured, Measured)> = Vec::new();
         for run in 0..=options.runs {
-            let mut vtp = Command::new(&options.vtp);
-            vtp.arg("encode").arg(clip).arg("--out").arg(&ours).args([
-                "--force",
-                "--progress",
-                "none",
-                "--ladder",
-                "copy",
-            ]);
-            let mine = succeed(&mut vtp, &scratch.path().join("vtp"))?;
+            let mine = ours::encode(&options.vtp, clip, &ours, &["--ladder", "copy"])?;
             let mut ffmpeg = peer::copy_command(&options.ffmpeg, clip, SEGMENT_S, &theirs);
-            let peer = succeed(&mut ffmpeg, &scratch.path().join("ffmpeg"))?;
+            let peer = succeed(&mut ffmpeg, &scratch.path().join("ffmpeg"), LIMIT)?;
             if run > 0 {
                 runs.push((mine, peer));
             }
@@ -62,11 +54,4 @@ pub fn run(options: &Options) -> Result<String> {
         ]);
     }
     Ok(table.text())
-}
-
-fn succeed(command: &mut Command, log: &std::path::Path) -> Result<Measured> {
-    let run = measured::run(command, log, LIMIT)?;
-    let said = || std::fs::read_to_string(log.with_extension("err")).unwrap_or_default();
-    ensure!(run.status.is_some_and(|status| status.success()), "{command:?}: {}", said());
-    Ok(run)
 }

@@ -4,13 +4,10 @@
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use anyhow::Result;
 use vtp_encoder_node as node;
 use vtp_engine::chunk::EncodeTask;
 use vtp_engine::ladder::{LadderRequest, Rendition};
@@ -20,8 +17,10 @@ use vtp_engine::plan::ChunkPlan;
 use vtp_engine::units::{Attempt, PacketIndex};
 use vtp_splitter::ChunkReader;
 
-use crate::measured::{self, Measured, median};
+use crate::measured::{Measured, median, succeed};
+use crate::ours;
 use crate::peer::{self, Target};
+use crate::report::Report;
 use crate::table::Table;
 
 /// What to measure.
@@ -47,24 +46,6 @@ pub struct Options {
     pub runs: usize,
     /// Whether to measure the bare CPU: decoding, scaling and each encoder alone on one thread.
     pub bare: bool,
-}
-
-const LIMIT: Duration = Duration::from_secs(3600);
-
-#[derive(Debug, Deserialize)]
-struct Report {
-    timing: Timing,
-    renditions: Vec<ReportRendition>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Timing {
-    stages: std::collections::BTreeMap<String, f64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ReportRendition {
-    name: String,
 }
 
 /// Measures every clip and returns the tables in Markdown.
@@ -94,7 +75,7 @@ fn clip_tables(options: &Options, clip: &Path) -> Result<String> {
             mine.wall_s, mine.cpu_s, peer.wall_s, peer.cpu_s
         );
         if run > 0 {
-            encode_wall.push(report(&ours_dir)?.timing.stages.get("encode_wall_s").copied().unwrap_or(0.0));
+            encode_wall.push(Report::read(&ours_dir)?.timing.stages.get("encode_wall_s").copied().unwrap_or(0.0));
             ours.push(mine);
             theirs.push(peer);
         }
@@ -122,40 +103,19 @@ fn clip_tables(options: &Options, clip: &Path) -> Result<String> {
 }
 
 fn measure_ours(options: &Options, clip: &Path, out: &Path) -> Result<Measured> {
-    let mut command = Command::new(&options.vtp);
-    command.arg("encode").arg(clip).arg("--out").arg(out).args([
-        "--force",
-        "--progress",
-        "none",
-        "--no-measure",
-        "--speed",
-        &options.speed,
-    ]);
-    command.args(["--ladder", &options.ladder_name, "--segment", &format!("{}s", options.segment_s)]);
-    command.args(["--workers", &options.workers.to_string()]);
-    succeed(&mut command, out)
+    let (segment, workers) = (format!("{}s", options.segment_s), options.workers.to_string());
+    let words = [
+        ["--ladder", &options.ladder_name],
+        ["--speed", &options.speed],
+        ["--segment", &segment],
+        ["--workers", &workers],
+    ];
+    ours::encode(&options.vtp, clip, out, &[words.as_flattened(), &["--no-measure"]].concat())
 }
 
 fn measure_peer(options: &Options, target: &Target, out: &Path) -> Result<Measured> {
-    if out.exists() {
-        std::fs::remove_dir_all(out)?;
-    }
-    std::fs::create_dir_all(out)?;
-    succeed(&mut peer::ladder_command(&options.ffmpeg, target, out), out)
-}
-
-fn succeed(command: &mut Command, out: &Path) -> Result<Measured> {
-    let log = out.with_extension("log");
-    let run = measured::run(command, &log, LIMIT)?;
-    let said = || std::fs::read_to_string(log.with_extension("err")).unwrap_or_default();
-    ensure!(run.status.is_some_and(|status| status.success()), "{command:?}: {}", said());
-    Ok(run)
-}
-
-fn report(out: &Path) -> Result<Report> {
-    let path = out.join("report.json");
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))
+    peer::empty(out)?;
+    succeed(&mut peer::ladder_command(&options.ffmpeg, target, out), &out.with_extension("log"), ours::LIMIT)
 }
 
 fn time_table(ours: &[Measured], theirs: &[Measured]) -> String {
@@ -173,9 +133,9 @@ fn time_table(ours: &[Measured], theirs: &[Measured]) -> String {
 fn quality_table(options: &Options, target: &Target, ours: &Path, theirs: &Path) -> Result<String> {
     let mut table =
         Table::new(&["rendition", "vtp bytes", "ffmpeg bytes", "ratio", "vtp PSNR", "ffmpeg PSNR", "difference dB"]);
-    let names: Vec<String> = report(ours)?.renditions.into_iter().map(|rendition| rendition.name).collect();
+    let report = Report::read(ours)?;
     for (i, rendition) in target.renditions.iter().enumerate() {
-        ensure!(names.contains(&rendition.name), "our output has no {}", rendition.name);
+        report.rendition(&rendition.name)?;
         let (mine, peer) = (ours.join(&rendition.name), theirs.join(format!("v{i}")));
         let bytes = [peer::segment_bytes(&mine)?, peer::segment_bytes(&peer)?];
         let psnr =

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// How often a running command's memory is looked at, and whether it has ended.
 const POLL: Duration = Duration::from_millis(5);
@@ -20,6 +20,30 @@ pub(crate) struct Measured {
     pub(crate) peak_mib: f64,
     /// How it ended; `None` if it was killed at its time limit.
     pub(crate) status: Option<ExitStatus>,
+}
+
+impl Measured {
+    /// What this and then `next` took.
+    pub(crate) fn then(self, next: Self) -> Self {
+        Self {
+            wall_s: self.wall_s + next.wall_s,
+            cpu_s: self.cpu_s + next.cpu_s,
+            peak_mib: self.peak_mib.max(next.peak_mib),
+            status: next.status,
+        }
+    }
+}
+
+/// Runs `command` as [`run`] does. It has to succeed; the error has what it said.
+pub(crate) fn succeed(command: &mut Command, log: &Path, limit: Duration) -> Result<Measured> {
+    let run = run(command, log, limit)?;
+    let path = log.with_extension("err");
+    let said = || std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()));
+    match run.status {
+        Some(status) if status.success() => Ok(run),
+        Some(status) => bail!("{command:?} ended with {status}: {}", said()?),
+        None => bail!("{command:?} was stopped after {} s: {}", limit.as_secs(), said()?),
+    }
 }
 
 /// Runs `command` with its output going to the files `log.out` and `log.err`, for at most `limit`.
@@ -89,5 +113,21 @@ mod tests {
         let limit = Duration::from_millis(200);
         let run = run(Command::new("sleep").arg("20"), &folder.path().join("log"), limit).unwrap();
         assert!(run.status.is_none() && run.wall_s < 10.0);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error_with_what_it_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such clip >&2; exit 3"]);
+        let error = succeed(&mut command, &folder.path().join("log"), Duration::from_secs(20)).unwrap_err();
+        assert!(error.to_string().contains("exit status: 3: no such clip"), "{error}");
+    }
+
+    #[test]
+    fn of_two_runs_times_add_up_and_memory_does_not() {
+        let run = |wall_s, peak_mib| Measured { wall_s, cpu_s: 2.0 * wall_s, peak_mib, status: None };
+        let both = run(1.0, 30.0).then(run(2.0, 20.0));
+        assert_eq!((both.wall_s, both.cpu_s, both.peak_mib), (3.0, 6.0, 30.0));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use vtp_engine::ladder::{Ladder, LadderOptions, LadderRequest, Method, Rendition, ladder};
 use vtp_engine::plan::{Plan, PlanSettings, plan};
 use vtp_engine::units::FrameIndex;
@@ -28,6 +28,14 @@ impl Target {
         Ok(Self { source, renditions, plan, segment_s })
     }
 
+    /// Fails with a sentence if the ladder keeps the source's pictures or packets anywhere.
+    pub(crate) fn require_capped(&self) -> Result<()> {
+        let kept = self.renditions.iter().find(|rendition| !matches!(rendition.method, Method::Capped { .. }));
+        let name = kept.map_or("", |rendition| &rendition.name);
+        ensure!(kept.is_none(), "{name} is not encoded at a rate factor; leave it out of --ladder");
+        Ok(())
+    }
+
     /// Where our segments start, in seconds of the source's first frame on: the peer's key frames stand there too.
     fn key_times(&self) -> String {
         let (index, base) = (&self.source.index, self.source.info.video.time_base);
@@ -36,6 +44,14 @@ impl Target {
             self.plan.segments.iter().map(|segment| base.seconds(index.pts(FrameIndex(segment.start)) - first));
         starts.map(|at| format!("{at:.6}")).collect::<Vec<_>>().join(",")
     }
+}
+
+/// Makes `folder` anew, with nothing in it.
+pub(crate) fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))
 }
 
 /// The command of `ffmpeg` that makes `target` below `out`, which exists.

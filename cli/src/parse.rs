@@ -13,6 +13,14 @@ pub fn score(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give a number from 0 to 100".to_owned())
 }
 
+/// A number of things of which there is at least one.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a whole number from 1".to_owned())
+}
+
 /// Seconds in `4s`, `500ms`, `1m`, `1.5h` or plain `4`.
 ///
 /// # Errors
@@ -129,6 +137,14 @@ mod tests {
     fn what_is_no_duration_is_refused() {
         for text in ["", "s", "4 s", "4x", "-1s", "0", "nan", "inf", "1e999", "4s4s", "1:30"] {
             assert!(duration_s(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn at_least_one_is_no_zero() {
+        assert_eq!(at_least_one("3"), Ok(3));
+        for text in ["0", "-1", "1.5", "", "many"] {
+            assert!(at_least_one(text).is_err(), "{text}");
         }
     }
 

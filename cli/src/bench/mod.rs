@@ -1,0 +1,76 @@
+//! `vtp bench`: step: measure, print tables. In: clips, a peer's binary. Out: Markdown on stdout. Never: a verdict by
+//! timing in the tests.
+
+mod copy;
+mod gate;
+mod ladder;
+mod sweep;
+mod truth;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use vtp_engine::ladder::LadderRequest;
+
+use crate::Outcome;
+use crate::exit::Failure;
+
+/// Measure this machine, and this program against its peers.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The whole pipeline against one ffmpeg command that makes the same ladder
+    Ladder(ladder::Arguments),
+    /// `--ladder copy` against `ffmpeg -c copy -f hls`
+    Copy(copy::Arguments),
+    /// What the quality gate costs, against an ffmpeg that makes the ladder and then measures it
+    Gate(gate::Arguments),
+    /// Our scores against those of ffmpeg's filter libvmaf
+    Truth(truth::Arguments),
+    /// Every file of some folders through `vtp encode` and an independent checker
+    Sweep(sweep::Arguments),
+}
+
+/// A ladder by its name on the command line, and that name.
+#[derive(Clone, Debug)]
+struct NamedLadder {
+    request: LadderRequest,
+    name: String,
+}
+
+/// # Errors
+/// A sentence, for a rung that is not known.
+fn named_ladder(name: &str) -> Result<NamedLadder, String> {
+    let request = name.parse().map_err(|error: vtp_engine::ladder::UnknownPreset| error.to_string())?;
+    Ok(NamedLadder { request, name: name.to_owned() })
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`], also when a sweep has failures.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let vtp = std::env::current_exe().map_err(|error| Failure::Internal(error.into()))?;
+    match &arguments.what {
+        What::Ladder(arguments) => ladder::run(vtp, arguments),
+        What::Copy(arguments) => copy::run(vtp, arguments),
+        What::Gate(arguments) => gate::run(vtp, arguments),
+        What::Truth(arguments) => truth::run(vtp, arguments),
+        What::Sweep(arguments) => sweep::run(vtp, arguments),
+    }
+}
+
+/// What was asked for, or one a core.
+fn workers(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// The clips that exist; every benchmark looks before it starts, for it may take long to come to the last one.
+fn require_clips(clips: &[PathBuf]) -> Outcome {
+    clips.iter().try_for_each(|clip| crate::probe::require_file(clip))
+}

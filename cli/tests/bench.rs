@@ -1,0 +1,86 @@
+//! The benchmarks as their users meet them: a small clip in, tables out. No verdict here depends on time.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{Scene, bundled, skipped};
+
+/// Two seconds of the bundled clip, small enough to be encoded many times.
+fn scene() -> Scene {
+    let scene = Scene::new();
+    let scale = "-vf scale=320:180 -t 2 -an -c:v libx264 -crf 10 -g 24";
+    scene.ffmpeg(&format!("-i {} {scale} in.mp4", bundled().display()));
+    scene
+}
+
+/// The program that a variable of the environment names; `None`, said aloud, where it names none.
+fn named(variable: &str, what: &str) -> Option<PathBuf> {
+    let found = std::env::var_os(variable).map(PathBuf::from);
+    if found.is_none() {
+        skipped(&format!("{variable} does not name {what}"));
+    }
+    found
+}
+
+/// An `ffmpeg` with the filter libvmaf.
+fn peer() -> Option<PathBuf> {
+    let filters = Command::new("ffmpeg").args(["-v", "error", "-filters"]).output().unwrap().stdout;
+    match String::from_utf8_lossy(&filters).contains(" libvmaf ") {
+        true => Some("ffmpeg".into()),
+        false => named("VTP_PEER", "an ffmpeg with the filter libvmaf"),
+    }
+}
+
+/// The cells of the rows of all tables, heads and rules left out.
+fn rows(tables: &str) -> Vec<Vec<String>> {
+    let lines: Vec<&str> = tables.lines().collect();
+    let is_rule = |line: &str| line.starts_with("| ---");
+    let is_row = |at: usize| {
+        let next_is_rule = lines.get(at + 1).is_some_and(|next| is_rule(next));
+        lines[at].starts_with('|') && !is_rule(lines[at]) && !next_is_rule
+    };
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    (0..lines.len()).filter(|&at| is_row(at)).map(|at| cells(lines[at])).collect()
+}
+
+#[test]
+fn a_missing_clip_is_a_usage_error() {
+    let scene = scene();
+    scene.vtp("bench truth in.mp4 absent.mp4").failed(2, "absent.mp4 is not there");
+}
+
+#[test]
+fn a_peer_that_cannot_measure_is_refused_before_anything_is_encoded() {
+    let scene = scene();
+    scene.vtp("bench truth in.mp4 --peer true").failed(1, "has no filter libvmaf");
+    scene.vtp("bench gate in.mp4 --peer absent").failed(1, "starting absent");
+}
+
+#[test]
+fn our_scores_are_those_of_the_peer() {
+    let Some(peer) = peer() else { return };
+    let scene = scene();
+    let line = format!("bench truth in.mp4 --ladder auto --speed ultrafast --peer {}", peer.display());
+    let rows = rows(&scene.vtp(&line).ok().stdout);
+    assert_eq!(rows.iter().map(|row| row[2].as_str()).collect::<Vec<_>>(), ["fidelity", "vmaf"], "{rows:?}");
+    let full: f64 = rows[0][4].parse().unwrap();
+    assert!(full.abs() < 0.2, "{rows:?}");
+}
+
+#[test]
+fn the_gate_is_held_against_a_peer_that_encodes_and_then_measures() {
+    let Some(peer) = peer() else { return };
+    let scene = scene();
+    let line = format!("bench gate in.mp4 --speed ultrafast --runs 1 --no-retries --peer {}", peer.display());
+    let rows = rows(&scene.vtp(&line).ok().stdout);
+    let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    for name in
+        ["vtp, gated", "ffmpeg, both", "CPU, gated to not measured", "wall, gated to ffmpeg's both", "180p 320x180"]
+    {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
