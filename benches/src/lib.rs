@@ -4,13 +4,17 @@
 //! * [`copy`]: `--ladder copy` against `ffmpeg -c copy`
 //! * [`gate`]: what measuring and the gate cost, against the peer that encodes and then measures
 //! * [`truth`]: our scores against those of the peer's `libvmaf` filter
+//! * [`chunking`]: what encoding in chunks costs in bits, as a Bjøntegaard delta rate
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
 
+mod bjontegaard;
+pub mod chunking;
 pub mod copy;
 pub mod gate;
 pub mod ladder;
 mod measured;
 mod ours;
+mod pchip;
 mod peer;
 mod report;
 pub mod sweep;

@@ -10,8 +10,16 @@ use vtp_engine::quality::{Outcome, Summary};
 /// A report.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Report {
+    pub(crate) plan: Plan,
     pub(crate) timing: Timing,
     pub(crate) renditions: Vec<Rendition>,
+}
+
+/// How the source was cut.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Plan {
+    /// Number of chunks.
+    pub(crate) chunks: usize,
 }
 
 /// What the run took.
@@ -29,6 +37,8 @@ pub(crate) struct Rendition {
     pub(crate) frames: u32,
     /// Size of its media segments.
     pub(crate) bytes: u64,
+    /// Average segment bit rate in bits a second.
+    pub(crate) average_bandwidth: u64,
     /// VMAF against the source scaled to the rendition's own size.
     pub(crate) fidelity: Option<Summary>,
     /// VMAF of the rendition scaled up to the display's size.

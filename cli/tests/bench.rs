@@ -48,8 +48,20 @@ fn rows(tables: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_missing_clip_is_a_usage_error() {
+fn chunking_is_told_as_a_delta_rate_with_its_points() {
     let scene = scene();
+    let line = "bench chunking in.mp4 --ladder auto --speed ultrafast --segment 1s --crfs 34,38,42,46";
+    let rows = rows(&scene.vtp(line).ok().stdout);
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    let delta = rows[0][3].strip_suffix(" %").and_then(|percent| percent.parse::<f64>().ok());
+    assert!(delta.is_some_and(|percent| percent.abs() < 20.0), "{rows:?}");
+    assert_eq!(rows.iter().skip(1).map(|row| row[2].as_str()).collect::<Vec<_>>(), ["34", "38", "42", "46"]);
+}
+
+#[test]
+fn too_few_points_and_missing_clips_are_usage_errors() {
+    let scene = scene();
+    scene.vtp("bench chunking in.mp4 --crfs 20,20,24,28").failed(2, "at least 4 different rate factors");
     scene.vtp("bench truth in.mp4 absent.mp4").failed(2, "absent.mp4 is not there");
 }
 

@@ -1,6 +1,7 @@
 //! `vtp bench`: step: measure, print tables. In: clips, a peer's binary. Out: Markdown on stdout. Never: a verdict by
 //! timing in the tests.
 
+mod chunking;
 mod copy;
 mod gate;
 mod ladder;
@@ -32,6 +33,8 @@ enum What {
     Gate(gate::Arguments),
     /// Our scores against those of ffmpeg's filter libvmaf
     Truth(truth::Arguments),
+    /// What encoding in chunks costs in bits: Bjøntegaard's delta rate against one encode of the whole
+    Chunking(chunking::Arguments),
     /// Every file of some folders through `vtp encode` and an independent checker
     Sweep(sweep::Arguments),
 }
@@ -61,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Copy(arguments) => copy::run(vtp, arguments),
         What::Gate(arguments) => gate::run(vtp, arguments),
         What::Truth(arguments) => truth::run(vtp, arguments),
+        What::Chunking(arguments) => chunking::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
     }
 }
