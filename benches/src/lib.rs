@@ -5,8 +5,10 @@
 //! * [`gate`]: what measuring and the gate cost, against the peer that encodes and then measures
 //! * [`truth`]: our scores against those of the peer's `libvmaf` filter
 //! * [`chunking`]: what encoding in chunks costs in bits, as a Bjøntegaard delta rate
+//! * [`ab_av1`]: a target of quality, against `ab-av1 auto-encode`
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
 
+pub mod ab_av1;
 mod bjontegaard;
 pub mod chunking;
 pub mod copy;

@@ -99,6 +99,31 @@ pub(crate) fn copy_command(ffmpeg: &Path, source: &Path, segment_s: f64, out: &P
     command
 }
 
+/// Copies the pictures of `source` into a file of their own, whose name tells its format.
+pub(crate) fn copy_video(ffmpeg: &Path, source: &Path, to: &Path) -> Result<()> {
+    let mut command = quiet(ffmpeg);
+    command.arg("-i").arg(source).args(["-map", "0:v:0", "-c", "copy"]).arg(to);
+    let answer = command.output().with_context(|| format!("starting {}", ffmpeg.display()))?;
+    ensure!(answer.status.success(), "{command:?}: {}", String::from_utf8_lossy(&answer.stderr));
+    Ok(())
+}
+
+/// Size of the coded pictures in `file`, without what its container adds.
+pub(crate) fn video_bytes(ffmpeg: &Path, file: &Path) -> Result<u64> {
+    let mut command = quiet(ffmpeg);
+    command.arg("-i").arg(file).args(["-map", "0:v:0", "-c", "copy", "-f", "framecrc", "-"]);
+    let answer = command.output().with_context(|| format!("starting {}", ffmpeg.display()))?;
+    ensure!(answer.status.success(), "{command:?}: {}", String::from_utf8_lossy(&answer.stderr));
+    sum_of_sizes(&String::from_utf8_lossy(&answer.stdout))
+}
+
+/// The sum of the sizes in a listing of packets: stream, two times, duration, size, checksum.
+fn sum_of_sizes(listing: &str) -> Result<u64> {
+    let rows = listing.lines().filter(|line| !line.starts_with('#'));
+    let size = |row: &str| row.split(',').nth(4)?.trim().parse::<u64>().ok();
+    rows.map(|row| size(row).with_context(|| format!("no size in {row:?}"))).sum()
+}
+
 fn quiet(ffmpeg: &Path) -> Command {
     let mut command = Command::new(ffmpeg);
     command.args(["-hide_banner", "-nostats", "-v", "error", "-y"]);
@@ -145,4 +170,17 @@ pub(crate) fn segment_bytes(folder: &Path) -> Result<u64> {
         }
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sizes_of_packets_are_added_up() {
+        let listing =
+            "#tb 0: 1/12288\n0,  -1024,  0,  512,  1500, 0x1a2b3c4d, S=1, 8\n0,  -512,  512,  512,  250, 0x0\n";
+        assert_eq!(sum_of_sizes(listing).unwrap(), 1750);
+        assert!(sum_of_sizes("0, 1\n").is_err());
+    }
 }

@@ -63,6 +63,7 @@ fn too_few_points_and_missing_clips_are_usage_errors() {
     let scene = scene();
     scene.vtp("bench chunking in.mp4 --crfs 20,20,24,28").failed(2, "at least 4 different rate factors");
     scene.vtp("bench truth in.mp4 absent.mp4").failed(2, "absent.mp4 is not there");
+    scene.vtp("bench ab-av1 in.mp4 --rung copy").failed(2, "copy has no quality to ask for");
 }
 
 #[test]
@@ -95,4 +96,16 @@ fn the_gate_is_held_against_a_peer_that_encodes_and_then_measures() {
     {
         assert!(names.contains(&name), "{names:?}");
     }
+}
+
+#[test]
+fn a_target_of_quality_is_held_against_that_of_ab_av1() {
+    let (Some(peer), Some(ab_av1)) = (peer(), named("VTP_AB_AV1", "ab-av1")) else { return };
+    let scene = Scene::new();
+    scene.ffmpeg(&format!("-i {} -c copy -t 2 in.mp4", bundled().display()));
+    let (peer, ab_av1) = (peer.display(), ab_av1.display());
+    let line = format!("bench ab-av1 in.mp4 --rung mobile --speed ultrafast --alike --peer {peer} --ab-av1 {ab_av1}");
+    let rows = rows(&scene.vtp(&line).ok().stdout);
+    let vmaf: f64 = rows[0][3].parse().unwrap();
+    assert!((vmaf - 93.0).abs() < 3.0, "{rows:?}");
 }

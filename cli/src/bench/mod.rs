@@ -1,6 +1,7 @@
 //! `vtp bench`: step: measure, print tables. In: clips, a peer's binary. Out: Markdown on stdout. Never: a verdict by
 //! timing in the tests.
 
+mod ab_av1;
 mod chunking;
 mod copy;
 mod gate;
@@ -35,6 +36,8 @@ enum What {
     Truth(truth::Arguments),
     /// What encoding in chunks costs in bits: Bjøntegaard's delta rate against one encode of the whole
     Chunking(chunking::Arguments),
+    /// `--quality T --save` against `ab-av1 auto-encode --min-vmaf T`
+    AbAv1(ab_av1::Arguments),
     /// Every file of some folders through `vtp encode` and an independent checker
     Sweep(sweep::Arguments),
 }
@@ -65,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Gate(arguments) => gate::run(vtp, arguments),
         What::Truth(arguments) => truth::run(vtp, arguments),
         What::Chunking(arguments) => chunking::run(vtp, arguments),
+        What::AbAv1(arguments) => ab_av1::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
     }
 }
