@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use vtp_engine::ladder::display_size;
 use vtp_engine::media::vmaf::Model;
-use vtp_engine::quality::{FrameScore, Summary};
+use vtp_engine::quality::Summary;
 use vtp_engine::source::VideoInfo;
 use vtp_engine::units::Size;
 
@@ -76,7 +76,7 @@ pub(crate) fn measure(
     let scores = parse(&text).with_context(|| format!("reading the scores of {}", distorted.display()))?;
     let found = scores.len();
     ensure!(found == frames as usize, "{}: {found} frames were compared, not {frames}", distorted.display());
-    let weighed = (0..).zip(scores).map(|(position, score)| FrameScore { position, score, weight: 1.0 });
+    let weighed = scores.into_iter().map(|score| (score, 1.0));
     Ok((Summary::of(weighed).with_context(|| format!("{} has no frames", distorted.display()))?, took))
 }
 

@@ -19,7 +19,8 @@ pub(super) fn render(report: &Report) -> String {
     }
     let kilobits = |bits: u64| bits as f64 / 1000.0;
     let rates = Axis::quantities(choices.iter().map(|it| kilobits(it.bit_rate)).fold(0.0, f64::max));
-    let scores = Axis::scores(choices.iter().map(|it| it.vmaf).fold(100.0, f64::min));
+    let lowest = choices.iter().map(|it| it.vmaf).chain(report.target.map(|target| target.mean));
+    let scores = Axis::scores(lowest.fold(100.0, f64::min));
     let points: Vec<Point> = choices.iter().map(|it| Point(kilobits(it.bit_rate), it.vmaf)).collect();
     let mut plot = Plot::new(rates, scores);
     if let Some(target) = report.target {

@@ -189,9 +189,9 @@ mod tests {
         let first = tried(23.0, 98.0, 95.0, 500_000);
         let Decision::Again(factor) = decide(&target, &[first]) else { panic!("it should save") };
         assert!(factor > 25.0, "{factor}");
-        let points = [first, tried(factor, 94.0, 90.0, 300_000)];
+        let points = [first, tried(factor, 93.4, 90.0, 300_000)];
         assert_eq!(decide(&target, &points), Decision::Deliver(1, Outcome::Met));
-        let points = [first, tried(factor, 91.0, 90.0, 300_000), tried(25.0, 93.5, 90.0, 350_000)];
+        let points = [first, tried(factor, 91.0, 90.0, 300_000), tried(25.0, 93.3, 90.0, 350_000)];
         assert_eq!(decide(&target, &points), Decision::Deliver(2, Outcome::Met));
     }
 
