@@ -18,7 +18,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use vtp_engine::bitstream::Classifier;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{Method, Rendition, full_size};
 use vtp_engine::media::condition::Conditioner;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::CodecParameters;
@@ -207,6 +207,8 @@ struct Feed<'a> {
     scaler: Scaler,
     /// Where renditions are held against the source at full size.
     viewer: Option<Viewer>,
+    /// Which of the scaled renditions has the full size, if one has.
+    full: Option<usize>,
     /// CPU seconds spent on conditioning and scaling.
     scale_s: f64,
     /// CPU seconds spent on showing the source at full size.
@@ -232,6 +234,7 @@ impl<'a> Feed<'a> {
             conditioner: Conditioner::new(&task.video),
             scaler: Scaler::new(&sizes, output_color(&task.video)),
             viewer: Viewer::for_task(task)?,
+            full: sizes.iter().position(|&size| size == full_size(&task.video)),
             scale_s: 0.0,
             view_s: 0.0,
         })
@@ -330,7 +333,7 @@ impl<'a> Feed<'a> {
         let pictures = self.scaler.scale(&picture)?;
         let scaled = cpu::thread_seconds();
         let full = match &mut self.viewer {
-            Some(viewer) => viewer.see(position as u32, &picture)?,
+            Some(viewer) => viewer.see(position as u32, &picture, self.full.and_then(|at| pictures.get(at)))?,
             None => None,
         };
         drop(picture);

@@ -28,7 +28,8 @@ pub(crate) struct Gauge<'a> {
     positions: HashMap<i64, u32>,
     classifier: Classifier,
     decoder: VideoDecoder,
-    motion: Motion,
+    /// The motion of the measured pictures; of those at full size it is told.
+    motion: Option<Motion>,
     /// The positions of the pictures that motion was told of: those that are measured and their neighbours.
     seen: Vec<u32>,
     pairs: Pairs<'a>,
@@ -58,6 +59,7 @@ impl<'a> Gauge<'a> {
     ) -> Result<Self, Error> {
         let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
         let full_size = full_size(&task.video);
+        let has_full_size = full_size == rendition.size;
         let measured: BTreeSet<u32> = check.sampling.measured(frames).into_iter().collect();
         Ok(Self {
             rendition: &rendition.name,
@@ -65,7 +67,7 @@ impl<'a> Gauge<'a> {
             positions: task.frames.iter().map(|frame| frame.pts).zip(0..).collect(),
             classifier: Classifier::new("h264", config),
             decoder: VideoDecoder::new(&CodecParameters::avc(config)?, task.video.time_base)?,
-            motion: Motion::new()?,
+            motion: if has_full_size { None } else { Some(Motion::new()?) },
             seen: Vec::new(),
             pairs: Pairs {
                 waiting: measured.clone(),
@@ -80,7 +82,7 @@ impl<'a> Gauge<'a> {
             },
             measured,
             full_size,
-            has_full_size: full_size == rendition.size,
+            has_full_size,
             cpu_s: 0.0,
         })
     }
@@ -90,8 +92,10 @@ impl<'a> Gauge<'a> {
     pub(crate) fn reference(&mut self, position: u32, picture: &Picture, full: Option<Picture>) -> Result<(), Error> {
         let started = cpu::thread_seconds();
         if is_near(position, &self.measured) {
-            self.motion.push(picture)?;
-            self.seen.push(position);
+            if let Some(motion) = &mut self.motion {
+                motion.push(picture)?;
+                self.seen.push(position);
+            }
             self.pairs.traces.insert(position, Trace::of(picture)?);
         }
         if self.measured.contains(&position) {
@@ -130,13 +134,20 @@ impl<'a> Gauge<'a> {
         let pairs = &mut self.pairs;
         self.decoder.finish::<media::Error>(&mut |picture| pairs.take(&picture))?;
         self.refuse_broken()?;
-        let motion: HashMap<u32, f64> = self.seen.iter().copied().zip(self.motion.finish()?).collect();
+        let own_motion: HashMap<u32, f64>;
+        let motion = match self.motion {
+            Some(motion) => {
+                own_motion = self.seen.into_iter().zip(motion.finish()?).collect();
+                &own_motion
+            }
+            None => full_motion,
+        };
         let (own, full) = (self.pairs.own_features, self.pairs.full_features);
         let model = Model::for_display(self.full_size);
         // Pictures at their own size are judged as if they filled the display of the model.
-        let fidelity = scored(Model::Hd, own.clone(), &motion, self.frames)?;
+        let fidelity = scored(Model::Hd, own.clone(), motion, self.frames)?;
         let vmaf = match self.has_full_size {
-            true => scored(model, own, &motion, self.frames)?,
+            true => scored(model, own, motion, self.frames)?,
             false => scored(model, full, full_motion, self.frames)?,
         };
         Ok(Measured { fidelity, vmaf, cpu_s: self.cpu_s + cpu::thread_seconds() - started })

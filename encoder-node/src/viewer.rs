@@ -1,52 +1,67 @@
-//! The source as it is shown: the pictures that renditions of other sizes are held against, scaled once and shared.
+//! The source as it is shown: the pictures that renditions of other sizes are held against, scaled once and shared, and
+//! how much they move.
 
 use std::collections::{BTreeSet, HashMap};
 
 use vtp_engine::chunk::EncodeTask;
-use vtp_engine::ladder::{Method, full_size};
+use vtp_engine::ladder::{Method, Rendition, full_size};
 use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::vmaf::{self, Motion};
 use vtp_engine::media::{Error, Picture};
-use vtp_engine::units::Size;
 
-/// Shows the source at the size it is shown at: a few pictures of it, and how they move.
+/// Shows the source at the size it is shown at.
 pub(crate) struct Viewer {
+    /// Makes the pictures, where no rendition has that size.
     scaler: Scaler,
-    /// The positions that are looked at.
+    /// The positions that renditions of other sizes are looked at.
     viewed: BTreeSet<u32>,
+    /// The positions whose motion somebody asks for: a rendition of full size does wherever it is measured.
+    moving: BTreeSet<u32>,
     motion: Motion,
     seen: Vec<u32>,
 }
 
 impl Viewer {
-    /// What the renditions of `task` are to be held against besides their own pictures, if any is: those that have the
-    /// full size need nothing more.
+    /// What the renditions of `task` are to be held against, if any is measured.
     pub(crate) fn for_task(task: &EncodeTask) -> Result<Option<Self>, Error> {
         let (Some(check), size) = (task.check, full_size(&task.video)) else { return Ok(None) };
-        let needs = |size_of: Size| size_of != size && size_of.width.min(size_of.height) >= vmaf::LEAST;
-        let is_needed = task.renditions.iter().any(|it| matches!(it.method, Method::Capped { .. }) && needs(it.size));
-        if !is_needed {
+        let is_measured = |it: &&Rendition| {
+            matches!(it.method, Method::Capped { .. }) && it.size.width.min(it.size.height) >= vmaf::LEAST
+        };
+        let mut sizes = task.renditions.iter().filter(is_measured).map(|it| it.size).peekable();
+        if sizes.peek().is_none() {
             return Ok(None);
         }
-        Ok(Some(Self {
-            scaler: Scaler::new(&[size], output_color(&task.video)),
-            viewed: check.sampling.viewed(u32::try_from(task.frames.len()).unwrap_or(u32::MAX)).into_iter().collect(),
-            motion: Motion::new()?,
-            seen: Vec::new(),
-        }))
+        let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
+        let (has_full, has_other) =
+            sizes.fold((false, false), |(full, other), it| (full || it == size, other || it != size));
+        let viewed: BTreeSet<u32> =
+            if has_other { check.sampling.viewed(frames).into_iter().collect() } else { BTreeSet::new() };
+        let moving = if has_full { check.sampling.measured(frames).into_iter().collect() } else { viewed.clone() };
+        let scaler = Scaler::new(&[size], output_color(&task.video));
+        Ok(Some(Self { scaler, viewed, moving, motion: Motion::new()?, seen: Vec::new() }))
     }
 
-    /// Takes the conditioned picture at `position` of the chunk, and gives it back at full size if it is to be looked at.
-    pub(crate) fn see(&mut self, position: u32, picture: &Picture) -> Result<Option<Picture>, Error> {
-        if !is_near(position, &self.viewed) {
+    /// Takes the conditioned picture at `position` of the chunk, and the same at full size where a rendition has that
+    /// size. Gives it back at full size if it is to be looked at.
+    pub(crate) fn see(
+        &mut self,
+        position: u32,
+        picture: &Picture,
+        full: Option<&Picture>,
+    ) -> Result<Option<Picture>, Error> {
+        if !is_near(position, &self.moving) {
             return Ok(None);
         }
-        let picture = self.scaler.scale(picture)?.into_iter().next();
-        if let Some(picture) = &picture {
-            self.motion.push(picture)?;
+        let full = match full {
+            Some(full) => full.share(),
+            None => self.scaler.scale(picture)?.into_iter().next(),
+        };
+        if let Some(full) = &full {
+            self.motion.push(full)?;
             self.seen.push(position);
         }
-        Ok(picture.filter(|_| self.viewed.contains(&position)))
+        Ok(full.filter(|_| self.viewed.contains(&position)))
     }
 
     /// How much the pictures that were looked at move, by position.
