@@ -240,10 +240,10 @@ pub fn source_warnings(info: &SourceInfo, index: &Index) -> Vec<String> {
 pub(crate) mod tests {
     use vtp_engine::index::{FrameEntry, FrameList, Heal};
     use vtp_engine::plan::ChunkPlan;
-    use vtp_engine::quality::{Outcome, Summary};
+    use vtp_engine::quality::{Cause, Outcome, Summary};
     use vtp_engine::source::{Color, Rotation, VideoInfo};
     use vtp_engine::units::{ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
-    use vtp_stitcher::ChunkReport;
+    use vtp_stitcher::{ChunkReport, JoinReport};
 
     use super::*;
 
@@ -332,6 +332,7 @@ pub(crate) mod tests {
                 fidelity: Some(scores()),
                 vmaf: Some(scores()),
                 chunks: vec![chunk(0, 1), chunk(1, 2)],
+                joins: vec![JoinReport { at_s: 0.08, chunk: 1, step: 7.5, cause: Cause::Encoding, repaired: true }],
             }],
             audio: vec![Audio {
                 name: "audio-0".to_owned(),
@@ -370,6 +371,14 @@ pub(crate) mod tests {
     fn the_format_is_that_of_the_golden_file() {
         let text = serde_json::to_string_pretty(&report()).unwrap() + "\n";
         assert_eq!(text, include_str!("../tests/golden/report-v1.json"));
+    }
+
+    #[test]
+    fn a_report_from_before_joins_were_checked_is_read_as_well() {
+        let mut older: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
+        older["renditions"][0].as_object_mut().unwrap().remove("joins").unwrap();
+        assert_eq!(serde_json::from_value::<Report>(older).unwrap().renditions[0].joins, []);
     }
 
     #[test]

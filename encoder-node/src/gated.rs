@@ -3,7 +3,7 @@
 
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition};
 use vtp_engine::ladder::{Method, Rendition};
-use vtp_engine::quality::{self, Decision, Outcome, Summary, Target, Tried};
+use vtp_engine::quality::{self, Decision, Outcome, Target, Tried};
 
 use crate::chunk::shape;
 
@@ -66,12 +66,7 @@ impl<'a> Candidates<'a> {
 
     fn tried(&self, encoded: &EncodedRendition) -> Option<Tried> {
         let Method::Capped { max_rate, .. } = &self.rendition.method else { return None };
-        Some(Tried {
-            crf: encoded.crf?.into(),
-            scores: Summary::of(encoded.fidelity.iter().flatten().map(|it| (it.score, it.weight)))?,
-            bits: encoded.samples.iter().map(|sample| u64::from(sample.size) * 8).sum(),
-            allowed_bits: max_rate.0 as f64 * self.seconds,
-        })
+        encoded.tried(*max_rate, self.seconds)
     }
 
     /// The rendition as it is to be encoded next, if it is.
@@ -80,11 +75,7 @@ impl<'a> Candidates<'a> {
             return None;
         }
         let Decision::Again(factor) = quality::decide(target, &self.tried) else { return None };
-        let mut rendition = self.rendition.clone();
-        if let Method::Capped { crf, .. } = &mut rendition.method {
-            *crf = factor as f32;
-        }
-        Some(rendition)
+        Some(self.rendition.at_factor(factor))
     }
 
     /// The one to deliver; the others are deleted.

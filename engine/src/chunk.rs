@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::FrameEntry;
 use crate::ladder::Rendition;
-use crate::quality::{Check, FrameScore, Outcome};
+use crate::quality::{Check, FrameScore, Outcome, Summary, Tried};
 use crate::source::VideoInfo;
-use crate::units::{Attempt, ChunkIndex};
+use crate::units::{Attempt, BitRate, ChunkIndex};
 
 /// One chunk to encode to all renditions of a ladder that encode.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +74,19 @@ pub struct EncodedRendition {
     pub outcome: Option<Outcome>,
     /// How often it was encoded until it was taken.
     pub encodings: u32,
+}
+
+impl EncodedRendition {
+    /// What came of it as far as quality goes, under a rate cap, in a chunk of so many seconds; `None` if it has no rate
+    /// factor or was not measured.
+    pub fn tried(&self, max_rate: BitRate, seconds: f64) -> Option<Tried> {
+        Some(Tried {
+            crf: self.crf?.into(),
+            scores: Summary::of(self.fidelity.iter().flatten().map(|it| (it.score, it.weight)))?,
+            bits: self.samples.iter().map(|sample| u64::from(sample.size) * 8).sum(),
+            allowed_bits: max_rate.0 as f64 * seconds,
+        })
+    }
 }
 
 /// A chunk as an encoder node delivers it.

@@ -1,12 +1,13 @@
 //! The vocabulary that the roles share.
 //!
-//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `chunk`, `pcm`, `coordinator`) hold values and
+//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `chunk`, `gathering`, `pcm`, `coordinator`) hold values and
 //! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg and libvmaf, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
 pub mod bitstream;
 pub mod chunk;
 pub mod coordinator;
+pub mod gathering;
 pub mod index;
 pub mod ladder;
 #[cfg(feature = "media")]

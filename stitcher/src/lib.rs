@@ -29,5 +29,5 @@ pub use audio::{AudioWriter, FinishedAudio};
 pub use error::Error;
 pub use layout::{AudioTrack, Durability, OutputLayout, VideoTimeline};
 pub use proof::{Proof, SourceSound};
-pub use report::{AudioReport, ChunkReport, Curve, Published, RenditionReport, SegmentSize, TimedScore};
+pub use report::{AudioReport, ChunkReport, Curve, JoinReport, Published, RenditionReport, SegmentSize, TimedScore};
 pub use stitcher::{Delivery, Stitcher};

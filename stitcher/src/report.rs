@@ -1,7 +1,7 @@
 //! What the finished output is, as `report.json` tells it. Values only.
 
 use serde::{Deserialize, Serialize};
-use vtp_engine::quality::{Outcome, Summary};
+use vtp_engine::quality::{Cause, Outcome, Summary};
 
 use crate::proof::Proof;
 
@@ -80,6 +80,26 @@ pub struct RenditionReport {
     pub vmaf: Option<Summary>,
     /// Its chunks.
     pub chunks: Vec<ChunkReport>,
+    /// The joins of its chunks at which a viewer sees a step in quality, or would have seen it, in order. The stitcher
+    /// knows of none: whoever judged the joins fills them in.
+    #[serde(default)]
+    pub joins: Vec<JoinReport>,
+}
+
+/// A visible step in quality between two chunks of a rendition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JoinReport {
+    /// Where it is in the output, in seconds.
+    pub at_s: f64,
+    /// The chunk after the join.
+    pub chunk: u32,
+    /// By how many points of fidelity the frames after it score more than those before it: as delivered or, where that
+    /// was repaired, as it was.
+    pub step: f64,
+    /// Where it comes from.
+    pub cause: Cause,
+    /// Whether it was made invisible, by encoding one of the chunks again.
+    pub repaired: bool,
 }
 
 /// One chunk of a rendition.

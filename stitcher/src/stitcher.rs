@@ -233,6 +233,7 @@ impl Stitcher {
                 fidelity: track.fidelity(),
                 vmaf: track.vmaf(),
                 chunks: track.chunks,
+                joins: Vec::new(),
             }
         });
         let audio = presentation.audio.iter().map(|audio| {

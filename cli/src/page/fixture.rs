@@ -1,8 +1,8 @@
 //! A report and its curves as an encode could have made them: scores that follow scenes, chunks that were encoded again
 //! and one that misses, sizes that follow what is in the picture. The same every time.
 
-use vtp_engine::quality::{Outcome, Summary, Target};
-use vtp_stitcher::{ChunkReport, RenditionReport};
+use vtp_engine::quality::{Cause, Outcome, Summary, Target, VISIBLE};
+use vtp_stitcher::{ChunkReport, JoinReport, RenditionReport};
 
 use crate::curves::{self, Curve, Curves, Point, SegmentSize};
 use crate::report::{self, Audio, PlanSummary, Proof, Report, Source, Timing};
@@ -90,7 +90,7 @@ impl Scene {
         };
         let (fidelity, vmaf) = (points(0.0), points((1080.0 - f64::from(height)) / 90.0));
         let segments = self.segments(rate, seed);
-        let chunks = (0..self.chunks).map(|index| self.chunk(index, &fidelity, &segments)).collect();
+        let chunks: Vec<_> = (0..self.chunks).map(|index| self.chunk(index, &fidelity, &segments)).collect();
         let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
         let peak = segments.iter().map(|it| it.bytes as f64 * 8.0 / it.duration_s).fold(0.0, f64::max);
         let report = RenditionReport {
@@ -105,6 +105,7 @@ impl Scene {
             cap_overflow_bits: Some(-120_000),
             fidelity: summary(&fidelity),
             vmaf: summary(&vmaf),
+            joins: steps(&chunks),
             chunks,
         };
         (report, Curve { name: name.to_owned(), fidelity, vmaf, segments })
@@ -161,6 +162,22 @@ impl Scene {
             outcome: Some(outcome),
         }
     }
+}
+
+/// A step between chunks whose means are far apart, of each kind in turn.
+fn steps(chunks: &[ChunkReport]) -> Vec<JoinReport> {
+    let kinds = [(Cause::Content, false), (Cause::Encoding, true), (Cause::Encoding, false)];
+    let step = |pair: &[ChunkReport]| Some((pair[1].fidelity?.mean - pair[0].fidelity?.mean) * 3.0);
+    let steps = chunks.windows(2).filter_map(|pair| Some((&pair[1], step(pair)?)));
+    let visible = steps.filter(|(_, step)| step.abs() >= VISIBLE).zip(kinds.into_iter().cycle());
+    let report = |((after, step), (cause, repaired)): ((&ChunkReport, f64), _)| JoinReport {
+        at_s: after.start_s,
+        chunk: after.index,
+        step,
+        cause,
+        repaired,
+    };
+    visible.map(report).collect()
 }
 
 fn summary(points: &[Point]) -> Option<Summary> {

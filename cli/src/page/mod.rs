@@ -9,6 +9,7 @@ mod chunks;
 mod fixture;
 mod head;
 mod html;
+mod joins;
 mod panel;
 mod plot;
 mod tables;

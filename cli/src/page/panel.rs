@@ -8,6 +8,7 @@ use vtp_stitcher::RenditionReport;
 use super::axis::Axis;
 use super::chunks::{self, Chunk};
 use super::html::escape;
+use super::joins;
 use super::plot::{Plot, kilobits, number};
 use super::thin::{self, Scores};
 use crate::curves::{Curve, Point, SegmentSize};
@@ -74,11 +75,12 @@ impl<'a> Panel<'a> {
         format!(
             "<section class=panel>\n<h2>{name} <small>{width} × {height}</small></h2>\n{keys}\
              <div class=\"{class}\" data-end={end} data-low={low} data-top={top}>\n{charts}\
-             <div class=chunks>\n{chunks}<i class=cursor></i></div>\n<div class=times>{marks}</div>\n</div>\n\
+             <div class=chunks>\n{chunks}{steps}<i class=cursor></i></div>\n<div class=times>{marks}</div>\n</div>\n\
              <details><summary>{count}</summary>\n{table}</details>\n</section>\n",
             keys = self.keys(),
             end = self.time.to,
             chunks = self.chunk_boxes(),
+            steps = self.step_marks(),
             count = text::plural(self.chunks.len() as u64, "chunk"),
             table = chunks::table(&self.chunks),
         )
@@ -151,6 +153,11 @@ impl<'a> Panel<'a> {
         self.chunks.iter().map(|chunk| chunk.markup(place(chunk.report.start_s), place(chunk.end_s))).collect()
     }
 
+    fn step_marks(&self) -> String {
+        let place = |time| 100.0 * self.time.share(time);
+        self.rendition.joins.iter().map(|join| joins::markup(join, place(join.at_s))).collect()
+    }
+
     fn time_marks(&self) -> String {
         let mark = |time: f64| {
             let at = if self.time.step < 1.0 { text::moment(time) } else { text::clock(time) };
@@ -191,6 +198,9 @@ impl<'a> Panel<'a> {
         }
         if self.chunks.iter().any(Chunk::misses) {
             key("miss", false, "not as good as asked");
+        }
+        for kind in joins::kinds(&self.rendition.joins) {
+            key(&format!("step {}", kind.class()), false, kind.words());
         }
         keys.push_str("</div>\n");
         keys

@@ -34,9 +34,9 @@
     // M x 100 V y H x2 V 100: five numbers a bar.
     const bars = numbers(chart.querySelector(".bars")?.getAttribute("d") || "");
     const score = (y) => (100 - (y / 100) * (100 - low)).toFixed(1);
-    for (const chunk of box.querySelectorAll(".chunk")) {
-      chunk.dataset.told = chunk.title;
-      chunk.removeAttribute("title");
+    for (const part of box.querySelectorAll(".chunk, .step")) {
+      part.dataset.told = part.title;
+      part.removeAttribute("title");
     }
     const hide = () => {
       tip.hidden = true;
@@ -55,7 +55,7 @@
       if (at < bars.length && x <= bars[at + 3]) {
         parts.push(`${Math.round((1 - bars[at + 2] / 100) * top).toLocaleString("en")} kb/s`);
       }
-      const told = event.target.closest(".chunk")?.dataset.told || "";
+      const told = event.target.closest(".chunk, .step")?.dataset.told || "";
       const first = document.createElement("b"), rest = document.createElement("span");
       first.textContent = parts.join("  ·  ");
       rest.textContent = told;

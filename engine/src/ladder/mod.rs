@@ -85,6 +85,17 @@ pub struct Rendition {
     pub method: Method,
 }
 
+impl Rendition {
+    /// The same at another constant rate factor, if it has one.
+    pub fn at_factor(&self, factor: f64) -> Self {
+        let mut rendition = self.clone();
+        if let Method::Capped { crf, .. } = &mut rendition.method {
+            *crf = factor as f32;
+        }
+        rendition
+    }
+}
+
 /// The name of no preset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown rung {0:?}: the rungs are mobile, standard, hd, 4k, archive and copy")]

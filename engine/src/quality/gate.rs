@@ -64,7 +64,7 @@ pub enum Outcome {
 pub const MOST_ATTEMPTS: usize = 3;
 
 /// Points a score usually falls by when the rate factor rises by one.
-const USUAL_SLOPE: f64 = 1.2;
+pub(super) const USUAL_SLOPE: f64 = 1.2;
 
 /// The slopes that are believed of a secant.
 const SLOPES: std::ops::RangeInclusive<f64> = 0.3..=6.0;
@@ -82,18 +82,14 @@ const FAR_ABOVE: f64 = 0.5;
 const AT_THE_CAP: f64 = 0.9;
 
 /// The rate factors there are.
-const FACTORS: std::ops::RangeInclusive<f64> = 1.0..=51.0;
+pub(super) const FACTORS: std::ops::RangeInclusive<f64> = 1.0..=51.0;
 
 /// What to do after `tried`, of which there is at least one.
 pub fn decide(target: &Target, tried: &[Tried]) -> Decision {
     let place = best(target, tried);
     let chosen = &tried[place];
     let deliver = |outcome| Decision::Deliver(place, outcome);
-    let outcome = match (lacks(target, &chosen.scores) <= 0.0, is_capped(chosen)) {
-        (true, _) => Outcome::Met,
-        (false, true) => Outcome::Capped,
-        (false, false) => Outcome::Missed,
-    };
+    let outcome = outcome(target, chosen);
     let is_final = match outcome {
         Outcome::Met => !target.save || lacks(target, &chosen.scores) > -FAR_ABOVE,
         Outcome::Capped => true,
@@ -107,12 +103,22 @@ pub fn decide(target: &Target, tried: &[Tried]) -> Decision {
     if is_new { Decision::Again(next) } else { deliver(outcome) }
 }
 
+/// How an encode stands to what is asked.
+pub fn outcome(target: &Target, tried: &Tried) -> Outcome {
+    match (lacks(target, &tried.scores) <= 0.0, is_capped(tried)) {
+        (true, _) => Outcome::Met,
+        (false, true) => Outcome::Capped,
+        (false, false) => Outcome::Missed,
+    }
+}
+
 /// By how many points it misses what is asked; negative is what it exceeds it by.
 fn lacks(target: &Target, scores: &Summary) -> f64 {
     f64::max(target.mean - scores.mean, target.floor - scores.p1)
 }
 
-fn is_capped(tried: &Tried) -> bool {
+/// Whether the rate cap holds it back.
+pub(super) fn is_capped(tried: &Tried) -> bool {
     tried.bits as f64 >= AT_THE_CAP * tried.allowed_bits
 }
 

@@ -1,14 +1,16 @@
-//! What is made of measured quality. Pure: which frames are measured, what their scores come to, and whether that is
-//! good enough.
+//! What is made of measured quality. Pure: which frames are measured, what their scores come to, whether that is good
+//! enough, and whether chunks join without a visible step.
 
 use serde::{Deserialize, Serialize};
 
 mod faithful;
 mod gate;
+mod joins;
 mod sampling;
 
 pub use faithful::{Fault, Likeness, Neighbour, fault};
-pub use gate::{Decision, MOST_ATTEMPTS, Outcome, Target, Tried, decide};
+pub use gate::{Decision, MOST_ATTEMPTS, Outcome, Target, Tried, decide, outcome};
+pub use joins::{Cause, Edge, Encode, SampleSize, Side, Step, VISIBLE, is_improved, judge, step};
 pub use sampling::{Sampling, shown, weights};
 
 /// How quality is checked.

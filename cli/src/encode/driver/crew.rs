@@ -19,10 +19,20 @@ use vtp_engine::units::{Attempt, PacketIndex};
 use vtp_splitter::{ChunkReader, Source};
 
 /// What a worker is told to do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
+    pub(super) work: Work,
+}
+
+/// What is to be made of a chunk.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// All renditions, each encoded until it is good enough.
+    Whole,
+    /// These renditions, encoded once, whatever comes of it.
+    Repair(Vec<Rendition>),
 }
 
 /// What a worker says.
@@ -76,7 +86,7 @@ impl Job<'_> {
     pub(super) fn work(&self, worker: WorkerId, orders: &Receiver<Order>, told: &Sender<Told>) {
         let mut reader = None;
         for order in orders {
-            let result = self.encode(&mut reader, order);
+            let result = self.encode(&mut reader, &order);
             if told.send(Told { worker, order, result }).is_err() {
                 return;
             }
@@ -84,30 +94,38 @@ impl Job<'_> {
     }
 
     /// Carries out an order with a reader that is kept from one to the next.
-    pub(super) fn encode(&self, reader: &mut Option<ChunkReader>, order: Order) -> Result<EncodedChunk, ChunkError> {
+    pub(super) fn encode(&self, reader: &mut Option<ChunkReader>, order: &Order) -> Result<EncodedChunk, ChunkError> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
         let reader = match reader {
             Some(reader) => reader,
             none => none.insert(ChunkReader::new(self.source, Arc::clone(&self.index))?),
         };
-        let spool = self.spool.join(format!("chunk-{:05}.attempt-{}", plan.index.0, order.attempt.0));
+        let (name, renditions) = match &order.work {
+            Work::Whole => ("attempt", self.encoded_renditions()),
+            Work::Repair(renditions) => ("repair", renditions.clone()),
+        };
+        let spool = self.spool.join(format!("chunk-{:05}.{name}-{}", plan.index.0, order.attempt.0));
         std::fs::create_dir_all(&spool).map_err(|error| ChunkError::Spool { path: spool.clone(), error })?;
-        let task = self.task(plan, order.attempt, spool);
+        let task = self.task(plan, order.attempt, renditions, spool);
+        match order.work {
+            Work::Whole => self.encode_whole(reader, plan, &task),
+            Work::Repair(_) => self.encode_once(reader, plan, &task, &()),
+        }
+    }
+
+    fn encode_whole(
+        &self,
+        reader: &mut ChunkReader,
+        plan: &ChunkPlan,
+        task: &EncodeTask,
+    ) -> Result<EncodedChunk, ChunkError> {
         let mut chunk =
             EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
         if !task.renditions.is_empty() {
-            let parameters = self.source.video_parameters()?;
             // Only the first time counts as progress.
             let mut observer: &dyn Observer = self;
-            chunk = node::encode_until_good(&task, |task| {
-                let equipment = Equipment {
-                    parameters,
-                    open: &encode::open,
-                    extractors: &self.extractors,
-                    observer: std::mem::replace(&mut observer, &()),
-                    cancel: self.stop,
-                };
-                Packets::of(reader, plan.packets.clone())?.give(|packets| node::encode_chunk(task, packets, &equipment))
+            chunk = node::encode_until_good(task, |task| {
+                self.encode_once(reader, plan, task, std::mem::replace(&mut observer, &()))
             })?;
         }
         if let Some((name, copier)) = &self.copy {
@@ -127,6 +145,23 @@ impl Job<'_> {
         self.source.info.video.time_base.seconds(pts(frames.end) - pts(frames.start))
     }
 
+    fn encode_once(
+        &self,
+        reader: &mut ChunkReader,
+        plan: &ChunkPlan,
+        task: &EncodeTask,
+        observer: &dyn Observer,
+    ) -> Result<EncodedChunk, ChunkError> {
+        let equipment = Equipment {
+            parameters: self.source.video_parameters()?,
+            open: &encode::open,
+            extractors: &self.extractors,
+            observer,
+            cancel: self.stop,
+        };
+        Packets::of(reader, plan.packets.clone())?.give(|packets| node::encode_chunk(task, packets, &equipment))
+    }
+
     /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
     fn packets_to_copy(&self, plan: &ChunkPlan) -> Range<u32> {
         let packet = |frame: u32| self.index.frames.get(frame as usize).map(|frame| frame.packet.0);
@@ -134,7 +169,12 @@ impl Job<'_> {
         packet(plan.frames.start).unwrap_or(end)..end
     }
 
-    fn task(&self, plan: &ChunkPlan, attempt: Attempt, spool: PathBuf) -> EncodeTask {
+    /// The renditions that are not copied.
+    fn encoded_renditions(&self) -> Vec<Rendition> {
+        self.renditions.iter().filter(|r| r.method != Method::Copy).cloned().collect()
+    }
+
+    fn task(&self, plan: &ChunkPlan, attempt: Attempt, renditions: Vec<Rendition>, spool: PathBuf) -> EncodeTask {
         let (start, end) = (plan.frames.start as usize, plan.frames.end as usize);
         let starts = &self.plan.segments[plan.segments.start as usize..plan.segments.end as usize];
         EncodeTask {
@@ -146,7 +186,7 @@ impl Job<'_> {
             one_frame_a_packet: self.one_frame_a_packet,
             context: self.context(start, end),
             segment_starts: starts.iter().map(|segment| segment.start - plan.frames.start).collect(),
-            renditions: self.renditions.iter().filter(|r| r.method != Method::Copy).cloned().collect(),
+            renditions,
             check: self.check,
             spool,
         }

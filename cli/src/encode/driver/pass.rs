@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use vtp_encoder_node::{Copier, Extractors};
-use vtp_engine::chunk::StageCpu;
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::audio::{AudioMode, AudioTask};
 use vtp_engine::media::scale::output_color;
@@ -17,7 +16,7 @@ use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, V
 use super::EncodeFailure;
 use super::audio::{self, Finished};
 use super::crew::Job;
-use super::run::Run;
+use super::run::{Gathered, Run};
 use super::timing::Stopwatch;
 use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
@@ -41,7 +40,7 @@ pub(super) struct Made {
     pub(super) plan: Plan,
     pub(super) published: Published,
     pub(super) audio: Option<Finished>,
-    pub(super) cpu: StageCpu,
+    pub(super) gathered: Gathered,
 }
 
 /// Why a pass made nothing.
@@ -106,15 +105,15 @@ impl Pass<'_> {
             extractors: Extractors::for_workers(self.request.workers),
             copy: copier(self.source, self.renditions)?,
         };
-        let (audio, cpu) = std::thread::scope(|scope| {
+        let (audio, gathered) = std::thread::scope(|scope| {
             let sound = sound.map(|task| self.start_audio(scope, task, writers, &job));
             let run = Run::start(self, scope, &job, &mut stitcher).carry_out();
             if run.is_err() {
                 job.stop.store(true, Ordering::Relaxed);
             }
             let audio = sound.map(|thread| thread.join().map_err(panicked)).transpose();
-            let cpu = run?;
-            Ok::<_, PassError>((audio?.transpose()?.flatten(), cpu))
+            let gathered = run?;
+            Ok::<_, PassError>((audio?.transpose()?.flatten(), gathered))
         })?;
         watch.lap("encode");
         if self.cancel.load(Ordering::Relaxed) {
@@ -124,7 +123,7 @@ impl Pass<'_> {
         let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
         let published = stitcher.finish(tracks, &sounds)?;
         watch.lap("prove");
-        Ok(Made { plan, published, audio, cpu })
+        Ok(Made { plan, published, audio, gathered })
     }
 
     fn plan(&self) -> Plan {

@@ -1,8 +1,9 @@
 //! From what a pass made to the report.
 
-use vtp_engine::quality::{Outcome, Target};
+use vtp_engine::gathering::Join;
+use vtp_engine::quality::{Cause, Outcome, Target};
 use vtp_splitter::Source;
-use vtp_stitcher::{AudioReport, Published, RenditionReport, TimedScore};
+use vtp_stitcher::{AudioReport, JoinReport, Published, RenditionReport, TimedScore};
 
 use super::audio::Finished;
 use super::pass::Made;
@@ -18,10 +19,14 @@ pub(super) fn build(
     mut warnings: Vec<String>,
     watch: &Stopwatch,
 ) -> Report {
-    let Made { plan, published, audio, cpu } = made;
+    let Made { plan, mut published, audio, gathered } = made;
+    for rendition in &mut published.renditions {
+        rendition.joins = joins(rendition, &gathered.joins);
+    }
     warnings.extend(audio.iter().flat_map(audio_warnings));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
     warnings.extend(published.renditions.iter().flat_map(quality_warnings));
+    warnings.extend(published.renditions.iter().filter_map(join_warning));
     let audio = audio_rows(&published, audio.as_ref());
     let proof = proof(&published);
     crate::report::build(Parts {
@@ -32,7 +37,7 @@ pub(super) fn build(
         renditions: published.renditions,
         audio,
         proof,
-        timing: watch.timing(cpu),
+        timing: watch.timing(gathered.cpu),
         warnings,
     })
 }
@@ -105,6 +110,34 @@ fn quality_warnings(rendition: &RenditionReport) -> Vec<String> {
     warn(of(Outcome::Capped), "the rate cap allows no more bits");
     warn(of(Outcome::Missed), "better settings did not reach it in three attempts");
     warnings
+}
+
+/// Those of `joins` that are of this rendition.
+fn joins(rendition: &RenditionReport, joins: &[Join]) -> Vec<JoinReport> {
+    let report = |join: &Join| {
+        let chunk = rendition.chunks.iter().find(|chunk| chunk.index == join.chunk.0)?;
+        Some(JoinReport {
+            at_s: chunk.start_s,
+            chunk: chunk.index,
+            step: join.points,
+            cause: join.cause,
+            repaired: join.is_repaired,
+        })
+    };
+    joins.iter().filter(|join| join.rendition == rendition.name).filter_map(report).collect()
+}
+
+/// The steps that the encoding has left.
+fn join_warning(rendition: &RenditionReport) -> Option<String> {
+    let left = || rendition.joins.iter().filter(|join| join.cause == Cause::Encoding && !join.repaired);
+    let worst = left().max_by(|a, b| a.step.abs().total_cmp(&b.step.abs()))?;
+    Some(format!(
+        "{}: quality steps visibly between chunks, {} in all; the largest, of {:.1} points, is at {:.3} s",
+        rendition.name,
+        crate::text::plural(left().count() as u64, "step"),
+        worst.step.abs(),
+        worst.at_s
+    ))
 }
 
 fn audio_warnings(finished: &Finished) -> Vec<String> {

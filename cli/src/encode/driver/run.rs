@@ -1,7 +1,10 @@
-//! The coordinator at work: its effects carried out by worker threads, their news told to it.
+//! The coordinator at work: its effects carried out by worker threads, their news told to it. What it accepts goes
+//! through the gathering, which holds chunks back until their joins are known; each repair that it asks for is a job of
+//! its own, whose failure costs nothing but the repair.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -12,16 +15,20 @@ use vtp_engine::chunk::{EncodedChunk, StageCpu};
 use vtp_engine::coordinator::{
     Config, Coordinator, Cost, Effect, Event, Failure, FailureKind, JobId, NewTask, Now, Priority, TaskId, WorkerId,
 };
-use vtp_engine::units::Attempt;
+use vtp_engine::gathering::{Gathering, Join, Next, Wish};
+use vtp_engine::ladder::Rendition;
+use vtp_engine::units::{Attempt, ChunkIndex};
 use vtp_stitcher::Stitcher;
 
 use super::EncodeFailure;
-use super::crew::{ChunkError, Job, Order, Told};
+use super::crew::{ChunkError, Job, Order, Told, Work};
 use super::pass::{Pass, PassError};
 use crate::progress::ProgressEvent;
 
-/// The only job of this process.
+/// The job of all chunks.
 pub(super) const JOB: JobId = JobId(0);
+/// Repairs go first: the chunks behind them can't be published before.
+const REPAIR: Priority = Priority(1);
 /// How often the display hears of frames, and the driver looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -31,6 +38,9 @@ pub(super) struct Run<'a, 'j> {
     job: &'a Job<'j>,
     stitcher: &'a mut Stitcher,
     coordinator: Coordinator,
+    /// What the coordinator is still to be told.
+    events: VecDeque<Event>,
+    gathering: Gathering,
     started: Instant,
     orders: Vec<Sender<Order>>,
     told: Receiver<Told>,
@@ -40,6 +50,14 @@ pub(super) struct Run<'a, 'j> {
     last_error: Option<ChunkError>,
     cpu: StageCpu,
     end: Option<Result<(), PassError>>,
+}
+
+/// What a run leaves besides the chunks that it gave to the stitcher.
+pub(super) struct Gathered {
+    /// The CPU that the chunks took.
+    pub(super) cpu: StageCpu,
+    /// The joins that show.
+    pub(super) joins: Vec<Join>,
 }
 
 impl<'a, 'j> Run<'a, 'j> {
@@ -61,10 +79,14 @@ impl<'a, 'j> Run<'a, 'j> {
             scope.spawn(move || job.work(WorkerId(worker), &receive, &tell));
             send
         });
+        let target = job.check.map(|check| check.target);
+        let seconds = (0..job.plan.chunks.len()).map(|place| job.seconds(place));
         Self {
             pass,
             job,
             stitcher,
+            events: VecDeque::new(),
+            gathering: Gathering::new(target, job.renditions, seconds),
             orders: orders.collect(),
             // A thread does not vanish; it is heard from with every tick, whatever it works on.
             coordinator: Coordinator::new(Config::default()),
@@ -77,8 +99,8 @@ impl<'a, 'j> Run<'a, 'j> {
         }
     }
 
-    /// Carries the job to its end and returns the CPU its chunks took.
-    pub(super) fn carry_out(mut self) -> Result<StageCpu, PassError> {
+    /// Carries the job and its repairs to their end.
+    pub(super) fn carry_out(mut self) -> Result<Gathered, PassError> {
         let tasks = self.job.plan.chunks.iter();
         let tasks = tasks.map(|c| NewTask { chunk: c.index, cost: Cost::from_frames(c.cost) }).collect();
         self.apply(Event::Submit { job: JOB, priority: Priority::default(), tasks });
@@ -95,7 +117,8 @@ impl<'a, 'j> Run<'a, 'j> {
         if self.end.as_ref().is_some_and(Result::is_err) {
             self.job.stop.store(true, Ordering::Relaxed);
         }
-        self.end.take().unwrap_or(Ok(())).map(|()| self.cpu)
+        let joins = self.gathering.joins();
+        self.end.take().unwrap_or(Ok(())).map(|()| Gathered { cpu: self.cpu, joins })
     }
 
     fn now(&self) -> Now {
@@ -105,7 +128,8 @@ impl<'a, 'j> Run<'a, 'j> {
     fn tick(&mut self) {
         if self.pass.cancel.load(Ordering::Relaxed) {
             self.job.stop.store(true, Ordering::Relaxed);
-            return self.apply(Event::Cancel { job: JOB });
+            let jobs: Vec<JobId> = [JOB].into_iter().chain(self.gathering.repairs().map(repair_of)).collect();
+            return jobs.into_iter().for_each(|job| self.apply(Event::Cancel { job }));
         }
         let leases: Vec<_> = self.coordinator.leases().collect();
         for (task, attempt, worker) in leases {
@@ -121,51 +145,50 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     fn told(&mut self, told: Told) {
-        let Told { worker, order: Order { task, attempt }, result } = told;
-        match result {
-            Ok(chunk) => {
+        let Told { worker, order: Order { task, attempt, work }, result } = told;
+        match (result, work) {
+            (Ok(chunk), _) => {
                 self.results.insert((task, attempt), chunk);
                 self.apply(Event::Finished { worker, task, attempt });
             }
-            Err(ChunkError::Node(node::Error::Cancelled)) => self.apply(Event::Stopped { worker, task, attempt }),
-            Err(ChunkError::Node(mismatch @ node::Error::FrameMismatch { .. })) => {
+            (Err(ChunkError::Node(node::Error::Cancelled)), _) => self.apply(Event::Stopped { worker, task, attempt }),
+            (Err(ChunkError::Node(mismatch @ node::Error::FrameMismatch { .. })), Work::Whole) => {
                 self.end(Err(PassError::OtherFrames(mismatch.to_string())));
             }
-            Err(error) => {
+            (Err(error), work) => {
                 let failure = Failure { kind: error.kind(), message: error.to_string() };
-                self.last_error = Some(error);
+                if matches!(work, Work::Whole) {
+                    self.last_error = Some(error);
+                }
                 self.apply(Event::Failed { worker, task, attempt, failure });
             }
         }
     }
 
     fn apply(&mut self, event: Event) {
-        for effect in self.coordinator.apply(self.now(), event) {
-            self.carry(effect);
+        self.events.push_back(event);
+        while let Some(event) = self.events.pop_front() {
+            for effect in self.coordinator.apply(self.now(), event) {
+                self.carry(effect);
+            }
         }
     }
 
     fn carry(&mut self, effect: Effect) {
         match effect {
-            Effect::Start { worker, task, attempt, .. } => {
-                let sent = self.orders.get(worker.0 as usize).map(|orders| orders.send(Order { task, attempt }));
-                match sent {
-                    Some(Ok(())) => (self.pass.progress)(ProgressEvent::ChunkStarted {
-                        chunk: task.chunk.0,
-                        worker: worker.0 as usize,
-                    }),
-                    _ => self.end(Err(crew_is_gone())),
-                }
-            }
+            Effect::Start { worker, task, attempt, .. } => self.start_attempt(worker, task, attempt),
             Effect::Accept { task, attempt } => self.accept(task, attempt),
             Effect::Discard { task, attempt } => {
-                if let Some(chunk) = self.results.remove(&(task, attempt)) {
-                    discard(&chunk);
+                for rendition in self.results.remove(&(task, attempt)).into_iter().flat_map(|it| it.renditions) {
+                    delete(&rendition.spool);
                 }
             }
-            Effect::JobDone { .. } => {
-                self.show_frames();
-                self.end(Ok(()));
+            Effect::JobDone { .. } => self.end_if_complete(),
+            Effect::JobFailed { task, failure, .. } if task.job != JOB => {
+                tracing::warn!(chunk = task.chunk.0, why = failure.message, "repair of a join failed");
+                let next = self.gathering.leave(task.chunk);
+                self.carry_on(next);
+                self.end_if_complete();
             }
             Effect::JobFailed { failure, .. } => {
                 let failed = self
@@ -181,12 +204,66 @@ impl<'a, 'j> Run<'a, 'j> {
         }
     }
 
+    fn start_attempt(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+        let worker = worker.0 as usize;
+        let work = match task.job {
+            JOB => Work::Whole,
+            _ => Work::Repair(self.as_wished(self.gathering.in_repair(task.chunk).unwrap_or_default())),
+        };
+        let is_whole = matches!(work, Work::Whole);
+        match self.orders.get(worker).map(|orders| orders.send(Order { task, attempt, work })) {
+            Some(Ok(())) if is_whole => {
+                (self.pass.progress)(ProgressEvent::ChunkStarted { chunk: task.chunk.0, worker });
+            }
+            Some(Ok(())) => {}
+            Some(Err(_)) | None => self.end(Err(crew_is_gone())),
+        }
+    }
+
+    fn as_wished(&self, wishes: &[Wish]) -> Vec<Rendition> {
+        let wish = |rendition: &Rendition| {
+            let wish = wishes.iter().find(|wish| wish.rendition == rendition.name)?;
+            Some(rendition.at_factor(wish.crf))
+        };
+        self.job.renditions.iter().filter_map(wish).collect()
+    }
+
     fn accept(&mut self, task: TaskId, attempt: Attempt) {
         let Some(chunk) = self.results.remove(&(task, attempt)) else { return };
         self.cpu += chunk.cpu;
-        match self.stitcher.add_chunk(chunk) {
-            Ok(_) => (self.pass.progress)(ProgressEvent::ChunkDone { chunk: task.chunk.0 }),
-            Err(error) => self.end(Err(error.into())),
+        if task.job == JOB {
+            (self.pass.progress)(ProgressEvent::ChunkDone { chunk: task.chunk.0 });
+            let next = self.gathering.accept(chunk);
+            self.carry_on(next);
+        } else {
+            let next = self.gathering.repaired(chunk);
+            self.carry_on(next);
+        }
+    }
+
+    /// Does what the gathering asks for.
+    fn carry_on(&mut self, next: impl IntoIterator<Item = Next>) {
+        for next in next {
+            match next {
+                Next::Deliver(chunk) => {
+                    if let Err(error) = self.stitcher.add_chunk(chunk) {
+                        self.end(Err(error.into()));
+                    }
+                }
+                Next::Repair(chunk, _) => {
+                    let cost = self.job.plan.chunks.get(chunk.0 as usize).map_or(0.0, |plan| plan.cost);
+                    let tasks = vec![NewTask { chunk, cost: Cost::from_frames(cost) }];
+                    self.events.push_back(Event::Submit { job: repair_of(chunk), priority: REPAIR, tasks });
+                }
+                Next::Delete(spool) => delete(&spool),
+            }
+        }
+    }
+
+    fn end_if_complete(&mut self) {
+        if !self.coordinator.is_active(JOB) && self.gathering.repairs().next().is_none() {
+            self.show_frames();
+            self.end(Ok(()));
         }
     }
 
@@ -200,12 +277,15 @@ fn crew_is_gone() -> PassError {
     PassError::Failure(EncodeFailure::Internal(anyhow::anyhow!("a worker thread ended unexpectedly")))
 }
 
+/// The job that repairs a chunk.
+fn repair_of(chunk: ChunkIndex) -> JobId {
+    JobId(u64::from(chunk.0) + 1)
+}
+
 /// The spool folder goes with the work folder at the end in any case.
-fn discard(chunk: &EncodedChunk) {
-    for rendition in &chunk.renditions {
-        if let Err(error) = std::fs::remove_file(&rendition.spool) {
-            tracing::debug!(%error, path = %rendition.spool.display(), "spool file left behind");
-        }
+fn delete(spool: &Path) {
+    if let Err(error) = std::fs::remove_file(spool) {
+        tracing::debug!(%error, path = %spool.display(), "spool file left behind");
     }
 }
 

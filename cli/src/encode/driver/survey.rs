@@ -14,7 +14,7 @@ use vtp_engine::quality::{Check, Sampling, Summary, Target, shown};
 use vtp_engine::units::{Attempt, ChunkIndex};
 
 use super::EncodeFailure;
-use super::crew::{ChunkError, Job, Order};
+use super::crew::{ChunkError, Job, Order, Work};
 use super::pass::{Pass, PassError};
 use super::run::JOB;
 use crate::plan::settings as plan_settings;
@@ -74,7 +74,8 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
                 let mut reader = None;
                 while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let task = TaskId { job: JOB, chunk: ChunkIndex(place as u32) };
-                    let result = job.encode(&mut reader, Order { task, attempt: Attempt(1) });
+                    let order = Order { task, attempt: Attempt(1), work: Work::Whole };
+                    let result = job.encode(&mut reader, &order);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
                 }
             });
