@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use vtp_engine::bitstream::Classifier;
 use vtp_engine::chunk::EncodeTask;
-use vtp_engine::ladder::{Rendition, full_size};
+use vtp_engine::ladder::{Method, Rendition, full_size};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, SourcePacket};
 use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::trace::Trace;
 use vtp_engine::media::vmaf::{self, Features, Model, Motion};
 use vtp_engine::media::{self, Kind, Picture, cpu};
-use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, fault, weights};
+use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Summary, fault, weights};
 use vtp_engine::units::{PacketIndex, Size};
 
 use crate::viewer::is_near;
@@ -33,6 +33,8 @@ pub(crate) struct Gauge<'a> {
     /// The positions of the pictures that motion was told of: those that are measured and their neighbours.
     seen: Vec<u32>,
     pairs: Pairs<'a>,
+    /// The rate factor it is made at.
+    crf: f64,
     full_size: Size,
     has_full_size: bool,
     cpu_s: f64,
@@ -81,6 +83,10 @@ impl<'a> Gauge<'a> {
                 likenesses: Vec::new(),
             },
             measured,
+            crf: match rendition.method {
+                Method::Capped { crf, .. } => crf.into(),
+                Method::Lossless { .. } | Method::Copy => 0.0,
+            },
             full_size,
             has_full_size,
             cpu_s: 0.0,
@@ -133,7 +139,7 @@ impl<'a> Gauge<'a> {
         let started = cpu::thread_seconds();
         let pairs = &mut self.pairs;
         self.decoder.finish::<media::Error>(&mut |picture| pairs.take(&picture))?;
-        self.refuse_broken()?;
+        self.refuse_undecodable()?;
         let own_motion: HashMap<u32, f64>;
         let motion = match self.motion {
             Some(motion) => {
@@ -146,6 +152,10 @@ impl<'a> Gauge<'a> {
         let model = Model::for_display(self.full_size);
         // Pictures at their own size are judged as if they filled the display of the model.
         let fidelity = scored(Model::Hd, own.clone(), motion, self.frames)?;
+        let mean = Summary::of(fidelity.iter().map(|it| (it.score, it.weight))).map_or(0.0, |summary| summary.mean);
+        if let Some(fault) = fault(&self.pairs.likenesses, self.crf, mean) {
+            return Err(Error::Unfaithful { rendition: self.rendition.to_owned(), why: fault.to_string() });
+        }
         let vmaf = match self.has_full_size {
             true => scored(model, own, motion, self.frames)?,
             false => scored(model, full, full_motion, self.frames)?,
@@ -153,7 +163,7 @@ impl<'a> Gauge<'a> {
         Ok(Measured { fidelity, vmaf, cpu_s: self.cpu_s + cpu::thread_seconds() - started })
     }
 
-    fn refuse_broken(&self) -> Result<(), Error> {
+    fn refuse_undecodable(&self) -> Result<(), Error> {
         let unfaithful = |why: String| Err(Error::Unfaithful { rendition: self.rendition.to_owned(), why });
         if let Some(position) = self.pairs.references.keys().chain(self.pairs.full.keys()).next() {
             return unfaithful(format!("frame {position} of the chunk does not come out of its decoder"));
@@ -161,7 +171,7 @@ impl<'a> Gauge<'a> {
         if self.decoder.damaged() > 0 {
             return unfaithful(format!("its decoder finds {} samples damaged", self.decoder.damaged()));
         }
-        fault(&self.pairs.likenesses).map_or(Ok(()), |fault| unfaithful(fault.to_string()))
+        Ok(())
     }
 }
 

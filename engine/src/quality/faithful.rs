@@ -47,8 +47,12 @@ pub enum Fault {
     },
 }
 
-/// Levels that the mean of a plane may be off. Encodes at the highest rate factor were off by less than one.
+/// Levels that the mean of a plane may be off, besides what a coarse quantizer does to it.
 const MOST_LEVELS: f64 = 3.0;
+
+/// Mean fidelity below which nothing is said of levels: so coarse an encode shifts them, too (by 4 levels at a rate
+/// factor of 46), and the gate sees to it.
+const LEAST_FIDELITY: f64 = 60.0;
 
 /// Mean difference between neighbours, in levels, from which on something moves.
 const MOVES: f64 = 1.0;
@@ -62,15 +66,21 @@ const MOST_SHIFTED: f64 = 0.3;
 /// Frames that must move before anything is said of shifts.
 const LEAST_MOVING: usize = 3;
 
-/// What is wrong with an encode whose measured frames these are, if it is broken.
-pub fn fault(frames: &[Likeness]) -> Option<Fault> {
-    levels(frames).or_else(|| shift(frames, true)).or_else(|| shift(frames, false))
+/// What is wrong with an encode at the rate factor `crf` whose measured frames these are, with this mean fidelity, if it
+/// is broken.
+pub fn fault(frames: &[Likeness], crf: f64, fidelity: f64) -> Option<Fault> {
+    levels(frames, crf, fidelity).or_else(|| shift(frames, true)).or_else(|| shift(frames, false))
 }
 
-fn levels(frames: &[Likeness]) -> Option<Fault> {
+fn levels(frames: &[Likeness], crf: f64, fidelity: f64) -> Option<Fault> {
+    if fidelity < LEAST_FIDELITY {
+        return None;
+    }
+    // Half a step of the quantizer (ITU-T H.264, 8.5.9: it doubles every six) in the mean of an 8x8 block.
+    let most = MOST_LEVELS + 0.625 * (crf / 6.0).exp2() / 16.0;
     let mean = |plane: usize| frames.iter().map(|it| it.levels[plane]).sum::<f64>() / frames.len().max(1) as f64;
     (0..3).map(|plane| Fault::Levels { plane, by: mean(plane) }).find(|fault| match fault {
-        Fault::Levels { by, .. } => by.abs() > MOST_LEVELS,
+        Fault::Levels { by, .. } => by.abs() > most,
         Fault::Shifted { .. } => false,
     })
 }
@@ -96,25 +106,33 @@ mod tests {
 
     #[test]
     fn a_good_encode_and_one_of_no_measured_frame_have_no_fault() {
-        assert_eq!(fault(&[GOOD; 10]), None);
-        assert_eq!(fault(&[]), None);
+        assert_eq!(fault(&[GOOD; 10], 23.0, 95.0), None);
+        assert_eq!(fault(&[], 23.0, 95.0), None);
     }
 
     #[test]
     fn brighter_pictures_and_tinted_ones_are_faults() {
         let brighter = Likeness { levels: [8.0, 0.0, 0.0], ..GOOD };
-        assert_eq!(fault(&[brighter; 4]), Some(Fault::Levels { plane: 0, by: 8.0 }));
+        assert_eq!(fault(&[brighter; 4], 23.0, 95.0), Some(Fault::Levels { plane: 0, by: 8.0 }));
         let tinted = Likeness { levels: [0.0, 0.0, -5.0], ..GOOD };
-        assert_eq!(fault(&[tinted; 4]), Some(Fault::Levels { plane: 2, by: -5.0 }));
+        assert_eq!(fault(&[tinted; 4], 23.0, 95.0), Some(Fault::Levels { plane: 2, by: -5.0 }));
+    }
+
+    #[test]
+    fn what_a_coarse_quantizer_does_to_levels_is_no_fault() {
+        let darker = Likeness { levels: [-4.2, 0.0, 0.0], own: 9.0, ..GOOD };
+        assert_eq!(fault(&[darker; 4], 46.0, 95.0), None);
+        assert_eq!(fault(&[darker; 4], 23.0, 40.0), None);
+        assert!(fault(&[darker; 4], 23.0, 80.0).is_some());
     }
 
     #[test]
     fn pictures_nearer_to_a_neighbour_are_shifted() {
         let late = Likeness { own: 6.0, before: Some(Neighbour { distance: 2.0, motion: 5.5 }), ..GOOD };
-        let found = fault(&[GOOD, GOOD, late, late]);
+        let found = fault(&[GOOD, GOOD, late, late], 23.0, 95.0);
         assert_eq!(found, Some(Fault::Shifted { late: true, count: 2, of: 4 }));
         let early = Likeness { own: 6.0, after: Some(Neighbour { distance: 2.0, motion: 5.5 }), ..GOOD };
-        assert_eq!(fault(&[early; 3]), Some(Fault::Shifted { late: false, count: 3, of: 3 }));
+        assert_eq!(fault(&[early; 3], 23.0, 95.0), Some(Fault::Shifted { late: false, count: 3, of: 3 }));
     }
 
     #[test]
@@ -123,12 +141,12 @@ mod tests {
         let mut frames = [GOOD; 10];
         frames[3] = repeated;
         frames[7] = repeated;
-        assert_eq!(fault(&frames), None);
+        assert_eq!(fault(&frames, 23.0, 95.0), None);
     }
 
     #[test]
     fn where_nothing_moves_nothing_is_said_of_shifts() {
         let still = Likeness { own: 0.4, before: Some(Neighbour { distance: 0.1, motion: 0.4 }), ..GOOD };
-        assert_eq!(fault(&[still; 10]), None);
+        assert_eq!(fault(&[still; 10], 23.0, 95.0), None);
     }
 }
