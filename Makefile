@@ -32,7 +32,7 @@ demo: build
 	@echo "The ladder is in $(DEMO). Look at it with one of"
 	@echo "  ffplay $(DEMO)/master.m3u8"
 	@echo "  mpv $(DEMO)/manifest.mpd"
-	@echo "  less $(DEMO)/report.json"
+	@echo "and at what was made in a browser: $(DEMO)/report.html"
 
 build: packages rust
 	cargo build --release --locked --package vtp
