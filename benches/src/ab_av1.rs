@@ -271,6 +271,7 @@ fn note(rendition: &Rendition, report: &Report) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use vtp_engine::ladder::Search;
     use vtp_engine::units::{BitRate, Ratio};
 
     use super::*;
@@ -285,6 +286,7 @@ mod tests {
                 max_rate: BitRate(800_000),
                 buffer_bits: 1_600_000,
                 speed: "medium".to_owned(),
+                search: Search::Preset,
             },
         }
     }

@@ -212,6 +212,7 @@ fn point_cells(rendition: &Rendition, pair: &Pair) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use vtp_engine::ladder::Search;
     use vtp_engine::units::{BitRate, Ratio, Size};
 
     use super::*;
@@ -226,6 +227,7 @@ mod tests {
                 max_rate: BitRate(800_000),
                 buffer_bits: 1_600_000,
                 speed: "medium".to_owned(),
+                search: Search::Preset,
             },
         };
         let pair = |crf: f32| {

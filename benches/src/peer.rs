@@ -66,7 +66,7 @@ pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Comm
         let mut option = |name: &str, value: &str| {
             command.args([&format!("-{name}:v:{i}"), value]);
         };
-        if let Method::Capped { crf, max_rate, buffer_bits, speed } = &rendition.method {
+        if let Method::Capped { crf, max_rate, buffer_bits, speed, .. } = &rendition.method {
             for (name, value) in [("c", "libx264"), ("preset", speed), ("profile", "high"), ("crf", &crf.to_string())] {
                 option(name, value);
             }

@@ -27,6 +27,8 @@ pub struct Options {
     pub checker: PathBuf,
     /// `--ladder` of the runs.
     pub ladder: String,
+    /// `--speed` of the runs, if it is not to be the default.
+    pub speed: Option<String>,
     /// Rows that are known to be wrong for a file, each with the reason: lines of file, `group/row` and reason, parted
     /// by tabs.
     pub exceptions: Option<PathBuf>,
@@ -81,7 +83,8 @@ pub fn run(options: &Options) -> Result<(String, usize)> {
     }
     let mut text = String::new();
     let summary: Vec<String> = counts.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-    writeln!(text, "Ladder `{}`: {}.\n", options.ladder, summary.join(", "))?;
+    let speed = options.speed.as_ref().map_or(String::new(), |speed| format!(", speed `{speed}`"));
+    writeln!(text, "Ladder `{}`{speed}: {}.\n", options.ladder, summary.join(", "))?;
     text.push_str(&table.text());
     Ok((text, counts.get("FAILED").copied().unwrap_or(0)))
 }
@@ -126,6 +129,7 @@ fn one(options: &Options, file: &Path, exceptions: &Exceptions) -> Result<(Fate,
     let (out, log) = (scratch.path().join("out"), scratch.path().join("log"));
     let mut command = Command::new(&options.vtp);
     command.arg("encode").arg("--out").arg(&out).args(["--ladder", &options.ladder, "--progress", "none"]);
+    command.args(options.speed.iter().flat_map(|speed| ["--speed", speed]));
     command.arg("--").arg(file);
     let run = measured::run(&mut command, &log, options.limit)?;
     let said = std::fs::read_to_string(log.with_extension("err")).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{self, Ladder, Method, Rendition};
+use vtp_engine::ladder::{self, Ladder, LadderRequest, Method, Rendition};
 use vtp_engine::plan::{self, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
@@ -64,7 +64,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
     crate::probe::require_file(&arguments.input)?;
     let source = vtp_splitter::Source::open(&arguments.input)?;
     let shape = &arguments.shape;
-    let ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
+    let mut ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
+    if shape.ladder == LadderRequest::Smart {
+        let word = "smart leaves out what a trial finds this content not to need; vtp encode makes that trial";
+        ladder.warnings.push(word.to_owned());
+    }
     driver::copier(&source, &ladder.renditions)?;
     let settings = settings(&source.info, &ladder.renditions, shape.segment, shape.chunk.0);
     let plan = plan::plan(&source.index, source.info.video.time_base, &settings);
@@ -179,6 +183,7 @@ fn chunks(planned: Planned<'_>) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use vtp_engine::ladder::Search;
     use vtp_engine::units::{BitRate, Ratio, Size};
 
     use super::*;
@@ -196,6 +201,7 @@ mod tests {
             max_rate: BitRate(2_500_000),
             buffer_bits: 5_000_000,
             speed: "medium".to_owned(),
+            search: Search::Preset,
         };
         Ladder {
             renditions: vec![rendition("copy", 1280, 720, Method::Copy), rendition("standard", 1280, 720, capped)],

@@ -239,6 +239,7 @@ pub fn source_warnings(info: &SourceInfo, index: &Index) -> Vec<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use vtp_engine::index::{FrameEntry, FrameList, Heal};
+    use vtp_engine::ladder::Search;
     use vtp_engine::plan::ChunkPlan;
     use vtp_engine::quality::{Cause, Outcome, Summary};
     use vtp_engine::source::{Color, Rotation, VideoInfo};
@@ -306,6 +307,7 @@ pub(crate) mod tests {
             attempts,
             encoder: "libx264".to_owned(),
             crf: Some(23.0),
+            search: Search::Preset,
             fidelity: Some(scores()),
             vmaf: Some(scores()),
             met_target: Some(true),

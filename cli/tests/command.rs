@@ -40,6 +40,12 @@ fn plan_covers_all_frames_and_never_scales_up() {
     assert_eq!((&chunks[0]["frames"]["start"], &chunks[chunks.len() - 1]["frames"]["end"]), (&0.into(), &240.into()));
 }
 
+#[test]
+fn plan_says_that_a_smart_ladder_is_decided_by_a_trial() {
+    let plan = folder_with_clip("in.mp4").vtp("plan in.mp4 --ladder smart --json").json();
+    assert!(plan["warnings"][0].as_str().unwrap().contains("vtp encode makes that trial"), "{plan:#}");
+}
+
 /// A scene with a report, and nothing else of an output, in the folder `out`.
 fn folder_with_report(report: &str) -> Scene {
     let scene = Scene::new();

@@ -49,12 +49,25 @@ fn the_report_has_every_member_and_is_the_one_that_is_printed() {
     let written: Value = serde_json::from_slice(&std::fs::read(scene.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(printed, written);
     let members: [(&str, &[&str]); 9] = [
-        ("", &["version", "source", "plan", "target", "renditions", "audio", "proof", "timing", "warnings"]),
+        ("", &["version", "source", "plan", "target", "choices", "renditions", "audio", "proof", "timing", "warnings"]),
         ("/source", &["bytes", "duration_s", "frames", "width", "height", "fps", "codec"]),
         ("/plan", &["chunks", "reason"]),
         (
             "/renditions/0",
-            &["name", "codec", "width", "height", "frames", "bytes", "bandwidth", "average_bandwidth", "chunks"],
+            &[
+                "name",
+                "codec",
+                "width",
+                "height",
+                "frames",
+                "bytes",
+                "bandwidth",
+                "average_bandwidth",
+                "fidelity",
+                "vmaf",
+                "joins",
+                "chunks",
+            ],
         ),
         ("/renditions/0/chunks/0", &["index", "start_s", "frames", "bytes", "attempts", "encoder", "crf"]),
         ("/audio/0", &["name", "codec", "language", "channels", "sample_rate", "samples", "bytes", "bandwidth"]),

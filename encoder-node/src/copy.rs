@@ -10,6 +10,7 @@ use std::path::Path;
 
 use vtp_engine::chunk::{EncodedRendition, Sample};
 use vtp_engine::index::{CutClass, FrameEntry, Index};
+use vtp_engine::ladder::Search;
 use vtp_engine::media::demux::CodecParameters;
 use vtp_engine::nal::{self, avc};
 use vtp_engine::source::VideoInfo;
@@ -96,6 +97,7 @@ impl Copier {
             spool: spool.to_owned(),
             encoder: "copy".to_owned(),
             crf: None,
+            search: Search::Preset,
             fidelity: None,
             vmaf: None,
             outcome: None,

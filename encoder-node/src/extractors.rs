@@ -1,4 +1,4 @@
-//! libvmaf's working memory, which is large (some 110 MB for 1080 lines), lent to whoever measures. There is little of
+//! libvmaf's working memory, which is large (some 100 MB for 1080 lines), lent to whoever measures. There is little of
 //! it: who finds none waits, and measuring is a small part of the work.
 
 use std::collections::HashMap;

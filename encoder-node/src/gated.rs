@@ -74,8 +74,8 @@ impl<'a> Candidates<'a> {
         if self.tried.len() < self.encoded.len() {
             return None;
         }
-        let Decision::Again(factor) = quality::decide(target, &self.tried) else { return None };
-        Some(self.rendition.at_factor(factor))
+        let Decision::Again { crf, search } = quality::decide(target, &self.tried) else { return None };
+        Some(self.rendition.at_factor(crf).searched(search))
     }
 
     /// The one to deliver; the others are deleted.
@@ -84,7 +84,7 @@ impl<'a> Candidates<'a> {
             [] => (0, None),
             tried => match quality::decide(target, tried) {
                 Decision::Deliver(place, outcome) => (place, Some(outcome)),
-                Decision::Again(_) => (tried.len() - 1, Some(Outcome::Missed)),
+                Decision::Again { .. } => (tried.len() - 1, Some(Outcome::Missed)),
             },
         };
         let encodings = u32::try_from(self.encoded.len()).unwrap_or(u32::MAX);
@@ -106,6 +106,7 @@ mod tests {
 
     use vtp_engine::chunk::{Sample, StageCpu};
     use vtp_engine::index::FrameEntry;
+    use vtp_engine::ladder::Search;
     use vtp_engine::quality::{Check, FrameScore, Sampling};
     use vtp_engine::source::{Color, Rotation, VideoInfo};
     use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
@@ -122,6 +123,7 @@ mod tests {
                 max_rate: BitRate(1_000_000),
                 buffer_bits: 2_000_000,
                 speed: "medium".to_owned(),
+                search: Search::Preset,
             },
         }
     }
@@ -170,6 +172,7 @@ mod tests {
                 spool,
                 encoder: "fake".to_owned(),
                 crf: Some(crf),
+                search: Search::Preset,
                 fidelity: task.check.map(|_| vec![FrameScore { position: 0, score, weight: 25.0 }]),
                 vmaf: None,
                 outcome: None,

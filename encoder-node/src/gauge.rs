@@ -148,17 +148,17 @@ impl<'a> Gauge<'a> {
             }
             None => full_motion,
         };
-        let (own, full) = (self.pairs.own_features, self.pairs.full_features);
+        let (own, full) = (in_order(self.pairs.own_features), in_order(self.pairs.full_features));
         let model = Model::for_display(self.full_size);
         // Pictures at their own size are judged as if they filled the display of the model.
-        let fidelity = scored(Model::Hd, own.clone(), motion, self.frames)?;
+        let fidelity = scored(Model::Hd, &own, motion, self.frames)?;
         let mean = Summary::of(fidelity.iter().map(|it| (it.score, it.weight))).map_or(0.0, |summary| summary.mean);
         if let Some(fault) = fault(&self.pairs.likenesses, self.crf, mean) {
             return Err(Error::Unfaithful { rendition: self.rendition.to_owned(), why: fault.to_string() });
         }
         let vmaf = match self.has_full_size {
-            true => scored(model, own, motion, self.frames)?,
-            false => scored(model, full, full_motion, self.frames)?,
+            true => scored(model, &own, motion, self.frames)?,
+            false => scored(model, &full, full_motion, self.frames)?,
         };
         Ok(Measured { fidelity, vmaf, cpu_s: self.cpu_s + cpu::thread_seconds() - started })
     }
@@ -175,14 +175,19 @@ impl<'a> Gauge<'a> {
     }
 }
 
-/// The scores of measured frames in presentation order.
+/// Features by the position of their frame.
+fn in_order(mut features: Vec<(u32, Features)>) -> Vec<(u32, Features)> {
+    features.sort_by_key(|(position, _)| *position);
+    features
+}
+
+/// The scores of measured frames, whose features come in presentation order.
 fn scored(
     model: Model,
-    mut features: Vec<(u32, Features)>,
+    features: &[(u32, Features)],
     motion: &HashMap<u32, f64>,
     frames: u32,
 ) -> Result<Vec<FrameScore>, Error> {
-    features.sort_by_key(|(position, _)| *position);
     let positions: Vec<u32> = features.iter().map(|(position, _)| *position).collect();
     let unknown = |at: &u32| media::Error::new(Kind::Internal, format!("no motion is known of picture {at}"));
     let with_motion = |(at, features): &(u32, Features)| Ok((*features, *motion.get(at).ok_or_else(|| unknown(at))?));

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Receiver;
 
 use vtp_engine::chunk::{EncodeTask, EncodedRendition, Sample};
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::media::encode::{self, ChunkShape, EncodedPicture, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu, vmaf};
 
@@ -71,9 +71,9 @@ impl Work<'_> {
         let (path, samples) = spool.sync()?;
         let measure_s = measured.as_ref().map_or(0.0, |it| it.cpu_s);
         let (fidelity, vmaf) = measured.map(|it| (it.fidelity, it.vmaf)).unzip();
-        let crf = match self.rendition.method {
-            Method::Capped { crf, .. } => Some(crf),
-            Method::Lossless { .. } | Method::Copy => None,
+        let (crf, search) = match self.rendition.method {
+            Method::Capped { crf, search, .. } => (Some(crf), search),
+            Method::Lossless { .. } | Method::Copy => (None, Search::Preset),
         };
         let rendition = EncodedRendition {
             rendition: self.rendition.name.clone(),
@@ -82,6 +82,7 @@ impl Work<'_> {
             spool: path,
             encoder: encoder.name().to_owned(),
             crf,
+            search,
             fidelity,
             vmaf,
             outcome: None,
@@ -141,9 +142,12 @@ struct Spool<'a> {
 
 impl<'a> Spool<'a> {
     fn create(work: &Work<'a>, gauge: Option<Gauge<'a>>) -> Result<Self, Error> {
-        // Another rate factor is another file: the better one is chosen in the end.
+        // Another way to make it is another file: the better one is chosen in the end.
         let path = work.task.spool.join(match &work.rendition.method {
-            Method::Capped { crf, .. } => format!("{}.crf-{crf}.samples", work.rendition.name),
+            Method::Capped { crf, search: Search::Preset, .. } => format!("{}.crf-{crf}.samples", work.rendition.name),
+            Method::Capped { crf, search: Search::Thorough, .. } => {
+                format!("{}.crf-{crf}-thorough.samples", work.rendition.name)
+            }
             Method::Lossless { .. } | Method::Copy => format!("{}.samples", work.rendition.name),
         });
         match File::create(&path) {

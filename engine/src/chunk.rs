@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::index::FrameEntry;
-use crate::ladder::Rendition;
+use crate::ladder::{Rendition, Search};
 use crate::quality::{Check, FrameScore, Outcome, Summary, Tried};
 use crate::source::VideoInfo;
 use crate::units::{Attempt, BitRate, ChunkIndex};
@@ -64,6 +64,8 @@ pub struct EncodedRendition {
     pub encoder: String,
     /// The constant rate factor it was made at, if any.
     pub crf: Option<f32>,
+    /// How hard the encoder searched.
+    pub search: Search,
     /// VMAF of the measured frames against the source scaled to the rendition's own size, in presentation order;
     /// `None` where it was not measured.
     pub fidelity: Option<Vec<FrameScore>>,
@@ -82,6 +84,7 @@ impl EncodedRendition {
     pub fn tried(&self, max_rate: BitRate, seconds: f64) -> Option<Tried> {
         Some(Tried {
             crf: self.crf?.into(),
+            search: self.search,
             scores: Summary::of(self.fidelity.iter().flatten().map(|it| (it.score, it.weight)))?,
             bits: self.samples.iter().map(|sample| u64::from(sample.size) * 8).sum(),
             allowed_bits: max_rate.0 as f64 * seconds,

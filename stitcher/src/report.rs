@@ -1,6 +1,7 @@
 //! What the finished output is, as `report.json` tells it. Values only.
 
 use serde::{Deserialize, Serialize};
+use vtp_engine::ladder::Search;
 use vtp_engine::quality::{Cause, Outcome, Summary};
 
 use crate::proof::Proof;
@@ -119,6 +120,9 @@ pub struct ChunkReport {
     pub encoder: String,
     /// The constant rate factor it was made at, if any.
     pub crf: Option<f32>,
+    /// How hard the encoder searched.
+    #[serde(default)]
+    pub search: Search,
     /// As the rendition's, of this chunk.
     pub fidelity: Option<Summary>,
     /// As the rendition's, of this chunk.

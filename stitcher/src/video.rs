@@ -95,6 +95,7 @@ impl VideoTrack {
             attempts: it.attempt.0.saturating_sub(1) + it.encoded.encodings,
             encoder: it.encoded.encoder.clone(),
             crf: it.encoded.crf,
+            search: it.encoded.search,
             fidelity: Summary::of(it.encoded.fidelity.iter().flatten().map(weighed)),
             vmaf: as_shown(&shown, it.encoded.vmaf.iter().flatten().count()),
             met_target: it.encoded.outcome.map(|outcome| outcome == Outcome::Met),

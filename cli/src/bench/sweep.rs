@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// The ladder
     #[arg(long, value_name = "RUNGS", default_value = "auto")]
     ladder: String,
+    /// x264's preset [default: as `vtp encode` has it]
+    #[arg(long)]
+    speed: Option<String>,
     /// Rows known to be wrong for a file: lines of file, group/row and reason, parted by tabs
     #[arg(long, value_name = "FILE")]
     exceptions: Option<PathBuf>,
@@ -38,6 +41,7 @@ pub(super) fn run(vtp: PathBuf, arguments: &Arguments) -> Outcome {
         only: arguments.only.clone(),
         checker: arguments.checker.clone(),
         ladder: arguments.ladder.clone(),
+        speed: arguments.speed.clone(),
         exceptions: arguments.exceptions.clone(),
         limit: Duration::from_secs(arguments.limit),
     };

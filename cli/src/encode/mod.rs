@@ -270,10 +270,7 @@ mod tests {
             options: LadderOptions { crf: None, speed: None },
             segment_s: 4.0,
             chunk_s: None,
-            check: Some(Check {
-                sampling: Sampling { ends: 1, one_in: 17, viewed_one_in: 3 },
-                target: Target { mean: 93.0, floor: 80.0, save: false },
-            }),
+            check: Some(Check { sampling: Sampling::DEFAULT, target: Target { mean: 93.0, floor: 80.0, save: false } }),
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);

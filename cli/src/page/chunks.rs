@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use vtp_engine::ladder::Search;
 use vtp_engine::quality::Outcome;
 use vtp_stitcher::{ChunkReport, RenditionReport};
 
@@ -52,10 +53,11 @@ impl Chunk<'_> {
         // Writing to a string cannot fail.
         let _ = write!(
             told,
-            "{} by {}{}",
+            "{} by {}{}{}",
             text::plural(chunk.attempts.into(), "attempt"),
             chunk.encoder,
-            crf(chunk.crf, ", crf ")
+            crf(chunk.crf, ", crf "),
+            search(chunk.search)
         );
         if let Some(scores) = chunk.fidelity {
             let _ = write!(told, "\nfidelity {:.1}, p1 {:.1}, min {:.1}", scores.mean, scores.p1, scores.min);
@@ -89,6 +91,13 @@ impl Chunk<'_> {
 
 fn crf(crf: Option<f32>, before: &str) -> String {
     crf.map_or(String::new(), |crf| format!("{before}{}", number(crf.into())))
+}
+
+fn search(search: Search) -> &'static str {
+    match search {
+        Search::Preset => "",
+        Search::Thorough => ", thorough search",
+    }
 }
 
 fn sentence(outcome: Outcome) -> &'static str {
@@ -143,7 +152,7 @@ pub(super) fn table(chunks: &[Chunk<'_>]) -> String {
             score(|scores| scores.p1),
             score(|scores| scores.min),
             report.outcome.map_or(String::new(), |outcome| word(outcome).to_owned()),
-            report.encoder.clone(),
+            report.encoder.clone() + search(report.search),
         ];
         table.row(cells, chunk.misses());
     }
@@ -166,11 +175,11 @@ mod tests {
     fn a_chunk_is_told_with_its_attempts_its_factor_and_its_outcome() {
         let mut report = report();
         let chunk = &mut report.renditions[0].chunks[1];
-        (chunk.attempts, chunk.crf) = (3, Some(19.4));
+        (chunk.attempts, chunk.crf, chunk.search) = (3, Some(19.4), Search::Thorough);
         (chunk.met_target, chunk.outcome) = (Some(false), Some(Outcome::Capped));
         let expected = "\
 chunk 1, 0:00.08 to 0:00.16, 2 frames
-3 attempts by libx264, crf 19.4
+3 attempts by libx264, crf 19.4, thorough search
 fidelity 94.5, p1 88.0, min 87.5
 not as good as asked: the rate cap allows no more
 120 B, 12.0 kb/s";

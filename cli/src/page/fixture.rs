@@ -1,6 +1,7 @@
 //! A report and its curves as an encode could have made them: scores that follow scenes, chunks that were encoded again
 //! and one that misses, sizes that follow what is in the picture. The same every time.
 
+use vtp_engine::ladder::Search;
 use vtp_engine::quality::{Cause, Outcome, Summary, Target, VISIBLE};
 use vtp_stitcher::{ChunkReport, JoinReport, RenditionReport};
 
@@ -156,6 +157,7 @@ impl Scene {
             attempts,
             encoder: "libx264".to_owned(),
             crf: Some(23.0 - 1.7 * (attempts - 1) as f32),
+            search: Search::Preset,
             fidelity: scores,
             vmaf: scores,
             met_target: Some(outcome == Outcome::Met),

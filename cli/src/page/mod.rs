@@ -112,15 +112,4 @@ mod tests {
         report.renditions.clear();
         assert!(!render(&report, None).contains("inf"));
     }
-
-    #[test]
-    #[ignore = "writes pages to look at into the folder that VTP_PAGES names"]
-    fn pages_to_look_at() {
-        let folder = std::path::PathBuf::from(std::env::var_os("VTP_PAGES").unwrap());
-        for (name, scene) in [("minute", Scene::MINUTE), ("long", Scene::TWO_HOURS)] {
-            let (report, curves) = scene.build();
-            std::fs::write(folder.join(format!("{name}.html")), render(&report, Some(&curves))).unwrap();
-            std::fs::write(folder.join(format!("{name}-without-curves.html")), render(&report, None)).unwrap();
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use vtp_encoder_node::{Equipment, Error, Extractors, Observer, OpenEncoder, PacketSource, encode_chunk};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition};
 use vtp_engine::index::FrameEntry;
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, Demuxer, Medium, SourcePacket};
 use vtp_engine::media::{self, Picture, encode};
@@ -167,7 +167,8 @@ impl PacketSource for Packets {
 
 pub(crate) fn capped(name: &str, width: u32, height: u32, rate: u64) -> Rendition {
     let speed = "veryfast".to_owned();
-    let method = Method::Capped { crf: 23.0, max_rate: BitRate(rate), buffer_bits: rate * 2, speed };
+    let method =
+        Method::Capped { crf: 23.0, max_rate: BitRate(rate), buffer_bits: rate * 2, speed, search: Search::Preset };
     Rendition { name: name.to_owned(), size: Size { width, height }, sample_aspect: Ratio::ONE, method }
 }
 

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chunk::{Sample, StageCpu};
+use crate::ladder::Search;
 use crate::quality::{FrameScore, Outcome};
 use crate::units::{Attempt, Ratio, Size};
 
@@ -28,7 +29,7 @@ fn rendition(name: &str, method: Method) -> Rendition {
 
 fn ladder() -> Vec<Rendition> {
     let (max_rate, speed) = (BitRate(1_000_000), "medium".to_owned());
-    let capped = Method::Capped { crf: 23.0, max_rate, buffer_bits: 2_000_000, speed };
+    let capped = Method::Capped { crf: 23.0, max_rate, buffer_bits: 2_000_000, speed, search: Search::Preset };
     vec![rendition("low", capped), rendition("copy", Method::Copy)]
 }
 
@@ -52,6 +53,7 @@ fn encoded(at: u32, script: Scripted, crf: f32) -> EncodedRendition {
         spool: format!("{at}-{crf}").into(),
         encoder: "scripted".to_owned(),
         crf: Some(crf),
+        search: Search::Preset,
         fidelity: Some(vec![score(0, mean), score(6, mean), score(FRAMES - 1, mean - script.sag)]),
         vmaf: None,
         outcome: Some(Outcome::Met),

@@ -5,7 +5,7 @@ use crate::units::{BitRate, Size};
 
 use super::geometry::{display_size, even_up, in_sixteen_bits, sample_aspect, size_at};
 use super::rate::cap_for;
-use super::{LadderRequest, Method, Preset, Rendition};
+use super::{LadderRequest, Method, Preset, Rendition, Search};
 
 /// x264's presets, which are the speeds, fastest first.
 pub const SPEEDS: [&str; 10] =
@@ -201,11 +201,13 @@ impl Fit<'_> {
         let size = size_at(self.display, height);
         check_limits(name, size)?;
         let max_rate = cap.unwrap_or_else(|| cap_for(size));
+        let speed = self.speed(DEFAULT_SPEED);
         let method = Method::Capped {
             crf: self.options.crf.unwrap_or(DEFAULT_CRF),
             max_rate,
             buffer_bits: max_rate.0.saturating_mul(BUFFER_S),
-            speed: self.speed(DEFAULT_SPEED),
+            search: Search::of_speed(&speed),
+            speed,
         };
         Ok(Rendition { name: name.to_owned(), size, sample_aspect: sample_aspect(self.video, size), method })
     }

@@ -62,6 +62,8 @@ pub enum Method {
         buffer_bits: u64,
         /// x264's preset, such as `medium`.
         speed: String,
+        /// How hard it looks for the best way to code a picture.
+        search: Search,
     },
     /// Lossless H.264 of the frames as they are: pixel format, interlacing, size and rotation kept.
     Lossless {
@@ -70,6 +72,25 @@ pub enum Method {
     },
     /// The source's packets.
     Copy,
+}
+
+/// How hard an encoder looks for the best way to code a picture. The tools of the format it uses, and so its parameter
+/// sets, are those of its preset either way: chunks of both join.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Search {
+    /// As its preset has it.
+    #[default]
+    Preset,
+    /// As x264's `slower` does, which takes two to three times as long as `medium`.
+    Thorough,
+}
+
+impl Search {
+    /// What a preset by itself amounts to.
+    pub fn of_speed(speed: &str) -> Self {
+        if matches!(speed, "slower" | "veryslow" | "placebo") { Self::Thorough } else { Self::Preset }
+    }
 }
 
 /// One encoded version of the source.
@@ -93,6 +114,14 @@ impl Rendition {
             *crf = factor as f32;
         }
         rendition
+    }
+
+    /// The same searched harder or less hard, if it has a choice.
+    pub fn searched(mut self, how: Search) -> Self {
+        if let Method::Capped { search, .. } = &mut self.method {
+            *search = how;
+        }
+        self
     }
 }
 

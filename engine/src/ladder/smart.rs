@@ -117,6 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ladder::Search;
     use crate::units::{BitRate, Ratio, Size};
 
     const TARGET: Target = Target { mean: 93.0, floor: 80.0, save: false };
@@ -127,6 +128,7 @@ mod tests {
             max_rate: BitRate(5_000_000),
             buffer_bits: 10_000_000,
             speed: "medium".to_owned(),
+            search: Search::Preset,
         };
         let size = Size { width: 64, height: 36 };
         let rendition = Rendition { name: name.to_owned(), size, sample_aspect: Ratio::ONE, method };

@@ -139,8 +139,13 @@ fn options_are_checked_and_carried() {
     assert!(matches!(make(options(Some(f32::NAN), None)), Err(Error::Crf(_))));
     assert_eq!(make(options(None, Some("warp"))), Err(Error::Speed("warp".to_owned())));
     let made = make(options(Some(19.5), Some("slow"))).unwrap();
-    let expected =
-        Method::Capped { crf: 19.5, max_rate: BitRate(800_000), buffer_bits: 1_600_000, speed: "slow".to_owned() };
+    let expected = Method::Capped {
+        crf: 19.5,
+        max_rate: BitRate(800_000),
+        buffer_bits: 1_600_000,
+        speed: "slow".to_owned(),
+        search: Search::Preset,
+    };
     assert_eq!(made.renditions[0].method, expected);
 }
 

@@ -102,7 +102,7 @@ pub struct Features {
     adm: f64,
 }
 
-/// Extracts features of pairs of pictures of one size. Its working memory, some 55 bytes a sample, stays with it: reuse
+/// Extracts features of pairs of pictures of one size. Its working memory, some 50 bytes a sample, stays with it: reuse
 /// it.
 pub struct Extractor {
     context: Context,

@@ -1,12 +1,14 @@
 //! The gate: whether what was encoded is good enough, and at what it is encoded again if not. Pure.
 //!
 //! A rendition of a chunk passes when the mean of its scores and their first percentile reach what is asked for. One
-//! that misses is encoded again at a lower rate factor, found from the scores so far (a secant through the nearest two;
-//! a usual slope where there is but one). Where the rate cap is what keeps it from getting better, it is left alone.
+//! that misses is encoded again at a lower rate factor, found from the scores so far (a secant through the nearest two,
+//! a usual slope where there is but one; over the logarithm of the odds, what a score lacks of 100 to what it has). Where the rate cap is what
+//! keeps it from getting better, a more thorough search is tried if little is missing; else it is left alone.
 
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
+use crate::ladder::Search;
 
 /// What is asked of every chunk of every rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +33,8 @@ impl Default for Target {
 pub struct Tried {
     /// The constant rate factor.
     pub crf: f64,
+    /// How hard the encoder searched.
+    pub search: Search,
     /// What its frames scored.
     pub scores: Summary,
     /// Size of its samples.
@@ -42,8 +46,13 @@ pub struct Tried {
 /// What is to be done after the attempts so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decision {
-    /// Encode it again at this rate factor.
-    Again(f64),
+    /// Encode it again.
+    Again {
+        /// At this rate factor.
+        crf: f64,
+        /// Searching so hard.
+        search: Search,
+    },
     /// Deliver the attempt at this place in the list.
     Deliver(usize, Outcome),
 }
@@ -63,16 +72,17 @@ pub enum Outcome {
 /// The most times a rendition of a chunk is encoded.
 pub const MOST_ATTEMPTS: usize = 3;
 
-/// Points a score usually falls by when the rate factor rises by one.
-pub(super) const USUAL_SLOPE: f64 = 1.2;
+/// How often a score's odds usually double when the rate factor rises by one. That they double, rather than grow by so
+/// much, holds from the best scores down to poor ones, as a logistic curve does.
+const USUAL_SLOPE: f64 = 0.2;
 
 /// The slopes that are believed of a secant.
-const SLOPES: std::ops::RangeInclusive<f64> = 0.3..=6.0;
+const SLOPES: std::ops::RangeInclusive<f64> = 0.07..=0.6;
 
 /// Points above what is asked that a new attempt aims at.
 const MARGIN: f64 = 0.3;
 
-/// The same where bits are to be saved.
+/// The same where bits are to be saved and no attempt went too far yet.
 const SAVING_MARGIN: f64 = 0.1;
 
 /// Points above what is asked from which on `save` makes another attempt.
@@ -81,26 +91,32 @@ const FAR_ABOVE: f64 = 0.5;
 /// A chunk that takes this share of what its cap allows is held back by the cap: x264 leaves a little unused.
 const AT_THE_CAP: f64 = 0.9;
 
+/// Points that a thorough search may bring where the cap holds quality back.
+const SEARCHED: f64 = 1.0;
+
 /// The rate factors there are.
 pub(super) const FACTORS: std::ops::RangeInclusive<f64> = 1.0..=51.0;
+
+/// Rate factors that differ by less make no difference.
+const SAME: f64 = 0.2;
 
 /// What to do after `tried`, of which there is at least one.
 pub fn decide(target: &Target, tried: &[Tried]) -> Decision {
     let place = best(target, tried);
     let chosen = &tried[place];
-    let deliver = |outcome| Decision::Deliver(place, outcome);
     let outcome = outcome(target, chosen);
-    let is_final = match outcome {
-        Outcome::Met => !target.save || lacks(target, &chosen.scores) > -FAR_ABOVE,
-        Outcome::Capped => true,
-        Outcome::Missed => false,
+    let next = match outcome {
+        _ if tried.len() >= MOST_ATTEMPTS => None,
+        Outcome::Met if target.save && lacks(target, &chosen.scores) <= -FAR_ABOVE => Some(next_factor(target, tried)),
+        Outcome::Met => None,
+        Outcome::Capped => search_harder(target, chosen),
+        Outcome::Missed => Some(next_factor(target, tried)),
     };
-    if is_final || tried.len() >= MOST_ATTEMPTS {
-        return deliver(outcome);
+    let is_new = |next: &(f64, Search)| tried.iter().all(|it| it.search != next.1 || (it.crf - next.0).abs() > SAME);
+    match next.filter(is_new) {
+        Some((crf, search)) => Decision::Again { crf, search },
+        None => Decision::Deliver(place, outcome),
     }
-    let next = next_factor(target, tried);
-    let is_new = tried.iter().all(|it| (it.crf - next).abs() > 0.2);
-    if is_new { Decision::Again(next) } else { deliver(outcome) }
 }
 
 /// How an encode stands to what is asked.
@@ -117,6 +133,19 @@ fn lacks(target: &Target, scores: &Summary) -> f64 {
     f64::max(target.mean - scores.mean, target.floor - scores.p1)
 }
 
+/// How often its odds must be halved until it is as good as asked; negative is how often they may double.
+fn halvings(target: &Target, scores: &Summary) -> f64 {
+    let halvings = |asked: f64, score: f64| (odds(score) / odds(asked)).log2();
+    f64::max(halvings(target.mean, scores.mean), halvings(target.floor, scores.p1))
+}
+
+/// What a score lacks of 100 to what it has. Towards 100 VMAF cuts off, so that the best scores tell little of how far a
+/// rate factor may rise.
+fn odds(score: f64) -> f64 {
+    let score = score.clamp(2.0, 98.0);
+    (100.0 - score) / score
+}
+
 /// Whether the rate cap holds it back.
 pub(super) fn is_capped(tried: &Tried) -> bool {
     tried.bits as f64 >= AT_THE_CAP * tried.allowed_bits
@@ -131,18 +160,34 @@ fn best(target: &Target, tried: &[Tried]) -> usize {
     smallest.or_else(nearest).map_or(0, |(place, _)| place)
 }
 
-/// Where the line through the two attempts nearest to what is asked reaches it, with a little to spare.
-fn next_factor(target: &Target, tried: &[Tried]) -> f64 {
-    let mut near: Vec<&Tried> = tried.iter().collect();
-    near.sort_by(|a, b| lacks(target, &a.scores).abs().total_cmp(&lacks(target, &b.scores).abs()));
-    let nearest = near[0];
-    let slope = near.get(1).map_or(USUAL_SLOPE, |other| {
-        let secant = (lacks(target, &other.scores) - lacks(target, &nearest.scores)) / (other.crf - nearest.crf);
-        if secant.is_finite() { secant.clamp(*SLOPES.start(), *SLOPES.end()) } else { USUAL_SLOPE }
-    });
-    let margin = if target.save { SAVING_MARGIN } else { MARGIN };
-    let wanted = nearest.crf - (lacks(target, &nearest.scores) + margin) / slope;
-    ((wanted * 10.0).floor() / 10.0).clamp(*FACTORS.start(), *FACTORS.end())
+/// What the cap holds back a little may get there by a search that finds more for the same bits.
+fn search_harder(target: &Target, tried: &Tried) -> Option<(f64, Search)> {
+    let may_suffice = tried.search < Search::Thorough && lacks(target, &tried.scores) <= SEARCHED;
+    may_suffice.then_some((tried.crf, Search::Thorough))
+}
+
+/// Where the line through the two attempts nearest to what is asked reaches it, with a little to spare. Only attempts
+/// that were searched as hard as the nearest make a line with it, and none whose quality the cap decided: of these the
+/// one at the highest factor is the nearest to what its factor alone would give.
+fn next_factor(target: &Target, tried: &[Tried]) -> (f64, Search) {
+    let has_missed = tried.iter().any(|it| lacks(target, &it.scores) > 0.0);
+    let margin = if target.save && !has_missed { SAVING_MARGIN } else { MARGIN };
+    let goal = Target { mean: target.mean + margin, floor: target.floor + margin, ..*target };
+    let (capped, free): (Vec<&Tried>, Vec<&Tried>) = tried.iter().partition(|it| is_capped(it));
+    let capped = capped.into_iter().max_by(|a, b| a.crf.total_cmp(&b.crf));
+    let mut near: Vec<(&Tried, f64)> =
+        capped.into_iter().chain(free).map(|it| (it, halvings(&goal, &it.scores))).collect();
+    near.sort_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+    let (nearest, halvings) = near[0];
+    let makes_a_line = |it: &Tried| it.search == nearest.search && !is_capped(it) && !is_capped(nearest);
+    let other = near[1..].iter().find(|(it, _)| makes_a_line(it));
+    let secant = other.map(|(other, theirs)| (theirs - halvings) / (other.crf - nearest.crf));
+    let slope = match secant {
+        Some(secant) if secant.is_finite() => secant.clamp(*SLOPES.start(), *SLOPES.end()),
+        _ => USUAL_SLOPE,
+    };
+    let wanted = nearest.crf - halvings / slope;
+    (((wanted * 10.0).floor() / 10.0).clamp(*FACTORS.start(), *FACTORS.end()), nearest.search)
 }
 
 #[cfg(test)]
@@ -155,7 +200,11 @@ mod tests {
 
     fn tried(crf: f64, mean: f64, p1: f64, bits: u64) -> Tried {
         let scores = Summary { mean, harmonic_mean: mean, p1, min: p1, measured: 10 };
-        Tried { crf, scores, bits, allowed_bits: 1_000_000.0 }
+        Tried { crf, search: Search::Preset, scores, bits, allowed_bits: 1_000_000.0 }
+    }
+
+    fn again(crf: f64) -> Decision {
+        Decision::Again { crf, search: Search::Preset }
     }
 
     #[test]
@@ -165,9 +214,9 @@ mod tests {
 
     #[test]
     fn a_low_mean_or_a_low_percentile_is_encoded_better() {
-        for missed in [tried(23.0, 90.0, 85.0, 500_000), tried(23.0, 95.0, 77.0, 500_000)] {
-            assert_eq!(decide(&TARGET, &[missed]), Decision::Again(20.2));
-        }
+        // The odds are to fall from 10:90 to 6.7:93.3, or from 30:70 to 19.7:80.3.
+        assert_eq!(decide(&TARGET, &[tried(23.0, 90.0, 85.0, 500_000)]), again(19.8));
+        assert_eq!(decide(&TARGET, &[tried(23.0, 95.0, 70.0, 500_000)]), again(18.9));
     }
 
     #[test]
@@ -176,10 +225,28 @@ mod tests {
     }
 
     #[test]
+    fn what_the_cap_holds_back_a_little_is_searched_harder_once() {
+        let preset = tried(23.0, 92.2, 84.0, 950_000);
+        let thorough = Decision::Again { crf: 23.0, search: Search::Thorough };
+        assert_eq!(decide(&TARGET, &[preset]), thorough);
+        let searched = |mean| Tried { search: Search::Thorough, ..tried(23.0, mean, 84.0, 940_000) };
+        assert_eq!(decide(&TARGET, &[preset, searched(93.1)]), Decision::Deliver(1, Outcome::Met));
+        assert_eq!(decide(&TARGET, &[preset, searched(92.8)]), Decision::Deliver(1, Outcome::Capped));
+        assert_eq!(decide(&TARGET, &[searched(92.8)]), Decision::Deliver(0, Outcome::Capped));
+    }
+
+    #[test]
+    fn a_thorough_search_that_leaves_bits_to_spare_goes_on_with_them() {
+        let thorough = Tried { search: Search::Thorough, ..tried(23.0, 92.6, 84.0, 850_000) };
+        let decision = decide(&TARGET, &[tried(23.0, 92.2, 84.0, 950_000), thorough]);
+        assert!(matches!(decision, Decision::Again { crf, search: Search::Thorough } if crf < 23.0), "{decision:?}");
+    }
+
+    #[test]
     fn two_points_make_a_secant() {
         let points = [tried(23.0, 90.0, 85.0, 500_000), tried(20.0, 92.4, 86.0, 600_000)];
-        // 0.8 points a step: 0.6 and the margin are 1.125 steps away.
-        assert_eq!(decide(&TARGET, &points), Decision::Again(18.8));
+        // They double in seven steps; from 7.6:92.4 they are to fall to 6.7:93.3.
+        assert_eq!(decide(&TARGET, &points), again(18.6));
     }
 
     #[test]
@@ -193,12 +260,20 @@ mod tests {
     fn saving_goes_down_to_what_is_asked_and_delivers_the_smallest_that_is_good_enough() {
         let target = Target { save: true, ..TARGET };
         let first = tried(23.0, 98.0, 95.0, 500_000);
-        let Decision::Again(factor) = decide(&target, &[first]) else { panic!("it should save") };
+        let Decision::Again { crf: factor, .. } = decide(&target, &[first]) else { panic!("it should save") };
         assert!(factor > 25.0, "{factor}");
         let points = [first, tried(factor, 93.4, 90.0, 300_000)];
         assert_eq!(decide(&target, &points), Decision::Deliver(1, Outcome::Met));
         let points = [first, tried(factor, 91.0, 90.0, 300_000), tried(25.0, 93.3, 90.0, 350_000)];
         assert_eq!(decide(&target, &points), Decision::Deliver(2, Outcome::Met));
+    }
+
+    #[test]
+    fn where_the_cap_decides_saving_goes_on_from_the_highest_factor() {
+        let target = Target { save: true, ..TARGET };
+        let points = [tried(14.0, 97.1, 95.0, 950_000), tried(20.0, 97.0, 95.0, 940_000)];
+        let Decision::Again { crf, .. } = decide(&target, &points) else { panic!("there is more to save") };
+        assert!((25.0..28.0).contains(&crf), "{crf}");
     }
 
     proptest! {
@@ -214,7 +289,7 @@ mod tests {
             let outcome = loop {
                 points.push(tried(crf, score(crf), 90.0, 1000));
                 match decide(&TARGET, &points) {
-                    Decision::Again(next) => crf = next,
+                    Decision::Again { crf: next, .. } => crf = next,
                     Decision::Deliver(place, outcome) => break (points[place].scores.mean, outcome),
                 }
             };

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::gate::{self, FACTORS, USUAL_SLOPE};
+use super::gate::{self, FACTORS};
 use super::{FrameScore, Target, Tried};
 
 /// Points of VMAF from which on a step counts as visible. A convention, not a law: about six points are taken for one
@@ -36,6 +36,9 @@ const MOST_CHANGE: f64 = 6.0;
 
 /// The least change of a rate factor that is worth encoding a chunk again.
 const LEAST_CHANGE: f64 = 0.2;
+
+/// Points a score usually falls by when the rate factor rises by one.
+const USUAL_SLOPE: f64 = 1.2;
 
 /// Frames at each end of a chunk that count as near the join, half a second of film; no more than half of the chunk.
 const NEAR: usize = 12;
@@ -206,6 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ladder::Search;
     use crate::quality::Summary;
 
     const TARGET: Target = Target { mean: 80.0, floor: 40.0, save: false };
@@ -213,7 +217,7 @@ mod tests {
     /// Half of what its cap allows, each edge with its share of the bits.
     fn encode(crf: f64, mean: f64, start: f64, end: f64) -> Encode {
         let scores = Summary { mean, harmonic_mean: mean, p1: mean - 10.0, min: mean - 10.0, measured: 9 };
-        let tried = Tried { crf, scores, bits: 500_000, allowed_bits: 1_000_000.0 };
+        let tried = Tried { crf, search: Search::Preset, scores, bits: 500_000, allowed_bits: 1_000_000.0 };
         let edge = |score| Edge { score, share: Some(1.0) };
         Encode { tried, start: edge(start), end: edge(end), is_repair: false }
     }

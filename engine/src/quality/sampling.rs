@@ -18,7 +18,7 @@ pub struct Sampling {
 impl Sampling {
     /// What is measured unless more is asked for. An odd step, because encoders code every second, fourth or eighth
     /// frame alike; docs/measurements.md has the errors of other steps.
-    pub const DEFAULT: Self = Self { ends: 1, one_in: 17, viewed_one_in: 3 };
+    pub const DEFAULT: Self = Self { ends: 1, one_in: 17, viewed_one_in: 5 };
 
     /// Every frame.
     pub const FULL: Self = Self { ends: 0, one_in: 1, viewed_one_in: 1 };
@@ -63,12 +63,12 @@ pub fn weights(positions: &[u32], frames: u32) -> Vec<f64> {
 pub fn shown(fidelity: &[FrameScore], vmaf: &[FrameScore]) -> Vec<(f64, f64)> {
     let measured = |position: u32| vmaf.iter().find(|it| it.position == position);
     let both: Vec<_> = fidelity.iter().filter_map(|it| Some((it, measured(it.position)?))).collect();
-    let weight: f64 = both.iter().map(|(_, vmaf)| vmaf.weight).sum();
-    let differences = both.iter().map(|(fidelity, vmaf)| (vmaf.score - fidelity.score) * vmaf.weight);
-    let difference = differences.sum::<f64>() / weight;
     if both.is_empty() {
         return vmaf.iter().map(|it| (it.score, it.weight)).collect();
     }
+    let weight: f64 = both.iter().map(|(_, vmaf)| vmaf.weight).sum();
+    let differences = both.iter().map(|(fidelity, vmaf)| (vmaf.score - fidelity.score) * vmaf.weight);
+    let difference = differences.sum::<f64>() / weight;
     let score = |it: &FrameScore| measured(it.position).map(|vmaf| vmaf.score).unwrap_or(it.score + difference);
     fidelity.iter().map(|it| (score(it).clamp(0.0, 100.0), it.weight)).collect()
 }

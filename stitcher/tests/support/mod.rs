@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vtp_engine::chunk::{EncodedChunk, EncodedRendition, Sample, StageCpu};
 use vtp_engine::index::{FrameEntry, FrameList, Index};
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::source::{Color, Rotation};
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
@@ -38,8 +38,13 @@ pub(crate) fn plan(starts: &[u32], frames: u32, segments_a_chunk: usize) -> Plan
 }
 
 pub(crate) fn rendition(name: &str, width: u32, height: u32) -> Rendition {
-    let method =
-        Method::Capped { crf: 23.0, max_rate: BitRate(1_000_000), buffer_bits: 2_000_000, speed: "medium".to_owned() };
+    let method = Method::Capped {
+        crf: 23.0,
+        max_rate: BitRate(1_000_000),
+        buffer_bits: 2_000_000,
+        speed: "medium".to_owned(),
+        search: Search::Preset,
+    };
     Rendition { name: name.to_owned(), size: Size { width, height }, sample_aspect: Ratio::ONE, method }
 }
 
@@ -71,6 +76,7 @@ pub(crate) fn chunk(spool: &Path, index: u32, renditions: Vec<Encoded<'_>>) -> E
             spool: path,
             encoder: "libx264".to_owned(),
             crf: Some(23.0),
+            search: Search::Preset,
             fidelity: None,
             vmaf: None,
             outcome: None,

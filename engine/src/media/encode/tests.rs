@@ -3,13 +3,19 @@ use std::path::Path;
 use ffmpeg_next::format::Pixel;
 
 use super::*;
+use crate::ladder::Search;
 use crate::media::testing::{bytes, decode_file, moving, size, video};
 use crate::nal::{self, avc};
 use crate::units::{BitRate, Ratio, Size};
 
 fn capped(size: Size, max_rate: u64, speed: &str) -> Rendition {
-    let method =
-        Method::Capped { crf: 23.0, max_rate: BitRate(max_rate), buffer_bits: 2 * max_rate, speed: speed.to_owned() };
+    let method = Method::Capped {
+        crf: 23.0,
+        max_rate: BitRate(max_rate),
+        buffer_bits: 2 * max_rate,
+        speed: speed.to_owned(),
+        search: Search::Preset,
+    };
     Rendition { name: "test".to_owned(), size, sample_aspect: Ratio::ONE, method }
 }
 
@@ -73,6 +79,21 @@ fn write_stream(path: &Path, config: &[u8], chunks: &[&Encoded]) {
         nal::length_prefixed(sample, 4).for_each(|unit| push(unit.unwrap()));
     }
     std::fs::write(path, stream).unwrap();
+}
+
+/// Whatever preset a rendition has, its chunks may be searched harder one by one.
+#[test]
+fn a_thorough_search_finds_more_under_the_same_parameter_sets() {
+    let (size, video) = (size(320, 192), video(size(320, 192), "yuv420p"));
+    let pictures = || (0..24).map(|n| (n as i64, moving(size, Pixel::YUV420P, n)));
+    for speed in ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] {
+        let rendition = capped(size, 5_000_000, speed);
+        let plain = encode(&video, &rendition, shape(24, true), pictures(), &[0]);
+        let thorough = rendition.searched(Search::Thorough);
+        let searched = encode(&video, &thorough, shape(24, true), pictures(), &[0]);
+        assert_eq!(plain.config, searched.config, "{speed}");
+        assert_eq!(speed == "slower", plain.samples == searched.samples, "{speed}");
+    }
 }
 
 #[test]

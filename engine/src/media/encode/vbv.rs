@@ -115,6 +115,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ladder::Search;
 
     const FPS: f64 = 25.0;
 
@@ -123,7 +124,13 @@ mod tests {
     }
 
     fn method(rate: u64, buffer_bits: u64) -> Method {
-        Method::Capped { crf: 23.0, max_rate: BitRate(rate), buffer_bits, speed: "medium".to_owned() }
+        Method::Capped {
+            crf: 23.0,
+            max_rate: BitRate(rate),
+            buffer_bits,
+            speed: "medium".to_owned(),
+            search: Search::Preset,
+        }
     }
 
     fn shape(frames: u32) -> ChunkShape {
