@@ -6,6 +6,7 @@
 //! * [`truth`]: our scores against those of the peer's `libvmaf` filter
 //! * [`chunking`]: what encoding in chunks costs in bits, as a Bjøntegaard delta rate
 //! * [`ab_av1`]: a target of quality, against `ab-av1 auto-encode`
+//! * [`kill`]: runs that are killed at random moments, and go on
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
 
 pub mod ab_av1;
@@ -13,6 +14,7 @@ mod bjontegaard;
 pub mod chunking;
 pub mod copy;
 pub mod gate;
+pub mod kill;
 pub mod ladder;
 mod measured;
 mod ours;

@@ -27,6 +27,9 @@ pub(crate) struct Plan {
 pub(crate) struct Timing {
     /// Seconds of each stage, as its name says.
     pub(crate) stages: BTreeMap<String, f64>,
+    /// Encodings that were taken from the cache; `None` without one.
+    #[serde(default)]
+    pub(crate) reused: Option<u64>,
 }
 
 /// One rendition.

@@ -128,7 +128,14 @@ fn one(options: &Options, file: &Path, exceptions: &Exceptions) -> Result<(Fate,
     let scratch = tempfile::tempdir()?;
     let (out, log) = (scratch.path().join("out"), scratch.path().join("log"));
     let mut command = Command::new(&options.vtp);
-    command.arg("encode").arg("--out").arg(&out).args(["--ladder", &options.ladder, "--progress", "none"]);
+    command.arg("encode").arg("--out").arg(&out).args([
+        "--ladder",
+        &options.ladder,
+        "--progress",
+        "none",
+        "--cache",
+        "none",
+    ]);
     command.args(options.speed.iter().flat_map(|speed| ["--speed", speed]));
     command.arg("--").arg(file);
     let run = measured::run(&mut command, &log, options.limit)?;

@@ -63,7 +63,7 @@ impl Failure {
         match self {
             Self::Internal(error) => Some(with_causes(error)),
             Self::Usage(message) | Self::Quality(message) | Self::Input { message, .. } => Some(message.clone()),
-            Self::Interrupted => Some("interrupted; nothing was kept".to_owned()),
+            Self::Interrupted => Some("interrupted; no output is left".to_owned()),
             Self::Told(_) => None,
         }
     }

@@ -5,6 +5,7 @@
 //! happens here.
 
 pub mod bench;
+pub mod cache;
 pub mod curves;
 pub mod doctor;
 pub mod encode;
@@ -41,6 +42,7 @@ enum Command {
     Probe(probe::Arguments),
     Plan(plan::Arguments),
     Report(redraw::Arguments),
+    Cache(cache::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
 }
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Report(arguments) => redraw::run(arguments),
+        Command::Cache(arguments) => cache::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     });

@@ -168,6 +168,10 @@ pub struct Timing {
     pub cpu_s: f64,
     /// Wall or CPU seconds of each stage, as its name says (`index_wall_s`, `encode_cpu_s`).
     pub stages: std::collections::BTreeMap<String, f64>,
+    /// Encodings (one rendition of one chunk each) that an earlier run had made and the cache had kept; `None` without a
+    /// cache.
+    #[serde(default)]
+    pub reused: Option<u64>,
 }
 
 /// Everything that a report is made from.
@@ -353,7 +357,12 @@ pub(crate) mod tests {
                 av_offset_end_ms: Some(-0.2),
                 ok: true,
             },
-            timing: Timing { wall_s: 0.5, cpu_s: 0.9, stages: [("encode_cpu_s".to_owned(), 0.8)].into() },
+            timing: Timing {
+                wall_s: 0.5,
+                cpu_s: 0.9,
+                stages: [("encode_cpu_s".to_owned(), 0.8)].into(),
+                reused: Some(1),
+            },
             warnings: vec!["the last one".to_owned()],
         })
     }

@@ -1,18 +1,33 @@
-//! An interrupt ends a run with 130 and leaves nothing of it; an older output survives.
+//! What happens to a run while it is under way: an interrupt ends it with 130 and leaves nothing of it, an older output
+//! survives, a source that changes is told.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 mod common;
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use common::{Scene, VTP};
 
 /// Starts an encode that takes a while, sends `signals` as soon as frames are encoded, and waits for its end.
 fn interrupt(scene: &Scene, options: &[&str], signals: &[&str]) -> (ExitStatus, Vec<String>) {
-    let words = ["encode", "in.mp4", "--out", "new/out", "--speed", "medium", "--progress", "json"];
+    disturb(scene, options, |process| {
+        for signal in signals {
+            // The shell's own kill: a small system has no other.
+            let kill = format!("kill {signal} {process}");
+            assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        }
+    })
+}
+
+/// Starts an encode that takes a while, does something to it as soon as frames are encoded, and waits for its end.
+fn disturb(scene: &Scene, options: &[&str], what: impl FnOnce(u32)) -> (ExitStatus, Vec<String>) {
+    let words = ["encode", "in.mp4", "--out", "new/out", "--speed", "medium", "--progress", "json", "--cache", "none"];
     let mut command = Command::new(VTP);
     command.args(words).args(options).current_dir(scene.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -25,11 +40,7 @@ fn interrupt(scene: &Scene, options: &[&str], signals: &[&str]) -> (ExitStatus, 
             break;
         }
     }
-    for signal in signals {
-        // The shell's own kill: a small system has no other.
-        let kill = format!("kill {signal} {}", child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    }
+    what(child.id());
     told.extend(lines);
     (child.wait().unwrap(), told)
 }
@@ -41,7 +52,7 @@ fn an_interrupt_leaves_nothing() {
     for signal in ["-INT", "-TERM"] {
         let (status, told) = interrupt(&scene, &[], &[signal]);
         assert_eq!(status.code(), Some(130), "{signal}: {told:?}");
-        assert!(told.last().unwrap().contains(r#""message":"interrupted; nothing was kept""#), "{told:?}");
+        assert!(told.last().unwrap().contains(r#""message":"interrupted; no output is left""#), "{told:?}");
         assert_eq!(scene.files(), before, "{signal}");
     }
 }
@@ -54,6 +65,38 @@ fn an_interrupt_with_force_leaves_the_older_output() {
     let (status, told) = interrupt(&scene, &["--force"], &["-INT"]);
     assert_eq!(status.code(), Some(130), "{told:?}");
     assert_eq!(scene.files(), before);
+}
+
+/// As an upload that is written over, and one that is cut off.
+#[test]
+fn a_source_that_changes_meanwhile_is_told_and_leaves_nothing() {
+    let other_bytes = |path: &Path| {
+        let size = path.metadata().unwrap().len();
+        let file = File::options().write(true).open(path).unwrap();
+        file.write_all_at(&vec![0x55; size as usize / 2], size / 2).unwrap();
+    };
+    let fewer_bytes = |path: &Path| File::options().write(true).open(path).unwrap().set_len(4096).unwrap();
+    let changes: [&dyn Fn(&Path); 2] = [&other_bytes, &fewer_bytes];
+    for change in changes {
+        let scene = Scene::with_clip(238);
+        let options = ["--workers", "1", "--chunk", "1s", "--segment", "1s"];
+        let (status, told) = disturb(&scene, &options, |_| change(&scene.path("in.mp4")));
+        assert_eq!(status.code(), Some(3), "{told:?}");
+        assert!(told.last().unwrap().contains("the source changed while it was read"), "{told:?}");
+        assert_eq!(scene.files().into_keys().collect::<Vec<_>>(), ["in.mp4"]);
+    }
+}
+
+/// Whoever has it open still can read it.
+#[test]
+fn a_source_that_is_deleted_meanwhile_is_encoded_to_its_end_or_told() {
+    let scene = Scene::with_clip(120);
+    let (status, told) = disturb(&scene, &["--workers", "1"], |_| std::fs::remove_file(scene.path("in.mp4")).unwrap());
+    let left = scene.files();
+    match status.code() {
+        Some(0) => assert!(left.contains_key("new/out/report.json"), "{told:?}"),
+        code => assert!(matches!(code, Some(1 | 3)) && left.is_empty(), "{code:?} {told:?} {left:?}"),
+    }
 }
 
 #[test]

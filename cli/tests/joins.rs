@@ -90,7 +90,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         workers: NonZeroUsize::new(2).unwrap(),
     };
     let dirs = Dirs { out, work: work.to_owned() };
-    driver::run(&request, &dirs, &|_| {}, cancel).map(|outcome| outcome.report)
+    driver::run(&request, &dirs, None, &|_| {}, cancel).map(|outcome| outcome.report)
 }
 
 /// A spool folder in which so many attempts at each repair fail: a file is where their folder would be.

@@ -141,6 +141,6 @@ fn a_folder_that_is_not_writable_is_said_and_stays_as_it_is() {
 fn a_source_in_the_folder_to_be_replaced_survives() {
     let scene = Scene::with_clip(59);
     let before: BTreeMap<_, _> = scene.files();
-    scene.vtp(&format!("encode in.mp4 --out . --force {QUICK}")).failed(2, "--force would delete");
+    scene.vtp(&format!("encode in.mp4 --out . --force {QUICK}")).failed(2, "would be deleted");
     assert_eq!(scene.files(), before);
 }

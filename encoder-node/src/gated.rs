@@ -104,84 +104,14 @@ mod tests {
     use std::convert::Infallible;
     use std::path::{Path, PathBuf};
 
-    use vtp_engine::chunk::{Sample, StageCpu};
-    use vtp_engine::index::FrameEntry;
-    use vtp_engine::ladder::Search;
-    use vtp_engine::quality::{Check, FrameScore, Sampling};
-    use vtp_engine::source::{Color, Rotation, VideoInfo};
-    use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
+    use vtp_engine::quality::{Check, Sampling};
 
     use super::*;
-
-    fn rendition(name: &str) -> Rendition {
-        Rendition {
-            name: name.to_owned(),
-            size: Size { width: 64, height: 36 },
-            sample_aspect: Ratio::ONE,
-            method: Method::Capped {
-                crf: 23.0,
-                max_rate: BitRate(1_000_000),
-                buffer_bits: 2_000_000,
-                speed: "medium".to_owned(),
-                search: Search::Preset,
-            },
-        }
-    }
-
-    fn task(spool: &Path, check: Option<Check>) -> EncodeTask {
-        let base = TimeBase(Ratio::new(1, 25).unwrap());
-        let size = Size { width: 64, height: 36 };
-        let video = VideoInfo {
-            stream: 0,
-            codec: "h264".to_owned(),
-            time_base: base,
-            size,
-            sample_aspect: Ratio::ONE,
-            rotation: Rotation::default(),
-            pixel_format: "yuv420p".to_owned(),
-            color: Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 },
-            interlaced: false,
-            frame_rate: Ratio::new(25, 1).unwrap(),
-        };
-        EncodeTask {
-            chunk: ChunkIndex(0),
-            last: true,
-            attempt: Attempt(1),
-            video,
-            frames: (0..25).map(|at| FrameEntry { packet: PacketIndex(at), pts: at.into() }).collect(),
-            one_frame_a_packet: true,
-            context: (Vec::new(), Vec::new()),
-            segment_starts: vec![0],
-            renditions: vec![rendition("large"), rendition("small")],
-            check,
-            spool: spool.to_owned(),
-        }
-    }
+    use crate::testing::{encoded_chunk, task};
 
     /// An encoder whose `large` scores two points less for each step of the rate factor, and whose `small` is perfect.
     fn fake(task: &EncodeTask) -> EncodedChunk {
-        let encoded = |rendition: &Rendition| {
-            let Method::Capped { crf, .. } = rendition.method else { panic!("only capped ones are asked for") };
-            let score = if rendition.name == "large" { 136.0 - 2.0 * f64::from(crf) } else { 99.0 };
-            let spool = task.spool.join(format!("{}-{crf}", rendition.name));
-            std::fs::write(&spool, "samples").unwrap();
-            EncodedRendition {
-                rendition: rendition.name.clone(),
-                config: vec![1],
-                samples: vec![Sample { pts: 0, size: 1000, sync: true }],
-                spool,
-                encoder: "fake".to_owned(),
-                crf: Some(crf),
-                search: Search::Preset,
-                fidelity: task.check.map(|_| vec![FrameScore { position: 0, score, weight: 25.0 }]),
-                vmaf: None,
-                outcome: None,
-                encodings: 1,
-            }
-        };
-        let cpu = StageCpu { encode_s: 1.0, ..StageCpu::default() };
-        let renditions = task.renditions.iter().map(encoded).collect();
-        EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions, cpu }
+        encoded_chunk(task, |name, crf| if name == "large" { 136.0 - 2.0 * crf } else { 99.0 })
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! [`encode_chunk`] does it once, [`encode_until_good`] as often as quality asks for. It knows no network, no queue and
 //! no other chunk; who gives it tasks and what becomes of the results is decided elsewhere.
 
+pub mod cache;
 mod chunk;
 mod copy;
 mod error;
@@ -11,6 +12,8 @@ mod gated;
 mod gauge;
 mod lineup;
 mod rendition;
+#[cfg(test)]
+mod testing;
 mod viewer;
 
 pub use chunk::{Equipment, OpenEncoder, encode_chunk};

@@ -130,6 +130,17 @@ impl Work<'_> {
     }
 }
 
+/// The name of the file that a rendition is spooled to. Another way to make it is another file: the better one is chosen
+/// in the end.
+pub(crate) fn spool_name(rendition: &Rendition) -> String {
+    let name = &rendition.name;
+    match &rendition.method {
+        Method::Capped { crf, search: Search::Preset, .. } => format!("{name}.crf-{crf}.samples"),
+        Method::Capped { crf, search: Search::Thorough, .. } => format!("{name}.crf-{crf}-thorough.samples"),
+        Method::Lossless { .. } | Method::Copy => format!("{name}.samples"),
+    }
+}
+
 /// Where the samples go: a file, a list, and the gauge.
 struct Spool<'a> {
     path: PathBuf,
@@ -142,15 +153,13 @@ struct Spool<'a> {
 
 impl<'a> Spool<'a> {
     fn create(work: &Work<'a>, gauge: Option<Gauge<'a>>) -> Result<Self, Error> {
-        // Another way to make it is another file: the better one is chosen in the end.
-        let path = work.task.spool.join(match &work.rendition.method {
-            Method::Capped { crf, search: Search::Preset, .. } => format!("{}.crf-{crf}.samples", work.rendition.name),
-            Method::Capped { crf, search: Search::Thorough, .. } => {
-                format!("{}.crf-{crf}-thorough.samples", work.rendition.name)
-            }
-            Method::Lossless { .. } | Method::Copy => format!("{}.samples", work.rendition.name),
-        });
-        match File::create(&path) {
+        let path = work.task.spool.join(spool_name(work.rendition));
+        // A file of an earlier attempt may be linked from elsewhere, too: it is replaced, not overwritten.
+        let removed = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        match removed.and_then(|()| File::create_new(&path)) {
             Ok(file) => Ok(Self {
                 path,
                 file: BufWriter::with_capacity(1 << 18, file),

@@ -1,6 +1,7 @@
 //! Hands out the packets of a chunk: seeks where that helps, and knows every packet again by its checksum.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use vtp_engine::index::Index;
@@ -17,6 +18,8 @@ const SEARCH: usize = 512;
 
 /// Reads chunks of one source's video. Each worker has its own.
 pub struct ChunkReader {
+    /// The source's file and its size when it was indexed.
+    file: (PathBuf, u64),
     container: KnownContainer,
     stream: usize,
     index: Arc<Index>,
@@ -36,8 +39,9 @@ impl ChunkReader {
     /// The source can't be opened any more.
     pub fn new(source: &Source, index: Arc<Index>) -> Result<Self, Error> {
         let (container, stream) = (source.container.clone(), source.info.video.stream);
-        let demuxer = open(&container, stream)?;
-        Ok(Self { container, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
+        let file = (source.path.clone(), source.info.bytes);
+        let demuxer = open(&file, &container, stream)?;
+        Ok(Self { file, container, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
     }
 
     /// Prepares to hand out `packets` by [`ChunkReader::next_packet`].
@@ -48,7 +52,7 @@ impl ChunkReader {
         let near = packets.start >= self.next && packets.start - self.next <= NEAR;
         self.wanted = packets;
         if !near && !self.seek()? {
-            self.demuxer = open(&self.container, self.stream)?;
+            self.demuxer = open(&self.file, &self.container, self.stream)?;
             (self.next, self.held) = (0, None);
         }
         Ok(())
@@ -136,8 +140,12 @@ impl ChunkReader {
     }
 }
 
-fn open(container: &KnownContainer, stream: usize) -> Result<Demuxer, Error> {
-    let mut demuxer = container.open()?;
+/// Opens the source again. That it can't be opened says nothing of a file that has another size by now.
+fn open((path, bytes): &(PathBuf, u64), container: &KnownContainer, stream: usize) -> Result<Demuxer, Error> {
+    let mut demuxer = container.open().map_err(|error| match std::fs::metadata(path) {
+        Ok(facts) if facts.len() != *bytes => Error::Changed,
+        _ => error.into(),
+    })?;
     demuxer.keep_only(&[stream]);
     Ok(demuxer)
 }

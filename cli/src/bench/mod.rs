@@ -5,6 +5,7 @@ mod ab_av1;
 mod chunking;
 mod copy;
 mod gate;
+mod kill;
 mod ladder;
 mod sweep;
 mod truth;
@@ -38,6 +39,8 @@ enum What {
     Chunking(chunking::Arguments),
     /// `--quality T --save` against `ab-av1 auto-encode --min-vmaf T`
     AbAv1(ab_av1::Arguments),
+    /// Runs that are killed at random moments and started again, against one that is not disturbed
+    Kill(kill::Arguments),
     /// Every file of some folders through `vtp encode` and an independent checker
     Sweep(sweep::Arguments),
 }
@@ -69,6 +72,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Truth(arguments) => truth::run(vtp, arguments),
         What::Chunking(arguments) => chunking::run(vtp, arguments),
         What::AbAv1(arguments) => ab_av1::run(vtp, arguments),
+        What::Kill(arguments) => kill::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
     }
 }

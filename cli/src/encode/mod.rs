@@ -13,6 +13,7 @@ use clap::{Args, ValueEnum};
 use vtp_engine::ladder::{LadderOptions, LadderRequest, SPEEDS};
 use vtp_engine::quality::{Check, Sampling, Target};
 
+use crate::cache::CacheArguments;
 use crate::curves::Curves;
 use crate::exit::Failure;
 use crate::parse::{self, ChunkLength};
@@ -44,6 +45,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     quality: QualityArguments,
+
+    #[command(flatten)]
+    cache: CacheArguments,
 
     /// How progress is shown on stderr
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
@@ -191,8 +195,12 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     crate::probe::require_file(&request.input)?;
     let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
-    let driver::Outcome { report, curves } =
-        driver::run(&request, output.dirs(), &|event| progress.event(event), &cancelled)?;
+    let (cache, doubt) = arguments.cache.open();
+    let run = driver::run(&request, output.dirs(), cache.as_ref(), &|event| progress.event(event), &cancelled);
+    // Whatever came of the run, what it kept counts.
+    let doubt = doubt.or(arguments.cache.trim());
+    let driver::Outcome { mut report, curves } = run?;
+    report.warnings.extend(doubt);
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }

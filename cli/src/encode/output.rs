@@ -7,13 +7,19 @@
 //! ```
 //!
 //! Chunks are spooled in a hidden folder inside the folder that is being written, so on the same filesystem;
-//! it goes on every path. This module never touches the source and refuses to replace a folder that holds it.
+//! it goes on every path. As long as a run lives it holds a lock on that folder. One without a lock was left behind by
+//! a run that was killed: the next run into the same DIR takes it over and begins with an empty folder.
+//!
+//! This module never touches the source and refuses to replace a folder that holds it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
+
+/// What the names of work folders begin with.
+const WORK: &str = ".vtp-work-";
 
 /// Where a run writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +59,14 @@ pub enum Error {
     /// There is something in it already.
     #[error("{} is not empty; choose another --out, or give --force to replace it", .0.display())]
     NotEmpty(PathBuf),
+    /// Another run writes into it.
+    #[error("another run is writing into {}; wait for it, or choose another --out", .0.display())]
+    Busy(PathBuf),
     /// It is a file.
     #[error("{} is not a folder; choose another --out", .0.display())]
     NotAFolder(PathBuf),
     /// Replacing it would delete the source, or the folder that the command runs in.
-    #[error("--force would delete {}, which is inside of {}; choose another --out", .inside.display(), .folder.display())]
+    #[error("{} would be deleted, which is inside of {}; choose another --out", .inside.display(), .folder.display())]
     Precious {
         /// The folder to be replaced.
         folder: PathBuf,
@@ -90,7 +99,9 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotEmpty(_) | Error::NotAFolder(_) | Error::Precious { .. } => Self::Usage(error.to_string()),
+            Error::NotEmpty(_) | Error::Busy(_) | Error::NotAFolder(_) | Error::Precious { .. } => {
+                Self::Usage(error.to_string())
+            }
             Error::Io { .. } => Self::Internal(error.into()),
         }
     }
@@ -102,6 +113,8 @@ pub struct Output {
     dirs: Dirs,
     plan: Plan,
     published: bool,
+    /// Held while the run lives.
+    _lock: File,
 }
 
 #[derive(Debug)]
@@ -118,10 +131,22 @@ impl Output {
     /// # Errors
     /// [`Error`]; nothing is left behind then.
     pub fn prepare(target: &Path, source: &Path, force: bool) -> Result<Self, Error> {
+        tidy_beside(target)?;
         match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
             Ok(true) => Self::in_place(target, Vec::new()),
-            Ok(false) if force => Self::beside(target, source),
-            Ok(false) => Err(Error::NotEmpty(target.to_owned())),
+            Ok(false) => {
+                let left_behind = left_behind(target)?;
+                match (force, left_behind.is_empty()) {
+                    (true, _) => Self::beside(target, source),
+                    (false, true) => Err(Error::NotEmpty(target.to_owned())),
+                    (false, false) => {
+                        refuse_precious(&canonical(target)?, source)?;
+                        // The locks on what is being removed keep others from doing the same.
+                        clear(target, None)?;
+                        Self::in_place(target, Vec::new())
+                    }
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::in_place(target, make_folders(target)?),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Error::NotAFolder(target.to_owned())),
             Err(cause) => Err(Error::Io { action: "read", path: target.to_owned(), cause }),
@@ -134,22 +159,26 @@ impl Output {
 
     fn beside(target: &Path, source: &Path) -> Result<Self, Error> {
         let target = canonical(target)?;
-        let here = std::env::current_dir().map_err(io_error("look at", Path::new(".")))?;
-        for inside in [canonical(source)?, canonical(&here)?] {
-            if inside.starts_with(&target) {
-                return Err(Error::Precious { folder: target, inside });
-            }
-        }
+        refuse_precious(&target, source)?;
         let new = sibling(&target, "new");
         fs::create_dir(&new).map_err(io_error("create", &new))?;
         Self::with_work_folder(new, Plan::Replace { target })
     }
 
     fn with_work_folder(out: PathBuf, plan: Plan) -> Result<Self, Error> {
-        let work = out.join(format!(".vtp-work-{}", std::process::id()));
-        let output = Self { dirs: Dirs { out, work }, plan, published: false };
-        fs::create_dir(&output.dirs.work).map_err(io_error("write to", &output.dirs.out))?;
-        Ok(output)
+        let work = out.join(format!("{WORK}{}", std::process::id()));
+        let lock = fs::create_dir(&work)
+            .and_then(|()| File::open(&work))
+            .and_then(|lock| Ok(lock.try_lock().map(|()| lock)?));
+        let lock = lock.map_err(io_error("write to", &out));
+        let dirs = Dirs { out, work };
+        match lock {
+            Ok(lock) => Ok(Self { dirs, plan, published: false, _lock: lock }),
+            Err(error) => {
+                discard(&dirs, &plan);
+                Err(error)
+            }
+        }
     }
 
     /// Where to write.
@@ -173,17 +202,17 @@ impl Output {
         self.published = true;
         Ok(published)
     }
+}
 
-    /// Removes all that was made, as far as it can: an error here must not hide the one that led to it.
-    fn discard(&self) {
-        match &self.plan {
-            Plan::Replace { .. } => drop(fs::remove_dir_all(&self.dirs.out)),
-            Plan::InPlace { made } if made.is_empty() => empty(&self.dirs.out),
-            Plan::InPlace { made } => {
-                drop(fs::remove_dir_all(&self.dirs.out));
-                // Parents only if nobody else has put anything there.
-                made.iter().rev().skip(1).for_each(|parent| drop(fs::remove_dir(parent)));
-            }
+/// Removes all that was made, as far as it can: an error here must not hide the one that led to it.
+fn discard(dirs: &Dirs, plan: &Plan) {
+    match plan {
+        Plan::Replace { .. } => drop(fs::remove_dir_all(&dirs.out)),
+        Plan::InPlace { made } if made.is_empty() => empty(&dirs.out),
+        Plan::InPlace { made } => {
+            drop(fs::remove_dir_all(&dirs.out));
+            // Parents only if nobody else has put anything there.
+            made.iter().rev().skip(1).for_each(|parent| drop(fs::remove_dir(parent)));
         }
     }
 }
@@ -191,7 +220,7 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         if !self.published {
-            self.discard();
+            discard(&self.dirs, &self.plan);
         }
     }
 }
@@ -210,8 +239,76 @@ fn make_folders(target: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(folders)
 }
 
-/// Puts `new` in the place of `target` and removes what was there.
+/// The source, and the folder that the command runs in, are not to be deleted with `target`.
+fn refuse_precious(target: &Path, source: &Path) -> Result<(), Error> {
+    let here = std::env::current_dir().map_err(io_error("look at", Path::new(".")))?;
+    match [canonical(source)?, canonical(&here)?].into_iter().find(|inside| inside.starts_with(target)) {
+        Some(inside) => Err(Error::Precious { folder: target.to_owned(), inside }),
+        None => Ok(()),
+    }
+}
+
+/// The folders of runs that were killed while they wrote into `folder`, locked.
+///
+/// # Errors
+/// [`Error::Busy`] if a run writes there now.
+fn left_behind(folder: &Path) -> Result<Vec<File>, Error> {
+    let mut locks = Vec::new();
+    for work in named(folder, WORK)? {
+        let lock = match File::open(&work) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            lock => lock.map_err(io_error("read", &work))?,
+        };
+        match lock.try_lock() {
+            Ok(()) => locks.push(lock),
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy(folder.to_owned())),
+            Err(TryLockError::Error(cause)) => return Err(io_error("lock", &work)(cause)),
+        }
+    }
+    Ok(locks)
+}
+
+/// Removes what killed runs left beside `target`. An old output whose place nothing has taken is put back.
+fn tidy_beside(target: &Path) -> Result<(), Error> {
+    let parent = match target.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) if parent.is_dir() => parent,
+        _ => return Ok(()),
+    };
+    for old in named(parent, &sibling_prefix(target, "old"))? {
+        if target.exists() {
+            fs::remove_dir_all(&old).map_err(io_error("remove", &old))?;
+        } else {
+            fs::rename(&old, target).map_err(io_error("put back", target))?;
+        }
+    }
+    for new in named(parent, &sibling_prefix(target, "new"))? {
+        match left_behind(&new) {
+            Ok(_locks) => fs::remove_dir_all(&new).map_err(io_error("remove", &new))?,
+            Err(Error::Busy(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The folders in `folder` whose names begin so.
+fn named(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(io_error("read", folder))?;
+    let paths = entries.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>();
+    let mut paths = paths.map_err(io_error("read", folder))?;
+    paths.retain(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)) && path.is_dir()
+    });
+    Ok(paths)
+}
+
+/// Puts `new` in the place of `target` and removes what was there; both at once where the filesystem can.
 fn swap_in(new: &Path, target: &Path) -> Result<(), Error> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    if renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE).is_ok() {
+        return fs::remove_dir_all(new).map_err(io_error("remove the old output", new));
+    }
     let old = sibling(target, "old");
     fs::rename(target, &old).map_err(io_error("replace", target))?;
     if let Err(cause) = fs::rename(new, target) {
@@ -225,8 +322,11 @@ fn swap_in(new: &Path, target: &Path) -> Result<(), Error> {
 
 /// A hidden name beside `target`, of this process alone.
 fn sibling(target: &Path, role: &str) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    target.with_file_name(format!(".{name}.vtp-{role}-{}", std::process::id()))
+    target.with_file_name(sibling_prefix(target, role) + &std::process::id().to_string())
+}
+
+fn sibling_prefix(target: &Path, role: &str) -> String {
+    format!(".{}.vtp-{role}-", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
 fn empty(folder: &Path) {
@@ -348,6 +448,57 @@ mod tests {
         drop(output);
         assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
         assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
+    }
+
+    /// What a run that is killed leaves: nothing of it is dropped, but its locks are gone.
+    fn killed(output: Output) {
+        let output = std::mem::ManuallyDrop::new(output);
+        output._lock.unlock().unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_taken_over() {
+        let scene = Scene::new();
+        let output = scene.prepare("a/out", false).unwrap();
+        write_ladder(&output);
+        fs::rename(&output.dirs.work, scene.at("a/out/.vtp-work-1")).unwrap();
+        killed(output);
+        let output = scene.prepare("a/out", false).unwrap();
+        assert_eq!(fs::read_dir(scene.at("a/out")).unwrap().count(), 1, "the work folder alone");
+        write_ladder(&output);
+        output.publish().unwrap();
+        assert_eq!(fs::read(scene.at("a/out/master.m3u8")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_folder_that_a_run_is_writing_is_refused_even_with_force() {
+        let scene = Scene::new();
+        let output = scene.prepare("out", false).unwrap();
+        write_ladder(&output);
+        for force in [false, true] {
+            assert!(matches!(scene.prepare("out", force).unwrap_err(), Error::Busy(_)));
+        }
+        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_a_killed_run_left_beside_an_old_output_goes_with_the_next_run() {
+        let scene = Scene::new().with_old_output();
+        let output = scene.prepare("out", true).unwrap();
+        write_ladder(&output);
+        fs::rename(&output.dirs.out, scene.at(".out.vtp-new-1")).unwrap();
+        killed(output);
+        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
+        assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
+        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
+    }
+
+    #[test]
+    fn an_old_output_that_was_moved_away_by_a_killed_run_is_put_back() {
+        let scene = Scene::new().with_old_output();
+        fs::rename(scene.at("out"), scene.at(".out.vtp-old-1")).unwrap();
+        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
+        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
     }
 
     #[test]

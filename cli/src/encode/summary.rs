@@ -88,6 +88,9 @@ fn timing(timing: &Timing, duration_s: f64) -> String {
     if timing.wall_s > 0.0 {
         let _ = write!(text, ", {:.2}x real time", duration_s / timing.wall_s);
     }
+    if let Some(reused @ 1..) = timing.reused {
+        let _ = write!(text, "; {} from the cache", text::plural(reused, "encoding"));
+    }
     text
 }
 
@@ -107,7 +110,7 @@ audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
 
 proven: 4 frames in, 4 out of every rendition
         sound against picture +0.0 ms at the start, -0.2 ms at the end
-took 0.5 s, 0.9 s of CPU, 0.32x real time
+took 0.5 s, 0.9 s of CPU, 0.32x real time; 1 encoding from the cache
 note: short
 warning: stream 2 (subtitles) is left out
 warning: one packet is damaged

@@ -76,6 +76,7 @@ impl Scene {
             timing: Timing {
                 wall_s: 98.2,
                 cpu_s: 187.4,
+                reused: None,
                 stages: stages.into_iter().map(|(name, seconds)| (name.to_owned(), seconds)).collect(),
             },
             warnings: vec!["stream 2 (subtitles) is left out".to_owned()],

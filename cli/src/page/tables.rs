@@ -118,6 +118,9 @@ pub(super) fn timing(report: &Report) -> String {
     if timing.wall_s > 0.0 {
         all.push_str(&format!(", {:.2} times real time", report.source.duration_s / timing.wall_s));
     }
+    if let Some(reused @ 1..) = timing.reused {
+        all.push_str(&format!("; {} from the cache", text::plural(reused, "encoding")));
+    }
     let mut table = Table::new(vec![Column::words("stage"), Column::numbers("on the clock"), Column::numbers("CPU")]);
     for (name, stage) in stages(timing) {
         let cell = |seconds: Option<f64>| seconds.map_or(String::new(), |seconds| format!("{seconds:.2} s"));
@@ -188,7 +191,7 @@ mod tests {
     fn what_a_stage_took_by_both_clocks_stands_in_one_row() {
         let seconds = [("encode_cpu_s", 3.0), ("encode_wall_s", 2.0), ("index_wall_s", 1.0)];
         let stages_of = seconds.map(|(name, seconds)| (name.to_owned(), seconds)).into();
-        let timing = Timing { wall_s: 3.0, cpu_s: 4.0, stages: stages_of };
+        let timing = Timing { wall_s: 3.0, cpu_s: 4.0, stages: stages_of, reused: None };
         let expected = [
             ("encode", Stage { wall_s: Some(2.0), cpu_s: Some(3.0) }),
             ("index", Stage { wall_s: Some(1.0), cpu_s: None }),

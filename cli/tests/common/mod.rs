@@ -69,6 +69,7 @@ impl Scene {
     pub(crate) fn run<S: AsRef<OsStr>>(&self, words: &[S]) -> Ended {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", LONGEST_S, VTP]).args(words).current_dir(&self.folder).env_remove("VTP_LOG");
+        command.env("VTP_CACHE", "none");
         Ended::of(command.output().unwrap())
     }
 

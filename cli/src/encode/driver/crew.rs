@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
+use vtp_encoder_node::cache::{Cache, SourceHash};
 use vtp_encoder_node::{self as node, Copier, Equipment, Extractors, Observer, PacketSource};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
 use vtp_engine::coordinator::{TaskId, WorkerId};
@@ -77,6 +78,8 @@ pub(super) struct Job<'a> {
     pub(super) encoded: AtomicU64,
     /// Raising it ends all encoding.
     pub(super) stop: &'a AtomicBool,
+    /// Where encodings are kept for later runs, if they are.
+    pub(super) cache: Option<&'a Cache>,
     /// The rendition that copies packets, by name, if there is one.
     pub(super) copy: Option<(String, Copier)>,
 }
@@ -107,35 +110,18 @@ impl Job<'_> {
         let spool = self.spool.join(format!("chunk-{:05}.{name}-{}", plan.index.0, order.attempt.0));
         std::fs::create_dir_all(&spool).map_err(|error| ChunkError::Spool { path: spool.clone(), error })?;
         let task = self.task(plan, order.attempt, renditions, spool);
+        let kept = match self.cache.filter(|_| !task.renditions.is_empty()) {
+            Some(cache) => {
+                let source = Packets::of(reader, plan.packets.clone())?.give(|packets| SourceHash::of(packets))?;
+                Some((cache, source))
+            }
+            None => None,
+        };
+        let mut chunk = Chunk { job: self, reader, plan, kept };
         match order.work {
-            Work::Whole => self.encode_whole(reader, plan, &task),
-            Work::Repair(_) => self.encode_once(reader, plan, &task, &()),
+            Work::Whole => chunk.encode_whole(&task),
+            Work::Repair(_) => chunk.encode_once(&task, &()),
         }
-    }
-
-    fn encode_whole(
-        &self,
-        reader: &mut ChunkReader,
-        plan: &ChunkPlan,
-        task: &EncodeTask,
-    ) -> Result<EncodedChunk, ChunkError> {
-        let mut chunk =
-            EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
-        if !task.renditions.is_empty() {
-            // Only the first time counts as progress.
-            let mut observer: &dyn Observer = self;
-            chunk = node::encode_until_good(task, |task| {
-                self.encode_once(reader, plan, task, std::mem::replace(&mut observer, &()))
-            })?;
-        }
-        if let Some((name, copier)) = &self.copy {
-            let spool = task.spool.join(format!("{name}.samples"));
-            let copied = Packets::of(reader, self.packets_to_copy(plan))?
-                .give(|packets| copier.copy_chunk(name, &task.frames, &self.index, packets, &spool))?;
-            self.frames_encoded(name, plan.frames.end - plan.frames.start);
-            chunk.renditions.push(copied);
-        }
-        Ok(chunk)
     }
 
     /// How long the chunk at this place of the plan is shown, in seconds.
@@ -143,30 +129,6 @@ impl Job<'_> {
         let frames = &self.plan.chunks[place].frames;
         let pts = |frame: u32| self.index.frames.get(frame as usize).map_or(self.index.end(), |frame| frame.pts);
         self.source.info.video.time_base.seconds(pts(frames.end) - pts(frames.start))
-    }
-
-    fn encode_once(
-        &self,
-        reader: &mut ChunkReader,
-        plan: &ChunkPlan,
-        task: &EncodeTask,
-        observer: &dyn Observer,
-    ) -> Result<EncodedChunk, ChunkError> {
-        let equipment = Equipment {
-            parameters: self.source.video_parameters()?,
-            open: &encode::open,
-            extractors: &self.extractors,
-            observer,
-            cancel: self.stop,
-        };
-        Packets::of(reader, plan.packets.clone())?.give(|packets| node::encode_chunk(task, packets, &equipment))
-    }
-
-    /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
-    fn packets_to_copy(&self, plan: &ChunkPlan) -> Range<u32> {
-        let packet = |frame: u32| self.index.frames.get(frame as usize).map(|frame| frame.packet.0);
-        let end = packet(plan.frames.end).unwrap_or(self.index.packets.len() as u32);
-        packet(plan.frames.start).unwrap_or(end)..end
     }
 
     /// The renditions that are not copied.
@@ -201,6 +163,64 @@ impl Job<'_> {
 impl Observer for Job<'_> {
     fn frames_encoded(&self, _rendition: &str, frames: u32) {
         self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
+    }
+}
+
+/// A chunk that a worker encodes.
+struct Chunk<'a> {
+    job: &'a Job<'a>,
+    reader: &'a mut ChunkReader,
+    plan: &'a ChunkPlan,
+    /// Where its encodings are kept, and what they are made from, if they are.
+    kept: Option<(&'a Cache, SourceHash)>,
+}
+
+impl Chunk<'_> {
+    fn encode_whole(&mut self, task: &EncodeTask) -> Result<EncodedChunk, ChunkError> {
+        let mut chunk =
+            EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
+        if !task.renditions.is_empty() {
+            // Only the first time counts as progress.
+            let mut observer: &dyn Observer = self.job;
+            chunk =
+                node::encode_until_good(task, |task| self.encode_once(task, std::mem::replace(&mut observer, &())))?;
+        }
+        if let Some((name, copier)) = &self.job.copy {
+            let spool = task.spool.join(format!("{name}.samples"));
+            let copied = Packets::of(self.reader, self.packets_to_copy())?
+                .give(|packets| copier.copy_chunk(name, &task.frames, &self.job.index, packets, &spool))?;
+            self.job.frames_encoded(name, self.plan.frames.end - self.plan.frames.start);
+            chunk.renditions.push(copied);
+        }
+        Ok(chunk)
+    }
+
+    /// Encodes the renditions of `task` that are not kept from an earlier time.
+    fn encode_once(&mut self, task: &EncodeTask, observer: &dyn Observer) -> Result<EncodedChunk, ChunkError> {
+        let parameters = self.job.source.video_parameters()?;
+        let equipment = Equipment {
+            parameters,
+            open: &encode::open,
+            extractors: &self.job.extractors,
+            observer,
+            cancel: self.job.stop,
+        };
+        let (reader, packets) = (&mut *self.reader, self.plan.packets.clone());
+        let encode = |task: &EncodeTask| {
+            Packets::of(reader, packets)?.give(|packets| node::encode_chunk(task, packets, &equipment))
+        };
+        match &self.kept {
+            Some((cache, source)) => cache.encode(source, parameters.extradata(), task, observer, encode),
+            None => encode(task),
+        }
+    }
+
+    /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
+    fn packets_to_copy(&self) -> Range<u32> {
+        let (index, frames) = (&self.job.index, &self.plan.frames);
+        let packet = |frame: u32| index.frames.get(frame as usize).map(|frame| frame.packet.0);
+        let end = packet(frames.end).unwrap_or(index.packets.len() as u32);
+        packet(frames.start).unwrap_or(end)..end
     }
 }
 

@@ -18,6 +18,7 @@ mod timing;
 
 use std::sync::atomic::AtomicBool;
 
+use vtp_encoder_node::cache::Cache;
 use vtp_engine::index::FrameList;
 use vtp_engine::ladder::{self, Ladder, LadderRequest, Rendition, ladder, smart};
 use vtp_engine::media;
@@ -78,7 +79,7 @@ impl From<ladder::Error> for EncodeFailure {
     }
 }
 
-/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`. Everything but the report is in place
+/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; what is in `cache` is not encoded again. Everything but the report is in place
 /// when it returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
@@ -86,6 +87,7 @@ impl From<ladder::Error> for EncodeFailure {
 pub fn run(
     request: &EncodeRequest,
     dirs: &Dirs,
+    cache: Option<&Cache>,
     progress: &(dyn Fn(ProgressEvent) + Sync),
     cancel: &AtomicBool,
 ) -> Result<Outcome, EncodeFailure> {
@@ -97,12 +99,14 @@ pub fn run(
     let mut in_one_chunk = false;
     loop {
         let Ladder { renditions, warnings } = ladder(&request.ladder, &source.info, &request.options)?;
-        let pass = Pass { request, source: &source, renditions: &renditions, dirs, progress, cancel, in_one_chunk };
+        let pass =
+            Pass { request, source: &source, renditions: &renditions, dirs, progress, cancel, cache, in_one_chunk };
         match with_ladder(&pass, &mut watch) {
             Ok((made, choices)) => {
                 let target = request.check.map(|check| check.target);
                 let curves = report::curves(&made.published);
-                let report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
+                let mut report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
+                report.timing.reused = cache.map(|cache| cache.counts().0);
                 return Ok(Outcome { report, curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),

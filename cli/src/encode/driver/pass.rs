@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 
+use vtp_encoder_node::cache::Cache;
 use vtp_encoder_node::{Copier, Extractors};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::audio::{AudioMode, AudioTask};
@@ -31,6 +32,8 @@ pub(super) struct Pass<'a> {
     pub(super) dirs: &'a Dirs,
     pub(super) progress: &'a (dyn Fn(ProgressEvent) + Sync),
     pub(super) cancel: &'a AtomicBool,
+    /// Where encodings are kept, if they are.
+    pub(super) cache: Option<&'a Cache>,
     /// Chunks do not decode as the whole does: make one of it.
     pub(super) in_one_chunk: bool,
 }
@@ -103,6 +106,7 @@ impl Pass<'_> {
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
             check: self.request.check,
             extractors: Extractors::for_workers(self.request.workers),
+            cache: self.cache,
             copy: copier(self.source, self.renditions)?,
         };
         let (audio, gathered) = std::thread::scope(|scope| {

@@ -49,6 +49,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         extractors: node::Extractors::for_workers(pass.request.workers),
         encoded: AtomicU64::new(0),
         stop: pass.cancel,
+        cache: pass.cache,
         copy: None,
     };
     let chunks = encode(&job, &tried, pass.request.workers)?;

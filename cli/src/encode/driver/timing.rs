@@ -35,7 +35,7 @@ impl Stopwatch {
         stages.insert("scale_cpu_s".to_owned(), chunks.scale_s);
         stages.insert("encode_cpu_s".to_owned(), chunks.encode_s);
         stages.insert("measure_cpu_s".to_owned(), chunks.measure_s);
-        Timing { wall_s: self.started.elapsed().as_secs_f64(), cpu_s: process_seconds(), stages }
+        Timing { wall_s: self.started.elapsed().as_secs_f64(), cpu_s: process_seconds(), stages, reused: None }
     }
 }
 

@@ -1,0 +1,104 @@
+//! What decides the bytes of an encoding, as one hash.
+
+use std::fmt;
+
+use serde::Serialize;
+use vtp_engine::chunk::EncodeTask;
+use vtp_engine::index::FrameEntry;
+use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::quality::Sampling;
+use vtp_engine::source::VideoInfo;
+use vtp_engine::units::{Ratio, Size};
+
+use crate::{Error, PacketSource};
+
+/// A hash of the packets that a chunk is decoded from: their bytes, their times and what their container says of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceHash(blake3::Hash);
+
+impl SourceHash {
+    /// Of all packets that `packets` gives.
+    ///
+    /// # Errors
+    /// As [`PacketSource::next`].
+    pub fn of(packets: &mut dyn PacketSource) -> Result<Self, Error> {
+        let mut hasher = blake3::Hasher::new_derive_key("VideoTranscode Pro, packets of a chunk, version 1");
+        while let Some((index, packet)) = packets.next()? {
+            let number = |time: Option<i64>| {
+                time.map_or([0; 9], |time| {
+                    let mut bytes = [1; 9];
+                    bytes[1..].copy_from_slice(&time.to_le_bytes());
+                    bytes
+                })
+            };
+            hasher.update(&index.0.to_le_bytes());
+            hasher.update(&number(packet.pts())).update(&number(packet.dts())).update(&number(packet.duration()));
+            hasher.update(&[packet.is_key().into(), packet.is_corrupt().into(), packet.is_discarded().into()]);
+            hasher.update(&(packet.data().len() as u64).to_le_bytes()).update(packet.data());
+        }
+        Ok(Self(hasher.finalize()))
+    }
+}
+
+/// All of a task that its encodings have in common.
+#[derive(Serialize)]
+pub(super) struct Context<'a> {
+    tools: [u8; blake3::OUT_LEN],
+    packets: [u8; blake3::OUT_LEN],
+    extradata: &'a [u8],
+    video: &'a VideoInfo,
+    frames: &'a [FrameEntry],
+    context: &'a (Vec<FrameEntry>, Vec<FrameEntry>),
+    one_frame_a_packet: bool,
+    segment_starts: &'a [u32],
+    first: bool,
+    last: bool,
+    sampling: Option<Sampling>,
+}
+
+/// What is one encoding's own. Its name decides nothing.
+#[derive(Serialize)]
+struct Whole<'a> {
+    of_all: &'a Context<'a>,
+    size: Size,
+    sample_aspect: Ratio,
+    method: &'a Method,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(tools: &blake3::Hash, source: &SourceHash, extradata: &'a [u8], task: &'a EncodeTask) -> Self {
+        Self {
+            tools: *tools.as_bytes(),
+            packets: *source.0.as_bytes(),
+            extradata,
+            video: &task.video,
+            frames: &task.frames,
+            context: &task.context,
+            one_frame_a_packet: task.one_frame_a_packet,
+            segment_starts: &task.segment_starts,
+            first: task.chunk.0 == 0,
+            last: task.last,
+            sampling: task.check.map(|check| check.sampling),
+        }
+    }
+
+    pub(super) fn key(&self, rendition: &Rendition) -> Key {
+        let Rendition { name: _, size, sample_aspect, method } = rendition;
+        let whole = Whole { of_all: self, size: *size, sample_aspect: *sample_aspect, method };
+        let mut hasher = blake3::Hasher::new_derive_key("VideoTranscode Pro, one encoding of a chunk, version 1");
+        // Values of these types are always written, and hashing fails never.
+        let written = serde_json::to_writer(&mut hasher, &whole);
+        debug_assert!(written.is_ok(), "{written:?}");
+        Key(hasher.finalize())
+    }
+}
+
+/// Names one encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key(blake3::Hash);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_hex().fmt(f)
+    }
+}
