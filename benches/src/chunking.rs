@@ -12,13 +12,14 @@ use crate::ours;
 use crate::peer::{self, Target};
 use crate::report::Report;
 use crate::table::Table;
+use crate::vmaf::{self, View};
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The `vtp` binary.
     pub vtp: PathBuf,
-    /// The peer's binary, whose filter `psnr` is used.
+    /// The peer's binary, whose filters `psnr` and `libvmaf` are used.
     pub ffmpeg: PathBuf,
     /// The clips.
     pub clips: Vec<PathBuf>,
@@ -92,6 +93,7 @@ const POINTS: [&str; 11] = [
 
 /// Measures every clip and returns the tables in Markdown.
 pub fn run(options: &Options) -> Result<String> {
+    vmaf::require(&options.ffmpeg)?;
     let mut rates = Table::new(&RATES);
     let mut points = Table::new(&POINTS);
     for clip in &options.clips {
@@ -138,7 +140,7 @@ fn measure(options: &Options, clip: &Path) -> Result<(usize, Vec<Curves>)> {
     Ok((chunks, curves))
 }
 
-/// One frame in three is measured: samples are other ones in other chunks, so they have to be many.
+/// Encodes at the same settings throughout: without the gate and without repairs of joins, which change rate factors.
 fn encode(options: &Options, clip: &Path, out: &Path, crf: f32, chunk: &str) -> Result<Report> {
     let (crf, segment) = (crf.to_string(), format!("{}s", options.segment_s));
     let shape = [
@@ -147,9 +149,8 @@ fn encode(options: &Options, clip: &Path, out: &Path, crf: f32, chunk: &str) -> 
         ["--segment", &segment],
         ["--crf", &crf],
         ["--chunk", chunk],
-        ["--measure-every", "3"],
     ];
-    ours::encode(&options.vtp, clip, out, &[shape.as_flattened(), &ours::ONCE].concat())?;
+    ours::encode(&options.vtp, clip, out, &[shape.as_flattened(), &["--no-measure"]].concat())?;
     Report::read(out)
 }
 
@@ -162,8 +163,10 @@ fn segment_lengths(folder: &Path) -> Result<Vec<String>> {
 
 fn figures(options: &Options, target: &Target, rendition: &Rendition, report: &Report, out: &Path) -> Result<Encode> {
     let of = report.rendition(&rendition.name)?;
-    let fidelity = of.fidelity.with_context(|| format!("{} was not measured", rendition.name))?;
     let playlist = out.join(&rendition.name).join("index.m3u8");
+    let (view, log) = (View::fidelity(rendition.size), out.join("vmaf.log"));
+    let pair = [playlist.as_path(), target.source.path.as_path()];
+    let (fidelity, _) = vmaf::measure(&options.ffmpeg, pair, view, target.source.index.frame_count(), &log)?;
     let psnr = peer::psnr(&options.ffmpeg, &playlist, &target.source.path, rendition)?;
     let load = match &rendition.method {
         Method::Capped { max_rate, .. } => of.average_bandwidth as f64 / max_rate.0 as f64,

@@ -30,6 +30,10 @@ pub struct Options {
     pub seed: u64,
 }
 
+/// The latest moment of a kill, in parts of the time that an undisturbed run takes: soon enough that an encode meets several
+/// kills, late enough that each run may get something done.
+const LATEST: f64 = 1.0 / 3.0;
+
 /// How often a run that was not killed is waited for.
 const POLL: Duration = Duration::from_millis(2);
 
@@ -52,7 +56,9 @@ struct Encode {
 pub fn run(options: &Options) -> Result<String> {
     let scratch = tempfile::tempdir()?;
     let at = |name: &str| scratch.path().join(name);
-    let words = ["--ladder", &options.ladder, "--speed", &options.speed];
+    // Short chunks, so that there are many between which a kill may fall.
+    let chunks = ["--segment", "1s", "--chunk", "1s"];
+    let words = [&["--ladder", &options.ladder, "--speed", &options.speed], chunks.as_slice()].concat();
     let whole = ours::encode(&options.vtp, &options.clip, &at("whole"), &words)?;
     let (expected, length) = (media(&at("whole"))?, Duration::from_secs_f64(whole.wall_s));
     let mut random = fastrand::Rng::with_seed(options.seed);
@@ -61,7 +67,7 @@ pub fn run(options: &Options) -> Result<String> {
     let (mut left, mut count) = (options.kills, 0_u64);
     while left > 0 {
         let (out, kept) = (at("out"), at("cache"));
-        let mut moment = |left: u32| (left > 0).then(|| length.mul_f64(random.f64()));
+        let mut moment = |left: u32| (left > 0).then(|| length.mul_f64(LATEST * random.f64()));
         let encode = encode(options, [&out, &kept], &words, &mut left, &mut moment)?;
         let Encode { kills, kept: before, reused, encodings } = encode;
         ensure!(reused == before, "{before} encodings were kept, and {reused} of them reused");

@@ -49,9 +49,10 @@ fn rows(tables: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn chunking_is_told_as_a_delta_rate_with_its_points() {
+    let Some(peer) = peer() else { return };
     let scene = scene();
     let line = "bench chunking in.mp4 --ladder auto --speed ultrafast --segment 1s --crfs 34,38,42,46";
-    let rows = rows(&scene.vtp(line).ok().stdout);
+    let rows = rows(&scene.vtp(&format!("{line} --peer {}", peer.display())).ok().stdout);
     assert_eq!(rows.len(), 5, "{rows:?}");
     let delta = rows[0][3].strip_suffix(" %").and_then(|percent| percent.parse::<f64>().ok());
     assert!(delta.is_some_and(|percent| percent.abs() < 20.0), "{rows:?}");
@@ -70,6 +71,7 @@ fn too_few_points_and_missing_clips_are_usage_errors() {
 fn a_peer_that_cannot_measure_is_refused_before_anything_is_encoded() {
     let scene = scene();
     scene.vtp("bench truth in.mp4 --peer true").failed(1, "has no filter libvmaf");
+    scene.vtp("bench chunking in.mp4 --peer true").failed(1, "has no filter libvmaf");
     scene.vtp("bench gate in.mp4 --peer absent").failed(1, "starting absent");
 }
 

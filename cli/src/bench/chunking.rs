@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     /// The clips
     #[arg(required = true)]
     clips: Vec<PathBuf>,
-    /// The ffmpeg whose filter psnr is used
+    /// The ffmpeg whose filters psnr and libvmaf are used
     #[arg(long, value_name = "FFMPEG", default_value = "ffmpeg")]
     peer: PathBuf,
     /// The ladder
