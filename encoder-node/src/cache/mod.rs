@@ -64,8 +64,9 @@ impl Cache {
         (self.reused.load(Ordering::Relaxed), self.made.load(Ordering::Relaxed))
     }
 
-    /// Carries out `task`, whose packets hash to `source` and are decoded with `extradata`: renditions that are in the cache are taken from it, the others
-    /// are made by `encode` and kept. That an encoding can't be kept is logged, and no error.
+    /// Carries out `task`, whose packets hash to `source` and are decoded with `extradata`: renditions that are in the
+    /// cache are taken from it, the others are made by `encode` and kept. That an encoding can't be kept is logged, and
+    /// no error.
     ///
     /// # Errors
     /// Whatever `encode` answers.
