@@ -198,7 +198,8 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let (cache, doubt) = arguments.cache.open();
     let run = driver::run(&request, output.dirs(), cache.as_ref(), &|event| progress.event(event), &cancelled);
     // Whatever came of the run, what it kept counts.
-    let doubt = doubt.or(arguments.cache.trim());
+    let untold = || cache.as_ref()?.trouble().map(|why| format!("not all was kept for later runs: {why}"));
+    let doubt = doubt.or_else(untold).or(arguments.cache.trim());
     let driver::Outcome { mut report, curves } = run?;
     report.warnings.extend(doubt);
     if arguments.quality.strict_quality {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Chunks are spooled in a hidden folder inside the folder that is being written, so on the same filesystem;
-//! it goes on every path. As long as a run lives it holds a lock on that folder. One without a lock was left behind by
-//! a run that was killed: the next run into the same DIR takes it over and begins with an empty folder.
+//! it goes on every path. As long as a run lives it holds a lock on the folder that it writes. One that has a hidden
+//! folder and no lock was left by a run that was killed: the next run into the same DIR begins with it emptied.
 //!
 //! This module never touches the source and refuses to replace a folder that holds it.
 
@@ -113,8 +113,8 @@ pub struct Output {
     dirs: Dirs,
     plan: Plan,
     published: bool,
-    /// Held while the run lives.
-    _lock: File,
+    /// Held while the run lives, where there are locks.
+    _lock: Option<File>,
 }
 
 #[derive(Debug)]
@@ -132,29 +132,33 @@ impl Output {
     /// [`Error`]; nothing is left behind then.
     pub fn prepare(target: &Path, source: &Path, force: bool) -> Result<Self, Error> {
         tidy_beside(target)?;
-        match fs::read_dir(target).map(|mut entries| entries.next().is_none()) {
-            Ok(true) => Self::in_place(target, Vec::new()),
-            Ok(false) => {
-                let left_behind = left_behind(target)?;
-                match (force, left_behind.is_empty()) {
-                    (true, _) => Self::beside(target, source),
-                    (false, true) => Err(Error::NotEmpty(target.to_owned())),
-                    (false, false) => {
-                        refuse_precious(&canonical(target)?, source)?;
-                        // The locks on what is being removed keep others from doing the same.
-                        clear(target, None)?;
-                        Self::in_place(target, Vec::new())
-                    }
-                }
+        match fs::read_dir(target) {
+            Ok(_) => Self::into_existing(target, source, force),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let plan = Plan::InPlace { made: make_folders(target)? };
+                Self::start(target.to_owned(), plan, hold(target))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::in_place(target, make_folders(target)?),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Error::NotAFolder(target.to_owned())),
             Err(cause) => Err(Error::Io { action: "read", path: target.to_owned(), cause }),
         }
     }
 
-    fn in_place(target: &Path, made: Vec<PathBuf>) -> Result<Self, Error> {
-        Self::with_work_folder(target.to_owned(), Plan::InPlace { made })
+    fn into_existing(target: &Path, source: &Path, force: bool) -> Result<Self, Error> {
+        let lock = hold(target)?;
+        let is_empty = fs::read_dir(target).map_err(io_error("read", target))?.next().is_none();
+        if !is_empty && force {
+            return Self::beside(target, source);
+        }
+        if !is_empty {
+            // That nobody holds it is only known where there are locks.
+            let was_killed = lock.is_some() && !named(target, WORK)?.is_empty();
+            if !was_killed {
+                return Err(Error::NotEmpty(target.to_owned()));
+            }
+            refuse_precious(&canonical(target)?, source)?;
+            clear(target, None)?;
+        }
+        Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, Ok(lock))
     }
 
     fn beside(target: &Path, source: &Path) -> Result<Self, Error> {
@@ -162,17 +166,19 @@ impl Output {
         refuse_precious(&target, source)?;
         let new = sibling(&target, "new");
         fs::create_dir(&new).map_err(io_error("create", &new))?;
-        Self::with_work_folder(new, Plan::Replace { target })
+        let lock = hold(&new);
+        Self::start(new, Plan::Replace { target }, lock)
     }
 
-    fn with_work_folder(out: PathBuf, plan: Plan) -> Result<Self, Error> {
+    /// Begins to write into `out`, which is there and held by `lock`. On an error all that was made is removed.
+    fn start(out: PathBuf, plan: Plan, lock: Result<Option<File>, Error>) -> Result<Self, Error> {
         let work = out.join(format!("{WORK}{}", std::process::id()));
-        let lock = fs::create_dir(&work)
-            .and_then(|()| File::open(&work))
-            .and_then(|lock| Ok(lock.try_lock().map(|()| lock)?));
-        let lock = lock.map_err(io_error("write to", &out));
         let dirs = Dirs { out, work };
-        match lock {
+        let made = lock.and_then(|lock| {
+            fs::create_dir(&dirs.work).map_err(io_error("write to", &dirs.out))?;
+            Ok(lock)
+        });
+        match made {
             Ok(lock) => Ok(Self { dirs, plan, published: false, _lock: lock }),
             Err(error) => {
                 discard(&dirs, &plan);
@@ -248,24 +254,20 @@ fn refuse_precious(target: &Path, source: &Path) -> Result<(), Error> {
     }
 }
 
-/// The folders of runs that were killed while they wrote into `folder`, locked.
+/// Holds `folder` against other runs as long as what it answers lives; `None` where the filesystem has no locks.
 ///
 /// # Errors
-/// [`Error::Busy`] if a run writes there now.
-fn left_behind(folder: &Path) -> Result<Vec<File>, Error> {
-    let mut locks = Vec::new();
-    for work in named(folder, WORK)? {
-        let lock = match File::open(&work) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            lock => lock.map_err(io_error("read", &work))?,
-        };
-        match lock.try_lock() {
-            Ok(()) => locks.push(lock),
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy(folder.to_owned())),
-            Err(TryLockError::Error(cause)) => return Err(io_error("lock", &work)(cause)),
+/// [`Error::Busy`] if another run holds it.
+fn hold(folder: &Path) -> Result<Option<File>, Error> {
+    let lock = File::open(folder).map_err(io_error("read", folder))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(Error::Busy(folder.to_owned())),
+        Err(TryLockError::Error(error)) => {
+            tracing::debug!(%error, folder = %folder.display(), "there are no locks here");
+            Ok(None)
         }
     }
-    Ok(locks)
 }
 
 /// Removes what killed runs left beside `target`. An old output whose place nothing has taken is put back.
@@ -275,21 +277,31 @@ fn tidy_beside(target: &Path) -> Result<(), Error> {
         Some(parent) if parent.is_dir() => parent,
         _ => return Ok(()),
     };
+    // Where it can't be listed, nothing is known to be left.
+    if fs::read_dir(parent).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+        return Ok(());
+    }
     for old in named(parent, &sibling_prefix(target, "old"))? {
         if target.exists() {
-            fs::remove_dir_all(&old).map_err(io_error("remove", &old))?;
+            remove_all(&old).map_err(io_error("remove", &old))?;
         } else {
             fs::rename(&old, target).map_err(io_error("put back", target))?;
         }
     }
     for new in named(parent, &sibling_prefix(target, "new"))? {
-        match left_behind(&new) {
-            Ok(_locks) => fs::remove_dir_all(&new).map_err(io_error("remove", &new))?,
-            Err(Error::Busy(_)) => {}
-            Err(error) => return Err(error),
+        if let Ok(Some(_lock)) = hold(&new) {
+            remove_all(&new).map_err(io_error("remove", &new))?;
         }
     }
     Ok(())
+}
+
+/// Removes a folder that another run may be removing, too.
+fn remove_all(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// The folders in `folder` whose names begin so.
@@ -307,7 +319,7 @@ fn named(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Error> {
 fn swap_in(new: &Path, target: &Path) -> Result<(), Error> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     if renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE).is_ok() {
-        return fs::remove_dir_all(new).map_err(io_error("remove the old output", new));
+        return remove_all(new).map_err(io_error("remove the old output", new));
     }
     let old = sibling(target, "old");
     fs::rename(target, &old).map_err(io_error("replace", target))?;
@@ -317,7 +329,7 @@ fn swap_in(new: &Path, target: &Path) -> Result<(), Error> {
             Err(cause) => Error::Io { action: "put back the old output, which is now", path: old, cause },
         });
     }
-    fs::remove_dir_all(&old).map_err(io_error("remove the old output", &old))
+    remove_all(&old).map_err(io_error("remove the old output", &old))
 }
 
 /// A hidden name beside `target`, of this process alone.
@@ -450,10 +462,10 @@ mod tests {
         assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
     }
 
-    /// What a run that is killed leaves: nothing of it is dropped, but its locks are gone.
+    /// What a run that is killed leaves: nothing of it is dropped, but its lock is gone.
     fn killed(output: Output) {
         let output = std::mem::ManuallyDrop::new(output);
-        output._lock.unlock().unwrap();
+        output._lock.as_ref().unwrap().unlock().unwrap();
     }
 
     #[test]
@@ -479,6 +491,17 @@ mod tests {
             assert!(matches!(scene.prepare("out", force).unwrap_err(), Error::Busy(_)));
         }
         assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_new_output_that_is_about_to_take_its_place_is_left_alone() {
+        let scene = Scene::new().with_old_output();
+        let output = scene.prepare("out", true).unwrap();
+        write_ladder(&output);
+        // As between the last two steps of publishing.
+        fs::remove_dir_all(&output.dirs.work).unwrap();
+        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
+        assert_eq!(fs::read(output.dirs.out.join("master.m3u8")).unwrap(), b"new");
     }
 
     #[test]

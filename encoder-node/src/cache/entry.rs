@@ -18,7 +18,7 @@ const SEAL: usize = 8 + 4 + HASH + MAGIC.len();
 /// What is told of an encoding is never larger.
 const LARGEST_JSON: u64 = 256 << 20;
 
-/// Writes a seal behind the samples in the encoding's spool file, durably. A seal that is there already stays.
+/// Writes a seal behind the samples in the encoding's spool file, durably.
 pub(super) fn seal(encoded: &EncodedRendition) -> io::Result<()> {
     let samples = samples_size(encoded)?;
     let mut file = File::options().read(true).write(true).open(&encoded.spool)?;

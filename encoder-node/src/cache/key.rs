@@ -1,6 +1,6 @@
 //! What decides the bytes of an encoding, as one hash.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::Serialize;
 use vtp_engine::chunk::EncodeTask;
@@ -82,14 +82,14 @@ impl<'a> Context<'a> {
         }
     }
 
-    pub(super) fn key(&self, rendition: &Rendition) -> Key {
+    /// # Errors
+    /// A value that can't be written, of which there is none.
+    pub(super) fn key(&self, rendition: &Rendition) -> io::Result<Key> {
         let Rendition { name: _, size, sample_aspect, method } = rendition;
         let whole = Whole { of_all: self, size: *size, sample_aspect: *sample_aspect, method };
         let mut hasher = blake3::Hasher::new_derive_key("VideoTranscode Pro, one encoding of a chunk, version 1");
-        // Values of these types are always written, and hashing fails never.
-        let written = serde_json::to_writer(&mut hasher, &whole);
-        debug_assert!(written.is_ok(), "{written:?}");
-        Key(hasher.finalize())
+        serde_json::to_writer(&mut hasher, &whole)?;
+        Ok(Key(hasher.finalize()))
     }
 }
 

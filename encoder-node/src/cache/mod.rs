@@ -13,6 +13,7 @@ mod tools;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
@@ -30,10 +31,10 @@ const SUFFIX: &str = "chunk";
 #[derive(Debug)]
 pub struct Cache {
     folder: PathBuf,
-    /// What decides the bytes besides task and source.
-    tools: blake3::Hash,
+    /// What decides the bytes besides task and source; found out when it is first needed.
+    tools: OnceLock<Option<blake3::Hash>>,
     reused: AtomicU64,
-    made: AtomicU64,
+    trouble: OnceLock<String>,
 }
 
 /// What a folder of finished encodings holds.
@@ -49,24 +50,29 @@ impl Cache {
     /// The cache in `folder`, which is made if it is not there.
     ///
     /// # Errors
-    /// The folder can't be made or written to, or this program can't be read.
+    /// The folder can't be made or written to.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let probe = folder.join(temporary_name());
         File::create(&probe)?;
         fs::remove_file(&probe)?;
-        let (reused, made) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { folder: folder.to_owned(), tools: tools::identity()?, reused, made })
+        let (tools, trouble) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { folder: folder.to_owned(), tools, reused: AtomicU64::new(0), trouble })
     }
 
-    /// Encodings that were taken from the cache, and those that were not in it, so far.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.reused.load(Ordering::Relaxed), self.made.load(Ordering::Relaxed))
+    /// Encodings that were taken from the cache so far.
+    pub fn reused(&self) -> u64 {
+        self.reused.load(Ordering::Relaxed)
+    }
+
+    /// Why something was not kept, if that happened: the first reason.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.get().map(String::as_str)
     }
 
     /// Carries out `task`, whose packets hash to `source` and are decoded with `extradata`: renditions that are in the
-    /// cache are taken from it, the others are made by `encode` and kept. That an encoding can't be kept is logged, and
-    /// no error.
+    /// cache are taken from it, the others are made by `encode` and kept. That an encoding can't be kept is no error; see
+    /// [`Cache::trouble`].
     ///
     /// # Errors
     /// Whatever `encode` answers.
@@ -78,8 +84,7 @@ impl Cache {
         observer: &dyn Observer,
         encode: impl FnOnce(&EncodeTask) -> Result<EncodedChunk, E>,
     ) -> Result<EncodedChunk, E> {
-        let context = key::Context::new(&self.tools, source, extradata, task);
-        let keys: Vec<Key> = task.renditions.iter().map(|rendition| context.key(rendition)).collect();
+        let Some(keys) = self.keys(source, extradata, task) else { return encode(task) };
         let mut renditions: Vec<Option<EncodedRendition>> =
             keys.iter().zip(&task.renditions).map(|(key, it)| self.take(key, it, &task.spool)).collect();
         for taken in renditions.iter().flatten() {
@@ -94,15 +99,28 @@ impl Cache {
             let made = encode(&EncodeTask { renditions: rest, ..task.clone() })?;
             cpu = made.cpu;
             for (at, encoded) in missing.into_iter().zip(made.renditions) {
-                self.made.fetch_add(1, Ordering::Relaxed);
                 if let Err(error) = self.keep(&keys[at], &encoded) {
-                    tracing::warn!(%error, folder = %self.folder.display(), "an encoding is not kept for later runs");
+                    self.is_troubled(&error);
                 }
                 renditions[at] = Some(encoded);
             }
         }
         let renditions = renditions.into_iter().flatten().collect();
         Ok(EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions, cpu })
+    }
+
+    /// The keys of the task's renditions; `None` if it is not known what would be made.
+    fn keys(&self, source: &SourceHash, extradata: &[u8], task: &EncodeTask) -> Option<Vec<Key>> {
+        let identity = || tools::identity().inspect_err(|error| self.is_troubled(error)).ok();
+        let tools = self.tools.get_or_init(identity).as_ref()?;
+        let context = key::Context::new(tools, source, extradata, task);
+        let keys = task.renditions.iter().map(|rendition| context.key(rendition)).collect::<io::Result<_>>();
+        keys.inspect_err(|error| self.is_troubled(error)).ok()
+    }
+
+    fn is_troubled(&self, error: &io::Error) {
+        tracing::debug!(%error, folder = %self.folder.display(), "an encoding is not kept for later runs");
+        self.trouble.get_or_init(|| error.to_string());
     }
 
     /// The encoding of this key, its file linked into the folder `spool`; `None` if there is none that is whole.
@@ -236,13 +254,11 @@ fn temporary_name() -> String {
     format!("{TEMPORARY}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Gives `from` the second name `to`, or, on another filesystem, copies it there durably. What stands under `to` is
-/// always whole.
+/// Gives `from` the second name `to`, or, where that can't be (another filesystem, one without links, somebody else's
+/// file), copies it there durably. What stands under `to` is always whole.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::Unsupported) => {
-            copy(from, to)
-        }
+        Err(error) if !matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => copy(from, to),
         linked => linked,
     }
 }

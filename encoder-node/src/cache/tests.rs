@@ -86,7 +86,7 @@ fn what_was_encoded_once_is_not_encoded_again() {
     let first = scene.run(&source(&[b"packet"]), &scene.task());
     let second = scene.run(&source(&[b"packet"]), &scene.task());
     assert_eq!(scene.encoded(), ["large small"]);
-    assert_eq!(scene.cache.counts(), (2, 2));
+    assert_eq!((scene.cache.reused(), scene.cache.trouble()), (2, None));
     for (one, other) in first.renditions.iter().zip(&second.renditions) {
         assert_ne!(one.spool, other.spool);
         assert!(fs::read(&other.spool).unwrap().starts_with(format!("samples of {} at 23", one.rendition).as_bytes()));
@@ -172,6 +172,17 @@ fn a_failed_encode_keeps_nothing() {
     let failed = scene.cache.encode(&source(&[b"packet"]), b"headers", &scene.task(), &(), |_| Err("failed"));
     assert_eq!(failed.unwrap_err(), "failed");
     assert_eq!(usage(&scene.folder()).unwrap(), Usage::default());
+}
+
+#[test]
+fn an_encoding_that_cannot_be_kept_is_delivered_and_told() {
+    let scene = Scene::new();
+    fs::remove_dir(scene.folder()).unwrap();
+    fs::write(scene.folder(), "a file").unwrap();
+    let chunk = scene.run(&source(&[b"packet"]), &scene.task());
+    assert_eq!(chunk.renditions.len(), 2);
+    assert!(chunk.renditions.iter().all(|it| fs::read(&it.spool).unwrap().starts_with(b"samples of ")));
+    assert!(scene.cache.trouble().is_some());
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub enum Search {
     /// As its preset has it.
     #[default]
     Preset,
-    /// As x264's `slower` does, which takes two to three times as long as `medium`.
+    /// As x264's preset `slower` does.
     Thorough,
 }
 

@@ -79,8 +79,8 @@ impl From<ladder::Error> for EncodeFailure {
     }
 }
 
-/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; what is in `cache` is not encoded again. Everything but the report is in place
-/// when it returns `Ok`; whoever calls it removes what is there when it returns an error.
+/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; what is in `cache` is not encoded again. Everything
+/// but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
 /// See [`EncodeFailure`].
@@ -106,7 +106,7 @@ pub fn run(
                 let target = request.check.map(|check| check.target);
                 let curves = report::curves(&made.published);
                 let mut report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
-                report.timing.reused = cache.map(|cache| cache.counts().0);
+                report.timing.reused = cache.map(Cache::reused);
                 return Ok(Outcome { report, curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),
