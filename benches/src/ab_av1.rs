@@ -165,7 +165,7 @@ fn encode_ours(options: &Options, source: &Path, rung: Preset, out: &Path) -> Re
 /// The command of `ab-av1` that makes `out`. It finds `ffmpeg` in the folder `tools`, and works in the folder `work`.
 fn encode_theirs(options: &Options, target: &Target, out: &Path, [tools, work]: [&Path; 2]) -> Result<Command> {
     let mut command = Command::new(&options.ab_av1);
-    command.args(["auto-encode", "--input"]).arg(&target.source.path).arg("--output").arg(out);
+    command.args(["auto-encode", "--input"]).arg(&target.path).arg("--output").arg(out);
     command.arg("--temp-dir").arg(work).args(words(options, target));
     command.env("PATH", search_path(tools)?).env("XDG_CACHE_HOME", work);
     Ok(command)

@@ -165,9 +165,9 @@ fn figures(options: &Options, target: &Target, rendition: &Rendition, report: &R
     let of = report.rendition(&rendition.name)?;
     let playlist = out.join(&rendition.name).join("index.m3u8");
     let (view, log) = (View::fidelity(rendition.size), out.join("vmaf.log"));
-    let pair = [playlist.as_path(), target.source.path.as_path()];
+    let pair = [playlist.as_path(), target.path.as_path()];
     let (fidelity, _) = vmaf::measure(&options.ffmpeg, pair, view, target.source.index.frame_count(), &log)?;
-    let psnr = peer::psnr(&options.ffmpeg, &playlist, &target.source.path, rendition)?;
+    let psnr = peer::psnr(&options.ffmpeg, &playlist, &target.path, rendition)?;
     let load = match &rendition.method {
         Method::Capped { max_rate, .. } => of.average_bandwidth as f64 / max_rate.0 as f64,
         Method::Lossless { .. } | Method::Copy => 0.0,

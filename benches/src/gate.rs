@@ -113,7 +113,7 @@ fn judge(options: &Options, target: &Target, folder: &Path) -> Result<(Vec<Summa
     let (mut scores, mut total): (Vec<Summary>, Option<Measured>) = (Vec::new(), None);
     for (i, rendition) in target.renditions.iter().enumerate() {
         let playlist = folder.join(format!("v{i}/index.m3u8"));
-        let inputs = [playlist.as_path(), &target.source.path];
+        let inputs = [playlist.as_path(), &target.path];
         let (view, frames) = (View::fidelity(rendition.size), target.source.index.frame_count());
         let (summary, took) =
             vmaf::measure(&options.ffmpeg, inputs, view, frames, &folder.with_file_name("judge.log"))?;

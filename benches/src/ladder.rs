@@ -11,8 +11,7 @@ use anyhow::Result;
 use vtp_encoder_node as node;
 use vtp_engine::chunk::EncodeTask;
 use vtp_engine::ladder::{LadderRequest, Rendition};
-use vtp_engine::media::demux::SourcePacket;
-use vtp_engine::media::encode;
+use vtp_engine::media::demux::{SourceFile, SourcePacket};
 use vtp_engine::plan::ChunkPlan;
 use vtp_engine::units::{Attempt, PacketIndex};
 use vtp_splitter::ChunkReader;
@@ -138,8 +137,7 @@ fn quality_table(options: &Options, target: &Target, ours: &Path, theirs: &Path)
         report.rendition(&rendition.name)?;
         let (mine, peer) = (ours.join(&rendition.name), theirs.join(format!("v{i}")));
         let bytes = [peer::segment_bytes(&mine)?, peer::segment_bytes(&peer)?];
-        let psnr =
-            |folder: &Path| peer::psnr(&options.ffmpeg, &folder.join("index.m3u8"), &target.source.path, rendition);
+        let psnr = |folder: &Path| peer::psnr(&options.ffmpeg, &folder.join("index.m3u8"), &target.path, rendition);
         let (a, b) = (psnr(&mine)?, psnr(&peer)?);
         table.row(vec![
             format!("{} {}", rendition.name, rendition.size),
@@ -172,7 +170,7 @@ impl Bare {
 /// scaling count once, as a chunk with all renditions needs them.
 fn bare_cpu(target: &Target) -> Result<Bare> {
     let index = Arc::new(target.source.index.clone());
-    let mut reader = ChunkReader::new(&target.source, Arc::clone(&index))?;
+    let mut reader = ChunkReader::new(&SourceFile::open(&target.path)?, &target.source, Arc::clone(&index))?;
     let mut bare = Bare::default();
     for chunk in &target.plan.chunks {
         for (place, rendition) in target.renditions.iter().enumerate() {
@@ -203,6 +201,7 @@ fn encode(
         video: target.source.info.video.clone(),
         frames: target.source.index.frames[frames].to_vec(),
         one_frame_a_packet: target.source.index.has_one_frame_a_packet(),
+        concealed: false,
         context: (Vec::new(), Vec::new()),
         segment_starts: segments.iter().map(|segment| segment.start - chunk.frames.start).collect(),
         renditions: renditions.to_vec(),
@@ -214,9 +213,7 @@ fn encode(
     let mut packets = Packets(reader);
     let extractors = node::Extractors::for_workers(NonZeroUsize::MIN);
     let cancel = AtomicBool::new(false);
-    let equipment =
-        node::Equipment { parameters, open: &encode::open, extractors: &extractors, observer: &(), cancel: &cancel };
-    let done = node::encode_chunk(&task, &mut packets, &equipment)?;
+    let done = node::encode_chunk(&task, &mut packets, &node::Equipment::new(parameters, &extractors, &cancel))?;
     Ok(done.cpu)
 }
 

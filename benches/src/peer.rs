@@ -11,6 +11,7 @@ use vtp_splitter::Source;
 
 /// A source with what is to be made of it, by our plan.
 pub(crate) struct Target {
+    pub(crate) path: PathBuf,
     pub(crate) source: Source,
     pub(crate) renditions: Vec<Rendition>,
     pub(crate) plan: Plan,
@@ -25,7 +26,7 @@ impl Target {
         let Ladder { renditions, .. } = ladder(request, &source.info, &options)?;
         let settings = PlanSettings { segment_s, chunk_s: None, copies_packets: false, context_frames: 0 };
         let plan = plan(&source.index, source.info.video.time_base, &settings);
-        Ok(Self { source, renditions, plan, segment_s })
+        Ok(Self { path: path.to_owned(), source, renditions, plan, segment_s })
     }
 
     /// Fails with a sentence if the ladder keeps the source's pictures or packets anywhere.
@@ -57,7 +58,7 @@ pub(crate) fn empty(folder: &Path) -> Result<()> {
 /// The command of `ffmpeg` that makes `target` below `out`, which exists.
 pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Command {
     let mut command = quiet(ffmpeg);
-    command.arg("-i").arg(&target.source.path).args(["-filter_complex", &filters(&target.renditions)]);
+    command.arg("-i").arg(&target.path).args(["-filter_complex", &filters(&target.renditions)]);
     let has_audio = !target.source.info.audio.is_empty();
     let key_times = target.key_times();
     for (i, rendition) in target.renditions.iter().enumerate() {

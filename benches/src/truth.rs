@@ -98,7 +98,7 @@ fn clip_rows(options: &Options, clip: &Path) -> Result<Vec<Vec<String>>> {
             (Score::Vmaf, View::display(&target.source.info.video)),
         ];
         for (score, view) in views {
-            let inputs = [playlist.as_path(), &target.source.path];
+            let inputs = [playlist.as_path(), &target.path];
             let log = scratch.path().join("judge.log");
             let (truth, _) = vmaf::measure(&options.ffmpeg, inputs, view, ours[0].frames, &log)?;
             let what =

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use vtp_engine::media::{self, diagnose};
 
+use crate::child;
 use crate::exit::{Failure, INTERNAL};
 use crate::text;
 use crate::{Outcome, print};
@@ -83,7 +84,9 @@ impl Check {
 /// # Errors
 /// [`Failure::Told`] if a check fails, once all of them are printed.
 pub fn run(arguments: &Arguments) -> Outcome {
-    let checks = checks();
+    let mut checks = checks();
+    let program = child::this_program().map_err(|error| error.to_string());
+    checks.push(walls(program.and_then(child::walls)));
     let all_well = checks.iter().all(|check| check.status != Status::Fail);
     let text = if arguments.json {
         let document = Document { version: 1, ok: all_well, checks: &checks };
@@ -150,6 +153,22 @@ fn decoders(has: impl Fn(&str) -> bool) -> Check {
     }
     let found = format!("{}; missing: {}", list(found), list(missing));
     Check::new("decoders", Status::Warn, found, "such sources end in error 1001; install an FFmpeg that has them")
+}
+
+/// What stands around the processes that look at sources.
+fn walls(missing: Result<Vec<String>, String>) -> Check {
+    match missing {
+        Ok(missing) if missing.is_empty() => {
+            Check::new("sandbox", Status::Ok, "resource limits, Landlock and seccomp stand", "")
+        }
+        Ok(missing) => Check::new(
+            "sandbox",
+            Status::Warn,
+            format!("not all of it stands: {}", missing.join("; ")),
+            "use Linux 5.13 or newer with Landlock among its security modules (/sys/kernel/security/lsm)",
+        ),
+        Err(error) => Check::new("sandbox", Status::Fail, error, "vtp has to be able to start itself"),
+    }
 }
 
 fn memory(available: Option<u64>, cores: usize) -> Check {
@@ -230,6 +249,14 @@ mod tests {
         assert_eq!(ffmpeg(&libraries(58, 134)).status, Status::Fail);
         assert_eq!(ffmpeg(&libraries(59, 37)).status, Status::Ok);
         assert_eq!(ffmpeg(&libraries(62, 3)).status, Status::Ok);
+    }
+
+    #[test]
+    fn walls_that_are_missing_are_told_with_what_would_bring_them() {
+        let check = walls(Ok(vec!["Landlock: it is off".to_owned()]));
+        assert_eq!((check.status, check.found.as_str()), (Status::Warn, "not all of it stands: Landlock: it is off"));
+        assert!(check.fix.unwrap().contains("Landlock"));
+        assert_eq!(walls(Ok(Vec::new())).status, Status::Ok);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use vtp_engine::ladder;
 
+use crate::child;
 use crate::encode::driver::EncodeFailure;
 use crate::encode::output;
 
@@ -111,12 +112,9 @@ impl From<EncodeFailure> for Failure {
     }
 }
 
-impl From<vtp_splitter::Error> for Failure {
-    fn from(error: vtp_splitter::Error) -> Self {
-        match error.code() {
-            Some(code) => Self::Input { code, message: error.to_string() },
-            None => Self::Internal(error.into()),
-        }
+impl From<child::Error> for Failure {
+    fn from(error: child::Error) -> Self {
+        EncodeFailure::from(error).into()
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod cache;
+pub mod child;
 pub mod curves;
 pub mod doctor;
 pub mod encode;
@@ -45,6 +46,9 @@ enum Command {
     Cache(cache::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
+    /// Work on untrusted bytes for the process that started this one
+    #[command(hide = true)]
+    Child,
 }
 
 /// Runs the command that the process was started with.
@@ -54,6 +58,9 @@ pub fn main() -> ExitCode {
     log_to_stderr();
     vtp_engine::media::give_large_buffers_back();
     vtp_engine::media::silence_log();
+    if let Command::Child = arguments.command {
+        return child::serve();
+    }
     let outcome = std::panic::catch_unwind(|| match &arguments.command {
         Command::Encode(arguments) => encode::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
@@ -62,6 +69,8 @@ pub fn main() -> ExitCode {
         Command::Cache(arguments) => cache::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        // Never gets here.
+        Command::Child => Ok(()),
     });
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,

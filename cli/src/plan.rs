@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use vtp_engine::plan::{self, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
 
-use crate::encode::{ShapeArguments, driver};
+use crate::encode::{LimitArguments, ShapeArguments, driver};
 use crate::exit::Failure;
 use crate::report::{duration_s, source_warnings};
 use crate::text::{self, Align, Table};
@@ -26,6 +27,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     shape: ShapeArguments,
+
+    #[command(flatten)]
+    limits: LimitArguments,
 
     /// Print it as JSON
     #[arg(long)]
@@ -62,14 +66,14 @@ struct Document<'a> {
 /// [`Failure::Input`] if the source is unusable, [`Failure::Usage`] if the ladder does not fit it.
 pub fn run(arguments: &Arguments) -> Outcome {
     crate::probe::require_file(&arguments.input)?;
-    let source = vtp_splitter::Source::open(&arguments.input)?;
+    let (_, source) = arguments.limits.children()?.index(&arguments.input, &AtomicBool::new(false))?;
     let shape = &arguments.shape;
     let mut ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
     if shape.ladder == LadderRequest::Smart {
         let word = "smart leaves out what a trial finds this content not to need; vtp encode makes that trial";
         ladder.warnings.push(word.to_owned());
     }
-    driver::copier(&source, &ladder.renditions)?;
+    driver::copied(&source, &ladder.renditions)?;
     let settings = settings(&source.info, &ladder.renditions, shape.segment, shape.chunk.0);
     let plan = plan::plan(&source.index, source.info.video.time_base, &settings);
     let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };

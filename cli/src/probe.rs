@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use vtp_engine::index::{CutClass, FrameList, Index};
 use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
 use vtp_engine::units::Ratio;
 
+use crate::encode::LimitArguments;
 use crate::exit::Failure;
 use crate::report::{duration_s, source_warnings};
 use crate::text;
@@ -20,6 +22,9 @@ use crate::{Outcome, print};
 pub struct Arguments {
     /// The video
     input: PathBuf,
+
+    #[command(flatten)]
+    limits: LimitArguments,
 
     /// Print it as JSON
     #[arg(long)]
@@ -66,7 +71,7 @@ impl Cuts {
 /// [`Failure::Input`] if the source is unusable.
 pub fn run(arguments: &Arguments) -> Outcome {
     require_file(&arguments.input)?;
-    let source = vtp_splitter::Source::open(&arguments.input)?;
+    let (_, source) = arguments.limits.children()?.index(&arguments.input, &AtomicBool::new(false))?;
     print(&if arguments.json { json(&source.info, &source.index)? } else { render(&source.info, &source.index) })
 }
 

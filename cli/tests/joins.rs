@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use common::{Scene, bundled, files};
 use serde_json::Value;
+use vtp_cli::child::Pool;
 use vtp_cli::encode::driver::{self, EncodeFailure};
 use vtp_cli::encode::output::Dirs;
 use vtp_cli::encode::{Codec, EncodeRequest};
 use vtp_cli::report::Report;
 use vtp_engine::ladder::{LadderOptions, LadderRequest};
+use vtp_engine::limits::Limits;
 use vtp_engine::quality::{Cause, Check, Sampling, Target, VISIBLE};
 
 /// Three chunks: the gate takes the first and the last as they are, coarse, and encodes the one between far better.
@@ -87,10 +89,12 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         segment_s: 3.0,
         chunk_s: Some(3.0),
         check: Some(Check { sampling: Sampling::FULL, target }),
+        allow_damage: false,
         workers: NonZeroUsize::new(2).unwrap(),
     };
     let dirs = Dirs { out, work: work.to_owned() };
-    driver::run(&request, &dirs, None, &|_| {}, cancel).map(|outcome| outcome.report)
+    let children = Pool::new(env!("CARGO_BIN_EXE_vtp").into(), Limits::DEFAULT).unwrap();
+    driver::run(&request, &dirs, &children, None, &|_| {}, cancel).map(|outcome| outcome.report)
 }
 
 /// A spool folder in which so many attempts at each repair fail: a file is where their folder would be.

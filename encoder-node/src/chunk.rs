@@ -19,16 +19,18 @@ use crossbeam_channel::{Sender, bounded};
 use vtp_engine::bitstream::Classifier;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
 use vtp_engine::ladder::{Method, Rendition, full_size};
+use vtp_engine::limits::Limits;
 use vtp_engine::media::condition::Conditioner;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::CodecParameters;
-use vtp_engine::media::encode::{ChunkShape, VideoEncoder};
+use vtp_engine::media::encode::{self, ChunkShape, VideoEncoder};
 use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::source::VideoInfo;
 
 use crate::lineup::Lineup;
 use crate::rendition::{Finished, Order, Subject, Work};
+use crate::spool::{Spool, SpoolFolder};
 use crate::viewer::Viewer;
 use crate::{Error, Extractors, Observer, PacketSource};
 
@@ -47,10 +49,23 @@ pub struct Equipment<'a> {
     pub open: &'a OpenEncoder<'a>,
     /// What they are measured with.
     pub extractors: &'a Extractors,
+    /// Where their samples go.
+    pub spool: &'a dyn Spool,
+    /// What pictures of the source may be like.
+    pub limits: &'a Limits,
     /// Who watches.
     pub observer: &'a dyn Observer,
     /// Raising it ends an encoding within a few frames.
     pub cancel: &'a AtomicBool,
+}
+
+impl<'a> Equipment<'a> {
+    /// For packets of a stream with these `parameters`: the encoders that this machine has, the task's own spool folder,
+    /// the default limits, and nobody who watches.
+    pub fn new(parameters: &'a CodecParameters, extractors: &'a Extractors, cancel: &'a AtomicBool) -> Self {
+        let (spool, limits) = (&SpoolFolder::Durable, &Limits::DEFAULT);
+        Self { parameters, open: &encode::open, extractors, spool, limits, observer: &(), cancel }
+    }
 }
 
 /// Encodes every rendition of `task` from the packets that `packets` gives. Blocks until the samples are durable in the
@@ -115,7 +130,7 @@ fn gather(task: &EncodeTask, fed: Result<StageCpu, Stop>, threads: Vec<Running<'
 
 /// What the rest relies on.
 fn check(task: &EncodeTask) -> Result<(), Error> {
-    let wrong = |what| Err(Error::Task { chunk: task.chunk, what });
+    let wrong = |what: &str| Err(Error::Task { chunk: task.chunk, what: what.to_owned() });
     let starts = &task.segment_starts;
     if task.frames.is_empty() || u32::try_from(task.frames.len()).is_err() {
         return wrong("it has no frames");
@@ -242,20 +257,10 @@ impl<'a> Feed<'a> {
 
     fn run(mut self, packets: &mut dyn PacketSource, equipment: &Equipment<'_>) -> Result<StageCpu, Stop> {
         let started = cpu::thread_seconds();
-        let parameters = equipment.parameters;
-        let mut decoder = VideoDecoder::for_chunk(parameters, self.task.video.time_base)?;
-        let classifier = Classifier::new(&self.task.video.codec, parameters.extradata());
-        while let Some((index, packet)) = packets.next()? {
-            if equipment.cancel.load(Ordering::Relaxed) {
-                return Err(Error::Cancelled.into());
-            }
-            // Much of a pre-roll is pictures that nothing wanted depends on.
-            if self.task.one_frame_a_packet && !self.lineup.awaits(index) && classifier.is_disposable(packet.data()) {
-                continue;
-            }
-            decoder.send(index, packet, &mut |picture| self.decoded(picture))?;
+        match self.task.concealed {
+            false => self.decode(packets, equipment)?,
+            true => self.make_up(equipment)?,
         }
-        decoder.finish(&mut |picture| self.decoded(picture))?;
         self.lineup.end();
         self.in_order()?;
         self.condition(None)?;
@@ -267,6 +272,38 @@ impl<'a> Feed<'a> {
         }
         let decode_s = cpu::thread_seconds() - started - self.scale_s - self.view_s;
         Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0, measure_s: self.view_s })
+    }
+
+    /// Black pictures in place of all that would come out of the decoder.
+    fn make_up(&mut self, equipment: &Equipment<'_>) -> Result<(), Stop> {
+        let task = self.task;
+        let (before, after) = &task.context;
+        let black = Picture::black(&task.video)?;
+        for frame in before.iter().chain(&task.frames).chain(after) {
+            if equipment.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled.into());
+            }
+            self.lineup.take(frame.packet, shared(&black)?);
+            self.in_order()?;
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, packets: &mut dyn PacketSource, equipment: &Equipment<'_>) -> Result<(), Stop> {
+        let parameters = equipment.parameters;
+        let mut decoder = VideoDecoder::for_chunk(parameters, self.task.video.time_base, equipment.limits)?;
+        let classifier = Classifier::new(&self.task.video.codec, parameters.extradata());
+        while let Some((index, packet)) = packets.next()? {
+            if equipment.cancel.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled.into());
+            }
+            // Much of a pre-roll is pictures that nothing wanted depends on.
+            if self.task.one_frame_a_packet && !self.lineup.awaits(index) && classifier.is_disposable(packet.data()) {
+                continue;
+            }
+            decoder.send(index, packet, &mut |picture| self.decoded(picture))?;
+        }
+        decoder.finish(&mut |picture| self.decoded(picture))
     }
 
     fn decoded(&mut self, picture: Picture) -> Result<(), Stop> {

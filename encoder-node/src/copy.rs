@@ -4,10 +4,9 @@
 //! picture, parameter sets that change.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use vtp_engine::chunk::{EncodedRendition, Sample};
 use vtp_engine::index::{CutClass, FrameEntry, Index};
 use vtp_engine::ladder::Search;
@@ -16,10 +15,10 @@ use vtp_engine::nal::{self, avc};
 use vtp_engine::source::VideoInfo;
 use vtp_engine::units::PacketIndex;
 
-use crate::{Error, PacketSource};
+use crate::{Error, PacketSource, SpoolWriter};
 
 /// Why a source's packets can't be copied; the sentence says what to do instead.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("this source can't be copied into HLS and DASH: {0}; leave out the rung copy, or take archive")]
 pub struct CopyRefused(String);
 
@@ -64,7 +63,7 @@ impl Copier {
         Ok(Self { config: nal::avc_config(nal::annex_b(extradata))?, length_size: None })
     }
 
-    /// Writes the packets of a chunk's `frames` to the file `spool`. `packets` gives at least those.
+    /// Writes the packets of a chunk's `frames` to `writer`. `packets` gives at least those.
     ///
     /// # Errors
     /// [`Error`] when a packet is damaged, brings other parameter sets, or the disk refuses.
@@ -74,27 +73,27 @@ impl Copier {
         frames: &[FrameEntry],
         index: &Index,
         packets: &mut dyn PacketSource,
-        spool: &Path,
+        mut writer: Box<dyn SpoolWriter + '_>,
     ) -> Result<EncodedRendition, Error> {
         let times: HashMap<PacketIndex, i64> = frames.iter().map(|frame| (frame.packet, frame.pts)).collect();
-        let io = |error: std::io::Error| Error::Spool { path: spool.to_owned(), error };
-        let mut file = BufWriter::new(File::create(spool).map_err(io)?);
+        let io = |error: std::io::Error| Error::spool(PathBuf::from(rendition), &error);
         let (mut samples, mut bytes) = (Vec::with_capacity(frames.len()), Vec::new());
         while let Some((place, packet)) = packets.next()? {
             let Some(&pts) = times.get(&place) else { continue };
             bytes.clear();
             self.sample(packet.data(), &mut bytes).map_err(Error::Copy)?;
-            file.write_all(&bytes).map_err(io)?;
             let sync = index.packets.get(place.0 as usize).is_some_and(|entry| entry.cut == CutClass::Closed);
             let size = u32::try_from(bytes.len()).map_err(|_| Error::Copy(damaged()))?;
-            samples.push(Sample { pts, size, sync });
+            let sample = Sample { pts, size, sync };
+            writer.write(sample, &bytes).map_err(io)?;
+            samples.push(sample);
         }
-        file.flush().map_err(io)?;
+        let spool = writer.finish().map_err(io)?;
         Ok(EncodedRendition {
             rendition: rendition.to_owned(),
             config: self.config.clone(),
             samples,
-            spool: spool.to_owned(),
+            spool,
             encoder: "copy".to_owned(),
             crf: None,
             search: Search::Preset,

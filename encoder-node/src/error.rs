@@ -3,11 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
 use vtp_engine::media;
 use vtp_engine::units::{ChunkIndex, PacketIndex};
 
 /// Whether another attempt at the same task may succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
     /// It can't: the input or the task is at fault.
     Permanent,
@@ -15,8 +16,8 @@ pub enum Class {
     Retryable,
 }
 
-/// Why a chunk was not encoded.
-#[derive(Debug, thiserror::Error)]
+/// Why a chunk was not encoded. It crosses processes.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// Decoding, conditioning or encoding failed.
     #[error(transparent)]
@@ -50,13 +51,14 @@ pub enum Error {
         class: Class,
     },
     /// The samples could not be spooled.
-    #[error("writing {}: {error}", path.display())]
+    #[error("writing {}: {message}", path.display())]
     Spool {
         /// The file.
         path: PathBuf,
         /// Why not.
-        #[source]
-        error: io::Error,
+        message: String,
+        /// Whether they can be when it is tried again.
+        class: Class,
     },
     /// The task contradicts itself.
     #[error("chunk {}: the task is malformed: {what}", chunk.0)]
@@ -64,7 +66,7 @@ pub enum Error {
         /// The chunk.
         chunk: ChunkIndex,
         /// What is wrong with it.
-        what: &'static str,
+        what: String,
     },
     /// The encoder of a rendition gave other samples than it was sent pictures.
     #[error("rendition {rendition}: {what}")]
@@ -72,7 +74,7 @@ pub enum Error {
         /// The rendition.
         rendition: String,
         /// What is wrong with them.
-        what: &'static str,
+        what: String,
     },
     /// What the encoder of a rendition gave does not show the source.
     #[error("rendition {rendition} does not show the source: {why}")]
@@ -97,6 +99,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Samples could not be spooled to `path`.
+    pub fn spool(path: PathBuf, error: &io::Error) -> Self {
+        Self::Spool { path, message: error.to_string(), class: spool_class(error) }
+    }
+
     /// Whether another attempt at the same task may succeed. A cancelled task is as good as it was.
     pub fn class(&self) -> Class {
         match self {
@@ -104,9 +111,8 @@ impl Error {
                 media::Kind::Unsupported | media::Kind::Corrupt | media::Kind::Internal => Class::Permanent,
                 media::Kind::Retryable => Class::Retryable,
             },
-            Self::Packets { class, .. } => *class,
+            Self::Packets { class, .. } | Self::Spool { class, .. } => *class,
             Self::Copy(_) | Self::FrameMismatch { .. } | Self::Task { .. } | Self::Samples { .. } => Class::Permanent,
-            Self::Spool { error, .. } => spool_class(error),
             Self::Unfaithful { .. } | Self::Panicked { .. } | Self::Cancelled => Class::Retryable,
         }
     }
@@ -129,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_not_tried_again() {
-        let spool = |kind: io::ErrorKind| Error::Spool { path: PathBuf::from("a"), error: kind.into() }.class();
+        let spool = |kind: io::ErrorKind| Error::spool(PathBuf::from("a"), &kind.into()).class();
         assert_eq!(spool(io::ErrorKind::StorageFull), Class::Permanent);
         assert_eq!(spool(io::ErrorKind::Interrupted), Class::Retryable);
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use vtp_engine::bitstream::Classifier;
 use vtp_engine::chunk::EncodeTask;
 use vtp_engine::ladder::{Method, Rendition, full_size};
+use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, SourcePacket};
 use vtp_engine::media::scale::{Scaler, output_color};
@@ -68,7 +69,7 @@ impl<'a> Gauge<'a> {
             frames,
             positions: task.frames.iter().map(|frame| frame.pts).zip(0..).collect(),
             classifier: Classifier::new("h264", config),
-            decoder: VideoDecoder::new(&CodecParameters::avc(config)?, task.video.time_base)?,
+            decoder: VideoDecoder::new(&CodecParameters::avc(config), task.video.time_base, &Limits::DEFAULT)?,
             motion: if has_full_size { None } else { Some(Motion::new()?) },
             seen: Vec::new(),
             pairs: Pairs {

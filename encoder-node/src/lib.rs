@@ -12,6 +12,7 @@ mod gated;
 mod gauge;
 mod lineup;
 mod rendition;
+mod spool;
 #[cfg(test)]
 mod testing;
 mod viewer;
@@ -21,6 +22,7 @@ pub use copy::{Copier, CopyRefused};
 pub use error::{Class, Error};
 pub use extractors::Extractors;
 pub use gated::encode_until_good;
+pub use spool::{Spool, SpoolFolder, SpoolWriter};
 
 use vtp_engine::media::demux::SourcePacket;
 use vtp_engine::units::PacketIndex;

@@ -1,8 +1,6 @@
 //! One rendition's thread: pictures in, samples spooled durably. It decodes and scales nothing.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +13,7 @@ use vtp_engine::media::encode::{self, ChunkShape, EncodedPicture, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu, vmaf};
 
 use crate::gauge::Gauge;
+use crate::spool::{self, SpoolWriter};
 use crate::{Equipment, Error, Observer};
 
 /// What a rendition's thread is told.
@@ -56,19 +55,19 @@ impl Work<'_> {
         let started = cpu::thread_seconds();
         let mut encoder = (self.equipment.open)(&self.task.video, self.rendition, self.shape)?;
         let gauge = self.gauge(encoder.config())?;
-        let mut spool = Spool::create(&self, gauge)?;
+        let mut output = Output::begin(&self, gauge)?;
         let full_motion = loop {
             match orders.recv() {
                 _ if self.equipment.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
-                Ok(Order::Encode(subject)) => self.encode(&mut *encoder, subject, &mut spool)?,
+                Ok(Order::Encode(subject)) => self.encode(&mut *encoder, subject, &mut output)?,
                 Ok(Order::Finish(full_motion)) => break full_motion,
                 Err(_) => return Err(Error::Cancelled),
             }
         };
-        spool.collect(|sink| encoder.finish(sink))?;
-        self.check(&spool.samples)?;
-        let measured = spool.gauge.take().map(|gauge| gauge.finish(&full_motion)).transpose()?;
-        let (path, samples) = spool.sync()?;
+        output.collect(|sink| encoder.finish(sink))?;
+        self.check(&output.samples)?;
+        let measured = output.gauge.take().map(|gauge| gauge.finish(&full_motion)).transpose()?;
+        let (path, samples) = output.finish()?;
         let measure_s = measured.as_ref().map_or(0.0, |it| it.cpu_s);
         let (fidelity, vmaf) = measured.map(|it| (it.fidelity, it.vmaf)).unzip();
         let (crf, search) = match self.rendition.method {
@@ -101,14 +100,14 @@ impl Work<'_> {
         Gauge::new(self.task, check, self.rendition, config, self.equipment.extractors).map(Some)
     }
 
-    fn encode(&self, encoder: &mut dyn VideoEncoder, subject: Subject, spool: &mut Spool<'_>) -> Result<(), Error> {
+    fn encode(&self, encoder: &mut dyn VideoEncoder, subject: Subject, output: &mut Output<'_>) -> Result<(), Error> {
         let Subject { position, picture, full } = subject;
         let entry = self.task.frames.get(position).ok_or_else(|| self.wrong("a picture beyond the chunk's end"))?;
         let starts_segment = self.task.segment_starts.iter().any(|&start| start as usize == position);
-        if let Some(gauge) = &mut spool.gauge {
+        if let Some(gauge) = &mut output.gauge {
             gauge.reference(position as u32, &picture, full)?;
         }
-        spool.collect(|sink| encoder.send(&picture, entry.pts, starts_segment, sink))
+        output.collect(|sink| encoder.send(&picture, entry.pts, starts_segment, sink))
     }
 
     /// Every frame's time stands on exactly one sample, and every segment starts with a sync sample.
@@ -126,49 +125,34 @@ impl Work<'_> {
     }
 
     fn wrong(&self, what: &'static str) -> Error {
-        Error::Samples { rendition: self.rendition.name.clone(), what }
+        Error::Samples { rendition: self.rendition.name.clone(), what: what.to_owned() }
     }
 }
 
-/// The name of the file that a rendition is spooled to. Another way to make it is another file: the better one is chosen
-/// in the end.
-pub(crate) fn spool_name(rendition: &Rendition) -> String {
-    let name = &rendition.name;
-    match &rendition.method {
-        Method::Capped { crf, search: Search::Preset, .. } => format!("{name}.crf-{crf}.samples"),
-        Method::Capped { crf, search: Search::Thorough, .. } => format!("{name}.crf-{crf}-thorough.samples"),
-        Method::Lossless { .. } | Method::Copy => format!("{name}.samples"),
-    }
-}
-
-/// Where the samples go: a file, a list, and the gauge.
-struct Spool<'a> {
+/// Where the samples go: the spool, a list, and the gauge.
+struct Output<'a> {
+    /// For messages.
     path: PathBuf,
-    file: BufWriter<File>,
+    writer: Box<dyn SpoolWriter + 'a>,
     samples: Vec<Sample>,
     gauge: Option<Gauge<'a>>,
     rendition: &'a str,
     observer: &'a dyn Observer,
 }
 
-impl<'a> Spool<'a> {
-    fn create(work: &Work<'a>, gauge: Option<Gauge<'a>>) -> Result<Self, Error> {
-        let path = work.task.spool.join(spool_name(work.rendition));
-        // A file of an earlier attempt may be linked from elsewhere, too: it is replaced, not overwritten.
-        let removed = match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        match removed.and_then(|()| File::create_new(&path)) {
-            Ok(file) => Ok(Self {
+impl<'a> Output<'a> {
+    fn begin(work: &Work<'a>, gauge: Option<Gauge<'a>>) -> Result<Self, Error> {
+        let path = work.task.spool.join(spool::name(work.rendition));
+        match work.equipment.spool.begin(work.task, work.rendition) {
+            Ok(writer) => Ok(Self {
                 path,
-                file: BufWriter::with_capacity(1 << 18, file),
+                writer,
                 samples: Vec::with_capacity(work.task.frames.len()),
                 gauge,
                 rendition: &work.rendition.name,
                 observer: work.equipment.observer,
             }),
-            Err(error) => Err(Error::Spool { path, error }),
+            Err(error) => Err(Error::spool(path, &error)),
         }
     }
 
@@ -186,26 +170,25 @@ impl<'a> Spool<'a> {
             self.gauge.as_mut().map_or(Ok(()), |gauge| gauge.sample(picture.pts, picture.sample))
         });
         match failed {
-            Some(error) => Err(Error::Spool { path: self.path.clone(), error }),
+            Some(error) => Err(Error::spool(self.path.clone(), &error)),
             None => Ok(result?),
         }
     }
 
     fn write(&mut self, picture: EncodedPicture<'_>) -> std::io::Result<()> {
         let size = u32::try_from(picture.sample.len()).map_err(std::io::Error::other)?;
-        self.file.write_all(picture.sample)?;
-        self.samples.push(Sample { pts: picture.pts, size, sync: picture.sync });
+        let sample = Sample { pts: picture.pts, size, sync: picture.sync };
+        self.writer.write(sample, picture.sample)?;
+        self.samples.push(sample);
         self.observer.frames_encoded(self.rendition, 1);
         Ok(())
     }
 
-    /// Makes the file durable.
-    fn sync(self) -> Result<(PathBuf, Vec<Sample>), Error> {
-        let Self { path, file, samples, .. } = self;
-        let synced = file.into_inner().map_err(|error| error.into_error()).and_then(|file| file.sync_all());
-        match synced {
-            Ok(()) => Ok((path, samples)),
-            Err(error) => Err(Error::Spool { path, error }),
+    /// Makes the samples durable.
+    fn finish(self) -> Result<(PathBuf, Vec<Sample>), Error> {
+        match self.writer.finish() {
+            Ok(path) => Ok((path, self.samples)),
+            Err(error) => Err(Error::spool(self.path, &error)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::source::VideoInfo;
 use crate::units::{Attempt, BitRate, ChunkIndex};
 
 /// One chunk to encode to all renditions of a ladder that encode.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EncodeTask {
     /// Which chunk.
     pub chunk: ChunkIndex,
@@ -26,6 +26,8 @@ pub struct EncodeTask {
     /// Whether every packet of the source yields one frame, so that one whose frame is not wanted, and which no other
     /// is predicted from, need not be decoded.
     pub one_frame_a_packet: bool,
+    /// Whether the source's pictures are not to be decoded, which nobody could, but to be made up: black ones, in time.
+    pub concealed: bool,
     /// Frames shown just before and after the chunk's own that the deinterlacer may look at.
     pub context: (Vec<FrameEntry>, Vec<FrameEntry>),
     /// Positions in `frames` at which a segment starts; the first is 0.
@@ -79,6 +81,12 @@ pub struct EncodedRendition {
 }
 
 impl EncodedRendition {
+    /// The same without its samples.
+    #[must_use]
+    pub fn without_samples(self) -> Self {
+        Self { samples: Vec::new(), ..self }
+    }
+
     /// What came of it as far as quality goes, under a rate cap, in a chunk of so many seconds; `None` if it has no rate
     /// factor or was not measured.
     pub fn tried(&self, max_rate: BitRate, seconds: f64) -> Option<Tried> {
@@ -103,6 +111,15 @@ pub struct EncodedChunk {
     pub renditions: Vec<EncodedRendition>,
     /// CPU seconds, by stage.
     pub cpu: StageCpu,
+}
+
+impl EncodedChunk {
+    /// The same without its samples.
+    #[must_use]
+    pub fn without_samples(self) -> Self {
+        let renditions = self.renditions.into_iter().map(EncodedRendition::without_samples).collect();
+        Self { renditions, ..self }
+    }
 }
 
 /// CPU seconds spent on a chunk, by stage.

@@ -10,6 +10,7 @@ pub mod coordinator;
 pub mod gathering;
 pub mod index;
 pub mod ladder;
+pub mod limits;
 #[cfg(feature = "media")]
 #[allow(unsafe_code)]
 pub mod media;
@@ -17,5 +18,6 @@ pub mod nal;
 pub mod pcm;
 pub mod plan;
 pub mod quality;
+pub mod sandbox;
 pub mod source;
 pub mod units;

@@ -14,10 +14,12 @@
 //!
 //! The first sample of all is placed exactly.
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::TimeBase;
 
 /// A point in source time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
     /// Ticks of `time_base`.
     pub ticks: i64,

@@ -129,6 +129,13 @@ pub struct Size {
     pub height: u32,
 }
 
+impl Size {
+    /// Samples of luma.
+    pub fn samples(self) -> u64 {
+        u64::from(self.width) * u64::from(self.height)
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}", self.width, self.height)

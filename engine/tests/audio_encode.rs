@@ -8,9 +8,8 @@ mod audio_fixture;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, make, span_heard_by_ffmpeg, synthesise};
+use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, known, make, span_heard_by_ffmpeg, synthesise};
 use vtp_engine::index::TimeShift;
-use vtp_engine::media::Demuxer;
 use vtp_engine::media::Error;
 use vtp_engine::media::audio::{AudioMode, AudioRequest, AudioTask};
 use vtp_engine::pcm::Moment;
@@ -169,7 +168,7 @@ fn a_cancelled_task_ends_without_an_outcome() {
     let path = clicks(dir.path(), "a.mp4", ("mono", 1), 48_000, 5, "-c:a aac");
     let request = AudioRequest { info: audio_infos(&path).remove(0), shifts: Vec::new(), mode: AudioMode::Encode };
     let origin = Moment { ticks: 0, time_base: TimeBase::per_second(1).unwrap() };
-    let task = AudioTask::open(&Demuxer::open(&path).unwrap().known(&path).unwrap(), &[request], origin).unwrap();
+    let task = AudioTask::open(&known(&path), &[request], origin).unwrap();
     let mut sink = |_: usize, _: &[u8]| -> Result<(), Error> { Ok(()) };
     assert_eq!(task.run(&AtomicBool::new(true), &mut |_| {}, &mut sink).unwrap(), None);
 }

@@ -3,6 +3,7 @@
 
 use vtp_engine::index::{FrameEntry, FrameList};
 use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::demux::SourceFile;
 use vtp_engine::media::{self, Picture};
 use vtp_engine::units::PacketIndex;
 
@@ -10,10 +11,10 @@ use crate::mend::mend;
 use crate::{Error, Source, frames, scan};
 
 /// Replaces the frames of `source`'s index by those that decoding yields.
-pub(crate) fn take(source: &mut Source, doubt: &str) -> Result<(), Error> {
+pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &mut dyn FnMut()) -> Result<(), Error> {
     let video = &source.info.video;
-    let mut demuxer = source.container.open()?;
-    let mut decoder = VideoDecoder::new(source.video_parameters()?, video.time_base)?;
+    let mut demuxer = source.container(file).open()?;
+    let mut decoder = VideoDecoder::new(source.video_parameters()?, video.time_base, file.limits())?;
     let wanted: Vec<usize> = std::iter::once(video.stream).chain(source.info.audio.iter().map(|a| a.stream)).collect();
     demuxer.keep_only(&wanted);
     let nominal = video.time_base.ticks(1.0 / nominal_rate(video.frame_rate.as_f64())).max(1);
@@ -21,6 +22,7 @@ pub(crate) fn take(source: &mut Source, doubt: &str) -> Result<(), Error> {
     let mut packets = source.index.packets.iter();
     let mut index = 0;
     while let Some(mut packet) = demuxer.read() {
+        alive();
         if packet.stream() != video.stream {
             continue;
         }

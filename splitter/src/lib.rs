@@ -13,22 +13,22 @@ mod reader;
 mod scan;
 mod tracks;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use vtp_engine::index::{Index, TimeShift};
-use vtp_engine::media::demux::{CodecParameters, KnownContainer};
+use vtp_engine::limits::Exceeded;
+use vtp_engine::media::demux::{CodecParameters, KnownContainer, SourceFile};
 use vtp_engine::media::{self, Kind};
 use vtp_engine::source::SourceInfo;
 
 pub use reader::ChunkReader;
 
-/// A source that was looked into.
-#[derive(Clone, Debug)]
+/// A source that was looked into: what was found, without the file. It crosses processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Opens it again.
-    pub container: KnownContainer,
+    /// The codec parameters of all streams of the container, by which it is opened again quickly.
+    pub streams: Vec<CodecParameters>,
     /// Its streams.
     pub info: SourceInfo,
     /// Its video packets and frames.
@@ -41,18 +41,31 @@ pub struct Source {
 }
 
 impl Source {
-    /// Looks into the source at `path`: reads it once from end to end, decoding the first picture and the first
+    /// Looks into the source at `path`, in this very process; see [`Source::read`].
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::read(&SourceFile::open(path)?, &mut || {})
+    }
+
+    /// Looks into the source in `file`: reads it once from end to end, decoding the first picture and the first
     /// sound only. Where the packets do not tell what frames come out, a second pass decodes them (see
-    /// [`Source::with_census`]).
+    /// [`Source::with_census`]). `alive` is called with every packet.
     ///
     /// # Errors
     /// [`Error`] with code 1001 when it is not a video that we read, 1005 when it is damaged beyond use.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let scanned = scan::scan(path)?;
+    pub fn read(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Self, Error> {
+        let scanned = scan::scan(file, alive)?;
         match scanned.doubt {
             None => Ok(scanned.source),
-            Some(doubt) => scanned.source.with_census(&doubt),
+            Some(doubt) => scanned.source.with_census(file, &doubt, alive),
         }
+    }
+
+    /// Its container in `file`, ready to be opened again.
+    pub fn container(&self, file: &SourceFile) -> KnownContainer {
+        KnownContainer::new(file.clone(), self.streams.clone())
     }
 
     /// The codec parameters of its video.
@@ -60,21 +73,22 @@ impl Source {
     /// # Errors
     /// None but a fault of the product.
     pub fn video_parameters(&self) -> Result<&CodecParameters, Error> {
-        Ok(self.container.parameters(self.info.video.stream)?)
+        let missing = || media::Error::new(Kind::Internal, "the source's video stream is not among its streams");
+        Ok(self.streams.get(self.info.video.stream).ok_or_else(missing)?)
     }
 
     /// The same source with its frames found by decoding it once, in order. `doubt` says why that is needed.
     ///
     /// # Errors
-    /// As [`Source::open`].
-    pub fn with_census(mut self, doubt: &str) -> Result<Self, Error> {
-        census::take(&mut self, doubt)?;
+    /// As [`Source::read`].
+    pub fn with_census(mut self, file: &SourceFile, doubt: &str, alive: &mut dyn FnMut()) -> Result<Self, Error> {
+        census::take(&mut self, file, doubt, alive)?;
         Ok(self)
     }
 }
 
 /// Why a source can't be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Error {
     /// It is not a video that we read.
     #[error("{0}")]
@@ -98,6 +112,12 @@ impl Error {
             Self::Corrupt(_) | Self::Changed => Some(1005),
             Self::Internal(_) => None,
         }
+    }
+}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Unsupported(exceeded.to_string())
     }
 }
 

@@ -1,12 +1,11 @@
 //! Hands out the packets of a chunk: seeks where that helps, and knows every packet again by its checksum.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use vtp_engine::index::Index;
 use vtp_engine::media::Demuxer;
-use vtp_engine::media::demux::{KnownContainer, SourcePacket};
+use vtp_engine::media::demux::{KnownContainer, SourceFile, SourcePacket};
 use vtp_engine::units::PacketIndex;
 
 use crate::{Error, Source};
@@ -18,8 +17,8 @@ const SEARCH: usize = 512;
 
 /// Reads chunks of one source's video. Each worker has its own.
 pub struct ChunkReader {
-    /// The source's file and its size when it was indexed.
-    file: (PathBuf, u64),
+    /// The source's size when it was indexed.
+    bytes: u64,
     container: KnownContainer,
     stream: usize,
     index: Arc<Index>,
@@ -33,15 +32,14 @@ pub struct ChunkReader {
 }
 
 impl ChunkReader {
-    /// A reader for `source`, whose index is `index`.
+    /// A reader for `source`, which lies in `file`, and whose index is `index`.
     ///
     /// # Errors
     /// The source can't be opened any more.
-    pub fn new(source: &Source, index: Arc<Index>) -> Result<Self, Error> {
-        let (container, stream) = (source.container.clone(), source.info.video.stream);
-        let file = (source.path.clone(), source.info.bytes);
-        let demuxer = open(&file, &container, stream)?;
-        Ok(Self { file, container, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
+    pub fn new(file: &SourceFile, source: &Source, index: Arc<Index>) -> Result<Self, Error> {
+        let (container, stream, bytes) = (source.container(file), source.info.video.stream, source.info.bytes);
+        let demuxer = open(bytes, &container, stream)?;
+        Ok(Self { bytes, container, stream, index, demuxer, next: 0, wanted: 0..0, held: None })
     }
 
     /// Prepares to hand out `packets` by [`ChunkReader::next_packet`].
@@ -52,7 +50,7 @@ impl ChunkReader {
         let near = packets.start >= self.next && packets.start - self.next <= NEAR;
         self.wanted = packets;
         if !near && !self.seek()? {
-            self.demuxer = open(&self.file, &self.container, self.stream)?;
+            self.demuxer = open(self.bytes, &self.container, self.stream)?;
             (self.next, self.held) = (0, None);
         }
         Ok(())
@@ -141,10 +139,11 @@ impl ChunkReader {
 }
 
 /// Opens the source again. That it can't be opened says nothing of a file that has another size by now.
-fn open((path, bytes): &(PathBuf, u64), container: &KnownContainer, stream: usize) -> Result<Demuxer, Error> {
-    let mut demuxer = container.open().map_err(|error| match std::fs::metadata(path) {
-        Ok(facts) if facts.len() != *bytes => Error::Changed,
-        _ => error.into(),
+fn open(bytes: u64, container: &KnownContainer, stream: usize) -> Result<Demuxer, Error> {
+    let file = container.file();
+    let mut demuxer = container.open().map_err(|error| match file.size() != bytes || file.has_changed_size() {
+        true => Error::Changed,
+        false => error.into(),
     })?;
     demuxer.keep_only(&[stream]);
     Ok(demuxer)

@@ -1,13 +1,12 @@
 //! One pass over a source without decoding: lists the video packets, heals jumps, and decodes just enough to know
 //! the first picture and where each sound starts.
 
-use std::path::Path;
-
 use vtp_engine::bitstream::Classifier;
 use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, TimeShift};
+use vtp_engine::limits::Limits;
 use vtp_engine::media::audio::AudioDecoder;
 use vtp_engine::media::decode::VideoDecoder;
-use vtp_engine::media::demux::{SourcePacket, StreamFacts};
+use vtp_engine::media::demux::{SourceFile, SourcePacket, StreamFacts};
 use vtp_engine::media::{self, Demuxer, Picture};
 use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
@@ -23,11 +22,11 @@ pub(crate) struct Scanned {
     pub(crate) doubt: Option<String>,
 }
 
-/// Looks into the file at `path`.
-pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
-    let bytes = std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.len();
-    let mut demuxer = Demuxer::open(path)?;
-    let tracks = tracks::choose(&demuxer)?;
+/// Looks into `file`.
+pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned, Error> {
+    let limits = file.limits();
+    let mut demuxer = Demuxer::open_file(file)?;
+    let tracks = tracks::choose(&demuxer, limits)?;
     let mut left_out = tracks.left_out;
     let wanted: Vec<usize> =
         std::iter::once(&tracks.video).chain(tracks.audio.iter().map(|(f, _)| f)).map(|f| f.index).collect();
@@ -37,12 +36,14 @@ pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
     let mut audio: Vec<AudioScan> =
         tracks.audio.into_iter().map(|(facts, decoder)| AudioScan::new(facts, decoder)).collect();
     while let Some(packet) = demuxer.read() {
+        alive();
         match wanted.iter().position(|&stream| stream == packet.stream()) {
-            Some(0) => video.take(packet, &mut healer)?,
+            Some(0) => video.take(packet, &mut healer, limits)?,
             Some(track) => audio[track - 1].take(packet, track, &mut healer)?,
             None => {}
         }
     }
+    hold_to_length(&healer, limits)?;
     let mut warnings = Vec::new();
     if demuxer.ended_in_damage() {
         warnings.push("the container is damaged: it could not be read to its end".to_owned());
@@ -62,8 +63,8 @@ pub(crate) fn scan(path: &Path) -> Result<Scanned, Error> {
         }
     }
     let origin = origin(&info, &index, &streams);
-    let info = SourceInfo { bytes, container: demuxer.container(), video: info, audio: streams, left_out };
-    let source = Source { path: path.to_owned(), container: demuxer.known(path)?, info, index, audio_shifts, origin };
+    let info = SourceInfo { bytes: file.size(), container: demuxer.container(), video: info, audio: streams, left_out };
+    let source = Source { streams: demuxer.all_parameters(), info, index, audio_shifts, origin };
     Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
 }
 
@@ -84,8 +85,11 @@ pub(crate) fn origin(video: &VideoInfo, index: &Index, audio: &[AudioInfo]) -> i
     sounds.chain(index.frames.first().map(|frame| frame.pts)).min().unwrap_or(0)
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::Unsupported(format!("{} can't be read: {error}", path.display()))
+/// Whatever the container declares, what it holds counts.
+fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
+    let (Some(start), Some(end)) = (healer.began_us(), healer.reached_us()) else { return Ok(()) };
+    let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(MICROSECONDS);
+    Ok(limits.check("duration", seconds)?)
 }
 
 const MICROSECONDS: u32 = 1_000_000;
@@ -113,7 +117,10 @@ impl VideoScan {
         Ok(Self { facts, classifier, decoder, first_picture: None, packets: Vec::new(), doubt, encrypted: false })
     }
 
-    fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer) -> Result<(), Error> {
+    fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
+        let count = self.packets.len() as u64 + 1;
+        limits.check("frames", count)?;
+        limits.check("index", count * size_of::<ScannedPacket>() as u64)?;
         let base = self.facts.time_base;
         let shift = match packet.dts().or(packet.pts()) {
             Some(time) => {

@@ -1,5 +1,6 @@
 //! Which streams of a container are used, and why the others are not.
 
+use vtp_engine::limits::Limits;
 use vtp_engine::media::Demuxer;
 use vtp_engine::media::audio::AudioDecoder;
 use vtp_engine::media::decode::VideoDecoder;
@@ -17,7 +18,7 @@ pub(crate) struct Tracks {
 }
 
 /// The first video stream that is not a cover picture, and every audio stream that has a decoder.
-pub(crate) fn choose(demuxer: &Demuxer) -> Result<Tracks, Error> {
+pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error> {
     let mut video = None;
     let mut audio = Vec::new();
     let mut left_out = Vec::new();
@@ -38,7 +39,7 @@ pub(crate) fn choose(demuxer: &Demuxer) -> Result<Tracks, Error> {
         }
     }
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
-    let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base)?;
+    let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
     Ok(Tracks { video, video_decoder, audio, left_out })
 }
 

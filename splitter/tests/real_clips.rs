@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use proptest::prelude::*;
 use vtp_engine::index::Index;
+use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::demux::SourceFile;
 use vtp_engine::media::{self, Picture};
 use vtp_engine::plan::{PlanSettings, plan};
 use vtp_splitter::{ChunkReader, Source};
@@ -101,7 +103,9 @@ fn the_index_of_nasty_clips_lists_the_frames_that_ffmpeg_shows() {
 
 /// Hashes of the decoded pictures by the packet they come from, decoding packets `range` alone.
 fn decode_range(reader: &mut ChunkReader, source: &Source, range: std::ops::Range<u32>) -> Vec<(u32, u32)> {
-    let mut decoder = VideoDecoder::for_chunk(source.video_parameters().unwrap(), source.info.video.time_base).unwrap();
+    let mut decoder =
+        VideoDecoder::for_chunk(source.video_parameters().unwrap(), source.info.video.time_base, &Limits::DEFAULT)
+            .unwrap();
     let mut hashes = Vec::new();
     let mut keep = |picture: Picture| -> Result<(), media::Error> {
         hashes.push((picture.packet().unwrap().0, picture.checksum()));
@@ -117,6 +121,7 @@ fn decode_range(reader: &mut ChunkReader, source: &Source, range: std::ops::Rang
 
 /// A clip with the checksums of its pictures, decoded as a whole, by the packet they come from.
 struct Whole {
+    file: SourceFile,
     source: Source,
     index: Arc<Index>,
     pictures: HashMap<u32, u32>,
@@ -130,11 +135,12 @@ fn whole(name: &'static str) -> Option<Arc<Whole>> {
         return Some(Arc::clone(whole));
     }
     let path = clips("torture").into_iter().find(|path| path.ends_with(name))?;
-    let source = Source::open(&path).unwrap();
+    let file = SourceFile::open(&path).unwrap();
+    let source = Source::read(&file, &mut || {}).unwrap();
     let index = Arc::new(source.index.clone());
-    let mut reader = ChunkReader::new(&source, Arc::clone(&index)).unwrap();
+    let mut reader = ChunkReader::new(&file, &source, Arc::clone(&index)).unwrap();
     let pictures = decode_range(&mut reader, &source, 0..index.packets.len() as u32).into_iter().collect();
-    let whole = Arc::new(Whole { source, index, pictures });
+    let whole = Arc::new(Whole { file, source, index, pictures });
     wholes.insert(name, Arc::clone(&whole));
     Some(whole)
 }
@@ -166,10 +172,10 @@ proptest! {
         media::silence_log();
         let name = HARD_TO_CUT[clip];
         let Some(whole) = whole(name) else { return Ok(()) };
-        let Whole { source, index, pictures } = &*whole;
+        let Whole { file, source, index, pictures } = &*whole;
         let settings = PlanSettings { segment_s: length, chunk_s: Some(length), copies_packets: false, context_frames: 0 };
         let plan = plan(index, source.info.video.time_base, &settings);
-        let mut reader = ChunkReader::new(source, Arc::clone(index)).unwrap();
+        let mut reader = ChunkReader::new(file, source, Arc::clone(index)).unwrap();
         // Backwards, so that every chunk has to seek.
         for chunk in plan.chunks.iter().rev() {
             let found: HashMap<u32, u32> =

@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use vtp_engine::ladder::{LadderOptions, LadderRequest, SPEEDS};
+use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
 
 use crate::cache::CacheArguments;
+use crate::child::{self, Pool};
 use crate::curves::Curves;
 use crate::exit::Failure;
 use crate::parse::{self, ChunkLength};
@@ -48,6 +50,13 @@ pub struct Arguments {
 
     #[command(flatten)]
     cache: CacheArguments,
+
+    #[command(flatten)]
+    limits: LimitArguments,
+
+    /// Put black pictures where the source can't be decoded, and say so in the report, instead of failing with error 1005
+    #[arg(long)]
+    allow_damage: bool,
 
     /// How progress is shown on stderr
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
@@ -98,6 +107,26 @@ impl QualityArguments {
         let sampling = Sampling::every(self.measure_every);
         let target = Target { mean: self.quality, floor: self.floor, save: self.save };
         (!self.no_measure).then_some(Check { sampling, target })
+    }
+}
+
+/// How much of a source is taken on; whatever looks at one knows these.
+#[derive(Debug, Args)]
+pub struct LimitArguments {
+    /// Refuse sources with more than this: pixels (of a picture), frames, streams, metadata and index (bytes), duration
+    /// (seconds); memory (bytes) and silence (seconds) bound the processes that work on it. Can be given several times
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    changes: Vec<Change>,
+}
+
+impl LimitArguments {
+    /// The processes that look at sources, within these limits.
+    pub(crate) fn children(&self) -> Result<Pool, Failure> {
+        let limits = self.changes.iter().fold(Limits::DEFAULT, |limits, change| limits.with(change));
+        child::this_program()
+            .and_then(|program| Pool::new(program, limits))
+            .context("cannot start processes to work in")
+            .map_err(Failure::Internal)
     }
 }
 
@@ -154,6 +183,8 @@ pub struct EncodeRequest {
     pub chunk_s: Option<f64>,
     /// How the quality of what was encoded is checked, if it is.
     pub check: Option<Check>,
+    /// Whether pictures that can't be decoded may be made up.
+    pub allow_damage: bool,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -176,6 +207,7 @@ impl Arguments {
             segment_s: self.shape.segment,
             chunk_s: self.shape.chunk.0,
             check: self.quality.check(),
+            allow_damage: self.allow_damage,
             workers: self.workers.unwrap_or_else(cores),
         }
     }
@@ -193,10 +225,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let request = arguments.request();
     crate::probe::require_file(&request.input)?;
+    let children = arguments.limits.children()?;
+    // One looks into the source, and another is ready when the first encodes or makes sound.
+    children.start_ahead(2);
     let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
     let (cache, doubt) = arguments.cache.open();
-    let run = driver::run(&request, output.dirs(), cache.as_ref(), &|event| progress.event(event), &cancelled);
+    let run =
+        driver::run(&request, output.dirs(), &children, cache.as_ref(), &|event| progress.event(event), &cancelled);
     // Whatever came of the run, what it kept counts.
     let untold = || cache.as_ref()?.trouble().map(|why| format!("not all was kept for later runs: {why}"));
     let doubt = doubt.or_else(untold).or(arguments.cache.trim());
@@ -280,6 +316,7 @@ mod tests {
             segment_s: 4.0,
             chunk_s: None,
             check: Some(Check { sampling: Sampling::DEFAULT, target: Target { mean: 93.0, floor: 80.0, save: false } }),
+            allow_damage: false,
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);

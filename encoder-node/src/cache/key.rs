@@ -17,6 +17,16 @@ use crate::{Error, PacketSource};
 pub struct SourceHash(blake3::Hash);
 
 impl SourceHash {
+    /// The hash that has these bytes.
+    pub fn from_bytes(bytes: [u8; blake3::OUT_LEN]) -> Self {
+        Self(bytes.into())
+    }
+
+    /// Its bytes.
+    pub fn to_bytes(self) -> [u8; blake3::OUT_LEN] {
+        self.0.into()
+    }
+
     /// Of all packets that `packets` gives.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, StageCpu};
 use key::Key;
 pub use key::SourceHash;
 
-use crate::{Observer, rendition};
+use crate::{Observer, spool};
 
 /// What the names of entries end with.
 const SUFFIX: &str = "chunk";
@@ -126,7 +126,7 @@ impl Cache {
     /// The encoding of this key, its file linked into the folder `spool`; `None` if there is none that is whole.
     fn take(&self, key: &Key, of: &vtp_engine::ladder::Rendition, spool: &Path) -> Option<EncodedRendition> {
         let entry = self.path(key);
-        let path = spool.join(rendition::spool_name(of));
+        let path = spool.join(spool::name(of));
         let taken = entry::read(&entry).and_then(|encoded| {
             remove(&path)?;
             link_or_copy(&entry, &path)?;

@@ -10,9 +10,10 @@ use vtp_encoder_node::{Equipment, Error, Extractors, Observer, OpenEncoder, Pack
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition};
 use vtp_engine::index::FrameEntry;
 use vtp_engine::ladder::{Method, Rendition, Search};
+use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, Demuxer, Medium, SourcePacket};
-use vtp_engine::media::{self, Picture, encode};
+use vtp_engine::media::{self, Picture};
 use vtp_engine::nal;
 use vtp_engine::source::VideoInfo;
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size};
@@ -60,7 +61,7 @@ impl Clip {
         let mut demuxer = Demuxer::open(path).unwrap();
         let stream = demuxer.streams().into_iter().find(|s| s.medium == Medium::Video).unwrap();
         let parameters = demuxer.parameters(stream.index).unwrap();
-        let mut decoder = VideoDecoder::new(&parameters, stream.time_base).unwrap();
+        let mut decoder = VideoDecoder::new(&parameters, stream.time_base, &Limits::DEFAULT).unwrap();
         let (mut times, mut keys, mut pictures, mut first) = (HashMap::new(), Vec::new(), Vec::new(), None);
         let mut count = 0;
         let mut keep = |picture: Picture| -> Result<(), media::Error> {
@@ -109,6 +110,7 @@ impl Clip {
             segment_starts: (0..frames.len() as u32).step_by(segment as usize).collect(),
             frames,
             one_frame_a_packet: true,
+            concealed: false,
             context: (Vec::new(), Vec::new()),
             renditions: Vec::new(),
             check: None,
@@ -124,16 +126,15 @@ impl Clip {
         cancel: &AtomicBool,
     ) -> Result<EncodedChunk, Error> {
         let extractors = Extractors::for_workers(NonZeroUsize::MIN);
-        let (parameters, open) = (&self.parameters, &encode::open);
-        encode_chunk(task, packets, &Equipment { parameters, open, extractors: &extractors, observer, cancel })
+        let equipment = Equipment { observer, ..Equipment::new(&self.parameters, &extractors, cancel) };
+        encode_chunk(task, packets, &equipment)
     }
 
     /// As [`Self::encode`], of the whole clip, with encoders from elsewhere.
     pub(crate) fn encode_with(&self, task: &EncodeTask, open: &OpenEncoder<'_>) -> Result<EncodedChunk, Error> {
         let extractors = Extractors::for_workers(NonZeroUsize::MIN);
         let cancel = AtomicBool::new(false);
-        let (parameters, observer) = (&self.parameters, &());
-        let equipment = Equipment { parameters, open, extractors: &extractors, observer, cancel: &cancel };
+        let equipment = Equipment { open, ..Equipment::new(&self.parameters, &extractors, &cancel) };
         encode_chunk(task, &mut self.source(0..self.packets), &equipment)
     }
 
@@ -197,7 +198,7 @@ pub(crate) fn decode_joined(folder: &Path, chunks: &[&EncodedRendition]) -> Vec<
     std::fs::write(&path, stream).unwrap();
     let mut demuxer = Demuxer::open(&path).unwrap();
     let parameters = demuxer.parameters(0).unwrap();
-    let mut decoder = VideoDecoder::new(&parameters, demuxer.streams()[0].time_base).unwrap();
+    let mut decoder = VideoDecoder::new(&parameters, demuxer.streams()[0].time_base, &Limits::DEFAULT).unwrap();
     let (mut hashes, mut count) = (Vec::new(), 0);
     let mut keep = |picture: Picture| -> Result<(), media::Error> {
         hashes.push(picture.checksum());

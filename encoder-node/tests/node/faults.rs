@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::common::{Clip, capped, generate};
 use vtp_encoder_node::{Class, Error};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk};
+use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::Demuxer;
 use vtp_engine::media::encode::{self, EncodedPicture, SampleSink, VideoEncoder};
@@ -87,7 +88,7 @@ fn task(clip: &Clip, folder: &Path) -> EncodeTask {
 
 fn pictures(clip: &Clip) -> Vec<Picture> {
     let mut demuxer = Demuxer::open(&clip.path).unwrap();
-    let mut decoder = VideoDecoder::new(&clip.parameters, clip.video.time_base).unwrap();
+    let mut decoder = VideoDecoder::new(&clip.parameters, clip.video.time_base, &Limits::DEFAULT).unwrap();
     let mut pictures = Vec::new();
     let mut keep = |picture: Picture| -> Result<(), media::Error> {
         pictures.push(picture);

@@ -3,7 +3,8 @@
 use ffmpeg_next::{self as ffmpeg, codec, ffi, frame};
 
 use super::demux::{CodecParameters, SourcePacket};
-use super::{Error, Kind, Picture};
+use super::{Error, Kind, Picture, codecs};
+use crate::limits::Limits;
 use crate::units::{PacketIndex, TimeBase};
 
 /// Decodes one video stream, single-threaded: the parallelism is in the chunks.
@@ -14,12 +15,12 @@ pub struct VideoDecoder {
 
 impl VideoDecoder {
     /// A decoder for a stream from its start: it shows what FFmpeg's own tools show. `parameters` are the stream's,
-    /// whose packets carry times in `time_base`.
+    /// whose packets carry times in `time_base`. Pictures that `limits` don't allow count as damaged.
     ///
     /// # Errors
-    /// [`Kind::Unsupported`] when this FFmpeg has no decoder for the codec.
-    pub fn new(parameters: &CodecParameters, time_base: TimeBase) -> Result<Self, Error> {
-        Self::open(parameters, time_base, 0)
+    /// [`Kind::Unsupported`] when there is no decoder for the codec.
+    pub fn new(parameters: &CodecParameters, time_base: TimeBase, limits: &Limits) -> Result<Self, Error> {
+        Self::open(parameters, time_base, limits, 0)
     }
 
     /// A decoder for a run of packets from the middle: it also shows pictures of which it can't know that they are
@@ -28,24 +29,25 @@ impl VideoDecoder {
     ///
     /// # Errors
     /// As [`VideoDecoder::new`].
-    pub fn for_chunk(parameters: &CodecParameters, time_base: TimeBase) -> Result<Self, Error> {
-        Self::open(parameters, time_base, ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT)
+    pub fn for_chunk(parameters: &CodecParameters, time_base: TimeBase, limits: &Limits) -> Result<Self, Error> {
+        Self::open(parameters, time_base, limits, ffi::AV_CODEC_FLAG_OUTPUT_CORRUPT)
     }
 
-    fn open(parameters: &CodecParameters, time_base: TimeBase, flags: u32) -> Result<Self, Error> {
-        let mut context = codec::context::Context::from_parameters(parameters.share()?.0)
-            .map_err(|e| Error::ffmpeg("preparing the decoder", e))?;
+    fn open(parameters: &CodecParameters, time_base: TimeBase, limits: &Limits, flags: u32) -> Result<Self, Error> {
+        let name = parameters.codec_name();
+        let context = codecs::context(parameters.to_ffmpeg()?, &name, limits.pixels);
+        let mut context = context.map_err(|error| match error.kind() {
+            Kind::Unsupported => Error::new(Kind::Unsupported, no_decoder(&name, None)),
+            _ => error,
+        })?;
         // SAFETY: the context is valid and not yet opened, the time these fields may be set.
         unsafe {
             let raw = &mut *context.as_mut_ptr();
             raw.pkt_timebase = ffi::AVRational { num: time_base.0.num() as i32, den: time_base.0.den() as i32 };
-            raw.thread_count = 1;
             raw.flags |= flags as i32;
         }
-        let decoder = context
-            .decoder()
-            .video()
-            .map_err(|e| Error::new(Kind::Unsupported, no_decoder(&parameters.codec_name(), e)))?;
+        let decoder =
+            context.decoder().video().map_err(|error| Error::new(Kind::Unsupported, no_decoder(&name, Some(error))))?;
         Ok(Self { decoder, damaged: 0 })
     }
 
@@ -114,8 +116,8 @@ impl VideoDecoder {
     }
 }
 
-fn no_decoder(codec: &str, error: ffmpeg::Error) -> String {
-    let why = if error == ffmpeg::Error::DecoderNotFound { String::new() } else { format!(" ({error})") };
+fn no_decoder(codec: &str, error: Option<ffmpeg::Error>) -> String {
+    let why = error.map_or(String::new(), |error| format!(" ({error})"));
     format!(
         "there is no decoder for {codec} here{why}; give H.264, H.265, VP9, AV1, ProRes, MPEG-2 or another codec of FFmpeg's"
     )

@@ -1,9 +1,12 @@
 //! What can go wrong in the media layer, and whose fault it is.
 
 use ffmpeg_next as ffmpeg;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Exceeded;
 
 /// Whose fault an [`Error`] is; it decides what the job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The input is not something we read (code 1001). Trying again is useless.
     Unsupported,
@@ -16,11 +19,17 @@ pub enum Kind {
 }
 
 /// An error of the media layer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Error {
     kind: Kind,
     message: String,
+}
+
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::new(Kind::Unsupported, exceeded.to_string())
+    }
 }
 
 impl Error {

@@ -3,6 +3,7 @@
 //! Everything here works on untrusted bytes; nothing here decides what to do with the result.
 
 pub mod audio;
+mod codecs;
 pub mod condition;
 pub mod cpu;
 pub mod decode;
@@ -33,6 +34,11 @@ pub fn give_large_buffers_back() {
         // SAFETY: the call changes where later allocations come from, and nothing else; a refusal changes nothing.
         unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MEBIBYTE) };
     }
+}
+
+/// Has FFmpeg tell of errors on the standard error stream.
+pub fn log_errors() {
+    ffmpeg_next::util::log::set_level(ffmpeg_next::util::log::Level::Error);
 }
 
 /// Quietens FFmpeg's own log: what matters comes back as errors and counts.

@@ -1,8 +1,11 @@
 //! One decoded picture, owned.
 
-use ffmpeg_next::{ffi, frame};
+use std::str::FromStr as _;
 
-use crate::source::Color;
+use ffmpeg_next::{ffi, format, frame};
+
+use super::{Error, Kind};
+use crate::source::{Color, VideoInfo};
 use crate::units::{PacketIndex, Ratio, Size};
 
 /// A decoded picture (an FFmpeg frame, reference counted: cloning is cheap and shares the samples).
@@ -11,6 +14,39 @@ pub struct Picture(frame::Video);
 impl Picture {
     pub(crate) fn wrap(frame: frame::Video) -> Self {
         Self(frame)
+    }
+
+    /// A black picture as `video` has them.
+    ///
+    /// # Errors
+    /// Lack of memory; a pixel format that has no black.
+    pub fn black(video: &VideoInfo) -> Result<Self, Error> {
+        let pixel = format::Pixel::from_str(&video.pixel_format)
+            .map_err(|_| Error::new(Kind::Unsupported, format!("there is no pixel format {}", video.pixel_format)))?;
+        let mut picture = Self(frame::Video::new(pixel, video.size.width, video.size.height));
+        let range = match video.color.full_range {
+            Some(true) => ffi::AVColorRange::AVCOL_RANGE_JPEG,
+            Some(false) | None => ffi::AVColorRange::AVCOL_RANGE_MPEG,
+        };
+        // SAFETY: the frame is valid, and its planes are as large as format and size tell, which is checked; as many line
+        // sizes as planes are passed.
+        let code = unsafe {
+            let raw = &mut *picture.0.as_mut_ptr();
+            if raw.data[0].is_null() {
+                return Err(Error::new(Kind::Retryable, "no memory for a picture"));
+            }
+            let strides = raw.linesize.map(|stride| stride as isize);
+            raw.color_range = range;
+            ffi::av_image_fill_black(
+                raw.data.as_mut_ptr(),
+                strides.as_ptr(),
+                pixel.into(),
+                range,
+                raw.width,
+                raw.height,
+            )
+        };
+        if code < 0 { Err(Error::code("blackening a picture", code)) } else { Ok(picture) }
     }
 
     /// The FFmpeg frame, for the rest of this wall.

@@ -9,6 +9,7 @@ use super::decode::VideoDecoder;
 use super::demux::{Demuxer, Medium};
 use super::scale::new_frame;
 use super::{Error, Picture};
+use crate::limits::Limits;
 use crate::source::{Color, Rotation, VideoInfo};
 use crate::units::{PacketIndex, Ratio, Size, TimeBase};
 
@@ -90,7 +91,7 @@ pub(crate) fn decode_file(path: &Path) -> Vec<Picture> {
     let mut demuxer = Demuxer::open(path).unwrap();
     let stream = demuxer.streams().into_iter().find(|s| s.medium == Medium::Video).unwrap();
     let parameters = demuxer.parameters(stream.index).unwrap();
-    let mut decoder = VideoDecoder::new(&parameters, stream.time_base).unwrap();
+    let mut decoder = VideoDecoder::new(&parameters, stream.time_base, &Limits::DEFAULT).unwrap();
     let (mut pictures, mut index) = (Vec::new(), 0);
     let mut keep = |picture: Picture| -> Result<(), Error> {
         pictures.push(picture);

@@ -10,7 +10,7 @@ use vtp_engine::index::TimeShift;
 use vtp_engine::media::audio::{
     AudioDecoder, AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Sound,
 };
-use vtp_engine::media::demux::{Demuxer, Medium, StreamFacts};
+use vtp_engine::media::demux::{Demuxer, KnownContainer, Medium, SourceFile, StreamFacts};
 use vtp_engine::media::{self, Error};
 use vtp_engine::pcm::Moment;
 use vtp_engine::source::AudioInfo;
@@ -147,13 +147,20 @@ pub(crate) fn make(path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Tra
     make_as(AudioMode::Encode, path, origin_ms, shifts)
 }
 
+/// The container in the file at `path`, after it was opened once.
+pub(crate) fn known(path: &Path) -> KnownContainer {
+    let file = SourceFile::open(path).unwrap();
+    let streams = Demuxer::open_file(&file).unwrap().all_parameters();
+    KnownContainer::new(file, streams)
+}
+
 /// As [`make`], the way `mode` says.
 pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
     media::silence_log();
     let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
     let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
-    let task = AudioTask::open(&Demuxer::open(path).unwrap().known(path).unwrap(), &requests, origin).unwrap();
+    let task = AudioTask::open(&known(path), &requests, origin).unwrap();
     let configs = task.configs();
     let mut units = vec![Vec::new(); configs.len()];
     let mut sink = |track: usize, unit: &[u8]| -> Result<(), Error> {

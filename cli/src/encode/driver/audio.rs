@@ -3,22 +3,27 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use vtp_engine::media;
-use vtp_engine::media::audio::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig};
+use vtp_engine::media::audio::{AudioOutcome, AudioRequest, AudioTrackConfig};
 use vtp_engine::pcm::Moment;
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioTrack, AudioWriter, FinishedAudio, SourceSound};
 
+use super::pass::Pass;
+use crate::child::{self, Sound};
 use crate::progress::ProgressEvent;
 
 /// How often the display hears of audio.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
+/// How often sound is begun until it is given up.
+const MOST_ATTEMPTS: u32 = 8;
 
 /// What went wrong with the audio.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error(transparent)]
-    Media(#[from] media::Error),
+    Child(#[from] child::Error),
+    #[error("the sound came out otherwise when it was made again")]
+    Otherwise,
     #[error(transparent)]
     Stitcher(#[from] vtp_stitcher::Error),
 }
@@ -32,8 +37,9 @@ pub(super) struct Finished {
     pub(super) encoded_because: Vec<Option<String>>,
 }
 
-/// Opens the audio of `source`, to be made as `mode` says. `None` if there is none.
-pub(super) fn open(source: &Source, mode: AudioMode) -> Result<Option<AudioTask>, media::Error> {
+/// Prepares the sound of the pass's source. `None` if there is none.
+pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
+    let source = pass.source;
     if source.info.audio.is_empty() {
         return Ok(None);
     }
@@ -43,9 +49,9 @@ pub(super) fn open(source: &Source, mode: AudioMode) -> Result<Option<AudioTask>
         .audio
         .iter()
         .zip(&source.audio_shifts)
-        .map(|(info, shifts)| AudioRequest { info: info.clone(), shifts: shifts.clone(), mode })
+        .map(|(info, shifts)| AudioRequest { info: info.clone(), shifts: shifts.clone(), mode: pass.audio_mode() })
         .collect();
-    AudioTask::open(&source.container, &requests, origin).map(Some)
+    pass.children.retried(|child| Sound::open(child, pass.adoption, requests.clone(), origin, pass.cancel)).map(Some)
 }
 
 /// What the packager is told of each track.
@@ -62,31 +68,93 @@ pub(super) fn tracks(source: &Source, configs: &[AudioTrackConfig]) -> Vec<Audio
     source.info.audio.iter().zip(configs).map(track).collect()
 }
 
-/// Makes all tracks. `None` when `cancel` was set.
+/// Makes all tracks. `None` when `cancel` was set. Where the process that makes them ends, another begins again; what it
+/// makes once more is only compared.
 pub(super) fn run(
-    task: AudioTask,
-    source: &Source,
-    mut writers: Vec<AudioWriter>,
+    pass: &Pass<'_>,
+    sound: Sound,
+    writers: Vec<AudioWriter>,
     cancel: &AtomicBool,
-    progress: &(dyn Fn(ProgressEvent) + Sync),
 ) -> Result<Option<Finished>, Error> {
-    let configs = task.configs();
-    let total = total_seconds(source);
-    let mut last = Instant::now();
-    let mut report = |seconds: f64| {
-        if last.elapsed() >= REPORT_EVERY {
-            last = Instant::now();
-            progress(ProgressEvent::AudioProgress { seconds: seconds.min(total), total });
-        }
-    };
-    let outcomes = task.run::<Error>(cancel, &mut report, &mut |track, unit| Ok(writers[track].frame(unit)?))?;
-    let Some(outcomes) = outcomes.filter(|_| !cancel.load(Ordering::Relaxed)) else { return Ok(None) };
-    progress(ProgressEvent::AudioProgress { seconds: total, total });
-    let origin_s = source.info.video.time_base.seconds(source.origin);
-    let sounds = outcomes.iter().zip(&configs).map(|(outcome, config)| sound(outcome, config, origin_s)).collect();
-    let tracks = writers.into_iter().map(AudioWriter::finish).collect::<Result<_, _>>()?;
+    let configs = sound.configs().to_vec();
+    let mut tracks: Vec<Track> = writers.into_iter().map(Track::new).collect();
+    let Some(outcomes) = outcomes(pass, sound, &mut tracks, cancel)? else { return Ok(None) };
+    let total = total_seconds(pass.source);
+    (pass.progress)(ProgressEvent::AudioProgress { seconds: total, total });
+    let origin_s = pass.source.info.video.time_base.seconds(pass.source.origin);
+    let sounds =
+        outcomes.iter().zip(&configs).map(|(outcome, config)| self::sound(outcome, config, origin_s)).collect();
+    let tracks = tracks.into_iter().map(|track| track.writer.finish()).collect::<Result<_, _>>()?;
     let encoded_because = configs.into_iter().map(|config| config.encoded_because).collect();
     Ok(Some(Finished { tracks, sounds, outcomes, encoded_because }))
+}
+
+fn outcomes(
+    pass: &Pass<'_>,
+    mut sound: Sound,
+    tracks: &mut [Track],
+    cancel: &AtomicBool,
+) -> Result<Option<Vec<AudioOutcome>>, Error> {
+    let total = total_seconds(pass.source);
+    let mut last = Instant::now();
+    let mut reached = 0.0_f64;
+    let mut report = |seconds: f64| {
+        reached = reached.max(seconds.min(total));
+        if last.elapsed() >= REPORT_EVERY {
+            last = Instant::now();
+            (pass.progress)(ProgressEvent::AudioProgress { seconds: reached, total });
+        }
+    };
+    for attempt in 1.. {
+        let made = sound.run::<Error>(cancel, &mut report, &mut |track, unit| tracks[track].take(unit));
+        match made {
+            _ if cancel.load(Ordering::Relaxed) => break,
+            Ok((outcomes, child)) => {
+                pass.children.dismiss(child);
+                return Ok(Some(outcomes));
+            }
+            Err(Error::Child(child::Error::Died(death))) if attempt < MOST_ATTEMPTS => {
+                tracing::warn!(%death, "the sound is begun again");
+            }
+            Err(error) => return Err(error),
+        }
+        tracks.iter_mut().for_each(Track::begin_again);
+        let Some(again) = open(pass)? else { break };
+        sound = again;
+    }
+    Ok(None)
+}
+
+/// A track that is being written.
+struct Track {
+    writer: AudioWriter,
+    /// Checksums of the access units written.
+    written: Vec<u32>,
+    /// Access units that came since it was begun last.
+    came: usize,
+}
+
+impl Track {
+    fn new(writer: AudioWriter) -> Self {
+        Self { writer, written: Vec::new(), came: 0 }
+    }
+
+    fn begin_again(&mut self) {
+        self.came = 0;
+    }
+
+    fn take(&mut self, unit: &[u8]) -> Result<(), Error> {
+        let sum = crc32fast::hash(unit);
+        self.came += 1;
+        match self.written.get(self.came - 1) {
+            Some(&written) if written == sum => Ok(()),
+            Some(_) => Err(Error::Otherwise),
+            None => {
+                self.written.push(sum);
+                Ok(self.writer.frame(unit)?)
+            }
+        }
+    }
 }
 
 /// The picture's length stands in for that of sound whose end nobody knows yet.

@@ -18,18 +18,18 @@ mod timing;
 
 use std::sync::atomic::AtomicBool;
 
+use vtp_encoder_node as node;
 use vtp_encoder_node::cache::Cache;
 use vtp_engine::index::FrameList;
 use vtp_engine::ladder::{self, Ladder, LadderRequest, Rendition, ladder, smart};
-use vtp_engine::media;
-use vtp_splitter::Source;
 
+use crate::child::{self, Failure, Pool};
 use crate::curves::Curves;
 use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::progress::ProgressEvent;
 use crate::report::{Choice, Report};
-pub(crate) use pass::copier;
+pub(crate) use pass::copied;
 use pass::{Made, Pass, PassError};
 use timing::Stopwatch;
 
@@ -69,6 +69,23 @@ impl From<vtp_splitter::Error> for EncodeFailure {
     }
 }
 
+impl From<child::Error> for EncodeFailure {
+    fn from(error: child::Error) -> Self {
+        match error {
+            child::Error::Cancelled => Self::Cancelled,
+            child::Error::Failed(Failure::Source(error)) => error.into(),
+            child::Error::Failed(Failure::Media(error) | Failure::Node(node::Error::Media(error))) => {
+                vtp_splitter::Error::from(error).into()
+            }
+            child::Error::Died(death) if death.cause.is_own() => {
+                let message = format!("{death}; the source is damaged, or made to do harm: get another copy of it");
+                Self::Input { code: 1005, message }
+            }
+            error => Self::Internal(error.into()),
+        }
+    }
+}
+
 impl From<ladder::Error> for EncodeFailure {
     fn from(error: ladder::Error) -> Self {
         if error.is_usage() {
@@ -79,34 +96,49 @@ impl From<ladder::Error> for EncodeFailure {
     }
 }
 
-/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; what is in `cache` is not encoded again. Everything
-/// but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
+/// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; `children` do what touches the source, and what is in
+/// `cache` is not encoded again. Everything but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
 /// See [`EncodeFailure`].
 pub fn run(
     request: &EncodeRequest,
     dirs: &Dirs,
+    children: &Pool,
     cache: Option<&Cache>,
     progress: &(dyn Fn(ProgressEvent) + Sync),
     cancel: &AtomicBool,
 ) -> Result<Outcome, EncodeFailure> {
-    media::silence_log();
     let mut watch = Stopwatch::start();
     progress(ProgressEvent::Stage("indexing"));
-    let mut source = Source::open(&request.input)?;
+    let (file, mut source) = children.index(&request.input, cancel)?;
     watch.lap("index");
     let mut in_one_chunk = false;
     loop {
         let Ladder { renditions, warnings } = ladder(&request.ladder, &source.info, &request.options)?;
-        let pass =
-            Pass { request, source: &source, renditions: &renditions, dirs, progress, cancel, cache, in_one_chunk };
+        let adoption = &children.adoption(&file, &source)?;
+        let renditions = &renditions;
+        let pass = Pass {
+            request,
+            source: &source,
+            renditions,
+            dirs,
+            progress,
+            cancel,
+            children,
+            adoption,
+            cache,
+            in_one_chunk,
+        };
         match with_ladder(&pass, &mut watch) {
             Ok((made, choices)) => {
+                // What they took counts once they have ended.
+                children.close();
                 let target = request.check.map(|check| check.target);
                 let curves = report::curves(&made.published);
                 let mut report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
                 report.timing.reused = cache.map(Cache::reused);
+                report.warnings.extend(children.missing().into_iter().map(unwalled));
                 return Ok(Outcome { report, curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),
@@ -114,7 +146,7 @@ pub fn run(
                 dirs.clear().map_err(|error| EncodeFailure::Internal(error.into()))?;
                 progress(ProgressEvent::Stage("indexing by decoding"));
                 match source.index.frame_list {
-                    FrameList::Packets => source = source.with_census(&doubt)?,
+                    FrameList::Packets => source = children.census(adoption, &doubt, cancel)?,
                     FrameList::Census if !in_one_chunk => in_one_chunk = true,
                     FrameList::Census => return Err(undecodable(&doubt)),
                 }
@@ -140,6 +172,10 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
     renditions.extend(pass.renditions.iter().filter(untried).cloned());
     let made = Pass { renditions: &renditions, ..*pass }.run(watch)?;
     Ok((made, trials.iter().zip(verdicts).map(|(trial, verdict)| Choice::new(trial, verdict)).collect()))
+}
+
+fn unwalled(missing: String) -> String {
+    format!("the source was worked on behind fewer walls than there could be; {missing}")
 }
 
 fn undecodable(doubt: &str) -> EncodeFailure {

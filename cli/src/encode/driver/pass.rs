@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{Scope, ScopedJoinHandle};
 
+use vtp_encoder_node::Copier;
 use vtp_encoder_node::cache::Cache;
-use vtp_encoder_node::{Copier, Extractors};
 use vtp_engine::ladder::{Method, Rendition};
-use vtp_engine::media::audio::{AudioMode, AudioTask};
+use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
 use vtp_engine::source::Color;
@@ -19,6 +18,7 @@ use super::audio::{self, Finished};
 use super::crew::Job;
 use super::run::{Gathered, Run};
 use super::timing::Stopwatch;
+use crate::child::{Adoption, Pool};
 use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::plan::settings as plan_settings;
@@ -32,6 +32,9 @@ pub(super) struct Pass<'a> {
     pub(super) dirs: &'a Dirs,
     pub(super) progress: &'a (dyn Fn(ProgressEvent) + Sync),
     pub(super) cancel: &'a AtomicBool,
+    /// The processes that work on the source, and what they are told of it.
+    pub(super) children: &'a Pool,
+    pub(super) adoption: &'a Adoption,
     /// Where encodings are kept, if they are.
     pub(super) cache: Option<&'a Cache>,
     /// Chunks do not decode as the whole does: make one of it.
@@ -65,16 +68,11 @@ impl From<vtp_stitcher::Error> for EncodeFailure {
     }
 }
 
-impl From<vtp_engine::media::Error> for EncodeFailure {
-    fn from(error: vtp_engine::media::Error) -> Self {
-        vtp_splitter::Error::from(error).into()
-    }
-}
-
 impl From<audio::Error> for EncodeFailure {
     fn from(error: audio::Error) -> Self {
         match error {
-            audio::Error::Media(error) => error.into(),
+            audio::Error::Child(error) => error.into(),
+            audio::Error::Otherwise => Self::Internal(error.into()),
             audio::Error::Stitcher(error) => error.into(),
         }
     }
@@ -86,8 +84,8 @@ impl Pass<'_> {
         let plan = self.plan();
         self.announce(&plan);
         let index = Arc::new(self.source.index.clone());
-        let sound = audio::open(self.source, self.audio_mode())?;
-        let configs = sound.as_ref().map(AudioTask::configs).unwrap_or_default();
+        let sound = audio::open(self)?;
+        let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
         let layout = self.layout(plan.clone(), audio::tracks(self.source, &configs));
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         let writers: Vec<AudioWriter> =
@@ -95,6 +93,8 @@ impl Pass<'_> {
         let stop = AtomicBool::new(false);
         let job = Job {
             source: self.source,
+            children: self.children,
+            adoption: self.adoption,
             index,
             plan: &plan,
             renditions: self.renditions,
@@ -105,12 +105,11 @@ impl Pass<'_> {
             stop: &stop,
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
             check: self.request.check,
-            extractors: Extractors::for_workers(self.request.workers),
             cache: self.cache,
-            copy: copier(self.source, self.renditions)?,
+            copy: copied(self.source, self.renditions)?,
         };
         let (audio, gathered) = std::thread::scope(|scope| {
-            let sound = sound.map(|task| self.start_audio(scope, task, writers, &job));
+            let sound = sound.map(|sound| scope.spawn(|| audio::run(self, sound, writers, job.stop)));
             let run = Run::start(self, scope, &job, &mut stitcher).carry_out();
             if run.is_err() {
                 job.stop.store(true, Ordering::Relaxed);
@@ -141,7 +140,7 @@ impl Pass<'_> {
     }
 
     /// Where all video is copied, sound is too if it can be.
-    fn audio_mode(&self) -> AudioMode {
+    pub(super) fn audio_mode(&self) -> AudioMode {
         if self.only_copies() { AudioMode::CopyIfPossible } else { AudioMode::Encode }
     }
 
@@ -183,27 +182,17 @@ impl Pass<'_> {
         let video = &self.source.info.video;
         if self.renditions.iter().any(keeps) { video.color } else { output_color(video) }
     }
-
-    fn start_audio<'scope, 'env>(
-        &'env self,
-        scope: &'scope Scope<'scope, 'env>,
-        task: AudioTask,
-        writers: Vec<AudioWriter>,
-        job: &'env Job<'env>,
-    ) -> ScopedJoinHandle<'scope, Result<Option<Finished>, audio::Error>> {
-        scope.spawn(move || audio::run(task, self.source, writers, job.stop, self.progress))
-    }
 }
 
-/// What copies the packets of `source`, with the name of the rendition that asks for it, if one does.
+/// The rendition that copies the packets of `source`, if one does.
 ///
 /// # Errors
 /// [`EncodeFailure::Usage`] if they can't be copied.
-pub(crate) fn copier(source: &Source, renditions: &[Rendition]) -> Result<Option<(String, Copier)>, EncodeFailure> {
+pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option<Rendition>, EncodeFailure> {
     let Some(rendition) = renditions.iter().find(|r| r.method == Method::Copy) else { return Ok(None) };
     let parameters = source.video_parameters()?;
     match Copier::new(&source.info.video, &source.index, parameters) {
-        Ok(copier) => Ok(Some((rendition.name.clone(), copier))),
+        Ok(_) => Ok(Some(rendition.clone())),
         Err(refused) => Err(EncodeFailure::Usage(refused.to_string())),
     }
 }

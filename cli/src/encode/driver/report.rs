@@ -1,5 +1,7 @@
 //! From what a pass made to the report.
 
+use std::ops::Range;
+
 use vtp_engine::gathering::Join;
 use vtp_engine::quality::{Cause, Outcome, Target};
 use vtp_splitter::Source;
@@ -10,6 +12,7 @@ use super::pass::Made;
 use super::timing::Stopwatch;
 use crate::curves::{Curve, Curves, Point, SegmentSize, VERSION};
 use crate::report::{Audio, Parts, Proof, Report};
+use crate::text;
 
 /// The report on `made`, of whose chunks `target` was asked.
 pub(super) fn build(
@@ -24,6 +27,7 @@ pub(super) fn build(
         rendition.joins = joins(rendition, &gathered.joins);
     }
     warnings.extend(audio.iter().flat_map(audio_warnings));
+    warnings.extend(gathered.concealed.iter().map(concealment));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
     warnings.extend(published.renditions.iter().flat_map(quality_warnings));
     warnings.extend(published.renditions.iter().filter_map(join_warning));
@@ -40,6 +44,11 @@ pub(super) fn build(
         timing: watch.timing(gathered.cpu),
         warnings,
     })
+}
+
+fn concealment(span: &Range<f64>) -> String {
+    let (start, end) = (text::clock(span.start), text::clock(span.end));
+    format!("from {start} to {end} the source can't be decoded; black pictures stand there, as --allow-damage allows")
 }
 
 /// What `published` is like over time.

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
@@ -23,7 +24,9 @@ use vtp_stitcher::Stitcher;
 use super::EncodeFailure;
 use super::crew::{ChunkError, Job, Order, Told, Work};
 use super::pass::{Pass, PassError};
+use crate::child;
 use crate::progress::ProgressEvent;
+use crate::text;
 
 /// The job of all chunks.
 pub(super) const JOB: JobId = JobId(0);
@@ -46,8 +49,10 @@ pub(super) struct Run<'a, 'j> {
     told: Receiver<Told>,
     /// Results that wait for the coordinator's word.
     results: HashMap<(TaskId, Attempt), EncodedChunk>,
-    /// What the last failed attempt said; the coordinator knows only its sentence.
-    last_error: Option<ChunkError>,
+    /// What the last failed attempt at each chunk said; the coordinator knows only its sentence.
+    last_errors: HashMap<ChunkIndex, ChunkError>,
+    /// Chunks whose pictures could not be decoded, and were made up.
+    concealed: Vec<ChunkIndex>,
     cpu: StageCpu,
     end: Option<Result<(), PassError>>,
 }
@@ -58,6 +63,8 @@ pub(super) struct Gathered {
     pub(super) cpu: StageCpu,
     /// The joins that show.
     pub(super) joins: Vec<Join>,
+    /// When pictures are shown that were made up, in seconds of the output.
+    pub(super) concealed: Vec<Range<f64>>,
 }
 
 impl<'a, 'j> Run<'a, 'j> {
@@ -93,7 +100,8 @@ impl<'a, 'j> Run<'a, 'j> {
             started: Instant::now(),
             told,
             results: HashMap::new(),
-            last_error: None,
+            last_errors: HashMap::new(),
+            concealed: Vec::new(),
             cpu: StageCpu::default(),
             end: None,
         }
@@ -118,7 +126,8 @@ impl<'a, 'j> Run<'a, 'j> {
             self.job.stop.store(true, Ordering::Relaxed);
         }
         let joins = self.gathering.joins();
-        self.end.take().unwrap_or(Ok(())).map(|()| Gathered { cpu: self.cpu, joins })
+        let concealed = self.concealed.iter().map(|&chunk| self.job.span(chunk)).collect();
+        self.end.take().unwrap_or(Ok(())).map(|()| Gathered { cpu: self.cpu, joins, concealed })
     }
 
     fn now(&self) -> Now {
@@ -151,14 +160,16 @@ impl<'a, 'j> Run<'a, 'j> {
                 self.results.insert((task, attempt), chunk);
                 self.apply(Event::Finished { worker, task, attempt });
             }
-            (Err(ChunkError::Node(node::Error::Cancelled)), _) => self.apply(Event::Stopped { worker, task, attempt }),
-            (Err(ChunkError::Node(mismatch @ node::Error::FrameMismatch { .. })), Work::Whole) => {
-                self.end(Err(PassError::OtherFrames(mismatch.to_string())));
+            (Err(ChunkError::Child(child::Error::Cancelled)), _) => {
+                self.apply(Event::Stopped { worker, task, attempt });
+            }
+            (Err(error), Work::Whole) if error.is_mismatch() => {
+                self.end(Err(PassError::OtherFrames(error.to_string())));
             }
             (Err(error), work) => {
                 let failure = Failure { kind: error.kind(), message: error.to_string() };
-                if matches!(work, Work::Whole) {
-                    self.last_error = Some(error);
+                if !matches!(work, Work::Repair(_)) {
+                    self.last_errors.insert(task.chunk, error);
                 }
                 self.apply(Event::Failed { worker, task, attempt, failure });
             }
@@ -190,11 +201,14 @@ impl<'a, 'j> Run<'a, 'j> {
                 self.carry_on(next);
                 self.end_if_complete();
             }
-            Effect::JobFailed { failure, .. } => {
-                let failed = self
-                    .last_error
-                    .take()
-                    .map_or_else(|| EncodeFailure::Internal(anyhow::anyhow!(failure.message)), EncodeFailure::from);
+            Effect::JobFailed { task, failure, .. } => {
+                let failed = match self.last_errors.remove(&task.chunk) {
+                    Some(ChunkError::Child(child::Error::Died(death))) if death.cause.is_own() => {
+                        self.undecodable(task.chunk, &death)
+                    }
+                    Some(error) => error.into(),
+                    None => EncodeFailure::Internal(anyhow::anyhow!(failure.message)),
+                };
                 self.end(Err(failed.into()));
             }
             Effect::JobCancelled { .. } => self.end(Err(EncodeFailure::Cancelled.into())),
@@ -207,10 +221,11 @@ impl<'a, 'j> Run<'a, 'j> {
     fn start_attempt(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
         let worker = worker.0 as usize;
         let work = match task.job {
+            JOB if self.is_given_up(task.chunk, attempt) => Work::Concealed,
             JOB => Work::Whole,
             _ => Work::Repair(self.as_wished(self.gathering.in_repair(task.chunk).unwrap_or_default())),
         };
-        let is_whole = matches!(work, Work::Whole);
+        let is_whole = !matches!(work, Work::Repair(_));
         match self.orders.get(worker).map(|orders| orders.send(Order { task, attempt, work })) {
             Some(Ok(())) if is_whole => {
                 (self.pass.progress)(ProgressEvent::ChunkStarted { chunk: task.chunk.0, worker });
@@ -218,6 +233,26 @@ impl<'a, 'j> Run<'a, 'j> {
             Some(Ok(())) => {}
             Some(Err(_)) | None => self.end(Err(crew_is_gone())),
         }
+    }
+
+    /// Whether all attempts at a chunk but the last were in vain, and its pictures may be made up.
+    fn is_given_up(&self, chunk: ChunkIndex, attempt: Attempt) -> bool {
+        let died = |error: &ChunkError| matches!(error, ChunkError::Child(child::Error::Died(_)));
+        self.pass.request.allow_damage
+            && attempt.0 >= Config::default().max_attempts
+            && self.last_errors.get(&chunk).is_some_and(died)
+    }
+
+    /// A chunk that no process lived through.
+    fn undecodable(&self, chunk: ChunkIndex, death: &child::Death) -> EncodeFailure {
+        let span = self.job.span(chunk);
+        let message = format!(
+            "the source can't be decoded from {} to {}: {death}; get another copy of it, or give --allow-damage to have \
+             black pictures there",
+            text::clock(span.start),
+            text::clock(span.end)
+        );
+        EncodeFailure::Input { code: 1005, message }
     }
 
     fn as_wished(&self, wishes: &[Wish]) -> Vec<Rendition> {
@@ -231,6 +266,9 @@ impl<'a, 'j> Run<'a, 'j> {
     fn accept(&mut self, task: TaskId, attempt: Attempt) {
         let Some(chunk) = self.results.remove(&(task, attempt)) else { return };
         self.cpu += chunk.cpu;
+        if self.is_given_up(task.chunk, attempt) {
+            self.concealed.push(task.chunk);
+        }
         if task.job == JOB {
             (self.pass.progress)(ProgressEvent::ChunkDone { chunk: task.chunk.0 });
             let next = self.gathering.accept(chunk);
@@ -292,14 +330,26 @@ fn delete(spool: &Path) {
 impl ChunkError {
     /// Whether another attempt can help.
     fn kind(&self) -> FailureKind {
+        let of_node = |error: &node::Error| match error.class() {
+            node::Class::Permanent => FailureKind::Permanent,
+            node::Class::Retryable => FailureKind::Retryable,
+        };
         match self {
-            Self::Node(error) => match error.class() {
-                node::Class::Permanent => FailureKind::Permanent,
-                node::Class::Retryable => FailureKind::Retryable,
-            },
-            Self::Source(error) if error.code().is_some() => FailureKind::Permanent,
-            Self::Source(_) | Self::Spool { .. } => FailureKind::Retryable,
+            Self::Child(child::Error::Failed(child::Failure::Node(error))) => of_node(error),
+            Self::Child(child::Error::Spool { path, error }) => of_node(&node::Error::spool(path.clone(), error)),
+            Self::Child(child::Error::Failed(child::Failure::Source(error))) | Self::Source(error)
+                if error.code().is_some() =>
+            {
+                FailureKind::Permanent
+            }
+            Self::Child(_) | Self::Source(_) | Self::Spool { .. } => FailureKind::Retryable,
         }
+    }
+
+    /// Whether other frames came out than the index expects.
+    pub(super) fn is_mismatch(&self) -> bool {
+        use child::{Error::Failed, Failure::Node};
+        matches!(self, Self::Child(Failed(Node(node::Error::FrameMismatch { .. }))))
     }
 }
 
@@ -307,8 +357,8 @@ impl From<ChunkError> for EncodeFailure {
     fn from(error: ChunkError) -> Self {
         match error {
             ChunkError::Source(error) => error.into(),
-            ChunkError::Node(node::Error::Media(error)) => error.into(),
-            error => Self::Internal(error.into()),
+            ChunkError::Child(error) => error.into(),
+            error @ ChunkError::Spool { .. } => Self::Internal(error.into()),
         }
     }
 }

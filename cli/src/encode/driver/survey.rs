@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use vtp_encoder_node as node;
 use vtp_engine::chunk::{EncodedChunk, EncodedRendition};
 use vtp_engine::coordinator::TaskId;
 use vtp_engine::ladder::Rendition;
@@ -39,6 +38,8 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
     let check = Check { sampling: SAMPLING, target: Target { mean: 0.0, floor: 0.0, save: false } };
     let job = Job {
         source,
+        children: pass.children,
+        adoption: pass.adoption,
         index: Arc::new(source.index.clone()),
         plan: &plan,
         renditions: pass.renditions,
@@ -46,7 +47,6 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         context_frames: settings.context_frames,
         one_frame_a_packet: source.index.has_one_frame_a_packet(),
         check: Some(check),
-        extractors: node::Extractors::for_workers(pass.request.workers),
         encoded: AtomicU64::new(0),
         stop: pass.cancel,
         cache: pass.cache,
@@ -72,11 +72,10 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
     std::thread::scope(|scope| {
         for _ in 0..workers.get().min(places.len()) {
             scope.spawn(|| {
-                let mut reader = None;
                 while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let task = TaskId { job: JOB, chunk: ChunkIndex(place as u32) };
                     let order = Order { task, attempt: Attempt(1), work: Work::Whole };
-                    let result = job.encode(&mut reader, &order);
+                    let result = job.encode(&order);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
                 }
             });
@@ -89,8 +88,7 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
 
 fn failure(error: ChunkError) -> PassError {
     match error {
-        ChunkError::Node(mismatch @ node::Error::FrameMismatch { .. }) => PassError::OtherFrames(mismatch.to_string()),
-        ChunkError::Node(node::Error::Cancelled) => EncodeFailure::Cancelled.into(),
+        error if error.is_mismatch() => PassError::OtherFrames(error.to_string()),
         error => EncodeFailure::from(error).into(),
     }
 }

@@ -39,13 +39,13 @@ impl Stopwatch {
     }
 }
 
-/// User and system CPU seconds of this process (proc(5), fields 14 and 15 of `stat`, in hundredths); zero where
-/// the system does not tell.
+/// User and system CPU seconds of this process and of its children that have ended (proc(5), fields 14 to 17 of `stat`,
+/// in hundredths); zero where the system does not tell.
 fn process_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The second field is a name in brackets that may hold anything.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    fields.skip(11).take(4).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use ffmpeg_next::{self as ffmpeg, codec, ffi, frame};
 
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::picture::some_timestamp;
-use crate::media::{Error, Kind};
+use crate::media::{Error, Kind, codecs};
 use crate::units::TimeBase;
 
 /// A run of decoded samples (an FFmpeg frame, reference counted).
@@ -51,19 +51,20 @@ impl AudioDecoder {
     /// # Errors
     /// [`Kind::Unsupported`] when this FFmpeg has no decoder for the codec.
     pub fn new(parameters: &CodecParameters, time_base: TimeBase) -> Result<Self, Error> {
-        let mut context = codec::context::Context::from_parameters(parameters.share()?.0)
-            .map_err(|e| Error::ffmpeg("preparing the audio decoder", e))?;
+        let name = parameters.codec_name();
+        // Sound has no pictures.
+        let mut context = codecs::context(parameters.to_ffmpeg()?, &name, 1)?;
         let rational = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
         // SAFETY: the context is valid and not yet opened, the time these fields may be set. Without the packets'
         // time base libavcodec would drop priming but leave the times where they were.
         unsafe {
             let raw = &mut *context.as_mut_ptr();
             raw.pkt_timebase = ffi::AVRational { num: rational(time_base.0.num()), den: rational(time_base.0.den()) };
-            raw.thread_count = 1;
         }
-        let decoder = context.decoder().audio().map_err(|e| {
-            Error::new(Kind::Unsupported, format!("no decoder for {} here: {e}", parameters.codec_name()))
-        })?;
+        let decoder = context
+            .decoder()
+            .audio()
+            .map_err(|e| Error::new(Kind::Unsupported, format!("no decoder for {name} here: {e}")))?;
         Ok(Self { decoder, damaged: 0 })
     }
 

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::copy::Copier;
 use super::track::Transcoder;
 use crate::index::TimeShift;
@@ -18,7 +20,7 @@ pub type TaskSink<'a, E> = dyn FnMut(usize, &[u8]) -> Result<(), E> + 'a;
 pub(super) type UnitSink<'a, E> = dyn FnMut(&[u8]) -> Result<(), E> + 'a;
 
 /// One track to be made.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AudioRequest {
     /// The stream.
     pub info: AudioInfo,
@@ -29,7 +31,7 @@ pub struct AudioRequest {
 }
 
 /// How a track is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AudioMode {
     /// Decoded and encoded.
     Encode,
@@ -39,7 +41,7 @@ pub enum AudioMode {
 
 /// What the packager must know of a track before its first access unit. Every access unit holds
 /// [`super::AAC_FRAME`] samples.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioTrackConfig {
     /// Samples a second.
     pub sample_rate: u32,
@@ -57,7 +59,7 @@ pub struct AudioTrackConfig {
 }
 
 /// What became of a track.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioOutcome {
     /// Samples to be heard, silence included, priming and final padding not; 0 if nothing could be decoded.
     pub samples: u64,
@@ -142,7 +144,7 @@ impl Track {
         let stream = request.info.stream;
         let encode = |because| {
             let transcoder = Transcoder::new(source.parameters(stream)?, &request.info, origin)?;
-            Ok(Work::Encode(Box::new(transcoder), because))
+            Ok::<_, Error>(Work::Encode(Box::new(transcoder), because))
         };
         let work = match request.mode {
             AudioMode::Encode => encode(None)?,

@@ -3,16 +3,14 @@
 //! `avformat_find_stream_info` decodes up to twenty pictures of each H.264 stream, to learn their format and how they
 //! are reordered: half of the time that copying a short clip takes.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use ffmpeg_next::{ffi, format};
 use h264_reader::avcc::AvcDecoderConfigurationRecord;
 use h264_reader::nal::sps::FrameMbsFlags;
 
-use super::stream::{self, CodecParameters, Medium};
-use super::{Demuxer, no_stream};
+use super::stream::{self, Medium};
+use super::{CodecParameters, Demuxer, SourceFile, no_stream};
 use crate::media::Error;
 use crate::media::audio::is_aac_lc;
 
@@ -23,15 +21,16 @@ const ISO_MEDIA: &str = "mov,mp4,m4a,3gp,3g2,mj2";
 const LEAST_PLAIN_RATE: i32 = 32_000;
 
 /// A container that was opened before: what its streams are is known and need not be found by decoding.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct KnownContainer {
-    path: Arc<Path>,
+    file: SourceFile,
     streams: Arc<[CodecParameters]>,
 }
 
 impl KnownContainer {
-    pub(super) fn new(path: &Path, streams: Vec<CodecParameters>) -> Self {
-        Self { path: path.into(), streams: streams.into() }
+    /// The container in `file`, with these streams (see [`Demuxer::all_parameters`]).
+    pub fn new(file: SourceFile, streams: Vec<CodecParameters>) -> Self {
+        Self { file, streams: streams.into() }
     }
 
     /// Opens it again.
@@ -39,21 +38,27 @@ impl KnownContainer {
     /// # Errors
     /// As [`Demuxer::open`].
     pub fn open(&self) -> Result<Demuxer, Error> {
-        Demuxer::open_as(&self.path, &self.streams)
+        Demuxer::open_as(&self.file, &self.streams)
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &SourceFile {
+        &self.file
+    }
+
+    /// The codec parameters of all its streams.
+    pub fn streams(&self) -> &[CodecParameters] {
+        &self.streams
     }
 
     /// The codec parameters of stream `index`.
     ///
     /// # Errors
     /// [`Kind::Internal`] if there is no such stream.
+    ///
+    /// [`Kind::Internal`]: crate::media::Kind::Internal
     pub fn parameters(&self, index: usize) -> Result<&CodecParameters, Error> {
         self.streams.get(index).ok_or_else(|| no_stream(index))
-    }
-}
-
-impl fmt::Debug for KnownContainer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KnownContainer").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -105,14 +110,15 @@ fn codes_frames(record: &[u8]) -> bool {
 
 /// Tells a stream what it is; `false` if the container says that it has another codec.
 fn tell(mut stream: format::stream::StreamMut<'_>, known: &CodecParameters) -> Result<bool, Error> {
+    let told = known.to_ffmpeg()?;
     // SAFETY: both parameter sets are valid; those of the stream belong to the open context that `stream` borrows,
     // from which nothing was read yet.
     let code = unsafe {
         let own = (*stream.as_mut_ptr()).codecpar;
-        if (*own).codec_id != (*known.0.as_ptr()).codec_id {
+        if !known.has_codec_of(&*own) {
             return Ok(false);
         }
-        ffi::avcodec_parameters_copy(own, known.0.as_ptr())
+        ffi::avcodec_parameters_copy(own, told.as_ptr())
     };
     if code < 0 { Err(Error::code("copying codec parameters", code)) } else { Ok(true) }
 }

@@ -7,13 +7,19 @@ use std::ptr;
 use ffmpeg_next::packet::Ref as _;
 use ffmpeg_next::{self as ffmpeg, Packet, ffi, format};
 
-use super::{Error, Kind};
+use super::{Error, Kind, codecs};
 
+mod file;
 mod known;
+mod limited;
+mod parameters;
 mod stream;
 
+use file::Reading;
+pub use file::SourceFile;
 pub use known::KnownContainer;
-pub use stream::{CodecParameters, Medium, StreamFacts};
+pub use parameters::CodecParameters;
+pub use stream::{Medium, StreamFacts};
 
 /// The containers we read, by FFmpeg's demuxer names. Playlists and whatever else names other files or hosts is
 /// not among them: a text file called `x.mp4` can't make us read somebody else's data.
@@ -93,6 +99,8 @@ impl SourcePacket {
 pub struct Demuxer {
     input: format::context::Input,
     damaged_end: bool,
+    /// Behind `input`, which reads by it.
+    _reading: Reading,
 }
 
 impl Demuxer {
@@ -102,47 +110,55 @@ impl Demuxer {
     /// [`Kind::Unsupported`] when it is no container that we read, [`Kind::Corrupt`] when it is one but can't be
     /// parsed.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_as(path, &[])
+        Self::open_file(&SourceFile::open(path)?)
     }
 
-    /// Opens the file at `path`, whose streams are `known` from an earlier time, or none is.
-    fn open_as(path: &Path, known: &[CodecParameters]) -> Result<Self, Error> {
-        let url = file_url(path)?;
+    /// Opens the container in `file`.
+    ///
+    /// # Errors
+    /// As [`Demuxer::open`].
+    pub fn open_file(file: &SourceFile) -> Result<Self, Error> {
+        Self::open_as(file, &[])
+    }
+
+    /// Opens the container in `file`, whose streams are `known` from an earlier time, or none is.
+    fn open_as(file: &SourceFile, known: &[CodecParameters]) -> Result<Self, Error> {
+        let name = url(file.name())?;
+        let mut reading = Reading::new(file.clone())?;
         let mut options = ffmpeg::Dictionary::new();
         options.set("format_whitelist", CONTAINERS);
-        options.set("protocol_whitelist", "file");
-        // SAFETY: `url` is a C string, the options are handed over and taken back by `own` whatever happens, and
-        // on failure `avformat_open_input` leaves the context null.
+        options.set("codec_whitelist", &codecs::list());
+        // It reads the one file through us, and opens nothing.
+        options.set("protocol_whitelist", "none");
+        // SAFETY: the context is allocated, told to read by `reading`, and handed over; on failure the callee frees it
+        // and leaves null. `name` is a C string; the options are handed over and taken back by `own` whatever happens.
         let raw = unsafe {
-            let mut raw = ptr::null_mut();
+            let mut raw = ffi::avformat_alloc_context();
+            if raw.is_null() {
+                return Err(Error::new(Kind::Retryable, "no memory for a container"));
+            }
+            (*raw).pb = reading.as_mut_ptr();
             let mut dictionary = options.disown();
-            let code = ffi::avformat_open_input(&mut raw, url.as_ptr(), ptr::null(), &mut dictionary);
+            let code = ffi::avformat_open_input(&mut raw, name.as_ptr(), ptr::null(), &mut dictionary);
             drop(ffmpeg::Dictionary::own(dictionary));
             if code < 0 {
-                return Err(open_error(path, code));
+                return Err(open_error(file, code));
             }
             raw
         };
-        // SAFETY: `raw` is the open context; `Input` owns and closes it from here on.
+        // SAFETY: `raw` is the open context; `Input` owns and closes it from here on, before `reading` is dropped.
         let mut input = unsafe { format::context::Input::wrap(raw) };
-        if known::skips_probing(&mut input, known)? {
-            return Ok(Self { input, damaged_end: false });
+        limited::check(&input, file.limits())?;
+        if !known::skips_probing(&mut input, known)? {
+            limited::find_stream_info(&mut input, file.limits())?;
+            limited::check(&input, file.limits())?;
         }
-        // SAFETY: the context is open; null options are allowed.
-        let code = unsafe { ffi::avformat_find_stream_info(input.as_mut_ptr(), ptr::null_mut()) };
-        if code < 0 {
-            return Err(Error::code("reading the streams' headers", code));
-        }
-        Ok(Self { input, damaged_end: false })
+        Ok(Self { input, damaged_end: false, _reading: reading })
     }
 
-    /// What it takes to open this container, which lies at `path`, again quickly.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn known(&self, path: &Path) -> Result<KnownContainer, Error> {
-        let streams = self.input.streams().map(|stream| CodecParameters(stream.parameters()).share());
-        Ok(KnownContainer::new(path, streams.collect::<Result<_, _>>()?))
+    /// What each stream is, by which the container in the same file is opened again quickly: see [`KnownContainer`].
+    pub fn all_parameters(&self) -> Vec<CodecParameters> {
+        self.input.streams().map(|stream| CodecParameters::of(&stream.parameters())).collect()
     }
 
     /// FFmpeg's name of the container format.
@@ -164,10 +180,10 @@ impl Demuxer {
     /// The codec parameters of stream `index`.
     ///
     /// # Errors
-    /// Lack of memory; [`Kind::Internal`] if there is no such stream.
+    /// [`Kind::Internal`] if there is no such stream.
     pub fn parameters(&self, index: usize) -> Result<CodecParameters, Error> {
         let stream = self.input.stream(index).ok_or_else(|| no_stream(index))?;
-        CodecParameters(stream.parameters()).share()
+        Ok(CodecParameters::of(&stream.parameters()))
     }
 
     /// Tells the container to skip the packets of every stream but `wanted`.
@@ -223,27 +239,22 @@ fn no_stream(index: usize) -> Error {
     Error::new(Kind::Internal, format!("the container has no stream {index}"))
 }
 
-/// `file:` keeps names that begin with a dash or contain a colon from being taken for something else.
-fn file_url(path: &Path) -> Result<CString, Error> {
+/// What FFmpeg is told of where the file is: by its name's ending it tells some formats apart, and `file:` keeps names
+/// that contain a colon from being taken for something else.
+fn url(name: &Path) -> Result<CString, Error> {
     use std::os::unix::ffi::OsStrExt;
     let mut url = b"file:".to_vec();
-    url.extend_from_slice(path.as_os_str().as_bytes());
+    url.extend_from_slice(name.as_os_str().as_bytes());
     CString::new(url).map_err(|_| Error::new(Kind::Unsupported, "the file name contains a zero byte"))
 }
 
-fn open_error(path: &Path, code: i32) -> Error {
+fn open_error(file: &SourceFile, code: i32) -> Error {
     let error = ffmpeg::Error::from(code);
     match error {
-        ffmpeg::Error::Other { errno: ffi::ENOENT } => {
-            Error::new(Kind::Unsupported, format!("there is no file {}", path.display()))
-        }
-        ffmpeg::Error::Other { errno: ffi::EACCES } => {
-            Error::new(Kind::Unsupported, format!("{} may not be read by this user", path.display()))
-        }
         // Not on the whitelist, or nothing that any demuxer recognises.
-        ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(path),
-        ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound => unreadable(path),
-        _ => Error::ffmpeg(&format!("opening {}", path.display()), error),
+        ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(file.name()),
+        ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound => unreadable(file),
+        _ => Error::ffmpeg(&format!("opening {}", file.name().display()), error),
     }
 }
 
@@ -256,20 +267,17 @@ fn not_a_container(path: &Path) -> Error {
 
 /// FFmpeg answers "invalid data" both to what it does not know at all and to a known container that is broken:
 /// the first bytes tell which.
-fn unreadable(path: &Path) -> Error {
+fn unreadable(file: &SourceFile) -> Error {
     let mut head = [0_u8; 12];
-    let known = std::fs::File::open(path)
-        .and_then(|mut file| std::io::Read::read(&mut file, &mut head))
-        .is_ok_and(|read| read == head.len() && has_container_signature(&head));
-    if !known {
-        return not_a_container(path);
+    if !(file.head(&mut head) && has_container_signature(&head)) {
+        return not_a_container(file.name());
     }
     Error::new(
         Kind::Corrupt,
         format!(
             "{} is a video file whose directory is missing or damaged (an interrupted recording or upload?); \
              record or upload it again, or repair it with the tool that wrote it",
-            path.display()
+            file.name().display()
         ),
     )
 }

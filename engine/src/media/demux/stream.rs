@@ -2,10 +2,9 @@
 
 use std::ptr;
 
-use ffmpeg_next::{self as ffmpeg, codec, ffi, format, media};
+use ffmpeg_next::{self as ffmpeg, ffi, format, media};
 
 use crate::media::audio::is_aac_lc;
-use crate::media::{Error, Kind};
 use crate::source::Rotation;
 use crate::units::{Ratio, TimeBase};
 
@@ -53,73 +52,6 @@ pub struct StreamFacts {
     pub channels: u16,
     /// Whether it is AAC-LC (audio).
     pub is_aac_lc: bool,
-}
-
-/// Codec parameters of one stream: what a decoder must be told before the first packet.
-pub struct CodecParameters(pub(crate) codec::Parameters);
-
-// SAFETY: the parameters are owned by nobody else (they are made by `share` alone), and what a shared reference can
-// do only reads them.
-unsafe impl Sync for CodecParameters {}
-
-impl CodecParameters {
-    /// Those of H.264 video with this AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1), whose packets hold
-    /// NAL units with lengths.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn avc(record: &[u8]) -> Result<Self, Error> {
-        let no_memory = || Error::new(Kind::Retryable, "no memory for codec parameters");
-        let padding = ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
-        let mut parameters = codec::Parameters::new();
-        // SAFETY: the parameters were just allocated; the extradata is allocated with the padding that libavcodec asks
-        // for, zeroed, filled within its size, and freed with the parameters.
-        unsafe {
-            let raw = parameters.as_mut_ptr();
-            if raw.is_null() {
-                return Err(no_memory());
-            }
-            let extradata = ffi::av_mallocz(record.len() + padding).cast::<u8>();
-            if extradata.is_null() {
-                return Err(no_memory());
-            }
-            ptr::copy_nonoverlapping(record.as_ptr(), extradata, record.len());
-            (*raw).codec_type = ffi::AVMediaType::AVMEDIA_TYPE_VIDEO;
-            (*raw).codec_id = ffi::AVCodecID::AV_CODEC_ID_H264;
-            (*raw).extradata = extradata;
-            (*raw).extradata_size = i32::try_from(record.len()).map_err(|_| no_memory())?;
-        }
-        Ok(Self(parameters))
-    }
-
-    /// The same parameters again.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn share(&self) -> Result<Self, Error> {
-        let mut copy = codec::Parameters::new();
-        // SAFETY: both are valid parameter sets; the target was just allocated.
-        let code = unsafe { ffi::avcodec_parameters_copy(copy.as_mut_ptr(), self.0.as_ptr()) };
-        if code < 0 { Err(Error::code("copying codec parameters", code)) } else { Ok(Self(copy)) }
-    }
-
-    /// The codec's extradata (parameter sets and the like), possibly empty.
-    pub fn extradata(&self) -> &[u8] {
-        // SAFETY: the parameters are valid as long as `self`.
-        extradata(unsafe { &*self.0.as_ptr() })
-    }
-
-    /// FFmpeg's name of the codec; the container's four-character code where FFmpeg does not know it.
-    pub fn codec_name(&self) -> String {
-        let name = self.0.id().name();
-        if name != "none" {
-            return name.to_owned();
-        }
-        // SAFETY: the parameters are valid as long as `self`.
-        let tag = unsafe { (*self.0.as_ptr()).codec_tag }.to_le_bytes();
-        let readable: String = tag.iter().filter(|c| c.is_ascii_graphic()).map(|&c| char::from(c)).collect();
-        if readable.is_empty() { "an unknown codec".to_owned() } else { readable }
-    }
 }
 
 /// The facts of `stream`.

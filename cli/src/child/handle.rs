@@ -1,0 +1,505 @@
+//! The parent's side: one child, what it is asked for, and how it ends. A child that says nothing for too long, ends, or
+//! says what it was not asked for is dead from then on; what it said last to its standard error goes into the report.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::ops::Range;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{ChildStderr, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use vtp_encoder_node::cache::SourceHash;
+use vtp_encoder_node::{Observer, Spool, SpoolWriter};
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample};
+use vtp_engine::limits::Limits;
+use vtp_engine::media::demux::SourceFile;
+use vtp_splitter::Source;
+
+use super::messages::{Failure, Reply, Request};
+use super::wire::{self, Came, Inbox};
+
+/// How often somebody who waits for a child looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
+/// Lines of a child's standard error that are kept, and the most that is kept of one.
+const LAST_LINES: usize = 6;
+const LONGEST_LINE: u64 = 400;
+/// CPU seconds for anything, before what its size adds.
+const LEAST_CPU_S: u64 = 600;
+
+/// Why a child did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// It said why.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// It is dead.
+    #[error("{0}")]
+    Died(Death),
+    /// What it made could not be written.
+    #[error("writing {}: {error}", path.display())]
+    Spool {
+        path: PathBuf,
+        #[source]
+        error: io::Error,
+    },
+    /// There is none.
+    #[error("a process to work in can't be started: {0}")]
+    Start(#[source] io::Error),
+    /// It was not wanted any more.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// How a child ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Death {
+    pub(crate) cause: Cause,
+    /// Its last words.
+    pub(crate) said: Vec<String>,
+}
+
+/// What ended a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A signal.
+    Signal(i32),
+    /// It ended by itself.
+    Exit(Option<i32>),
+    /// It was killed since it gave no sign of life for so long.
+    Silence(Duration),
+    /// It was killed for what it said.
+    Nonsense(String),
+}
+
+impl Cause {
+    /// Whether it may come from what was worked on, rather than from somebody who killed it.
+    pub(crate) fn is_own(&self) -> bool {
+        !matches!(self, Self::Signal(signal) if [KILL, TERM, INT].contains(signal))
+    }
+}
+
+const INT: i32 = 2;
+const KILL: i32 = 9;
+const TERM: i32 = 15;
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Signal(signal) => {
+                write!(f, "the process that worked on it was ended by signal {signal}{}", name(*signal))?
+            }
+            Cause::Exit(Some(code)) => write!(f, "the process that worked on it ended with exit code {code}")?,
+            Cause::Exit(None) => write!(f, "the process that worked on it ended")?,
+            Cause::Silence(time) => {
+                write!(f, "the process that worked on it hung: it gave no sign of life for {} s", time.as_secs())?;
+            }
+            Cause::Nonsense(why) => write!(f, "the process that worked on it broke the protocol: {why}")?,
+        }
+        if self.said.is_empty() { Ok(()) } else { write!(f, "; it said last: {}", self.said.join(" | ")) }
+    }
+}
+
+/// The signals that such processes end by (signal(7)).
+fn name(signal: i32) -> &'static str {
+    match signal {
+        4 => " (illegal instruction)",
+        6 => " (aborted, as where there is no memory)",
+        7 => " (bus error)",
+        8 => " (arithmetic fault)",
+        KILL => " (killed, as where the system has no memory)",
+        11 => " (segmentation fault)",
+        24 => " (its CPU time was used up)",
+        31 => " (a system call that is not allowed)",
+        _ => "",
+    }
+}
+
+/// A source that children work on, ready to be told to them.
+pub(crate) struct Adoption {
+    id: u64,
+    file: SourceFile,
+    request: Vec<u8>,
+}
+
+impl Adoption {
+    /// `id` tells sources apart.
+    ///
+    /// # Errors
+    /// A source that is too large to be told.
+    pub(super) fn new(id: u64, file: SourceFile, source: &Source) -> io::Result<Self> {
+        let request =
+            Request::Adopt { name: file.name().to_owned(), limits: *file.limits(), source: Box::new(source.clone()) };
+        Ok(Self { id, request: wire::encode(&request)?, file })
+    }
+}
+
+/// A child that lives until it is dropped.
+pub(crate) struct Child {
+    process: std::process::Child,
+    stream: UnixStream,
+    inbox: Inbox,
+    words: LastWords,
+    limits: Limits,
+    /// The source that it keeps.
+    adopted: Option<u64>,
+}
+
+impl Child {
+    /// The child behind `process`, whose standard error is piped, and `stream`. It waits until its walls stand, and tells
+    /// which do not.
+    ///
+    /// # Errors
+    /// It ends before that.
+    pub(super) fn new(
+        mut process: std::process::Child,
+        stream: UnixStream,
+        limits: Limits,
+    ) -> Result<(Self, Vec<String>), Error> {
+        let words = LastWords::of(process.stderr.take()).map_err(Error::Start)?;
+        let mut child = Self { process, stream, inbox: Inbox::default(), words, limits, adopted: None };
+        let never = AtomicBool::new(false);
+        match child.reply(&never)? {
+            Reply::Ready { missing } => Ok((child, missing)),
+            _ => Err(child.is_wrong("it was not ready")),
+        }
+    }
+
+    /// Whether its process is gone.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Looks into the source in `file`.
+    pub(crate) fn index(&mut self, file: &SourceFile, cancel: &AtomicBool) -> Result<Source, Error> {
+        self.adopted = None;
+        // A second for each mebibyte.
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), file.size() >> 20)?;
+        self.send(&Request::Index { name: file.name().to_owned(), limits: *file.limits() })?;
+        self.send_file(file)?;
+        self.source(cancel)
+    }
+
+    /// Looks again into the source that it keeps, by decoding it.
+    pub(crate) fn census(&mut self, adoption: &Adoption, doubt: &str, cancel: &AtomicBool) -> Result<Source, Error> {
+        self.adopt(adoption, cancel)?;
+        self.adopted = None;
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), u64::MAX / 2)?;
+        self.send(&Request::Census { doubt: doubt.to_owned() })?;
+        self.source(cancel)
+    }
+
+    /// Has it keep the source of `adoption`, unless it does.
+    pub(crate) fn adopt(&mut self, adoption: &Adoption, cancel: &AtomicBool) -> Result<(), Error> {
+        if self.adopted == Some(adoption.id) {
+            return Ok(());
+        }
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.send_bytes(&adoption.request)?;
+        self.send_file(&adoption.file)?;
+        match self.reply(cancel)? {
+            Reply::Adopted => {
+                self.adopted = Some(adoption.id);
+                Ok(())
+            }
+            reply => Err(self.unasked(&reply)),
+        }
+    }
+
+    /// The hash of these packets of the source that it keeps.
+    pub(crate) fn hash(&mut self, packets: Range<u32>, cancel: &AtomicBool) -> Result<SourceHash, Error> {
+        self.send(&Request::Hash { packets })?;
+        match self.reply(cancel)? {
+            Reply::Hash(bytes) => Ok(SourceHash::from_bytes(bytes)),
+            reply => Err(self.unasked(&reply)),
+        }
+    }
+
+    /// Encodes `task` from these packets of the source that it keeps. The samples are written to `spool`.
+    pub(crate) fn encode(
+        &mut self,
+        task: &EncodeTask,
+        packets: Range<u32>,
+        spool: &dyn Spool,
+        observer: &dyn Observer,
+        cancel: &AtomicBool,
+    ) -> Result<EncodedChunk, Error> {
+        let samples: u64 = task.renditions.iter().map(|it| it.size.samples()).sum();
+        // Some hundred times as long as it takes at x264's medium.
+        let cpu_s = u64::from(packets.end - packets.start) * (samples + task.video.size.samples()) / 50_000;
+        self.allow(self.limits.memory_for(task.video.size.samples(), samples), cpu_s)?;
+        self.send(&Request::Encode { task: Box::new(EncodeTask { spool: PathBuf::new(), ..task.clone() }), packets })?;
+        let takers = task.renditions.iter().map(|rendition| {
+            let writer = spool.begin(task, rendition).map_err(|error| unwritten(task, error))?;
+            Ok(Taker { name: &rendition.name, writer, samples: Vec::new(), most: task.frames.len() })
+        });
+        let mut takers: Vec<Taker<'_>> = self.or_dead(takers.collect())?;
+        let chunk = self.samples(&mut takers, observer, cancel, |reply| match reply {
+            Reply::Encoded(chunk) => Ok(*chunk),
+            other => Err(other),
+        })?;
+        let names = chunk.renditions.iter().map(|it| it.rendition.as_str());
+        if chunk.chunk != task.chunk || !names.eq(takers.iter().map(|it| it.name)) {
+            return Err(self.is_wrong("it encoded something else"));
+        }
+        let filled = takers.into_iter().zip(chunk.renditions).map(|(taker, rendition)| taker.fill(rendition));
+        let renditions = self.or_dead(filled.collect::<io::Result<_>>().map_err(|error| unwritten(task, error)))?;
+        Ok(EncodedChunk { renditions, attempt: task.attempt, ..chunk })
+    }
+
+    /// Copies the packets of `task`'s frames, which are among these, for the rendition called `name`.
+    pub(crate) fn copy(
+        &mut self,
+        name: &str,
+        task: &EncodeTask,
+        packets: Range<u32>,
+        writer: Box<dyn SpoolWriter + '_>,
+        cancel: &AtomicBool,
+    ) -> Result<EncodedRendition, Error> {
+        self.send(&Request::Copy { rendition: name.to_owned(), frames: task.frames.clone(), packets })?;
+        let mut takers = [Taker { name, writer, samples: Vec::new(), most: task.frames.len() }];
+        let copied = self.samples(&mut takers, &(), cancel, |reply| match reply {
+            Reply::Copied(rendition) => Ok(*rendition),
+            other => Err(other),
+        })?;
+        let [taker] = takers;
+        let filled = taker.fill(copied).map_err(|error| unwritten(task, error));
+        self.or_dead(filled)
+    }
+
+    /// Takes samples until the last answer, which `last` knows.
+    fn samples<T>(
+        &mut self,
+        takers: &mut [Taker<'_>],
+        observer: &dyn Observer,
+        cancel: &AtomicBool,
+        last: impl Fn(Reply) -> Result<T, Reply>,
+    ) -> Result<T, Error> {
+        loop {
+            let reply = self.reply(cancel)?;
+            let Reply::Sample { place, sample, bytes } = reply else {
+                return match last(reply) {
+                    Ok(answer) => Ok(answer),
+                    Err(other) => Err(self.unasked(&other)),
+                };
+            };
+            let Some(taker) = takers.get_mut(usize::from(place)).filter(|it| it.expects(sample, &bytes)) else {
+                return Err(self.is_wrong("it sent a sample that nobody asked for"));
+            };
+            observer.frames_encoded(taker.name, 1);
+            if let Err(error) = taker.take(sample, &bytes) {
+                self.kill();
+                return Err(Error::Spool { path: PathBuf::from(taker.name), error });
+            }
+        }
+    }
+
+    fn source(&mut self, cancel: &AtomicBool) -> Result<Source, Error> {
+        match self.reply(cancel)? {
+            Reply::Source(source) if !source.index.frames.is_empty() => Ok(*source),
+            reply => Err(self.unasked(&reply)),
+        }
+    }
+
+    pub(super) fn send(&mut self, request: &Request) -> Result<(), Error> {
+        match wire::encode(request) {
+            Ok(bytes) => self.send_bytes(&bytes),
+            Err(error) => Err(Error::Start(error)),
+        }
+    }
+
+    fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let sent = io::Write::write_all(&mut &self.stream, bytes);
+        sent.map_err(|_| self.is_dead())
+    }
+
+    fn send_file(&mut self, file: &SourceFile) -> Result<(), Error> {
+        let sent = wire::send_descriptor(&self.stream, file.file());
+        sent.map_err(|_| self.is_dead())
+    }
+
+    /// The next answer. Signs of life are none.
+    pub(super) fn reply(&mut self, cancel: &AtomicBool) -> Result<Reply, Error> {
+        let silence = Duration::from_secs(self.limits.silence);
+        let mut heard = Instant::now();
+        loop {
+            if cancel.load(Ordering::Relaxed) {
+                self.kill();
+                return Err(Error::Cancelled);
+            }
+            match self.inbox.next(&self.stream, LOOK) {
+                Ok(Came::Message(Reply::Alive)) => heard = Instant::now(),
+                Ok(Came::Message(Reply::Failed(failure))) => return Err(failure.into()),
+                Ok(Came::Message(reply)) => return Ok(reply),
+                Ok(Came::Nothing) if heard.elapsed() > silence => {
+                    self.kill();
+                    return Err(self.death(Cause::Silence(silence)));
+                }
+                Ok(Came::Nothing) => {}
+                Ok(Came::End) => return Err(self.is_dead()),
+                Err(error) => return Err(self.is_wrong(&error.to_string())),
+            }
+        }
+    }
+
+    /// Bounds its memory, and the CPU time that it may take from here on to so many seconds and some.
+    fn allow(&mut self, memory: u64, cpu_s: u64) -> Result<(), Error> {
+        let pid = i32::try_from(self.process.id()).map_err(|error| Error::Start(io::Error::other(error)))?;
+        let used = cpu_seconds(pid).unwrap_or(0);
+        let cpu_s = used.saturating_add(LEAST_CPU_S).saturating_add(cpu_s);
+        let set = |resource: rlimit::Resource, soft| {
+            let (mut old, mut hard) = (0, 0);
+            rlimit::prlimit(pid, resource, None, Some((&mut old, &mut hard)))?;
+            rlimit::prlimit(pid, resource, Some((soft, hard)), None)
+        };
+        let bounded = set(rlimit::Resource::DATA, memory).and_then(|()| set(rlimit::Resource::CPU, cpu_s));
+        // One that is gone can't be bounded.
+        bounded.map_err(|error| match self.process.try_wait() {
+            Ok(Some(_)) => self.is_dead(),
+            _ => Error::Start(error),
+        })
+    }
+
+    fn or_dead<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        // What it still sends is not wanted.
+        result.inspect_err(|_| self.kill())
+    }
+
+    pub(super) fn unasked(&mut self, reply: &Reply) -> Error {
+        let reply = format!("{reply:?}");
+        self.is_wrong(&format!("it said {}", reply.chars().take(60).collect::<String>()))
+    }
+
+    pub(super) fn is_wrong(&mut self, why: &str) -> Error {
+        self.kill();
+        self.death(Cause::Nonsense(why.to_owned()))
+    }
+
+    fn is_dead(&mut self) -> Error {
+        // Its end of the socket is closed a moment before it is gone.
+        let status = self.wait_a_little();
+        let cause = match status.map(|status| (status.signal(), status.code())) {
+            Some((Some(signal), _)) => Cause::Signal(signal),
+            Some((None, code)) => Cause::Exit(code),
+            None => Cause::Exit(None),
+        };
+        self.kill();
+        self.death(cause)
+    }
+
+    fn wait_a_little(&mut self) -> Option<ExitStatus> {
+        for _ in 0..500 {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        None
+    }
+
+    fn death(&mut self, cause: Cause) -> Error {
+        Error::Died(Death { cause, said: self.words.said() })
+    }
+
+    fn kill(&mut self) {
+        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
+            tracing::debug!(%error, pid = self.process.id(), "child not killed");
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("id", &self.process.id()).finish_non_exhaustive()
+    }
+}
+
+fn unwritten(task: &EncodeTask, error: io::Error) -> Error {
+    Error::Spool { path: task.spool.clone(), error }
+}
+
+/// Takes the samples of one rendition.
+struct Taker<'a> {
+    name: &'a str,
+    writer: Box<dyn SpoolWriter + 'a>,
+    samples: Vec<Sample>,
+    most: usize,
+}
+
+impl Taker<'_> {
+    fn expects(&self, sample: Sample, bytes: &[u8]) -> bool {
+        self.samples.len() < self.most && sample.size as usize == bytes.len()
+    }
+
+    fn take(&mut self, sample: Sample, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write(sample, bytes)?;
+        self.samples.push(sample);
+        Ok(())
+    }
+
+    fn fill(self, rendition: EncodedRendition) -> io::Result<EncodedRendition> {
+        Ok(EncodedRendition { samples: self.samples, spool: self.writer.finish()?, ..rendition })
+    }
+}
+
+/// The last lines that a child wrote to its standard error.
+struct LastWords {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl LastWords {
+    fn of(stderr: Option<ChildStderr>) -> io::Result<Self> {
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = Arc::clone(&lines);
+        let stderr = stderr.ok_or_else(|| io::Error::other("its standard error is not piped"))?;
+        let reader = std::thread::Builder::new().name("last words".to_owned()).spawn(move || listen(stderr, &kept))?;
+        Ok(Self { lines, reader: Some(reader) })
+    }
+
+    /// Once the child is dead.
+    fn said(&mut self) -> Vec<String> {
+        if self.reader.take().is_some_and(|reader| reader.join().is_err()) {
+            tracing::debug!("a child's last words are lost");
+        }
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+}
+
+fn listen(stderr: ChildStderr, kept: &Mutex<VecDeque<String>>) {
+    let mut stderr = BufReader::new(stderr);
+    loop {
+        let mut line = Vec::new();
+        match stderr.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+            Ok(count) if count > 0 => {}
+            _ => return,
+        }
+        let line: String = String::from_utf8_lossy(&line).chars().filter(|c| !c.is_control()).collect();
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.trim().is_empty() {
+            continue;
+        }
+        if kept.len() == LAST_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(line.trim().to_owned());
+    }
+}
+
+/// CPU seconds of a process so far (proc(5), fields 14 and 15 of `stat`, in hundredths).
+fn cpu_seconds(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields = stat.rsplit(')').next()?.split_whitespace();
+    Some(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() / 100)
+}

@@ -1,0 +1,90 @@
+//! What parent and child say to each other, one after the other: values of serde in postcard's format. Both ends are the
+//! same program, so it has no version; but what a child says is never trusted to be true.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vtp_encoder_node as node;
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample};
+use vtp_engine::index::FrameEntry;
+use vtp_engine::limits::Limits;
+use vtp_engine::media;
+use vtp_engine::media::audio::{AudioOutcome, AudioRequest, AudioTrackConfig};
+use vtp_engine::pcm::Moment;
+use vtp_splitter::Source;
+
+/// What the parent asks for. One that says so is followed by a descriptor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// Look into the source whose descriptor follows, and keep it.
+    Index { name: PathBuf, limits: Limits },
+    /// Look into the kept source again, by decoding it.
+    Census { doubt: String },
+    /// Keep this source, whose descriptor follows.
+    Adopt { name: PathBuf, limits: Limits, source: Box<Source> },
+    /// Hash these packets of the kept source.
+    Hash { packets: Range<u32> },
+    /// Encode these packets.
+    Encode { task: Box<EncodeTask>, packets: Range<u32> },
+    /// Copy the packets of these frames for the rendition of this name.
+    Copy { rendition: String, frames: Vec<FrameEntry>, packets: Range<u32> },
+    /// Prepare the kept source's sound.
+    OpenSound { requests: Vec<AudioRequest>, origin: Moment },
+    /// Make it.
+    RunSound,
+}
+
+/// What a child answers. Samples, units and signs of life come before the last answer to a request.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// The walls stand, but for these.
+    Ready { missing: Vec<String> },
+    /// It works on it.
+    Alive,
+    /// The source is kept.
+    Adopted,
+    /// What was found in the source.
+    Source(Box<Source>),
+    /// The packets' hash.
+    Hash([u8; 32]),
+    /// A sample of the task's rendition at this place.
+    Sample {
+        place: u16,
+        sample: Sample,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The chunk is encoded; the samples came before, and are not in it.
+    Encoded(Box<EncodedChunk>),
+    /// The chunk is copied, likewise.
+    Copied(Box<EncodedRendition>),
+    /// What each track will be.
+    SoundConfigs(Vec<AudioTrackConfig>),
+    /// An access unit of the track at this place.
+    Unit {
+        track: u16,
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// So much sound is made.
+    SoundReached { seconds: f64 },
+    /// The sound is made.
+    SoundDone(Vec<AudioOutcome>),
+    /// It can't be done.
+    Failed(Failure),
+}
+
+/// Why a child could not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    /// The source is at fault, or reading it.
+    #[error(transparent)]
+    Source(#[from] vtp_splitter::Error),
+    /// Encoding.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    /// The sound.
+    #[error(transparent)]
+    Media(#[from] media::Error),
+}

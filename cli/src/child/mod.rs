@@ -1,0 +1,30 @@
+//! Whatever looks at untrusted bytes does so in a child process, behind the walls of [`vtp_engine::sandbox`]: this program
+//! started again as `vtp child`, with one end of a socket for its standard input and nothing else.
+//!
+//! ```text
+//!  parent                                            child
+//!  Pool ── start ──────────────────────────────────► walls up, then serve
+//!  Child ─ Index, Census, Adopt (source's descriptor) ► demux, decode      ── Source ──►
+//!        ─ Encode, Copy ────────────────────────────► decode, encode      ── Sample … Encoded ──►
+//!        ─ OpenSound, RunSound ─────────────────────► decode, encode      ── Unit … SoundDone ──►
+//! ```
+//! A child is told one thing at a time and keeps the source open in between. It writes no file: what it makes comes back
+//! through the socket, and is taken for data that may be anything. One that dies, falls silent or talks nonsense is
+//! killed and reported with FFmpeg's last words; the next request has another child.
+
+mod handle;
+mod messages;
+mod pool;
+mod serve;
+mod sound;
+mod wire;
+
+pub(crate) use handle::{Adoption, Child, Death, Error};
+pub(crate) use messages::Failure;
+pub(crate) use pool::walls;
+pub use pool::{Pool, this_program};
+pub(crate) use serve::serve;
+pub(crate) use sound::Sound;
+
+/// The subcommand that a child is started with.
+pub(crate) const SUBCOMMAND: &str = "child";

@@ -1,0 +1,290 @@
+//! The child's side: walls up, then one request after the other until the parent is gone. It keeps the source open
+//! between requests, and everything that comes of them goes back through the socket.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use vtp_encoder_node::cache::SourceHash;
+use vtp_encoder_node::{self as node, Copier, Equipment, Extractors, PacketSource, Spool, SpoolWriter};
+use vtp_engine::chunk::{EncodeTask, Sample};
+use vtp_engine::index::{FrameEntry, Index};
+use vtp_engine::ladder::Rendition;
+use vtp_engine::limits::Limits;
+use vtp_engine::media::audio::{AudioRequest, AudioTask};
+use vtp_engine::media::demux::{SourceFile, SourcePacket};
+use vtp_engine::media::{self, Kind};
+use vtp_engine::pcm::Moment;
+use vtp_engine::sandbox;
+use vtp_engine::units::PacketIndex;
+use vtp_splitter::{ChunkReader, Source};
+
+use super::messages::{Failure, Reply, Request};
+use super::wire;
+
+/// How often a child that has nothing to tell says that it works.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// Serves the parent at the other end of the standard input until that is closed.
+pub(crate) fn serve() -> ExitCode {
+    let outcome = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).and_then(|stream| {
+        media::log_errors();
+        // Whoever started it may be gone before anything is read.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        let missing = sandbox::confine();
+        Session::new(stream)?.serve(missing)
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vtp child: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The way back to the parent, shared by the threads that encode.
+struct Parent {
+    stream: Mutex<Line>,
+}
+
+struct Line {
+    stream: UnixStream,
+    last: Instant,
+}
+
+impl Parent {
+    fn tell(&self, reply: &Reply) -> io::Result<()> {
+        let mut line = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        line.last = Instant::now();
+        wire::send(&line.stream, reply)
+    }
+
+    /// Says that it works, unless something was said lately. Where nobody listens the next answer will fail.
+    fn alive(&self) {
+        let is_due = |line: &Line| line.last.elapsed() >= ALIVE_EVERY;
+        if is_due(&self.stream.lock().unwrap_or_else(PoisonError::into_inner))
+            && let Err(error) = self.tell(&Reply::Alive)
+        {
+            tracing::debug!(%error, "nobody listens");
+        }
+    }
+}
+
+/// The source that the child works on.
+struct Kept {
+    file: SourceFile,
+    source: Source,
+    index: Arc<Index>,
+    reader: Option<ChunkReader>,
+    sound: Option<AudioTask>,
+}
+
+impl Kept {
+    fn new(file: SourceFile, source: Source) -> Self {
+        let index = Arc::new(source.index.clone());
+        Self { file, source, index, reader: None, sound: None }
+    }
+}
+
+struct Session {
+    requests: UnixStream,
+    parent: Parent,
+    kept: Option<Kept>,
+    extractors: Extractors,
+}
+
+impl Session {
+    fn new(stream: UnixStream) -> io::Result<Self> {
+        let requests = stream.try_clone()?;
+        let parent = Parent { stream: Mutex::new(Line { stream, last: Instant::now() }) };
+        Ok(Self { requests, parent, kept: None, extractors: Extractors::for_workers(NonZeroUsize::MIN) })
+    }
+
+    fn serve(mut self, missing: Vec<String>) -> io::Result<()> {
+        self.parent.tell(&Reply::Ready { missing })?;
+        while let Some(request) = wire::receive(&self.requests)? {
+            let reply = self.answer(request)?.unwrap_or_else(Reply::Failed);
+            self.parent.tell(&reply)?;
+        }
+        Ok(())
+    }
+
+    /// The last answer to a request.
+    ///
+    /// # Errors
+    /// The parent is gone, or does not send the descriptor that it has promised.
+    fn answer(&mut self, request: Request) -> io::Result<Result<Reply, Failure>> {
+        Ok(match request {
+            Request::Index { name, limits } => {
+                let file = self.file(&name, limits)?;
+                self.index(file)
+            }
+            Request::Adopt { name, limits, source } => {
+                self.kept = Some(Kept::new(self.file(&name, limits)?, *source));
+                Ok(Reply::Adopted)
+            }
+            Request::Census { doubt } => self.census(&doubt),
+            Request::Hash { packets } => self.hash(packets),
+            Request::Encode { task, packets } => self.encode(&task, packets),
+            Request::Copy { rendition, frames, packets } => self.copy(&rendition, &frames, packets),
+            Request::OpenSound { requests, origin } => self.open_sound(&requests, origin),
+            Request::RunSound => self.run_sound(),
+        })
+    }
+
+    fn file(&self, name: &Path, limits: Limits) -> io::Result<SourceFile> {
+        let descriptor = wire::receive_descriptor(&self.requests)?;
+        Ok(SourceFile::of(File::from(descriptor), name)?.limited(limits))
+    }
+
+    fn index(&mut self, file: SourceFile) -> Result<Reply, Failure> {
+        let source = Source::read(&file, &mut || self.parent.alive())?;
+        self.kept = Some(Kept::new(file, source.clone()));
+        Ok(Reply::Source(Box::new(source)))
+    }
+
+    fn census(&mut self, doubt: &str) -> Result<Reply, Failure> {
+        let Kept { file, source, .. } = self.kept.take().ok_or_else(nothing_kept)?;
+        let source = source.with_census(&file, doubt, &mut || self.parent.alive())?;
+        self.kept = Some(Kept::new(file, source.clone()));
+        Ok(Reply::Source(Box::new(source)))
+    }
+
+    fn hash(&mut self, packets: Range<u32>) -> Result<Reply, Failure> {
+        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
+        let hash = Packets::of(kept, &self.parent, packets)?.give(|packets| SourceHash::of(packets))?;
+        Ok(Reply::Hash(hash.to_bytes()))
+    }
+
+    fn encode(&mut self, task: &EncodeTask, packets: Range<u32>) -> Result<Reply, Failure> {
+        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
+        let (parameters, limits) = (kept.source.video_parameters()?.clone(), *kept.file.limits());
+        // To cancel it the parent kills it.
+        let never = AtomicBool::new(false);
+        let spool = ToParent(&self.parent);
+        let equipment =
+            Equipment { spool: &spool, limits: &limits, ..Equipment::new(&parameters, &self.extractors, &never) };
+        let chunk =
+            Packets::of(kept, &self.parent, packets)?.give(|packets| node::encode_chunk(task, packets, &equipment))?;
+        Ok(Reply::Encoded(Box::new(chunk.without_samples())))
+    }
+
+    fn copy(&mut self, rendition: &str, frames: &[FrameEntry], packets: Range<u32>) -> Result<Reply, Failure> {
+        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
+        let (source, index) = (&kept.source, Arc::clone(&kept.index));
+        let copier = Copier::new(&source.info.video, &index, source.video_parameters()?).map_err(node::Error::Copy)?;
+        let writer = Box::new(SampleWriter { parent: &self.parent, place: 0 });
+        let copied = Packets::of(kept, &self.parent, packets)?
+            .give(|packets| copier.copy_chunk(rendition, frames, &index, packets, writer))?;
+        Ok(Reply::Copied(Box::new(copied.without_samples())))
+    }
+
+    fn open_sound(&mut self, requests: &[AudioRequest], origin: Moment) -> Result<Reply, Failure> {
+        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
+        let task = AudioTask::open(&kept.source.container(&kept.file), requests, origin)?;
+        let configs = task.configs();
+        kept.sound = Some(task);
+        Ok(Reply::SoundConfigs(configs))
+    }
+
+    fn run_sound(&mut self) -> Result<Reply, Failure> {
+        let task = self.kept.as_mut().and_then(|kept| kept.sound.take()).ok_or_else(nothing_kept)?;
+        let mut last = Instant::now();
+        let mut progress = |seconds: f64| {
+            if last.elapsed() >= ALIVE_EVERY / 5 {
+                last = Instant::now();
+                if let Err(error) = self.parent.tell(&Reply::SoundReached { seconds }) {
+                    tracing::debug!(%error, "nobody listens");
+                }
+            }
+        };
+        let never = AtomicBool::new(false);
+        let outcomes = task.run::<media::Error>(&never, &mut progress, &mut |track, unit| {
+            let track = u16::try_from(track).map_err(|_| media::Error::new(Kind::Unsupported, "too many tracks"))?;
+            self.parent.tell(&Reply::Unit { track, bytes: unit.to_vec() }).map_err(|error| gone(&error))
+        })?;
+        Ok(Reply::SoundDone(outcomes.unwrap_or_default()))
+    }
+}
+
+fn nothing_kept() -> Failure {
+    media::Error::new(Kind::Internal, "the child has no source to work on").into()
+}
+
+fn gone(error: &io::Error) -> media::Error {
+    media::Error::new(Kind::Retryable, format!("the parent is gone: {error}"))
+}
+
+/// Samples go to the parent, each with the place of its rendition in the task.
+struct ToParent<'a>(&'a Parent);
+
+impl Spool for ToParent<'_> {
+    fn begin(&self, task: &EncodeTask, rendition: &Rendition) -> io::Result<Box<dyn SpoolWriter + '_>> {
+        let place = task.renditions.iter().position(|it| it.name == rendition.name);
+        let place = place.and_then(|place| u16::try_from(place).ok());
+        let place = place.ok_or_else(|| io::Error::other("a rendition that is not the task's"))?;
+        Ok(Box::new(SampleWriter { parent: self.0, place }))
+    }
+}
+
+struct SampleWriter<'a> {
+    parent: &'a Parent,
+    place: u16,
+}
+
+impl SpoolWriter for SampleWriter<'_> {
+    fn write(&mut self, sample: Sample, bytes: &[u8]) -> io::Result<()> {
+        self.parent.tell(&Reply::Sample { place: self.place, sample, bytes: bytes.to_vec() })
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<PathBuf> {
+        Ok(PathBuf::new())
+    }
+}
+
+/// A chunk reader as the encoder node sees it: the reader's own error is kept beside.
+struct Packets<'a> {
+    reader: &'a mut ChunkReader,
+    parent: &'a Parent,
+    failed: Option<vtp_splitter::Error>,
+}
+
+impl<'a> Packets<'a> {
+    fn of(kept: &'a mut Kept, parent: &'a Parent, packets: Range<u32>) -> Result<Self, vtp_splitter::Error> {
+        let reader = match &mut kept.reader {
+            Some(reader) => reader,
+            none => none.insert(ChunkReader::new(&kept.file, &kept.source, Arc::clone(&kept.index))?),
+        };
+        reader.start(packets)?;
+        Ok(Self { reader, parent, failed: None })
+    }
+
+    /// Gives the packets to `work`; the reader's own error counts before what came of it.
+    fn give<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T, node::Error>) -> Result<T, Failure> {
+        let result = work(&mut self);
+        match self.failed {
+            Some(error) => Err(error.into()),
+            None => Ok(result?),
+        }
+    }
+}
+
+impl PacketSource for Packets<'_> {
+    fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
+        self.parent.alive();
+        self.reader.next_packet().map_err(|error| {
+            let told = node::Error::Packets { message: error.to_string(), class: node::Class::Permanent };
+            self.failed = Some(error);
+            told
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! How much of a source is taken on before it is refused: what a hostile or broken file may cost. Pure values; whoever
+//! reads the source holds them against what it finds, before it spends memory on it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The limits. Each stands under its name in [`NAMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Samples of luma in a picture.
+    pub pixels: u64,
+    /// Video packets, and so frames.
+    pub frames: u64,
+    /// Streams of a container.
+    pub streams: u64,
+    /// Bytes of titles, tags and codec headers of a container.
+    pub metadata: u64,
+    /// Seconds of presentation.
+    pub duration: u64,
+    /// Bytes that the list of a source's packets takes in memory.
+    pub index: u64,
+    /// Bytes of memory of a process that works on the source; 0 lets the size of its pictures decide.
+    pub memory: u64,
+    /// Seconds without a sign of life after which such a process counts as hung.
+    pub silence: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What each limit is called, and what it counts.
+pub const NAMES: [(&str, &str); 8] = [
+    ("pixels", "samples in a picture"),
+    ("frames", "frames of video"),
+    ("streams", "streams"),
+    ("metadata", "bytes of tags and headers"),
+    ("duration", "seconds"),
+    ("index", "bytes of index"),
+    ("memory", "bytes of memory of a process"),
+    ("silence", "seconds without a sign of life"),
+];
+
+impl Limits {
+    /// Pictures of 8192 by 8192 samples, a day of 100 frames a second, half a gibibyte of index.
+    pub const DEFAULT: Self = Self {
+        pixels: 8192 * 8192,
+        frames: 10_000_000,
+        streams: 128,
+        metadata: 16 << 20,
+        duration: 24 * 3600,
+        index: 512 << 20,
+        memory: 0,
+        silence: 120,
+    };
+
+    /// A process that works on pictures of `source` samples and encodes them to `renditions` samples in all may take so
+    /// many bytes. Measured are some 200 bytes a sample of the renditions at x264's medium, and 350 at placebo, whose
+    /// lookahead is longest; decoders keep up to 17 pictures of 3 bytes a sample.
+    pub fn memory_for(&self, source: u64, renditions: u64) -> u64 {
+        const BASE: u64 = 1 << 30;
+        match self.memory {
+            0 => BASE.saturating_add(source.saturating_mul(128)).saturating_add(renditions.saturating_mul(800)),
+            set => set,
+        }
+    }
+
+    /// # Errors
+    /// [`Exceeded`] if `found` is more than the limit called `name`.
+    pub fn check(&self, name: &'static str, found: u64) -> Result<(), Exceeded> {
+        let limit = self.get(name).unwrap_or(u64::MAX);
+        if found > limit { Err(Exceeded { name, found, limit }) } else { Ok(()) }
+    }
+
+    fn get(&self, name: &str) -> Option<u64> {
+        Some(match name {
+            "pixels" => self.pixels,
+            "frames" => self.frames,
+            "streams" => self.streams,
+            "metadata" => self.metadata,
+            "duration" => self.duration,
+            "index" => self.index,
+            "memory" => self.memory,
+            "silence" => self.silence,
+            _ => return None,
+        })
+    }
+
+    /// The same with the limit of `change`.
+    #[must_use]
+    pub fn with(mut self, change: &Change) -> Self {
+        let place = match change.name {
+            "pixels" => &mut self.pixels,
+            "frames" => &mut self.frames,
+            "streams" => &mut self.streams,
+            "metadata" => &mut self.metadata,
+            "duration" => &mut self.duration,
+            "index" => &mut self.index,
+            "memory" => &mut self.memory,
+            _ => &mut self.silence,
+        };
+        *place = change.value;
+        self
+    }
+}
+
+/// A source that is too much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    name: &'static str,
+    found: u64,
+    limit: u64,
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, found, limit } = self;
+        let what = NAMES.iter().find(|(known, _)| known == name).map_or("", |(_, what)| *what);
+        write!(
+            f,
+            "the source has {found} {what}, and {limit} are allowed here; if you trust it, allow more with --limit {name}={found}"
+        )
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+/// One limit set to another value, as in `pixels=40000000` or `memory=2G`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    name: &'static str,
+    value: u64,
+}
+
+impl FromStr for Change {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || NAMES.map(|(name, _)| name).join(", ");
+        let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE, as in pixels=40M".to_owned())?;
+        let known = NAMES.iter().find(|(known, _)| *known == name);
+        let Some((name, _)) = known else { return Err(format!("there is no limit {name:?}; there are {}", names())) };
+        let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let factor = match &value[digits.len()..] {
+            "" => 1,
+            "k" | "K" => 1_000,
+            "M" => 1_000_000,
+            "G" => 1_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            unit => return Err(format!("{unit:?} is none of K, M, G, KiB, MiB, GiB")),
+        };
+        let number: u64 = digits.parse().map_err(|_| format!("{value:?} is no whole number"))?;
+        let value = number.checked_mul(factor).ok_or_else(|| format!("{value:?} is too large"))?;
+        Ok(Self { name, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_can_be_set_by_its_name_and_no_other() {
+        for (name, _) in NAMES {
+            let limits = Limits::default().with(&format!("{name}=7").parse().unwrap());
+            assert_eq!(limits.get(name), Some(7));
+            assert_eq!(limits.check(name, 7), Ok(()));
+            assert_eq!(limits.check(name, 8), Err(Exceeded { name, found: 8, limit: 7 }));
+            let others = NAMES.iter().filter(|(other, _)| *other != name);
+            assert!(others.clone().all(|(other, _)| limits.get(other) == Limits::default().get(other)));
+        }
+        assert!("pixel=7".parse::<Change>().unwrap_err().contains("there is no limit"));
+    }
+
+    #[test]
+    fn values_may_have_units() {
+        assert_eq!("memory=2GiB".parse(), Ok(Change { name: "memory", value: 2 << 30 }));
+        assert_eq!("pixels=40M".parse(), Ok(Change { name: "pixels", value: 40_000_000 }));
+        for wrong in ["pixels", "pixels=", "pixels=-1", "pixels=1x", "memory=99999999999GiB"] {
+            assert!(wrong.parse::<Change>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_with_what_to_do() {
+        let said = Limits::default().check("streams", 200).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "the source has 200 streams, and 128 are allowed here; if you trust it, allow more with --limit streams=200"
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! The source's file, and FFmpeg reading it through us: it is opened once, by whoever may, and every container reads it
+//! at a place of its own. FFmpeg itself opens nothing.
+
+use std::ffi::{c_int, c_void};
+use std::fs::File;
+use std::io::{self, Seek as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use ffmpeg_next::ffi;
+
+use crate::limits::Limits;
+use crate::media::{Error, Kind};
+
+/// A source's file, open for reading.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    file: Arc<File>,
+    name: Arc<Path>,
+    size: u64,
+    limits: Limits,
+}
+
+impl SourceFile {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] with a sentence when there is none, or it may not be read.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        File::open(path).and_then(|file| Self::of(file, path)).map_err(|error| unreadable(path, &error))
+    }
+
+    /// An open file that is called `name`. The name is told to people, and its ending to FFmpeg; nothing is opened by it.
+    ///
+    /// # Errors
+    /// Its size can't be told.
+    pub fn of(file: File, name: &Path) -> io::Result<Self> {
+        let size = size_of(&file)?;
+        Ok(Self { file: Arc::new(file), name: name.into(), size, limits: Limits::default() })
+    }
+
+    /// The same file, of which so much is taken.
+    #[must_use]
+    pub fn limited(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// How much of it is taken.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Its size in bytes when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it has another size by now.
+    pub fn has_changed_size(&self) -> bool {
+        size_of(&self.file).is_ok_and(|size| size != self.size)
+    }
+
+    /// Its first bytes, as many as `head` holds; `false` if it has fewer.
+    pub(super) fn head(&self, head: &mut [u8]) -> bool {
+        self.file.read_exact_at(head, 0).is_ok()
+    }
+}
+
+/// By seeking, which a confined process may.
+fn size_of(mut file: &File) -> io::Result<u64> {
+    file.seek(io::SeekFrom::End(0))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    let path = path.display();
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no file {path}"),
+        io::ErrorKind::PermissionDenied => format!("{path} may not be read by this user"),
+        _ => format!("{path} can't be read: {error}"),
+    };
+    Error::new(Kind::Unsupported, why)
+}
+
+/// Bytes that are read at a time.
+const BLOCK: usize = 1 << 18;
+
+/// Reads a [`SourceFile`] for one open container.
+pub(super) struct Reading {
+    context: NonNull<ffi::AVIOContext>,
+    // Behind `context`, which refers to it.
+    cursor: NonNull<Cursor>,
+}
+
+struct Cursor {
+    file: SourceFile,
+    position: u64,
+}
+
+// SAFETY: context and cursor are owned, bound to no thread, and used by one at a time (`Reading` is not `Sync`).
+unsafe impl Send for Reading {}
+
+impl Reading {
+    /// From the start of `file`.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub(super) fn new(file: SourceFile) -> Result<Self, Error> {
+        let no_memory = || Error::new(Kind::Retryable, "no memory to read the source with");
+        let size = c_int::try_from(BLOCK).map_err(|_| no_memory())?;
+        // SAFETY: the buffer is the context's own from here on, or freed; the cursor lives until the context is gone,
+        // and only the two callbacks, which are called from within calls on the context, touch it.
+        unsafe {
+            let buffer = ffi::av_malloc(BLOCK);
+            let cursor = NonNull::from(Box::leak(Box::new(Cursor { file, position: 0 })));
+            let context = match buffer.is_null() {
+                true => ptr::null_mut(),
+                false => ffi::avio_alloc_context(
+                    buffer.cast(),
+                    size,
+                    0,
+                    cursor.as_ptr().cast(),
+                    Some(read),
+                    None,
+                    Some(seek),
+                ),
+            };
+            match NonNull::new(context) {
+                Some(context) => Ok(Self { context, cursor }),
+                None => {
+                    ffi::av_free(buffer);
+                    drop(Box::from_raw(cursor.as_ptr()));
+                    Err(no_memory())
+                }
+            }
+        }
+    }
+
+    /// For the `pb` of a container that is closed before `self` is dropped.
+    pub(super) fn as_mut_ptr(&mut self) -> *mut ffi::AVIOContext {
+        self.context.as_ptr()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // SAFETY: no container uses the context any more. Its buffer may be another than it began with, and is its own
+        // to the end; the cursor was leaked by `new` and nobody refers to it now.
+        unsafe {
+            let mut context = self.context.as_ptr();
+            ffi::av_freep(ptr::addr_of_mut!((*context).buffer).cast());
+            ffi::avio_context_free(&mut context);
+            drop(Box::from_raw(self.cursor.as_ptr()));
+        }
+    }
+}
+
+/// What FFmpeg calls to read on.
+unsafe extern "C" fn read(opaque: *mut c_void, into: *mut u8, size: c_int) -> c_int {
+    // SAFETY: `opaque` is the cursor (see `Reading::new`), `into` has room for `size` bytes that need no initial value.
+    let (cursor, into) = unsafe {
+        let size = usize::try_from(size).unwrap_or(0);
+        ptr::write_bytes(into, 0, size);
+        (&mut *opaque.cast::<Cursor>(), std::slice::from_raw_parts_mut(into, size))
+    };
+    loop {
+        return match cursor.file.file.read_at(into, cursor.position) {
+            Ok(0) => ffi::AVERROR_EOF,
+            Ok(count) => {
+                cursor.position += count as u64;
+                // No more than `size`.
+                count as c_int
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => -error.raw_os_error().unwrap_or(ffi::EIO),
+        };
+    }
+}
+
+/// What FFmpeg calls to read elsewhere, or to learn the size.
+unsafe extern "C" fn seek(opaque: *mut c_void, offset: i64, whence: c_int) -> i64 {
+    // SAFETY: `opaque` is the cursor (see `Reading::new`).
+    let cursor = unsafe { &mut *opaque.cast::<Cursor>() };
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let from = match whence & !ffi::AVSEEK_FORCE {
+        ffi::AVSEEK_SIZE => return signed(cursor.file.size),
+        ffi::SEEK_SET => 0,
+        ffi::SEEK_CUR => signed(cursor.position),
+        ffi::SEEK_END => signed(cursor.file.size),
+        _ => return i64::from(-ffi::EINVAL),
+    };
+    match from.checked_add(offset).and_then(|place| u64::try_from(place).ok()) {
+        Some(place) => {
+            cursor.position = place;
+            signed(place)
+        }
+        None => i64::from(-ffi::EINVAL),
+    }
+}

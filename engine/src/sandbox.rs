@@ -1,0 +1,158 @@
+//! The walls around a process that works on untrusted bytes: no network, no files but the descriptors it has, no other
+//! programs, no new privileges, bounded resources. A process puts them around itself, before it sees the first such byte;
+//! then they can't be taken down.
+//!
+//! ```text
+//!  limits (rlimit)      writes no file, dumps no core, few descriptors; its parent sets memory and CPU time
+//!  Landlock             opens no path, connects no TCP, signals nobody outside
+//!  seccomp              only system calls that decoding and encoding need; no open, socket, exec, fork, ptrace
+//! ```
+//! A kernel that lacks a piece leaves the others standing, and what is missing is told.
+
+use std::collections::BTreeMap;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetStatus,
+    Scope,
+};
+use rlimit::Resource;
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Compare, SeccompCondition, SeccompFilter, SeccompRule,
+};
+
+/// Descriptors that a confined process may have: its standard ones, the source's, and some to spare.
+const DESCRIPTORS: u64 = 64;
+
+/// Confines this process, which has one thread, for good. The answer has a sentence for each wall that this kernel does
+/// not give; with all of them standing it is empty.
+pub fn confine() -> Vec<String> {
+    let walls = [("resource limits", limit()), ("Landlock", landlock()), ("seccomp", filter_calls())];
+    walls.into_iter().filter_map(|(name, wall)| Some(format!("{name}: {}", wall.err()?))).collect()
+}
+
+fn limit() -> Result<(), String> {
+    let limits = [(Resource::FSIZE, 0), (Resource::CORE, 0), (Resource::MEMLOCK, 0), (Resource::NOFILE, DESCRIPTORS)];
+    limits.into_iter().try_for_each(|(resource, most)| resource.set(most, most)).map_err(|error| error.to_string())?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(|error| error.to_string())
+}
+
+/// Everything that Landlock knows to forbid is forbidden; there is no rule that allows any of it.
+fn landlock() -> Result<(), String> {
+    let abi = ABI::V6;
+    let restricted = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
+        .and_then(|rules| rules.scope(Scope::from_all(abi)))
+        .and_then(|rules| rules.create())
+        .and_then(|rules| rules.restrict_self())
+        .map_err(|error| error.to_string())?;
+    match restricted.ruleset {
+        RulesetStatus::NotEnforced => Err("this kernel does not have it, or it is off".to_owned()),
+        RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
+    }
+}
+
+/// System calls that are allowed whatever their arguments.
+const CALLS: &[i64] = &[
+    // Descriptors that are open.
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_lseek,
+    libc::SYS_close,
+    libc::SYS_dup,
+    libc::SYS_fcntl,
+    libc::SYS_ppoll,
+    // Memory.
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_membarrier,
+    // Threads.
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    // A second filter answers that there is no such call, and libc falls back on `clone`.
+    libc::SYS_clone3,
+    // Time and chance.
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_getrusage,
+    libc::SYS_times,
+    // What the machine is like.
+    libc::SYS_sysinfo,
+    libc::SYS_uname,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+];
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Calls outside of the list fail as not permitted, which libraries take for a lack and go on.
+fn filter_calls() -> Result<(), String> {
+    let refuse = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
+    let mut rules: Rules = CALLS.iter().map(|&call| (call, Vec::new())).collect();
+    rules.extend(conditional().map_err(|error| error.to_string())?);
+    let no_clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    // Both are asked, and a refusal counts. The second forbids to add another.
+    apply(no_clone3, SeccompAction::Allow, refuse(libc::ENOSYS))?;
+    apply(rules, refuse(libc::EPERM), SeccompAction::Allow)
+}
+
+/// Calls that are allowed with some arguments only.
+fn conditional() -> Result<Rules, seccompiler::BackendError> {
+    let when = |at: u8, compare: Compare, value: u64| {
+        SeccompRule::new(vec![SeccompCondition::new(at, Width::Dword, compare, value)?]).map(|rule| vec![rule])
+    };
+    let (thread, executable) = (libc::CLONE_THREAD as u64, libc::PROT_EXEC as u64);
+    Ok(Rules::from([
+        // Threads, but no processes.
+        (libc::SYS_clone, when(0, Compare::MaskedEq(thread), thread)?),
+        // Memory that is no program.
+        (libc::SYS_mmap, when(2, Compare::MaskedEq(executable), 0)?),
+        (libc::SYS_mprotect, when(2, Compare::MaskedEq(executable), 0)?),
+        // Threads get names.
+        (libc::SYS_prctl, when(0, Compare::Eq, libc::PR_SET_NAME as u64)?),
+        // Limits may be read. (No process has the number 0, which stands for this one.)
+        (libc::SYS_prlimit64, read_limits()?),
+        // It may signal itself: that is how it aborts.
+        (libc::SYS_tgkill, when(0, Compare::Eq, u64::from(std::process::id()))?),
+    ]))
+}
+
+fn read_limits() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let is_zero = |at: u8, width: Width| SeccompCondition::new(at, width, Compare::Eq, 0);
+    Ok(vec![SeccompRule::new(vec![is_zero(0, Width::Dword)?, is_zero(2, Width::Qword)?])?])
+}
+
+fn apply(rules: Rules, otherwise: SeccompAction, matching: SeccompAction) -> Result<(), String> {
+    let machine =
+        std::env::consts::ARCH.try_into().map_err(|_| "it is not known on this kind of processor".to_owned())?;
+    let filter = SeccompFilter::new(rules, otherwise, matching, machine).map_err(|error| error.to_string())?;
+    let program: seccompiler::BpfProgram = filter.try_into().map_err(|e: seccompiler::BackendError| e.to_string())?;
+    seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+}
