@@ -9,7 +9,7 @@ use ffmpeg_next::{self as ffmpeg, Packet, ffi, format};
 
 use super::{Error, Kind};
 
-mod known;
+pub(in crate::media) mod known;
 mod stream;
 
 pub use known::KnownContainer;
@@ -243,8 +243,15 @@ fn open_error(path: &Path, code: i32) -> Error {
         // Not on the whitelist, or nothing that any demuxer recognises.
         ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(path),
         ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound => unreadable(path),
+        // What a header asks for that is cut off or damaged; of a file that can be read it is no fault of the machine.
+        ffmpeg::Error::Other { errno: ffi::EIO | ffi::ENOMEM } if is_readable(path) => unreadable(path),
         _ => Error::ffmpeg(&format!("opening {}", path.display()), error),
     }
+}
+
+/// Whether the system gives all of a file.
+fn is_readable(path: &Path) -> bool {
+    std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink())).is_ok()
 }
 
 fn not_a_container(path: &Path) -> Error {
