@@ -1,6 +1,7 @@
 # make demo   encode the bundled clip and say where to look
 # make test   everything that has to pass: format, lints, tests
 # make build  the optimised binary, target/release/vtp
+# make fuzz   every fuzz target for FUZZ_SECONDS (60) each
 #
 # On Debian and its relatives missing packages are installed (with sudo unless you are root). Elsewhere, install
 # FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja, pkg-config and xxd first.
@@ -9,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
-.PHONY: demo test build packages test-packages rust clean
+.PHONY: demo test build fuzz packages test-packages rust clean
 .NOTPARALLEL:
 
 RUST_LEAST := 1.95
@@ -49,6 +50,21 @@ test: test-packages rust
 SUMMARY := awk '{ print } \
 	/^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
 	END { printf "\ntests: %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+
+# Each target begins with what seeds.py finds in videos, and goes on from what earlier runs found. The sanitizer is not
+# among what stable Rust has on offer, hence RUSTC_BOOTSTRAP.
+FUZZ_SECONDS := 60
+FUZZ_VERSION := 0.13.2
+FUZZ_MEDIA := $(CLIP) $(wildcard ../shared/media/torture/*)
+
+fuzz: test-packages build
+	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --version $(FUZZ_VERSION) --locked
+	python3 fuzz/seeds.py target/release/vtp $(FUZZ_MEDIA)
+	export RUSTC_BOOTSTRAP=1; \
+	cargo fuzz build --fuzz-dir fuzz; \
+	for target in $$(cargo fuzz list --fuzz-dir fuzz); do \
+		cargo fuzz run --fuzz-dir fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10; \
+	done
 
 packages:
 	@$(call install,$(PACKAGES))
@@ -90,4 +106,4 @@ rust:
 
 clean:
 	cargo clean
-	rm -rf out
+	rm -rf out fuzz/target

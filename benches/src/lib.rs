@@ -8,6 +8,7 @@
 //! * [`ab_av1`]: a target of quality, against `ab-av1 auto-encode`
 //! * [`kill`]: runs that are killed at random moments, and go on
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
+//! * [`mutate`]: damaged copies of files through `vtp encode`
 
 pub mod ab_av1;
 mod bjontegaard;
@@ -17,11 +18,15 @@ pub mod gate;
 pub mod kill;
 pub mod ladder;
 mod measured;
+pub mod mutate;
 mod ours;
 mod pchip;
 mod peer;
+mod processes;
 mod report;
 pub mod sweep;
 mod table;
 pub mod truth;
 mod vmaf;
+
+pub use processes::kill_all;

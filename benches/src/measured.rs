@@ -1,10 +1,15 @@
-//! Runs a command and measures it as a whole: wall clock, CPU of all its processes, peak memory.
+//! Runs a command and measures it as a whole, with the processes that it starts: wall clock, CPU, peak memory.
+//!
+//! Each command leads a process group of its own, so that all of it can be ended.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+use crate::processes::{self, Group};
 
 /// How often a running command's memory is looked at, and whether it has ended.
 const POLL: Duration = Duration::from_millis(5);
@@ -16,9 +21,9 @@ pub(crate) struct Measured {
     pub(crate) wall_s: f64,
     /// User and system CPU seconds.
     pub(crate) cpu_s: f64,
-    /// Peak resident memory in MiB.
+    /// Peak resident memory of all its processes in MiB.
     pub(crate) peak_mib: f64,
-    /// How it ended; `None` if it was killed at its time limit.
+    /// How it ended; `None` if it was killed at a limit.
     pub(crate) status: Option<ExitStatus>,
 }
 
@@ -46,24 +51,39 @@ pub(crate) fn succeed(command: &mut Command, log: &Path, limit: Duration) -> Res
     }
 }
 
+/// What a run may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// On the clock.
+    pub(crate) time: Duration,
+    /// Resident memory of all its processes in MiB.
+    pub(crate) memory_mib: f64,
+}
+
 /// Runs `command` with its output going to the files `log.out` and `log.err`, for at most `limit`.
 pub(crate) fn run(command: &mut Command, log: &Path, limit: Duration) -> Result<Measured> {
+    run_within(command, log, Limits { time: limit, memory_mib: f64::INFINITY })
+}
+
+/// The same within these limits: past either, all its processes are killed.
+pub(crate) fn run_within(command: &mut Command, log: &Path, limits: Limits) -> Result<Measured> {
     let file = |ending: &str| {
         let path = log.with_extension(ending);
         std::fs::File::create(&path).with_context(|| format!("making {}", path.display()))
     };
-    command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?);
+    command.stdin(Stdio::null()).stdout(file("out")?).stderr(file("err")?).process_group(0);
     let cpu = children_cpu()?;
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("starting {command:?}"))?;
+    let group = Group::led_by(&child);
     let mut peak_mib = 0.0_f64;
     let status = loop {
-        peak_mib = peak_mib.max(memory_mib(&child));
+        peak_mib = peak_mib.max(processes::memory_mib(child.id()));
         if let Some(status) = child.try_wait()? {
             break Some(status);
         }
-        if started.elapsed() > limit {
-            child.kill()?;
+        if started.elapsed() > limits.time || peak_mib > limits.memory_mib {
+            group.kill();
             child.wait()?;
             break None;
         }
@@ -77,13 +97,6 @@ fn children_cpu() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").context("reading the children's CPU time")?;
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     Ok(fields.skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0)
-}
-
-/// The high-water mark of a process's resident memory; zero once it has ended.
-fn memory_mib(child: &Child) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
 /// The median; zero of nothing.
@@ -113,6 +126,39 @@ mod tests {
         let limit = Duration::from_millis(200);
         let run = run(Command::new("sleep").arg("20"), &folder.path().join("log"), limit).unwrap();
         assert!(run.status.is_none() && run.wall_s < 10.0);
+    }
+
+    #[test]
+    fn a_command_past_its_limit_is_killed_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & echo $!; wait"]);
+        let run = run(&mut command, &folder.path().join("log"), Duration::from_millis(300)).unwrap();
+        assert!(run.status.is_none());
+        let child = std::fs::read_to_string(folder.path().join("log.out")).unwrap();
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        let is_gone = |stat: std::io::Result<String>| stat.map_or(true, |stat| stat.contains(") Z "));
+        let (started, patience) = (Instant::now(), Duration::from_secs(10));
+        while !is_gone(state()) {
+            assert!(started.elapsed() < patience, "{:?}", state());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    #[test]
+    fn memory_is_that_of_all_processes_and_has_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        // Two shells that hold 40 MB each.
+        let hold = "x=$(head -c 40000000 /dev/zero | tr '\\0' x)";
+        let script = format!("{hold}; sh -c \"{}; sleep 1\" & wait", hold.replace('$', "\\$"));
+        let limits = |memory_mib| Limits { time: Duration::from_secs(60), memory_mib };
+        let run = |memory_mib| {
+            run_within(Command::new("sh").args(["-c", &script]), &folder.path().join("log"), limits(memory_mib))
+                .unwrap()
+        };
+        let whole = run(f64::INFINITY);
+        assert!(whole.status.is_some_and(|status| status.success()) && whole.peak_mib > 76.0, "{whole:?}");
+        assert!(run(60.0).status.is_none());
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub mod curves;
 pub mod doctor;
 pub mod encode;
 pub mod exit;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod interrupt;
 pub mod page;
 pub mod parse;

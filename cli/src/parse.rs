@@ -35,8 +35,8 @@ pub fn duration_s(text: &str) -> Result<f64, String> {
         "h" => 3600.0,
         _ => return Err(format!("unknown unit {unit:?}: write 500ms, 4s, 2m or 1h")),
     };
-    match number.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value * scale),
+    match number.parse::<f64>().map(|value| value * scale) {
+        Ok(seconds) if seconds > 0.0 && seconds.is_finite() => Ok(seconds),
         Ok(_) => Err("a duration must be above zero".to_owned()),
         Err(_) => Err("not a duration: write 500ms, 4s, 2m or 1h".to_owned()),
     }
@@ -125,6 +125,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_duration_is_finite_and_above_zero_in_seconds() {
+        assert_eq!(duration_s("1.5m"), Ok(90.0));
+        for text in ["0", "-1s", "inf", "nan", "1e308h", "1e-322ms"] {
+            assert!(duration_s(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_is_read_with_and_without_its_unit() {

@@ -91,12 +91,17 @@ fn read<T: DeserializeOwned>(path: &Path, newest: u32) -> Result<Option<T>, Erro
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(None),
         Err(cause) => return Err(Error::Unreadable { path: path.to_owned(), cause }),
     };
+    parse(&text, path, newest).map(Some)
+}
+
+/// The value that stands in a file as `text`.
+pub(crate) fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, newest: u32) -> Result<T, Error> {
     let damaged = |cause| Error::Damaged { path: path.to_owned(), cause };
-    let Versioned { version } = serde_json::from_slice(&text).map_err(damaged)?;
+    let Versioned { version } = serde_json::from_slice(text).map_err(damaged)?;
     if version > newest.into() {
         return Err(Error::Newer { path: path.to_owned(), found: version, newest });
     }
-    serde_json::from_slice(&text).map(Some).map_err(damaged)
+    serde_json::from_slice(text).map_err(damaged)
 }
 
 /// Writes a file of `folder` so that at any time it is whole: the old one, or the new one.

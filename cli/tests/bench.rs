@@ -111,3 +111,35 @@ fn a_target_of_quality_is_held_against_that_of_ab_av1() {
     let vmaf: f64 = rows[0][3].parse().unwrap();
     assert!((vmaf - 93.0).abs() < 3.0, "{rows:?}");
 }
+
+#[test]
+fn damaged_copies_are_proven_or_refused_and_told_by_kind() {
+    let scene = Scene::new();
+    let tiny = "-f lavfi -i testsrc=size=854x480:rate=25 -t 0.2 -c:v libx264 -preset ultrafast";
+    scene.ffmpeg(&format!("{tiny} in.mp4"));
+    scene.ffmpeg(&format!("{tiny} in.ts"));
+    let before = scene.files();
+    let told = scene.vtp("bench mutate in.mp4 in.ts --count 12 --seed 1 --limit 60 --keep kept").ok().stdout;
+    let rows = rows(&told);
+    let all = rows.last().unwrap();
+    assert_eq!(all[0], "all", "{told}");
+    let counts: Vec<u32> = all[1..].iter().map(|cell| cell.parse().unwrap()).collect();
+    assert_eq!((counts.iter().sum::<u32>(), counts[..3].iter().sum::<u32>()), (12, 12), "{told}");
+    assert!(counts[0] > 0, "{told}");
+    assert_eq!(
+        scene.files().into_iter().filter(|(name, _)| name != "kept/").collect::<Vec<_>>(),
+        before.into_iter().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_failed_case_is_an_error_with_its_number_and_can_be_run_alone() {
+    let scene = Scene::new();
+    scene.ffmpeg("-f lavfi -i testsrc=size=854x480:rate=25 -t 0.2 -c:v libx264 -preset ultrafast in.mp4");
+    // No run takes as little memory as this.
+    let ended = scene.vtp("bench mutate in.mp4 --count 3 --case 2 --memory 1 --keep kept");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with("error: 1 cases failed; see the list\n"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("\n* case 2, in.mp4, "), "{}", ended.stdout);
+    assert!(scene.path("kept/case-2.mp4").is_file());
+}

@@ -44,6 +44,29 @@ fn a_recording_without_its_index_is_error_1005() {
 }
 
 #[test]
+fn a_container_that_ends_in_its_headers_is_error_1005() {
+    let scene = Scene::new();
+    scene.ffmpeg("-f lavfi -i testsrc=size=320x180:rate=25 -t 0.2 -c:v libx264 whole.mkv");
+    let whole = std::fs::read(scene.path("whole.mkv")).unwrap();
+    for end in [88, 288, 400] {
+        std::fs::write(scene.path("cut.mkv"), &whole[..end]).unwrap();
+        scene.vtp("encode cut.mkv --out out --progress none").failed(3, "error 1005: ");
+    }
+}
+
+#[test]
+fn a_header_that_asks_for_more_memory_than_there_is_is_error_1005() {
+    let scene = Scene::new();
+    scene.ffmpeg("-f lavfi -i testsrc=size=320x180:rate=25 -t 0.2 -c:v libx264 in.mp4");
+    let mut bytes = std::fs::read(scene.path("in.mp4")).unwrap();
+    // The number of entries in `stts`, behind its type, version and flags.
+    let count = bytes.windows(4).position(|four| four == b"stts").unwrap() + 8;
+    bytes[count] = 0x20;
+    std::fs::write(scene.path("in.mp4"), bytes).unwrap();
+    scene.vtp("encode in.mp4 --out out --progress none").failed(3, "error 1005: ");
+}
+
+#[test]
 fn damage_in_the_middle_ends_in_a_proven_output_or_in_error_1005() {
     let scene = Scene::new();
     let pattern = "-f lavfi -i testsrc2=size=320x180:rate=25:duration=4 -f lavfi -i sine=duration=4";

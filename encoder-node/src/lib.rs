@@ -8,6 +8,9 @@ mod chunk;
 mod copy;
 mod error;
 mod extractors;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gated;
 mod gauge;
 mod lineup;

@@ -7,6 +7,9 @@
 pub mod bitstream;
 pub mod chunk;
 pub mod coordinator;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gathering;
 pub mod index;
 pub mod ladder;

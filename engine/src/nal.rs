@@ -153,6 +153,28 @@ pub fn avc_config<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u
     Ok(record)
 }
 
+/// The sequence and the picture parameter sets in an `AVCDecoderConfigurationRecord`; `None` if it is cut short or one of
+/// them is empty.
+pub fn avc_config_sets(record: &[u8]) -> Option<[Vec<&[u8]>; 2]> {
+    let (&[1, _, _, _, _], rest) = record.split_first_chunk()? else { return None };
+    let (sps, rest) = take_sets(rest, 31)?;
+    let (pps, _) = take_sets(rest, 255)?;
+    Some([sps, pps])
+}
+
+/// Sets behind their number, of whose byte `mask` counts, and what follows them.
+fn take_sets(record: &[u8], mask: u8) -> Option<(Vec<&[u8]>, &[u8])> {
+    let (count, mut rest) = record.split_first()?;
+    let mut sets = Vec::new();
+    for _ in 0..count & mask {
+        let (length, after) = rest.split_first_chunk()?;
+        let (set, after) = after.split_at_checked(u16::from_be_bytes(*length).into())?;
+        sets.push(Some(set).filter(|set| !set.is_empty())?);
+        rest = after;
+    }
+    Some((sets, rest))
+}
+
 fn push_sets(record: &mut Vec<u8>, reserved: u8, most: u8, sets: &[&[u8]]) -> Result<(), Error> {
     let count = u8::try_from(sets.len()).ok().filter(|&count| count <= most).ok_or(Error::TooLong(sets.len()))?;
     record.push(reserved | count);
@@ -309,6 +331,15 @@ mod tests {
     fn the_record_of_a_main_profile_ends_with_the_picture_parameter_sets() {
         let record = avc_config([&[0x67, 77, 0x40, 31, 0x80][..], &[0x68, 0xEE]]).unwrap();
         assert_eq!(record, [1, 77, 0x40, 31, 0xFF, 0xE1, 0, 5, 0x67, 77, 0x40, 31, 0x80, 1, 0, 2, 0x68, 0xEE]);
+    }
+
+    #[test]
+    fn the_parameter_sets_of_a_record_are_read_back_and_cut_off_or_empty_ones_are_none() {
+        let (sps, pps) = ([0x67, 77, 0x40, 31, 0x80], [0x68, 0xEE]);
+        let record = avc_config([&sps[..], &pps]).unwrap();
+        assert_eq!(avc_config_sets(&record), Some([vec![&sps[..]], vec![&pps]]));
+        assert!((0..record.len()).all(|end| avc_config_sets(&record[..end]).is_none()));
+        assert_eq!(avc_config_sets(&[1, 77, 0x40, 31, 0xFF, 0xE1, 0, 0, 1, 0, 1, 0x68]), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | more, building up slowly | clocks that drift apart | one sample more or less a run, which nobody hears |
 //! | more than 20 ms at once (or 1.5 ticks) | a gap or an overlap | silence, or the overlapping samples are left out |
 //! | more than 10 ms (or 1.5 ticks), and as much in the run after it | the same | the same |
+//! | more than 3 ms, in the last run of all | a gap or an overlap | the same |
 //! | more than half a second, in one run only | a damaged timestamp | nothing |
 //! | a backward jump of more than a minute, a forward one of more than six hours | another clock | the sound follows on |
 //!
@@ -85,6 +86,10 @@ pub enum Edit {
 const FARTHEST_BACK_S: f64 = 60.0;
 /// A forward jump of more than this is another clock, not a pause.
 const FARTHEST_FORWARD_S: f64 = 6.0 * 3600.0;
+/// What is more at once is a gap or an overlap.
+const SMALLEST_JUMP_S: f64 = 0.020;
+/// What the last run may deviate by.
+const LARGEST_END_S: f64 = 0.003;
 /// Runs over which a drift is averaged.
 const DRIFT_RUNS: f64 = 16.0;
 
@@ -151,6 +156,20 @@ impl Timeline {
         edit
     }
 
+    /// Places the last run of all. It may jitter less than others, for the sound has to end where it is declared to.
+    pub fn place_last(&mut self, pts: Option<i64>, samples: u64) -> Edit {
+        let believed = self.clock.samples(LARGEST_END_S, 0.0)..=self.clock.samples(SMALLEST_JUMP_S, 1.5);
+        match self.deviation(pts, 0) {
+            Some(deviation) if self.begun && believed.contains(&deviation.saturating_abs()) => {
+                let size = deviation.unsigned_abs();
+                let edit = if deviation > 0 { Edit::Silence(size) } else { Edit::Skip(size.min(samples)) };
+                self.advance(edit, samples);
+                edit
+            }
+            _ => self.place(pts, samples, None),
+        }
+    }
+
     /// By how many samples `pts` is later than the place `ahead` samples after the last one.
     fn deviation(&self, pts: Option<i64>, ahead: i64) -> Option<i64> {
         let due = self.clock.sample_at(pts?)?;
@@ -169,7 +188,7 @@ impl Timeline {
             return Edit::Keep;
         }
         let steady = following.is_some_and(|f| f.abs_diff(deviation) <= self.clock.samples(0.002, 1.0).unsigned_abs());
-        if !self.begun || more_than(if steady { 0.010 } else { 0.020 }, 1.5) {
+        if !self.begun || more_than(if steady { 0.010 } else { SMALLEST_JUMP_S }, 1.5) {
             (self.drift, self.correcting) = (0.0, false);
             return match deviation {
                 0 => Edit::Keep,
@@ -265,6 +284,19 @@ mod tests {
         let edits = place_all(&mut timeline, &starts);
         assert!(matches!(edits[50], Edit::Silence(1023..=1025)), "{:?}", edits[50]);
         assert_eq!(edits.iter().filter(|&&e| e != Edit::Keep).count(), 1);
+    }
+
+    #[test]
+    fn the_last_run_ends_where_it_is_declared_to() {
+        let last = |ms: i64| {
+            let mut timeline = Timeline::new(clock(1000, 48_000, 0));
+            timeline.place(Some(0), 48_000, Some(1000));
+            timeline.place_last(Some(1000 + ms), FRAME)
+        };
+        assert_eq!([last(0), last(2), last(-2)], [Edit::Keep; 3]);
+        assert_eq!([last(10), last(300)], [Edit::Silence(480), Edit::Silence(14_400)]);
+        assert_eq!([last(-10), last(-300)], [Edit::Skip(480), Edit::Skip(FRAME)]);
+        assert_eq!(Timeline::new(clock(1000, 48_000, 0)).place_last(Some(10), FRAME), Edit::Silence(480));
     }
 
     #[test]

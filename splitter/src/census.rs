@@ -1,7 +1,7 @@
 //! The census: decodes a source once, in order, and lists the frames that come out. For sources whose packets do
 //! not tell (times missing, field pictures, damage).
 
-use vtp_engine::index::{FrameEntry, FrameList};
+use vtp_engine::index::{FrameEntry, FrameList, PacketEntry};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::SourceFile;
 use vtp_engine::media::{self, Picture};
@@ -17,8 +17,10 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
     let mut decoder = VideoDecoder::new(source.video_parameters()?, video.time_base, file.limits())?;
     let wanted: Vec<usize> = std::iter::once(video.stream).chain(source.info.audio.iter().map(|a| a.stream)).collect();
     demuxer.keep_only(&wanted);
+    let video_base = video.time_base;
     let nominal = video.time_base.ticks(1.0 / nominal_rate(video.frame_rate.as_f64())).max(1);
     let mut list = Listing::default();
+    let timeless = source.index.packets.iter().all(|entry| entry.pts.is_none() && entry.dts.is_none());
     let mut packets = source.index.packets.iter();
     let mut index = 0;
     while let Some(mut packet) = demuxer.read() {
@@ -30,9 +32,7 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
         if entry.crc != crc32fast::hash(packet.data()) {
             return Err(Error::Changed);
         }
-        // Without any time a packet takes its place at the nominal rate, as FFmpeg's own tools assume.
-        let dts = entry.dts.or_else(|| entry.pts.is_none().then_some(i64::from(index) * nominal));
-        packet.set_times(entry.pts, dts);
+        packet.set_times(entry.pts, decode_time(entry, timeless.then_some(i64::from(index) * nominal)));
         decoder.send::<media::Error>(PacketIndex(index), packet, &mut |picture| list.take(&picture))?;
         index += 1;
     }
@@ -47,11 +47,17 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
     source.info.video.frame_rate = frames::frame_rate(&frames, video.time_base).unwrap_or(source.info.video.frame_rate);
     note(source, doubt, decoder.damaged(), moved, frames.len());
     let last = last_duration.or_else(|| frames::median_gap(&frames)).unwrap_or(nominal);
-    source.index.last_duration = last.max(1);
+    source.index.last_duration = last.clamp(1, frames::longest(video_base));
     source.index.frames = frames;
     source.index.frame_list = FrameList::Census;
     source.origin = scan::origin(&source.info.video, &source.index, &source.info.audio);
     Ok(())
+}
+
+/// The decode time of a packet. In a source without any, packets follow each other at the `nominal` one, as FFmpeg's own
+/// tools assume; among others with times, that would be far from theirs, and the neighbours tell more.
+fn decode_time(entry: &PacketEntry, nominal: Option<i64>) -> Option<i64> {
+    entry.dts.or(nominal.filter(|_| entry.pts.is_none()))
 }
 
 /// The rate for a source that has no times: what the container says where that is believable, else 25.
@@ -92,5 +98,21 @@ impl Listing {
         self.told.push(picture.best_effort_pts());
         self.last_duration = picture.duration();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vtp_engine::index::CutClass;
+
+    use super::*;
+
+    #[test]
+    fn only_in_a_source_without_times_packets_get_nominal_ones() {
+        let entry = |pts, dts| PacketEntry { pts, dts, size: 1, crc: 0, cut: CutClass::None };
+        assert_eq!(decode_time(&entry(None, None), Some(80)), Some(80));
+        assert_eq!(decode_time(&entry(None, None), None), None);
+        assert_eq!(decode_time(&entry(Some(5), None), Some(80)), None);
+        assert_eq!(decode_time(&entry(None, Some(3)), Some(80)), Some(3));
     }
 }

@@ -49,10 +49,15 @@ pub(crate) fn classify_cuts(packets: &mut [ScannedPacket]) {
     }
 }
 
+/// The longest time that a frame can be shown, in ticks: 32 bits in the boxes of the output.
+pub(crate) fn longest(time_base: TimeBase) -> i64 {
+    i64::from(u32::MAX / time_base.timescale().1).max(1)
+}
+
 /// How long the last frame is shown, in ticks: as its packet says, else as long as the median frame.
-pub(crate) fn last_duration(frames: &[FrameEntry], packets: &[ScannedPacket], nominal: i64) -> i64 {
+pub(crate) fn last_duration(frames: &[FrameEntry], packets: &[ScannedPacket], nominal: i64, longest: i64) -> i64 {
     let told = frames.last().and_then(|last| packets.get(last.packet.0 as usize)).and_then(|packet| packet.duration);
-    told.or_else(|| median_gap(frames)).unwrap_or(nominal).max(1)
+    told.or_else(|| median_gap(frames)).unwrap_or(nominal).clamp(1, longest)
 }
 
 /// The median distance of neighbouring frames in ticks.
@@ -130,6 +135,17 @@ mod tests {
         assert_eq!(cuts(&[(0, Reset), (1, No)]), [CutClass::Closed, CutClass::None]);
         assert_eq!(cuts(&[(0, Reset), (4, Reset), (3, No)]), [CutClass::Closed, CutClass::Open, CutClass::None]);
         assert_eq!(cuts(&[(0, Reset), (4, Access::Recovery)]), [CutClass::Closed, CutClass::Open]);
+    }
+
+    #[test]
+    fn the_last_frame_is_shown_as_long_as_its_packet_says_and_an_output_can_hold() {
+        let frames = [FrameEntry { packet: PacketIndex(0), pts: 7 }];
+        let last = |duration, num| {
+            let packets = [ScannedPacket { duration, ..packet(Some(7), Access::Reset) }];
+            last_duration(&frames, &packets, 40, longest(TimeBase(Ratio::new(num, 90_001).unwrap())))
+        };
+        assert_eq!((last(Some(3), 1), last(None, 1), last(Some(0), 1)), (3, 40, 1));
+        assert_eq!((last(Some(i64::MAX), 1), last(Some(i64::MAX), 2)), (0xFFFF_FFFF, 0x7FFF_FFFF));
     }
 
     #[test]

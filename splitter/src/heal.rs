@@ -46,6 +46,8 @@ impl Healer {
     /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the
     /// shift in microseconds that its timestamps need.
     pub fn place(&mut self, stream: usize, time_us: i64, duration_us: i64) -> i64 {
+        // Nothing waits longer for what follows it.
+        let duration_us = duration_us.clamp(0, LONGEST_GAP_US);
         let Position { epoch, last } = self.streams[stream];
         let epoch = match last {
             // A stream that begins late begins in the epoch that the others are in.

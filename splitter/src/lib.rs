@@ -7,6 +7,9 @@
 
 mod census;
 mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod heal;
 mod mend;
 mod reader;

@@ -12,7 +12,7 @@ use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::frames::{self, ScannedPacket};
-use crate::heal::Healer;
+use crate::heal::{Healer, LONGEST_GAP_US};
 use crate::{Error, Source, tracks};
 
 /// What the pass found.
@@ -98,6 +98,35 @@ fn microseconds() -> TimeBase {
     TimeBase(Ratio::new(1, MICROSECONDS).unwrap_or(Ratio::ONE))
 }
 
+/// No source lasts longer than this, in microseconds, or begins as much later than 0: 285 years.
+const LATEST_US: u64 = 1 << 53;
+
+/// A time in ticks of `base` that can be meant; damage makes others, which count as not told.
+fn believable(base: TimeBase, time: Option<i64>) -> Option<i64> {
+    let is_sum_of_two_safe = |ticks: &i64| ticks.unsigned_abs() < 1 << 61;
+    time.filter(is_sum_of_two_safe).filter(|&ticks| base.rescale(ticks, microseconds()).unsigned_abs() <= LATEST_US)
+}
+
+/// Presentation and decode time of the next packet of `stream`, healed, in ticks of `base`. Those that can't be meant
+/// are left out.
+pub(crate) fn healed(
+    healer: &mut Healer,
+    stream: usize,
+    base: TimeBase,
+    [pts, dts]: [Option<i64>; 2],
+    duration: Option<i64>,
+) -> [Option<i64>; 2] {
+    let (pts, dts) = (believable(base, pts), believable(base, dts));
+    let us = |ticks| base.rescale(ticks, microseconds());
+    // No picture waits this long to be shown.
+    let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= LONGEST_GAP_US));
+    let shift = match dts.or(pts) {
+        Some(time) => microseconds().rescale(healer.place(stream, us(time), duration.map_or(0, us)), base),
+        None => 0,
+    };
+    [pts, dts].map(|time| believable(base, time.map(|ticks| ticks.saturating_add(shift))))
+}
+
 struct VideoScan {
     facts: StreamFacts,
     classifier: Classifier,
@@ -121,23 +150,16 @@ impl VideoScan {
         let count = self.packets.len() as u64 + 1;
         limits.check("frames", count)?;
         limits.check("index", count * size_of::<ScannedPacket>() as u64)?;
-        let base = self.facts.time_base;
-        let shift = match packet.dts().or(packet.pts()) {
-            Some(time) => {
-                let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
-                microseconds().rescale(healer.place(0, base.rescale(time, microseconds()), duration), base)
-            }
-            None => 0,
-        };
-        let shifted = |time: Option<i64>| time.map(|t| t + shift);
+        let times = [packet.pts(), packet.dts()];
+        let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
         let class = self.classifier.classify(packet.data(), packet.is_key());
         if packet.is_corrupt() && self.doubt.is_none() {
             self.doubt = Some("the container marks packets as damaged".to_owned());
         }
         self.encrypted |= packet.is_encrypted();
         let entry = PacketEntry {
-            pts: shifted(packet.pts()),
-            dts: shifted(packet.dts()),
+            pts,
+            dts,
             size: u32::try_from(packet.data().len()).unwrap_or(u32::MAX),
             crc: crc32fast::hash(packet.data()),
             cut: CutClass::None,
@@ -180,7 +202,7 @@ impl VideoScan {
         let info = video_info(&self.facts, &picture, rate);
         let nominal = info.time_base.ticks(1.0 / info.frame_rate.as_f64());
         let index = Index {
-            last_duration: frames::last_duration(&list, &self.packets, nominal),
+            last_duration: frames::last_duration(&list, &self.packets, nominal, frames::longest(info.time_base)),
             packets: self.packets.into_iter().map(|packet| packet.entry).collect(),
             frames: list,
             frame_list: FrameList::Packets,
@@ -242,7 +264,7 @@ impl AudioScan {
 
     fn take(&mut self, mut packet: SourcePacket, track: usize, healer: &mut Healer) -> Result<(), Error> {
         let base = self.facts.time_base;
-        if let Some(time) = packet.pts().or(packet.dts()) {
+        if let Some(time) = believable(base, packet.pts().or(packet.dts())) {
             let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
             let shift = healer.place(track, base.rescale(time, microseconds()), duration);
             let shift = microseconds().rescale(shift, base);
@@ -253,7 +275,7 @@ impl AudioScan {
         self.packets += 1;
         if self.start.is_none() {
             let shift = self.shifts.last().map_or(0, |last| last.shift);
-            let shifted = |time: Option<i64>| time.map(|t| t + shift);
+            let shifted = |time: Option<i64>| believable(base, time).map(|ticks| ticks.saturating_add(shift));
             packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
             self.first_packet = self.first_packet.or(packet.pts()).or(packet.dts());
             let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
@@ -290,5 +312,32 @@ impl AudioScan {
             };
             (info, self.shifts)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Healed presentation times of packets with these times, a second apart in milliseconds.
+    fn shown(times: &[[Option<i64>; 2]]) -> Vec<Option<i64>> {
+        let mut healer = Healer::new(1);
+        let base = TimeBase::per_second(1000).unwrap();
+        times.iter().map(|&times| healed(&mut healer, 0, base, times, Some(1000))[0]).collect()
+    }
+
+    #[test]
+    fn times_that_cannot_be_meant_count_as_not_told() {
+        let both = |time| [Some(time), Some(time)];
+        assert_eq!(shown(&[both(0), both(i64::MAX), both(2000)]), [Some(0), None, Some(2000)]);
+        assert_eq!(shown(&[both(i64::MIN), both(-i64::MAX), both(7)]), [None, None, Some(7)]);
+        assert_eq!(shown(&[both(0), [Some(3_600_000), Some(1000)], both(2000)]), [Some(0), None, Some(2000)]);
+    }
+
+    #[test]
+    fn a_time_far_ahead_that_could_be_meant_is_healed() {
+        let both = |time| [Some(time), Some(time)];
+        let year = 365 * 86_400_000;
+        assert_eq!(shown(&[both(0), both(year), both(year + 1000)]), [Some(0), Some(1000), Some(2000)]);
     }
 }

@@ -14,6 +14,9 @@ pub mod cut;
 pub mod dash;
 mod error;
 mod files;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hls;
 pub mod language;
 pub mod layout;

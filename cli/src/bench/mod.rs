@@ -7,6 +7,7 @@ mod copy;
 mod gate;
 mod kill;
 mod ladder;
+mod mutate;
 mod sweep;
 mod truth;
 
@@ -43,6 +44,8 @@ enum What {
     Kill(kill::Arguments),
     /// Every file of some folders through `vtp encode` and an independent checker
     Sweep(sweep::Arguments),
+    /// Damaged copies of files through `vtp encode`: each has to be proven or refused
+    Mutate(mutate::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -64,6 +67,11 @@ fn named_ladder(name: &str) -> Result<NamedLadder, String> {
 /// # Errors
 /// [`Failure`], also when a sweep has failures.
 pub fn run(arguments: &Arguments) -> Outcome {
+    let stop = || {
+        vtp_benches::kill_all();
+        std::process::exit(crate::exit::INTERRUPTED.into());
+    };
+    ctrlc::set_handler(stop).map_err(|error| Failure::Internal(error.into()))?;
     let vtp = std::env::current_exe().map_err(|error| Failure::Internal(error.into()))?;
     match &arguments.what {
         What::Ladder(arguments) => ladder::run(vtp, arguments),
@@ -74,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::AbAv1(arguments) => ab_av1::run(vtp, arguments),
         What::Kill(arguments) => kill::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
+        What::Mutate(arguments) => mutate::run(vtp, arguments),
     }
 }
 

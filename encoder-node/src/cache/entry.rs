@@ -11,15 +11,15 @@ use std::path::Path;
 
 use vtp_engine::chunk::EncodedRendition;
 
-const MAGIC: &[u8; 8] = b"VTPCHNK1";
-const HASH: usize = blake3::OUT_LEN;
+pub(crate) const MAGIC: &[u8; 8] = b"VTPCHNK1";
+pub(crate) const HASH: usize = blake3::OUT_LEN;
 /// Both sizes, the hash, the magic.
 const SEAL: usize = 8 + 4 + HASH + MAGIC.len();
 /// What is told of an encoding is never larger.
 const LARGEST_JSON: u64 = 256 << 20;
 
 /// Writes a seal behind the samples in the encoding's spool file, durably.
-pub(super) fn seal(encoded: &EncodedRendition) -> io::Result<()> {
+pub(crate) fn seal(encoded: &EncodedRendition) -> io::Result<()> {
     let samples = samples_size(encoded)?;
     let mut file = File::options().read(true).write(true).open(&encoded.spool)?;
     let mut hasher = blake3::Hasher::new();
@@ -42,8 +42,13 @@ pub(super) fn seal(encoded: &EncodedRendition) -> io::Result<()> {
 /// # Errors
 /// [`io::ErrorKind::InvalidData`] if it is damaged.
 pub(super) fn read(path: &Path) -> io::Result<EncodedRendition> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let size = file.metadata()?.len();
+    read_from(file, size)
+}
+
+/// What `file`, of `size` bytes, holds; as [`read`].
+pub(crate) fn read_from(mut file: impl Read + Seek, size: u64) -> io::Result<EncodedRendition> {
     let sealed = size.checked_sub(SEAL as u64).ok_or_else(|| damaged("it is too short"))?;
     file.seek(SeekFrom::Start(sealed))?;
     let mut seal = [0; SEAL];
@@ -76,7 +81,7 @@ fn parse_seal(seal: &[u8; SEAL]) -> Option<(u64, u64, blake3::Hash)> {
         .then(|| (u64::from_le_bytes(*samples), u32::from_le_bytes(*json).into(), blake3::Hash::from_bytes(*hash)))
 }
 
-fn samples_size(encoded: &EncodedRendition) -> io::Result<u64> {
+pub(crate) fn samples_size(encoded: &EncodedRendition) -> io::Result<u64> {
     let sum = encoded.samples.iter().try_fold(0_u64, |sum, sample| sum.checked_add(sample.size.into()));
     sum.ok_or_else(|| damaged("its samples are too large"))
 }

@@ -6,7 +6,7 @@
 //! a seal behind its samples ([`entry`]), linked into the folder when it is durable. Nothing is ever changed in place:
 //! any number of processes may use a folder at once, and what is torn or damaged is recognised and made again.
 
-mod entry;
+pub(crate) mod entry;
 mod key;
 mod tools;
 

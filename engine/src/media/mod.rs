@@ -11,6 +11,8 @@ pub mod demux;
 pub mod diagnose;
 pub mod encode;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod picture;
 pub mod scale;
 #[cfg(test)]

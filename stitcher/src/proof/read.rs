@@ -63,12 +63,18 @@ impl ReadSegment {
 
 /// Reads an initialization segment.
 pub fn init(path: &Path) -> Result<ReadInit, Violation> {
-    read_init(path).map_err(|reason| unreadable(path, reason))
+    let read = || read_init(&mut BufReader::new(File::open(path)?));
+    read().map_err(|reason| unreadable(path, reason))
 }
 
 /// Reads a media segment; with a video configuration also the first sample, to see whether it is a key picture.
 pub fn segment(path: &Path, init: ReadInit, video: Option<&VideoConfig>) -> Result<ReadSegment, Violation> {
-    read_segment(path, init, video).map_err(|reason| unreadable(path, reason))
+    let read = || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        read_segment(&mut BufReader::new(file), length, init, video)
+    };
+    read().map_err(|reason| unreadable(path, reason))
 }
 
 fn unreadable(path: &Path, reason: Reason) -> Violation {
@@ -77,8 +83,9 @@ fn unreadable(path: &Path, reason: Reason) -> Violation {
     Violation::Unreadable { file, reason: reason.to_string() }
 }
 
+/// Why bytes are not what they should be.
 #[derive(Debug, thiserror::Error)]
-enum Reason {
+pub(crate) enum Reason {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
@@ -87,10 +94,10 @@ enum Reason {
     Shape(&'static str),
 }
 
-fn read_init(path: &Path) -> Result<ReadInit, Reason> {
-    let mut file = BufReader::new(File::open(path)?);
-    Ftyp::read_from(&mut file)?;
-    let moov = Moov::read_from(&mut file)?;
+/// The initialization segment that `file` is.
+pub(crate) fn read_init(file: &mut impl Read) -> Result<ReadInit, Reason> {
+    Ftyp::read_from(file)?;
+    let moov = Moov::read_from(file)?;
     let [trak] = &moov.trak[..] else { return Err(Reason::Shape("not exactly one track")) };
     let trexes = moov.mvex.map(|mvex| mvex.trex).unwrap_or_default();
     let trex = trexes.iter().find(|trex| trex.track_id == trak.tkhd.track_id).ok_or(Reason::Shape("no trex"))?;
@@ -111,14 +118,18 @@ fn read_init(path: &Path) -> Result<ReadInit, Reason> {
     })
 }
 
-fn read_segment(path: &Path, init: ReadInit, video: Option<&VideoConfig>) -> Result<ReadSegment, Reason> {
-    let mut file = BufReader::new(File::open(path)?);
-    let length = file.get_ref().metadata()?.len();
-    Styp::read_from(&mut file)?;
+/// The media segment that `file`, of `length` bytes, is.
+pub(crate) fn read_segment(
+    file: &mut (impl Read + Seek),
+    length: u64,
+    init: ReadInit,
+    video: Option<&VideoConfig>,
+) -> Result<ReadSegment, Reason> {
+    Styp::read_from(file)?;
     let origin = file.stream_position()?;
-    let header = Header::read_from(&mut file)?;
-    let moof = Moof::read_atom(&header, &mut file)?;
-    let mdat = Header::read_from(&mut file)?;
+    let header = Header::read_from(file)?;
+    let moof = Moof::read_atom(&header, file)?;
+    let mdat = Header::read_from(file)?;
     let (body, due) = (file.stream_position()?, mdat.size.ok_or(Reason::Shape("mdat without a size"))? as u64);
     if mdat.kind != FourCC::new(b"mdat") || body + due != length {
         return Err(Reason::Shape("not one moof and the mdat that belongs to it"));

@@ -8,7 +8,7 @@ const AAC_LC: u8 = 2;
 
 /// An AAC-LC stream of 1024 samples an access unit, in one of the usual channel layouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AacHeader {
+pub(in crate::media) struct AacHeader {
     /// samplingFrequencyIndex.
     rate_index: u8,
     /// channelConfiguration, 1 to 7.
@@ -25,7 +25,7 @@ impl AacHeader {
     ///
     /// # Errors
     /// A clause that says why such access units can't be passed on.
-    pub(super) fn from_config(config: &[u8]) -> Result<Self, &'static str> {
+    pub(in crate::media) fn from_config(config: &[u8]) -> Result<Self, &'static str> {
         let &[a, b, ..] = config else { return Err("its AudioSpecificConfig is missing") };
         let header = Self::new(a >> 3, (a & 7) << 1 | b >> 7, b >> 3 & 15)?;
         if b & 0b100 != 0 { Err("its access units hold 960 samples") } else { Ok(header) }
@@ -35,7 +35,7 @@ impl AacHeader {
     ///
     /// # Errors
     /// As [`AacHeader::from_config`].
-    pub(super) fn from_adts(frame: &[u8]) -> Result<(Self, &[u8]), &'static str> {
+    pub(in crate::media) fn from_adts(frame: &[u8]) -> Result<(Self, &[u8]), &'static str> {
         let &[0xFF, b, c, d, e, f, g, ..] = frame else { return Err("it has no ADTS header") };
         if b & 0xF6 != 0xF0 {
             return Err("it has no ADTS header");
@@ -63,17 +63,17 @@ impl AacHeader {
     }
 
     /// The AudioSpecificConfig of such a stream.
-    pub(super) fn config(self) -> Vec<u8> {
+    pub(in crate::media) fn config(self) -> Vec<u8> {
         vec![AAC_LC << 3 | self.rate_index >> 1, (self.rate_index & 1) << 7 | self.layout << 3]
     }
 
     /// Samples a second.
-    pub(super) fn rate(self) -> u32 {
+    pub(in crate::media) fn rate(self) -> u32 {
         RATES.get(usize::from(self.rate_index)).copied().unwrap_or(0)
     }
 
     /// Number of channels.
-    pub(super) fn channels(self) -> u16 {
+    pub(in crate::media) fn channels(self) -> u16 {
         if self.layout == 7 { 8 } else { self.layout.into() }
     }
 }

@@ -2,7 +2,7 @@
 //! [`crate::pcm`] decides.
 
 mod aac;
-mod asc;
+pub(in crate::media) mod asc;
 mod copy;
 pub mod decode;
 mod resample;

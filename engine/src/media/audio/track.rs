@@ -67,6 +67,15 @@ struct Layer {
     unusable: u32,
 }
 
+/// What follows a run.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Another, which declares this time.
+    At(Option<i64>),
+    /// Nothing.
+    End,
+}
+
 impl Layer {
     fn new(info: &AudioInfo, origin: Moment) -> Result<Self, Error> {
         let (rate, channels) = (rate_for(info.sample_rate), info.channels.clamp(1, 2));
@@ -89,24 +98,26 @@ impl Layer {
     fn hear<E: From<Error>>(&mut self, sound: Sound, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
         let following = sound.pts();
         match self.held.replace(sound) {
-            Some(run) => self.lay(&run, following, sink),
+            Some(run) => self.lay(&run, Next::At(following), sink),
             None => Ok(()),
         }
     }
 
-    fn lay<E: From<Error>>(
-        &mut self,
-        run: &Sound,
-        following: Option<i64>,
-        sink: &mut UnitSink<'_, E>,
-    ) -> Result<(), E> {
+    fn lay<E: From<Error>>(&mut self, run: &Sound, next: Next, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
         if let Err(error) = self.prepare_for(run) {
             return self.pass_over(error).map_err(E::from);
         }
         let pts = run.pts().or_else(|| self.heard.is_none().then_some(self.start));
-        self.note_times(run, pts);
         let samples = run.samples();
-        match self.timeline.place(pts, samples as u64, following) {
+        let edit = match next {
+            Next::At(following) => self.timeline.place(pts, samples as u64, following),
+            Next::End => self.timeline.place_last(pts, samples as u64),
+        };
+        // What is left out as a whole does not end the sound.
+        if self.heard.is_none() || edit != Edit::Skip(samples as u64) {
+            self.note_times(run, pts);
+        }
+        match edit {
             Edit::Keep => self.convert(run, 0, samples)?,
             Edit::Silence(count) => {
                 self.fall_silent(count, sink)?;
@@ -183,7 +194,7 @@ impl Layer {
 
     fn finish<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
         if let Some(last) = self.held.take() {
-            self.lay(&last, None, sink)?;
+            self.lay(&last, Next::End, sink)?;
         }
         self.drain_resampler()?;
         self.encoder.finish(sink)

@@ -72,6 +72,19 @@ impl SourceFile {
         size_of(&self.file).is_ok_and(|size| size != self.size)
     }
 
+    /// Whether the system gives all of it.
+    pub(super) fn is_readable(&self) -> bool {
+        let (mut block, mut place) = (vec![0; BLOCK], 0);
+        loop {
+            match self.file.read_at(&mut block, place) {
+                Ok(0) => return true,
+                Ok(count) => place += count as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Its first bytes, as many as `head` holds; `false` if it has fewer.
     pub(super) fn head(&self, head: &mut [u8]) -> bool {
         self.file.read_exact_at(head, 0).is_ok()

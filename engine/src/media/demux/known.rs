@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use ffmpeg_next::{ffi, format};
-use h264_reader::avcc::AvcDecoderConfigurationRecord;
-use h264_reader::nal::sps::FrameMbsFlags;
+use h264_reader::nal::sps::{FrameMbsFlags, SeqParameterSet};
+use h264_reader::nal::{Nal as _, RefNal};
 
 use super::stream::{self, Medium};
 use super::{CodecParameters, Demuxer, SourceFile, no_stream};
 use crate::media::Error;
 use crate::media::audio::is_aac_lc;
+use crate::nal;
 
 /// The container whose headers state every stream's codec and every packet's times (ISO/IEC 14496-12).
 const ISO_MEDIA: &str = "mov,mp4,m4a,3gp,3g2,mj2";
@@ -101,11 +102,14 @@ fn is_told(stream: &format::stream::Stream<'_>) -> bool {
 }
 
 /// Whether an AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1) tells that no picture consists of fields.
-fn codes_frames(record: &[u8]) -> bool {
-    let Ok(record) = AvcDecoderConfigurationRecord::try_from(record) else { return false };
-    let Ok(context) = record.create_context() else { return false };
-    let mut sets = context.sps().peekable();
-    sets.peek().is_some() && sets.all(|set| matches!(set.frame_mbs_flags, FrameMbsFlags::Frames))
+pub(in crate::media) fn codes_frames(record: &[u8]) -> bool {
+    let Some([sets, _]) = nal::avc_config_sets(record) else { return false };
+    let codes_frames = |set: &&[u8]| {
+        let read = SeqParameterSet::from_bits(RefNal::new(set, &[], true).rbsp_bits());
+        nal::avc::unit_type(set) == Some(nal::avc::SPS)
+            && read.is_ok_and(|set| matches!(set.frame_mbs_flags, FrameMbsFlags::Frames))
+    };
+    !sets.is_empty() && sets.iter().all(codes_frames)
 }
 
 /// Tells a stream what it is; `false` if the container says that it has another codec.
@@ -124,16 +128,16 @@ fn tell(mut stream: format::stream::StreamMut<'_>, known: &CodecParameters) -> R
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// By libx264 for 160 x 96, progressive and interlaced.
-    const FRAMES: &[u8] = &[
+    pub(crate) const FRAMES: &[u8] = &[
         0x01, 0x64, 0x00, 0x0B, 0xFF, 0xE1, 0x00, 0x18, 0x67, 0x64, 0x00, 0x0B, 0xAC, 0xD9, 0x42, 0x8D, 0xB0, 0x11,
         0x00, 0x00, 0x03, 0x00, 0x01, 0x00, 0x00, 0x03, 0x00, 0x32, 0x0F, 0x14, 0x29, 0x96, 0x01, 0x00, 0x06, 0x68,
         0xEB, 0xE3, 0xCB, 0x22, 0xC0, 0xFD, 0xF8, 0xF8, 0x00,
     ];
-    const FIELDS: &[u8] = &[
+    pub(crate) const FIELDS: &[u8] = &[
         0x01, 0x64, 0x00, 0x15, 0xFF, 0xE1, 0x00, 0x18, 0x67, 0x64, 0x00, 0x15, 0xAC, 0xD9, 0x42, 0x9B, 0x60, 0x22,
         0x00, 0x00, 0x03, 0x00, 0x02, 0x00, 0x00, 0x03, 0x00, 0x64, 0x3E, 0x28, 0x53, 0x2C, 0x01, 0x00, 0x06, 0x68,
         0xFB, 0xA3, 0xCB, 0x22, 0xC0, 0xFD, 0xF8, 0xF8, 0x00,
@@ -148,5 +152,12 @@ mod tests {
     #[test]
     fn a_damaged_record_tells_nothing() {
         assert!((0..FRAMES.len() - 13).all(|end| !codes_frames(&FRAMES[..end])));
+    }
+
+    #[test]
+    fn a_record_with_an_empty_parameter_set_tells_nothing() {
+        let with_empty_pps = [&FRAMES[..FRAMES.len() - 13], &[1, 0, 0, 0x68, 0xF8, 0xF8, 0]].concat();
+        assert!(!codes_frames(&with_empty_pps));
+        assert!(!codes_frames(&[1, 0x64, 0, 0x0B, 0xFF, 0xE1, 0, 0, 0]));
     }
 }

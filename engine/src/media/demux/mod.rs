@@ -10,7 +10,7 @@ use ffmpeg_next::{self as ffmpeg, Packet, ffi, format};
 use super::{Error, Kind, codecs};
 
 mod file;
-mod known;
+pub(in crate::media) mod known;
 mod limited;
 mod parameters;
 mod stream;
@@ -254,6 +254,8 @@ fn open_error(file: &SourceFile, code: i32) -> Error {
         // Not on the whitelist, or nothing that any demuxer recognises.
         ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(file.name()),
         ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound => unreadable(file),
+        // What a header asks for that is cut off or damaged; of a file that can be read it is no fault of the machine.
+        ffmpeg::Error::Other { errno: ffi::EIO | ffi::ENOMEM } if file.is_readable() => unreadable(file),
         _ => Error::ffmpeg(&format!("opening {}", file.name().display()), error),
     }
 }

@@ -1,0 +1,5 @@
+//! Any bytes as command lines.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vtp_cli::fuzzing::words(data));

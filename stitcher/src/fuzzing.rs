@@ -1,0 +1,102 @@
+//! What the fuzz targets call: the readers of published files. Each function takes any bytes at all, and panics where a
+//! reader breaks a promise. Not part of the product.
+
+use std::io::Cursor;
+
+use vtp_engine::fuzzing::Reader;
+
+use crate::boxes::codec::{VideoConfig, mpeg4_audio_name};
+use crate::proof::read::{read_init, read_segment};
+
+/// An initialization segment, a decoder configuration, each behind its length, and a media segment.
+pub fn published(data: &[u8]) {
+    let mut data = Reader(data);
+    let init = read_init(&mut Cursor::new(data.block()));
+    let config = VideoConfig::avc(data.block()).ok();
+    let (Ok(init), file) = (init, data.0) else { return };
+    let length = file.len() as u64;
+    let Ok(segment) = read_segment(&mut Cursor::new(file), length, init, config.as_ref()) else { return };
+    let samples: u64 = segment.samples.iter().map(|sample| u64::from(sample.size)).sum();
+    assert_eq!(segment.head_bytes + samples, length);
+    assert!(segment.end() >= segment.start);
+}
+
+/// A decoder configuration behind its length, and a sample.
+pub fn configuration(data: &[u8]) {
+    let mut data = Reader(data);
+    let record = data.block();
+    if let Ok(name) = mpeg4_audio_name(record) {
+        assert!(name.starts_with("mp4a.40."));
+    }
+    let Ok(config) = VideoConfig::avc(record) else { return };
+    assert_eq!(config.name().len(), "avc1.64001F".len());
+    config.is_key(data.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use vtp_engine::fuzzing::each_damaged;
+    use vtp_engine::source::{Color, Rotation};
+    use vtp_engine::units::{Ratio, Size};
+
+    use super::*;
+    use crate::boxes::{AudioInit, FragmentSamples, VideoInit, audio_init, fragment_head, video_init};
+    use crate::cut::TimedSample;
+
+    const RECORD: [u8; 19] = [1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 4, 0x67, 0x64, 0, 0x1F, 1, 0, 4, 0x68, 0xEB, 0xEF, 0x20];
+
+    fn block(bytes: &[u8]) -> Vec<u8> {
+        [&u16::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
+    }
+
+    /// A published file as [`published`] reads it: of video, or of sound.
+    fn files() -> [Vec<u8>; 2] {
+        let size = Size { width: 64, height: 36 };
+        let video = VideoInit {
+            timescale: 12_800,
+            size,
+            sample_aspect: Ratio::new(4, 3).unwrap(),
+            color: Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 },
+            rotation: Rotation::default(),
+            config: VideoConfig::avc(&RECORD).unwrap(),
+        };
+        let config = vec![0x11, 0x90];
+        let audio = AudioInit { sample_rate: 48_000, channels: 2, priming: 1024, language: "eng".to_owned(), config };
+        let samples = [(8, true), (6, false), (5, false)].map(|(size, sync)| TimedSample {
+            size,
+            duration: 512,
+            composition: 512,
+            sync,
+        });
+        let shown = fragment_head(1, 0, FragmentSamples::Video(&samples)).unwrap();
+        let heard = fragment_head(2, 1024, FragmentSamples::Audio { sizes: &[9, 10], duration: 1024 }).unwrap();
+        let key = [0, 0, 0, 4, 0x65, 1, 2, 3];
+        [
+            [block(&video_init(&video).unwrap()), block(&RECORD), shown, [&key[..], &[0; 11]].concat()].concat(),
+            [block(&audio_init(&audio).unwrap()), block(&[]), heard, vec![7; 19]].concat(),
+        ]
+    }
+
+    #[test]
+    fn the_seeds_are_whole_files() {
+        for file in files() {
+            let mut data = Reader(&file);
+            let init = read_init(&mut Cursor::new(data.block())).unwrap();
+            let config = VideoConfig::avc(data.block()).ok();
+            let segment = read_segment(&mut Cursor::new(data.0), data.0.len() as u64, init, config.as_ref()).unwrap();
+            assert_eq!(segment.opens_with_key, config.map(|_| true));
+        }
+    }
+
+    #[test]
+    fn no_damage_makes_the_readers_of_published_files_panic() {
+        each_damaged(&files(), 20_000, published);
+    }
+
+    #[test]
+    fn no_damage_makes_the_readers_of_configurations_panic() {
+        let sample = [0, 0, 0, 2, 6, 0xFF, 0, 0, 0, 3, 0x65, 1, 2];
+        let seeds = [[block(&RECORD), sample.to_vec()].concat(), block(&[0x12, 0x10]), block(&[0xF9, 0x40])];
+        each_damaged(&seeds, 20_000, configuration);
+    }
+}
