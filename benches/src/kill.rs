@@ -1,5 +1,6 @@
 //! `vtp encode` killed (SIGKILL) at random moments, started again with the same words each time, until it ends by itself:
-//! what it makes has to be what an undisturbed run makes, and nothing that was kept may be encoded again.
+//! what it makes has to be what an undisturbed run makes, and nothing that was kept may be encoded again. Or only its child
+//! processes are killed, one at a time: the run itself has to go on, to the same output.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use vtp_encoder_node::cache;
 
 use crate::ours;
+use crate::processes;
 use crate::report::Report;
 use crate::table::Table;
 
@@ -28,6 +30,8 @@ pub struct Options {
     pub kills: u32,
     /// Where the random moments come from.
     pub seed: u64,
+    /// Whether child processes are killed, rather than the run.
+    pub children: bool,
 }
 
 /// The latest moment of a kill, in parts of the time that an undisturbed run takes: soon enough that an encode meets several
@@ -62,6 +66,9 @@ pub fn run(options: &Options) -> Result<String> {
     let whole = ours::encode(&options.vtp, &options.clip, &at("whole"), &words)?;
     let (expected, length) = (media(&at("whole"))?, Duration::from_secs_f64(whole.wall_s));
     let mut random = fastrand::Rng::with_seed(options.seed);
+    if options.children {
+        return kill_children(options, &words, &at("out"), &expected, length, &mut random);
+    }
     let head = ["encode", "kills", "kept when its last run began", "reused by that run", "encodings in all", "output"];
     let mut table = Table::new(&head);
     let (mut left, mut count) = (options.kills, 0_u64);
@@ -79,16 +86,65 @@ pub fn run(options: &Options) -> Result<String> {
         std::fs::remove_dir_all(&kept)?;
         count += 1;
     }
+    Ok(told(options, "kills", length, &table))
+}
+
+fn told(options: &Options, what: &str, length: Duration, table: &Table) -> String {
     let name = options.clip.file_name().unwrap_or_default().to_string_lossy();
-    Ok(format!(
-        "{name}, `{}` at {}, {:.1} s undisturbed; {} kills, seed {}.\n\n{}",
+    format!(
+        "{name}, `{}` at {}, {:.1} s undisturbed; {} {what}, seed {}.\n\n{}",
         options.ladder,
         options.speed,
         length.as_secs_f64(),
         options.kills,
         options.seed,
         table.text()
-    ))
+    )
+}
+
+/// Kills a random child of a run at random moments, run after run; each run has to end by itself, well, with the
+/// `expected` output.
+fn kill_children(
+    options: &Options,
+    words: &[&str],
+    out: &Path,
+    expected: &BTreeMap<PathBuf, Vec<u8>>,
+    length: Duration,
+    random: &mut fastrand::Rng,
+) -> Result<String> {
+    let mut table = Table::new(&["encode", "children killed", "wall s", "output"]);
+    let (mut left, mut count) = (options.kills, 0_u64);
+    while left > 0 {
+        let mut command = Command::new(&options.vtp);
+        command.arg("encode").arg(&options.clip).arg("--out").arg(out).args(["--progress", "none"]).args(words);
+        command.args(["--cache", "none"]).stdin(Stdio::null()).stdout(Stdio::null());
+        let started = Instant::now();
+        let mut run = command.spawn().with_context(|| format!("starting {command:?}"))?;
+        let (before, mut next) = (left, moment(length, random));
+        let status = loop {
+            if let Some(status) = run.try_wait()? {
+                break status;
+            }
+            if left > 0 && started.elapsed() >= next {
+                left -= u32::from(processes::kill_a_child(run.id(), random));
+                next = started.elapsed() + moment(length, random);
+            }
+            std::thread::sleep(POLL);
+        };
+        let (kills, wall_s) = (before - left, started.elapsed().as_secs_f64());
+        ensure!(status.success(), "encode {count} ended with {status} after {kills} of its children were killed");
+        ensure!(media(out)? == *expected, "the output of encode {count} is not that of an undisturbed run");
+        eprintln!("encode {count}: {kills} children killed; {wall_s:.1} s; output identical");
+        table.row(vec![count.to_string(), kills.to_string(), format!("{wall_s:.1}"), "identical".to_owned()]);
+        std::fs::remove_dir_all(out)?;
+        count += 1;
+    }
+    Ok(told(options, "children killed", length, &table))
+}
+
+/// A random time up to the next kill.
+fn moment(length: Duration, random: &mut fastrand::Rng) -> Duration {
+    length.mul_f64(LATEST * random.f64())
 }
 
 /// Starts a run time and again, killing each at its `moment`, until one has ended before that. `left` are the kills that

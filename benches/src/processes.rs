@@ -46,6 +46,14 @@ fn kill(leader: u32) {
     }
 }
 
+/// Kills one of the processes that `leader` has started; `false` if there is none.
+pub(crate) fn kill_a_child(leader: u32, random: &mut fastrand::Rng) -> bool {
+    let children = children(leader);
+    let Some(child) = children.get(random.usize(0..children.len().max(1))) else { return false };
+    let pid = i32::try_from(*child).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
+}
+
 /// Resident memory of a process and all that it started, in MiB; zero once they have ended. Pages that they share count
 /// once for each. It is never less than the most that one of them had at any time.
 pub(crate) fn memory_mib(leader: u32) -> f64 {

@@ -25,12 +25,15 @@ pub(super) struct Arguments {
     /// Where the random moments come from [default: another one each time]
     #[arg(long)]
     seed: Option<u64>,
+    /// Kill child processes of a run, rather than the run
+    #[arg(long)]
+    children: bool,
 }
 
 pub(super) fn run(vtp: PathBuf, arguments: &Arguments) -> Outcome {
-    let Arguments { clip, ladder, speed, kills, seed } = arguments.clone();
+    let Arguments { clip, ladder, speed, kills, seed, children } = arguments.clone();
     crate::probe::require_file(&clip)?;
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    let options = kill::Options { vtp, clip, ladder, speed, kills, seed };
+    let options = kill::Options { vtp, clip, ladder, speed, kills, seed, children };
     print(&kill::run(&options).map_err(Failure::Internal)?)
 }

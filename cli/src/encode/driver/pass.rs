@@ -99,8 +99,7 @@ impl Pass<'_> {
             plan: &plan,
             renditions: self.renditions,
             spool: &self.dirs.work,
-            context_frames: plan_settings(&self.source.info, self.renditions, self.request.segment_s, None)
-                .context_frames,
+            context: plan_settings(&self.source.info, self.renditions, self.request.segment_s, None).context,
             encoded: AtomicU64::new(0),
             stop: &stop,
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
