@@ -1,6 +1,6 @@
 //! One rendition's thread: pictures in, samples spooled durably. It decodes and scales nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(crate) enum Order {
     /// Encode this picture.
     Encode(Subject),
     /// That was the last one. How much the source moves at full size, by position.
-    Finish(Arc<HashMap<u32, f64>>),
+    Finish(Arc<BTreeMap<u32, f64>>),
 }
 
 /// A picture to encode.

@@ -10,6 +10,7 @@ pub mod demux;
 pub mod diagnose;
 pub mod encode;
 mod error;
+pub mod motion;
 pub mod picture;
 pub mod scale;
 #[cfg(test)]
