@@ -45,7 +45,13 @@ pub struct Options {
     pub runs: usize,
     /// Whether to measure the bare CPU: decoding, scaling and each encoder alone on one thread.
     pub bare: bool,
+    /// Whether to encode the source in one chunk, too: where that agrees with the peer, all that differs comes from the
+    /// chunks.
+    pub whole: bool,
 }
+
+/// The longest chunk that `vtp encode` takes: every source becomes one.
+const WHOLE: &str = "24h";
 
 /// Measures every clip and returns the tables in Markdown.
 pub fn run(options: &Options) -> Result<String> {
@@ -67,7 +73,7 @@ fn clip_tables(options: &Options, clip: &Path) -> Result<String> {
     let (mut ours, mut theirs, mut encode_wall) = (Vec::new(), Vec::new(), Vec::new());
     // The first run of each warms the caches and does not count.
     for run in 0..=options.runs {
-        let mine = measure_ours(options, clip, &ours_dir)?;
+        let mine = measure_ours(options, clip, &ours_dir, "auto")?;
         let peer = measure_peer(options, &target, &peer_dir)?;
         eprintln!(
             "run {run}: vtp {:.2} s, {:.2} CPU s; ffmpeg {:.2} s, {:.2} CPU s",
@@ -98,16 +104,22 @@ fn clip_tables(options: &Options, clip: &Path) -> Result<String> {
     }
     text.push('\n');
     text.push_str(&quality_table(options, &target, &ours_dir, &peer_dir)?);
+    if options.whole {
+        measure_ours(options, clip, &ours_dir, WHOLE)?;
+        text.push_str("\nThe same, ours in one chunk:\n\n");
+        text.push_str(&quality_table(options, &target, &ours_dir, &peer_dir)?);
+    }
     Ok(text)
 }
 
-fn measure_ours(options: &Options, clip: &Path, out: &Path) -> Result<Measured> {
+fn measure_ours(options: &Options, clip: &Path, out: &Path, chunk: &str) -> Result<Measured> {
     let (segment, workers) = (format!("{}s", options.segment_s), options.workers.to_string());
     let words = [
         ["--ladder", &options.ladder_name],
         ["--speed", &options.speed],
         ["--segment", &segment],
         ["--workers", &workers],
+        ["--chunk", chunk],
     ];
     ours::encode(&options.vtp, clip, out, &[words.as_flattened(), &["--no-measure"]].concat())
 }

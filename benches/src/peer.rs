@@ -1,12 +1,12 @@
 //! The peer: one `ffmpeg` command that decodes once and writes the same ladder as fMP4 HLS.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use vtp_engine::ladder::{Ladder, LadderOptions, LadderRequest, Method, Rendition, ladder};
 use vtp_engine::plan::{Plan, PlanSettings, plan};
-use vtp_engine::units::FrameIndex;
 use vtp_splitter::Source;
 
 /// A source with what is to be made of it, by our plan.
@@ -37,14 +37,21 @@ impl Target {
         Ok(())
     }
 
-    /// Where our segments start, in seconds of the source's first frame on: the peer's key frames stand there too.
-    fn key_times(&self) -> String {
-        let (index, base) = (&self.source.index, self.source.info.video.time_base);
-        let first = index.pts(FrameIndex(0));
-        let starts =
-            self.plan.segments.iter().map(|segment| base.seconds(index.pts(FrameIndex(segment.start)) - first));
-        starts.map(|at| format!("{at:.6}")).collect::<Vec<_>>().join(",")
+    /// The most frames between key frames: as x264 is told for our chunks, which decides where it sees scenes change.
+    fn key_distance(&self) -> u32 {
+        let longest = self.plan.segments.iter().map(|segment| segment.end - segment.start).max();
+        longest.unwrap_or(0).max(LEAST_KEYINT)
     }
+}
+
+/// The least `keyint` that ours is told.
+const LEAST_KEYINT: u32 = 48;
+
+/// Where segments start, as `ffmpeg` is told it. Numbers of frames, because times are rounded before they are compared,
+/// and a key picture one frame beside a cut of the source costs a tenth of the bits.
+fn key_frames(segments: &[Range<u32>]) -> String {
+    let starts = segments.iter().map(|segment| format!("eq(n,{})", segment.start));
+    format!("expr:{}", starts.collect::<Vec<_>>().join("+"))
 }
 
 /// Makes `folder` anew, with nothing in it.
@@ -60,7 +67,9 @@ pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Comm
     let mut command = quiet(ffmpeg);
     command.arg("-i").arg(&target.path).args(["-filter_complex", &filters(&target.renditions)]);
     let has_audio = !target.source.info.audio.is_empty();
-    let key_times = target.key_times();
+    let (keys, distance) = (key_frames(&target.plan.segments), target.key_distance().to_string());
+    let base = target.source.info.video.time_base.0;
+    let base = format!("{}/{}", base.num(), base.den());
     for (i, rendition) in target.renditions.iter().enumerate() {
         command.args(["-map", &format!("[out{i}]")]);
         // Every option for every stream: one without a stream number reaches the first stream alone.
@@ -74,11 +83,12 @@ pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Comm
             option("maxrate", &max_rate.0.to_string());
             option("bufsize", &buffer_bits.to_string());
         }
-        for (name, value) in [("g", "100000"), ("forced-idr", "1"), ("force_key_frames", &key_times)] {
+        for (name, value) in [("g", distance.as_str()), ("forced-idr", "1"), ("force_key_frames", &keys)] {
             option(name, value);
         }
-        option("pix_fmt", "yuv420p");
-        option("fps_mode", "passthrough");
+        for (name, value) in [("pix_fmt", "yuv420p"), ("fps_mode", "passthrough"), ("enc_time_base", &base)] {
+            option(name, value);
+        }
     }
     if has_audio {
         command.args(["-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2"]);
@@ -176,6 +186,13 @@ pub(crate) fn segment_bytes(folder: &Path) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(clippy::single_range_in_vec_init)]
+    fn key_frames_are_told_by_their_numbers() {
+        assert_eq!(key_frames(&[0..96]), "expr:eq(n,0)");
+        assert_eq!(key_frames(&[0..96, 96..150, 150..151]), "expr:eq(n,0)+eq(n,96)+eq(n,150)");
+    }
 
     #[test]
     fn the_sizes_of_packets_are_added_up() {

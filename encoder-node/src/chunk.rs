@@ -265,7 +265,7 @@ impl<'a> Feed<'a> {
         self.in_order()?;
         self.condition(None)?;
         let viewing = cpu::thread_seconds();
-        let full_motion = Arc::new(self.viewer.take().map(Viewer::finish).transpose()?.unwrap_or_default());
+        let full_motion = Arc::new(self.viewer.take().map(Viewer::finish).unwrap_or_default());
         self.view_s += cpu::thread_seconds() - viewing;
         for orders in self.as_decoded.iter().chain(&self.scaled) {
             orders.send(Order::Finish(Arc::clone(&full_motion))).map_err(|_| Stop::LaneClosed)?;

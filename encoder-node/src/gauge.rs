@@ -10,9 +10,10 @@ use vtp_engine::ladder::{Method, Rendition, full_size};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, SourcePacket};
+use vtp_engine::media::motion::Motion;
 use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::trace::Trace;
-use vtp_engine::media::vmaf::{self, Features, Model, Motion};
+use vtp_engine::media::vmaf::{self, Features, Model};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Summary, fault, weights};
 use vtp_engine::units::{PacketIndex, Size};
@@ -31,8 +32,6 @@ pub(crate) struct Gauge<'a> {
     decoder: VideoDecoder,
     /// The motion of the measured pictures; of those at full size it is told.
     motion: Option<Motion>,
-    /// The positions of the pictures that motion was told of: those that are measured and their neighbours.
-    seen: Vec<u32>,
     pairs: Pairs<'a>,
     /// The rate factor it is made at.
     crf: f64,
@@ -70,8 +69,7 @@ impl<'a> Gauge<'a> {
             positions: task.frames.iter().map(|frame| frame.pts).zip(0..).collect(),
             classifier: Classifier::new("h264", config),
             decoder: VideoDecoder::new(&CodecParameters::avc(config), task.video.time_base, &Limits::DEFAULT)?,
-            motion: if has_full_size { None } else { Some(Motion::new()?) },
-            seen: Vec::new(),
+            motion: (!has_full_size).then(Motion::new),
             pairs: Pairs {
                 waiting: measured.clone(),
                 references: BTreeMap::new(),
@@ -100,8 +98,7 @@ impl<'a> Gauge<'a> {
         let started = cpu::thread_seconds();
         if is_near(position, &self.measured) {
             if let Some(motion) = &mut self.motion {
-                motion.push(picture)?;
-                self.seen.push(position);
+                motion.push(position, picture)?;
             }
             self.pairs.traces.insert(position, Trace::of(picture)?);
         }
@@ -136,19 +133,13 @@ impl<'a> Gauge<'a> {
     ///
     /// # Errors
     /// [`Error::Unfaithful`] if what was encoded does not show the source.
-    pub(crate) fn finish(mut self, full_motion: &HashMap<u32, f64>) -> Result<Measured, Error> {
+    pub(crate) fn finish(mut self, full_motion: &BTreeMap<u32, f64>) -> Result<Measured, Error> {
         let started = cpu::thread_seconds();
         let pairs = &mut self.pairs;
         self.decoder.finish::<media::Error>(&mut |picture| pairs.take(&picture))?;
         self.refuse_undecodable()?;
-        let own_motion: HashMap<u32, f64>;
-        let motion = match self.motion {
-            Some(motion) => {
-                own_motion = self.seen.into_iter().zip(motion.finish()?).collect();
-                &own_motion
-            }
-            None => full_motion,
-        };
+        let own_motion = self.motion.map(Motion::finish);
+        let motion = own_motion.as_ref().unwrap_or(full_motion);
         let (own, full) = (in_order(self.pairs.own_features), in_order(self.pairs.full_features));
         let model = Model::for_display(self.full_size);
         // Pictures at their own size are judged as if they filled the display of the model.
@@ -186,7 +177,7 @@ fn in_order(mut features: Vec<(u32, Features)>) -> Vec<(u32, Features)> {
 fn scored(
     model: Model,
     features: &[(u32, Features)],
-    motion: &HashMap<u32, f64>,
+    motion: &BTreeMap<u32, f64>,
     frames: u32,
 ) -> Result<Vec<FrameScore>, Error> {
     let positions: Vec<u32> = features.iter().map(|(position, _)| *position).collect();

@@ -1,6 +1,6 @@
 //! One rendition's thread: pictures in, samples spooled durably. It decodes and scales nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,7 +23,7 @@ pub(crate) enum Order {
     /// Look at this picture, which is shown at that time behind the chunk's last.
     LookAhead(Picture, i64),
     /// That was the last one. How much the source moves at full size, by position.
-    Finish(Arc<HashMap<u32, f64>>),
+    Finish(Arc<BTreeMap<u32, f64>>),
 }
 
 /// A picture to encode.

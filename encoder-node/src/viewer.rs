@@ -1,13 +1,13 @@
 //! The source as it is shown: the pictures that renditions of other sizes are held against, scaled once and shared, and
 //! how much they move.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use vtp_engine::chunk::EncodeTask;
 use vtp_engine::ladder::{Method, Rendition, full_size};
+use vtp_engine::media::motion::Motion;
 use vtp_engine::media::scale::{Scaler, output_color};
-use vtp_engine::media::vmaf::{self, Motion};
-use vtp_engine::media::{Error, Picture};
+use vtp_engine::media::{Error, Picture, vmaf};
 
 /// Shows the source at the size it is shown at.
 pub(crate) struct Viewer {
@@ -18,7 +18,6 @@ pub(crate) struct Viewer {
     /// The positions whose motion somebody asks for: a rendition of full size does wherever it is measured.
     moving: BTreeSet<u32>,
     motion: Motion,
-    seen: Vec<u32>,
 }
 
 impl Viewer {
@@ -39,7 +38,7 @@ impl Viewer {
             if has_other { check.sampling.viewed(frames).into_iter().collect() } else { BTreeSet::new() };
         let moving = if has_full { check.sampling.measured(frames).into_iter().collect() } else { viewed.clone() };
         let scaler = Scaler::new(&[size], output_color(&task.video));
-        Ok(Some(Self { scaler, viewed, moving, motion: Motion::new()?, seen: Vec::new() }))
+        Ok(Some(Self { scaler, viewed, moving, motion: Motion::new() }))
     }
 
     /// Takes the conditioned picture at `position` of the chunk, and the same at full size where a rendition has that
@@ -58,15 +57,14 @@ impl Viewer {
             None => self.scaler.scale(picture)?.into_iter().next(),
         };
         if let Some(full) = &full {
-            self.motion.push(full)?;
-            self.seen.push(position);
+            self.motion.push(position, full)?;
         }
         Ok(full.filter(|_| self.viewed.contains(&position)))
     }
 
     /// How much the pictures that were looked at move, by position.
-    pub(crate) fn finish(self) -> Result<HashMap<u32, f64>, Error> {
-        Ok(self.seen.into_iter().zip(self.motion.finish()?).collect())
+    pub(crate) fn finish(self) -> BTreeMap<u32, f64> {
+        self.motion.finish()
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) struct Arguments {
     /// Also measure the bare CPU: decoding, scaling and each encoder alone on one thread
     #[arg(long)]
     bare: bool,
+    /// Also encode the source in one chunk: what still differs from the peer comes from the settings, the rest from chunks
+    #[arg(long)]
+    whole: bool,
 }
 
 pub(super) fn run(vtp: PathBuf, arguments: &Arguments) -> Outcome {
@@ -50,6 +53,7 @@ pub(super) fn run(vtp: PathBuf, arguments: &Arguments) -> Outcome {
         workers: super::workers(arguments.workers),
         runs: arguments.runs,
         bare: arguments.bare,
+        whole: arguments.whole,
     };
     print(&ladder::run(&options).map_err(Failure::Internal)?)
 }

@@ -13,6 +13,7 @@ pub mod encode;
 mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+pub mod motion;
 pub mod picture;
 pub mod scale;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! VMAF by libvmaf (Netflix, BSD-2-Clause-Patent): how alike two pictures look to people, 0 to 100.
 //!
 //! A score is predicted from features of a pair (VIF, ADM) and one of the reference alone (motion), which needs the
-//! reference's neighbours too. So the two are kept apart: motion is told every reference picture in order, pairs only
-//! those that are to be scored. Everything happens on the calling thread, and no picture is kept.
+//! reference's neighbours too. So the two are kept apart: motion is [`super::motion`]'s, and libvmaf is given only the
+//! pairs that are to be scored. Everything happens on the calling thread, and no picture is kept.
 
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
@@ -47,54 +47,6 @@ impl Model {
 /// neighbourhoods in what is left.
 pub const LEAST: u32 = 32;
 
-/// The motion feature of reference pictures: of each that comes between its own neighbours.
-pub struct Motion {
-    context: Context,
-    pictures: u32,
-}
-
-impl Motion {
-    /// Of no picture yet.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn new() -> Result<Self, Error> {
-        let context = Context::new()?;
-        context.extract(c"motion", &[(c"debug", c"true")])?;
-        Ok(Self { context, pictures: 0 })
-    }
-
-    /// Takes the next picture in presentation order. Pictures have 8 bits a sample and one size.
-    ///
-    /// # Errors
-    /// [`Kind::Internal`] for a picture of another kind; lack of memory.
-    pub fn push(&mut self, picture: &Picture) -> Result<(), Error> {
-        let (reference, unused) = (Luma::of(picture)?, Luma::empty(picture.size())?);
-        self.context.read(reference, unused, self.pictures)?;
-        self.pictures += 1;
-        Ok(())
-    }
-
-    /// How much each picture moves: the lesser of its differences to the picture before and the picture after it. The
-    /// first and the last have only one of these.
-    ///
-    /// # Errors
-    /// Lack of memory.
-    pub fn finish(self) -> Result<Vec<f64>, Error> {
-        if self.pictures == 0 {
-            return Ok(Vec::new());
-        }
-        self.context.flush()?;
-        let mut motion: Vec<f64> =
-            (0..self.pictures).map(|at| self.context.feature(MOTION, at)).collect::<Result<_, _>>()?;
-        // libvmaf takes a first picture for one that stands still.
-        if self.pictures > 1 {
-            motion[0] = self.context.feature(c"VMAF_integer_feature_motion_score", 1)?;
-        }
-        Ok(motion)
-    }
-}
-
 /// What VIF and ADM say of a pair of pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Features {
@@ -119,8 +71,8 @@ impl Extractor {
     /// Lack of memory.
     pub fn new() -> Result<Self, Error> {
         let context = Context::new()?;
-        context.extract(c"vif", &[])?;
-        context.extract(c"adm", &[])?;
+        context.extract(c"vif")?;
+        context.extract(c"adm")?;
         Ok(Self { context, pairs: 0 })
     }
 
@@ -204,15 +156,9 @@ impl Context {
     }
 
     /// Has a feature extracted from every pair.
-    fn extract(&self, feature: &CStr, options: &[(&CStr, &CStr)]) -> Result<(), Error> {
-        let mut dictionary = ptr::null_mut();
-        for (key, value) in options {
-            // SAFETY: the dictionary is null at first and then the callee's own; the strings are copied.
-            let code = unsafe { vmaf::vmaf_feature_dictionary_set(&mut dictionary, key.as_ptr(), value.as_ptr()) };
-            check("preparing VMAF", code)?;
-        }
-        // SAFETY: the context is valid; the dictionary, null or not, becomes the context's.
-        let code = unsafe { vmaf::vmaf_use_feature(self.0.as_ptr(), feature.as_ptr(), dictionary) };
+    fn extract(&self, feature: &CStr) -> Result<(), Error> {
+        // SAFETY: the context is valid; no dictionary of options is given.
+        let code = unsafe { vmaf::vmaf_use_feature(self.0.as_ptr(), feature.as_ptr(), ptr::null_mut()) };
         check("preparing VMAF", code)
     }
 
@@ -221,13 +167,6 @@ impl Context {
         let code = unsafe { vmaf::vmaf_read_pictures(self.0.as_ptr(), &mut reference.0, &mut distorted.0, at) };
         // After an error, which ends the chunk, they are left to leak: it is not told whether they were given back.
         std::mem::forget((reference, distorted));
-        check("measuring VMAF", code)
-    }
-
-    /// Ends reading.
-    fn flush(&self) -> Result<(), Error> {
-        // SAFETY: the context is valid; null pictures mean the end.
-        let code = unsafe { vmaf::vmaf_read_pictures(self.0.as_ptr(), ptr::null_mut(), ptr::null_mut(), 0) };
         check("measuring VMAF", code)
     }
 
@@ -330,19 +269,41 @@ fn no_memory() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::media::motion::Motion;
     use crate::media::testing::{decode_file, generate};
+
+    /// How much pictures move by libvmaf's own account.
+    pub(crate) fn motion_of_libvmaf(pictures: &[Picture]) -> Vec<f64> {
+        let run = |pictures: &[Picture]| -> Vec<f64> {
+            let context = Context::new().unwrap();
+            context.extract(c"motion").unwrap();
+            for (at, picture) in (0..).zip(pictures) {
+                context.read(Luma::of(picture).unwrap(), Luma::of(picture).unwrap(), at).unwrap();
+            }
+            // SAFETY: the context is valid; null pictures mean the end.
+            let code = unsafe { vmaf::vmaf_read_pictures(context.0.as_ptr(), ptr::null_mut(), ptr::null_mut(), 0) };
+            check("measuring VMAF", code).unwrap();
+            (0..).zip(pictures).map(|(at, _)| context.feature(MOTION, at).unwrap()).collect()
+        };
+        let mut motion = run(pictures);
+        // It takes a first picture for one that stands still.
+        if pictures.len() > 1 {
+            motion[0] = run(&pictures[..2])[1];
+        }
+        motion
+    }
 
     /// Scores of `distorted` against `reference`, every picture of them.
     fn all_scores(reference: &[Picture], distorted: &[Picture]) -> Vec<f64> {
-        let (mut motion, mut extractor) = (Motion::new().unwrap(), Extractor::new().unwrap());
-        let features = reference.iter().zip(distorted).map(|(reference, distorted)| {
-            motion.push(reference).unwrap();
+        let (mut motion, mut extractor) = (Motion::new(), Extractor::new().unwrap());
+        let features = (0..).zip(reference.iter().zip(distorted)).map(|(at, (reference, distorted))| {
+            motion.push(at, reference).unwrap();
             extractor.extract(reference, distorted).unwrap()
         });
         let features: Vec<Features> = features.collect();
-        let pairs: Vec<_> = features.into_iter().zip(motion.finish().unwrap()).collect();
+        let pairs: Vec<_> = features.into_iter().zip(motion.finish().into_values()).collect();
         scores(Model::Hd, &pairs).unwrap()
     }
 
@@ -371,10 +332,10 @@ mod tests {
         let Some(sharp) = clip(folder.path(), "sharp.mkv", "") else { return };
         let Some(blurred) = clip(folder.path(), "blurred.mkv", ",gblur=sigma=0.8") else { return };
         let all = all_scores(&sharp, &blurred);
-        let mut motion = Motion::new().unwrap();
-        sharp[5..8].iter().for_each(|picture| motion.push(picture).unwrap());
+        let mut motion = Motion::new();
+        (5..).zip(&sharp[5..8]).for_each(|(at, picture)| motion.push(at, picture).unwrap());
         let features = Extractor::new().unwrap().extract(&sharp[6], &blurred[6]).unwrap();
-        let motion = motion.finish().unwrap()[1];
+        let motion = motion.finish()[&6];
         assert_eq!(scores(Model::Hd, &[(features, motion)]).unwrap(), [all[6]]);
     }
 
@@ -397,15 +358,5 @@ mod tests {
         let Some(small) = clip(folder.path(), "small.mkv", ",scale=160:90") else { return };
         assert!(Extractor::new().unwrap().extract(&large[0], &small[0]).is_err());
         assert!(scores(Model::Hd, &[]).unwrap().is_empty());
-    }
-
-    #[test]
-    fn motion_of_nothing_is_nothing_and_of_one_picture_none() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(Motion::new().unwrap().finish().unwrap().is_empty());
-        let Some(pictures) = clip(folder.path(), "one.mkv", "") else { return };
-        let mut motion = Motion::new().unwrap();
-        motion.push(&pictures[0]).unwrap();
-        assert_eq!(motion.finish().unwrap(), [0.0]);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A rendition of a chunk passes when the mean of its scores and their first percentile reach what is asked for. One
 //! that misses is encoded again at a lower rate factor, found from the scores so far (a secant through the nearest two,
-//! a usual slope where there is but one; over the logarithm of the odds, what a score lacks of 100 to what it has). Where the rate cap is what
-//! keeps it from getting better, a more thorough search is tried if little is missing; else it is left alone.
+//! a usual slope where there is but one; over the logarithm of the odds, what a score lacks of 100 to what it has). Where
+//! the rate cap is what keeps it from getting better, a more thorough search is tried if little is missing; else it is
+//! left alone.
 
 use serde::{Deserialize, Serialize};
 
