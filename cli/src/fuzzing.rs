@@ -1,4 +1,4 @@
-//! What the fuzz targets call: the readers of an output's records, and of command lines. Each function takes any bytes at
+//! What the fuzz targets call: the readers of an output's records, of children's messages, and of command lines. Each function takes any bytes at
 //! all, and panics where a reader breaks a promise. Not part of the product.
 
 use std::ffi::OsString;
@@ -24,6 +24,11 @@ pub fn output(data: &[u8]) {
     let page = page::render(&report, curves.as_ref().ok());
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
     assert!(!summary::render(&report, Path::new("out")).is_empty());
+}
+
+/// Bytes that come from a child process, or go to one.
+pub fn messages(data: &[u8]) {
+    crate::child::wire::read_any(data);
 }
 
 /// A command line, its words parted by zeros.
@@ -56,6 +61,11 @@ mod tests {
         let quality = include_bytes!("../tests/golden/quality-v1.json");
         let lone: Vec<u8> = serde_json::to_vec(&report::tests::report()).unwrap();
         each_damaged(&[[&report[..], &[0], quality].concat(), lone], 4000, output);
+    }
+
+    #[test]
+    fn no_damage_makes_the_reader_of_messages_panic() {
+        each_damaged(&crate::child::wire::examples(), 4000, messages);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod messages;
 mod pool;
 mod serve;
 mod sound;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use handle::{Adoption, Child, Death, Error};
 pub(crate) use messages::Failure;

@@ -57,6 +57,38 @@ pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Resul
     decode(&bytes).map(Some)
 }
 
+/// Any bytes as what a child might say: each message that is read is one that can be sent.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any(data: &[u8]) {
+    let mut inbox = Inbox { bytes: data.to_vec() };
+    while let Ok(Some(message)) = inbox.complete::<super::messages::Reply>() {
+        assert!(encode(&message).is_ok(), "{message:?}");
+    }
+    let mut inbox = Inbox { bytes: data.to_vec() };
+    while let Ok(Some(message)) = inbox.complete::<super::messages::Request>() {
+        assert!(encode(&message).is_ok(), "{message:?}");
+    }
+}
+
+/// Messages of each size and kind, as a child sends them.
+#[cfg(test)]
+pub(crate) fn examples() -> Vec<Vec<u8>> {
+    use super::messages::{Failure, Reply};
+    use vtp_engine::chunk::Sample;
+    let failure = vtp_splitter::Error::Corrupt("not one picture can be decoded".to_owned());
+    let replies = [
+        Reply::Ready { missing: vec!["Landlock: off".to_owned()] },
+        Reply::Alive,
+        Reply::Hash([7; 32]),
+        Reply::Sample { place: 1, sample: Sample { pts: -1, size: 5, sync: true }, bytes: b"bytes".to_vec() },
+        Reply::Unit { track: 0, bytes: vec![0; 300] },
+        Reply::SoundReached { seconds: 1.5 },
+        Reply::Failed(Failure::Source(failure)),
+    ];
+    let all: Vec<Vec<u8>> = replies.iter().filter_map(|reply| encode(reply).ok()).collect();
+    vec![all.concat()]
+}
+
 fn checked(length: [u8; 4]) -> io::Result<usize> {
     match u32::from_le_bytes(length) as usize {
         length if length <= LONGEST => Ok(length),
