@@ -24,7 +24,7 @@ impl Target {
         let source = Source::open(path).with_context(|| path.display().to_string())?;
         let options = LadderOptions { speed: Some(speed.to_owned()), crf: None };
         let Ladder { renditions, .. } = ladder(request, &source.info, &options)?;
-        let settings = PlanSettings { segment_s, chunk_s: None, copies_packets: false, context: Default::default() };
+        let settings = PlanSettings { segment_s, chunk_s: None, copies_packets: false, context_frames: 0 };
         let plan = plan(&source.index, source.info.video.time_base, &settings);
         Ok(Self { path: path.to_owned(), source, renditions, plan, segment_s })
     }

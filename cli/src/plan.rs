@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Serialize;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{self, Ladder, LadderRequest, Method, Rendition};
-use vtp_engine::plan::{self, Context, Plan, PlanSettings};
+use vtp_engine::plan::{self, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
 
@@ -88,10 +88,7 @@ pub fn settings(info: &SourceInfo, renditions: &[Rendition], segment_s: f64, chu
         segment_s,
         chunk_s,
         copies_packets: any(|method| matches!(method, Method::Copy)),
-        context: Context {
-            before: u32::from(deinterlaces),
-            after: renditions.iter().map(Rendition::look_ahead_frames).max().unwrap_or(0).max(u32::from(deinterlaces)),
-        },
+        context_frames: u32::from(deinterlaces),
     }
 }
 
@@ -217,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn the_frames_around_a_chunk_are_for_deinterlacers_and_for_encoders_that_look_ahead() {
+    fn only_renditions_that_deinterlace_need_the_frames_around_a_chunk() {
         let mut info = info();
-        assert_eq!(settings(&info, &ladder().renditions, 4.0, None).context, Context { before: 0, after: 16 });
+        assert_eq!(settings(&info, &ladder().renditions, 4.0, None).context_frames, 0);
         info.video.interlaced = true;
-        assert_eq!(settings(&info, &ladder().renditions, 4.0, None).context, Context { before: 1, after: 16 });
+        assert_eq!(settings(&info, &ladder().renditions, 4.0, None).context_frames, 1);
         let copies = Ladder { renditions: ladder().renditions[..1].to_vec(), warnings: Vec::new() };
         let settings = settings(&info, &copies.renditions, 4.0, None);
-        assert_eq!((settings.context, settings.copies_packets), (Context::default(), true));
+        assert_eq!((settings.context_frames, settings.copies_packets), (0, true));
     }
 
     #[test]

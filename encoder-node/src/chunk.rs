@@ -365,7 +365,7 @@ impl<'a> Feed<'a> {
     }
 
     fn scale(&mut self, place: usize, picture: Picture) -> Result<(), Stop> {
-        let Some(position) = self.position(place) else { return self.look_ahead(place, &picture) };
+        let Some(position) = self.position(place) else { return Ok(()) };
         let started = cpu::thread_seconds();
         let pictures = self.scaler.scale(&picture)?;
         let scaled = cpu::thread_seconds();
@@ -380,19 +380,6 @@ impl<'a> Feed<'a> {
             let full = full.as_ref().map(shared).transpose()?;
             let subject = Subject { position, picture, full };
             orders.send(Order::Encode(subject)).map_err(|_| Stop::LaneClosed)?;
-        }
-        Ok(())
-    }
-
-    /// Shows a picture behind the chunk's last to the encoders.
-    fn look_ahead(&mut self, place: usize, picture: &Picture) -> Result<(), Stop> {
-        let behind = place.checked_sub(self.before + self.task.frames.len());
-        let Some(frame) = behind.and_then(|at| self.task.context.1.get(at)) else { return Ok(()) };
-        let started = cpu::thread_seconds();
-        let pictures = self.scaler.scale(picture)?;
-        self.scale_s += cpu::thread_seconds() - started;
-        for (orders, picture) in self.scaled.iter().zip(pictures) {
-            orders.send(Order::LookAhead(picture, frame.pts)).map_err(|_| Stop::LaneClosed)?;
         }
         Ok(())
     }

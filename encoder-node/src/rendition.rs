@@ -20,8 +20,6 @@ use crate::{Equipment, Error, Observer};
 pub(crate) enum Order {
     /// Encode this picture.
     Encode(Subject),
-    /// Look at this picture, which is shown at that time behind the chunk's last.
-    LookAhead(Picture, i64),
     /// That was the last one. How much the source moves at full size, by position.
     Finish(Arc<BTreeMap<u32, f64>>),
 }
@@ -62,11 +60,6 @@ impl Work<'_> {
             match orders.recv() {
                 _ if self.equipment.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
                 Ok(Order::Encode(subject)) => self.encode(&mut *encoder, subject, &mut output)?,
-                Ok(Order::LookAhead(picture, pts)) => {
-                    // The next chunk begins as this one does.
-                    let is_first = self.task.context.1.first().is_some_and(|frame| frame.pts == pts);
-                    output.collect(|sink| encoder.look_ahead(&picture, pts, is_first, sink))?;
-                }
                 Ok(Order::Finish(full_motion)) => break full_motion,
                 Err(_) => return Err(Error::Cancelled),
             }

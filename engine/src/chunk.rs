@@ -28,8 +28,7 @@ pub struct EncodeTask {
     pub one_frame_a_packet: bool,
     /// Whether the source's pictures are not to be decoded, which nobody could, but to be made up: black ones, in time.
     pub concealed: bool,
-    /// Frames shown just before and after the chunk's own: the deinterlacer looks at its neighbours, and encoders look
-    /// ahead at those after it.
+    /// Frames shown just before and after the chunk's own that the deinterlacer may look at.
     pub context: (Vec<FrameEntry>, Vec<FrameEntry>),
     /// Positions in `frames` at which a segment starts; the first is 0.
     pub segment_starts: Vec<u32>,

@@ -4,7 +4,7 @@
 use vtp_engine::bitstream::Access;
 use vtp_engine::fuzzing::Reader;
 use vtp_engine::index::{CutClass, FrameEntry, FrameList, Index, PacketEntry};
-use vtp_engine::plan::{Context, PlanSettings, plan};
+use vtp_engine::plan::{PlanSettings, plan};
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::frames::{self, ScannedPacket};
@@ -53,12 +53,7 @@ pub fn times(data: &[u8]) {
     let (frame_list, heals, warnings) = (FrameList::Packets, Vec::new(), Vec::new());
     let index = Index { packets, frames, last_duration, frame_list, heals, warnings };
     assert!(index.end() > index.frames[0].pts);
-    let settings = PlanSettings {
-        segment_s: 4.0,
-        chunk_s: None,
-        copies_packets: false,
-        context: Context { before: 1, after: 16 },
-    };
+    let settings = PlanSettings { segment_s: 4.0, chunk_s: None, copies_packets: false, context_frames: 1 };
     let plan = plan(&index, base, &settings);
     let mut next = 0;
     for chunk in &plan.chunks {

@@ -13,7 +13,7 @@ use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::SourceFile;
 use vtp_engine::media::{self, Picture};
-use vtp_engine::plan::{Context, PlanSettings, plan};
+use vtp_engine::plan::{PlanSettings, plan};
 use vtp_splitter::{ChunkReader, Source};
 
 /// The clips of a set, if they are at hand.
@@ -173,7 +173,7 @@ proptest! {
         let name = HARD_TO_CUT[clip];
         let Some(whole) = whole(name) else { return Ok(()) };
         let Whole { file, source, index, pictures } = &*whole;
-        let settings = PlanSettings { segment_s: length, chunk_s: Some(length), copies_packets: false, context: Context::default() };
+        let settings = PlanSettings { segment_s: length, chunk_s: Some(length), copies_packets: false, context_frames: 0 };
         let plan = plan(index, source.info.video.time_base, &settings);
         let mut reader = ChunkReader::new(file, source, Arc::clone(index)).unwrap();
         // Backwards, so that every chunk has to seek.

@@ -93,10 +93,6 @@ impl Search {
     }
 }
 
-/// Frames behind a chunk's last that encoders look at, so that they see what will refer to it: most of what the rest of a
-/// lookahead of 40 would tell. (What it brings and costs is in docs/measurements.md.)
-const LOOK_AHEAD: u32 = 16;
-
 /// One encoded version of the source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rendition {
@@ -111,18 +107,6 @@ pub struct Rendition {
 }
 
 impl Rendition {
-    /// How many frames behind a chunk's last its encoder looks at: none where its preset looks at none.
-    pub fn look_ahead_frames(&self) -> u32 {
-        match &self.method {
-            Method::Capped { speed, .. } => match speed.as_str() {
-                "ultrafast" | "superfast" => 0,
-                "veryfast" => LOOK_AHEAD.min(10),
-                _ => LOOK_AHEAD,
-            },
-            Method::Lossless { .. } | Method::Copy => 0,
-        }
-    }
-
     /// The same at another constant rate factor, if it has one.
     pub fn at_factor(&self, factor: f64) -> Self {
         let mut rendition = self.clone();

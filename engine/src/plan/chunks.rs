@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
+use super::DECODE_COST;
 use super::decode::Decoding;
 use super::timeline::Timeline;
-use super::{Context, DECODE_COST};
 
 /// The crews on which a way of cutting is tried.
 const CREWS: [usize; 6] = [1, 2, 4, 8, 16, 32];
@@ -58,7 +58,7 @@ pub(super) struct Choice {
 }
 
 impl Table {
-    pub(super) fn new(starts: &[u32], decoding: &Decoding, context: Context) -> Self {
+    pub(super) fn new(starts: &[u32], decoding: &Decoding, context: u32) -> Self {
         let bounds = starts.to_vec();
         let frames_before = |packet| decoding.frames_in(&(0..packet));
         let first_wanted = |bound: u32| decoding.with_context(&(bound..bound), context).start;

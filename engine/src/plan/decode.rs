@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use super::Context;
 use crate::index::{CutClass, Index};
 
 /// A packet where decoding may start, and the frame from which on it is right.
@@ -59,16 +58,16 @@ impl Decoding {
     }
 
     /// The packets that decoding these frames and their context needs.
-    pub(super) fn packets(&self, frames: &Range<u32>, context: Context) -> Range<u32> {
+    pub(super) fn packets(&self, frames: &Range<u32>, context: u32) -> Range<u32> {
         let wanted = self.with_context(frames, context);
         let start = self.start(wanted.start);
         start..self.through_frameless(self.end(wanted)).max(start)
     }
 
-    /// The frames with their context, as far as there is any.
-    pub(super) fn with_context(&self, frames: &Range<u32>, context: Context) -> Range<u32> {
+    /// The frames with `context` more on both sides, as far as there are any.
+    pub(super) fn with_context(&self, frames: &Range<u32>, context: u32) -> Range<u32> {
         let all = super::index(self.packet_of.len());
-        frames.start.saturating_sub(context.before)..frames.end.saturating_add(context.after).min(all)
+        frames.start.saturating_sub(context)..frames.end.saturating_add(context).min(all)
     }
 
     /// How many frames come from these packets.

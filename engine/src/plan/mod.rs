@@ -37,18 +37,9 @@ pub struct PlanSettings {
     pub chunk_s: Option<f64>,
     /// Whether a rendition copies packets: segments then start at closed cut points only.
     pub copies_packets: bool,
-    /// Frames around a chunk's own that its decoding must also yield.
-    pub context: Context,
-}
-
-/// How many frames around a run of frames are looked at, as far as there are any: a deinterlacer looks at the neighbours of
-/// each, an encoder ahead at what will refer to its last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Context {
-    /// Before it.
-    pub before: u32,
-    /// After it.
-    pub after: u32,
+    /// Frames before and after a chunk's own that its decoding must also yield (a deinterlacer looks at its
+    /// neighbours); 0 or 1.
+    pub context_frames: u32,
 }
 
 /// The plan: segments partition the frames, chunks partition the segments.
@@ -84,7 +75,7 @@ pub fn plan(index: &Index, time_base: TimeBase, settings: &PlanSettings) -> Plan
     let timeline = Timeline::new(index, time_base);
     let decoding = Decoding::new(index);
     let starts = segments::starts(&timeline, &decoding, settings);
-    let table = chunks::Table::new(&starts, &decoding, settings.context);
+    let table = chunks::Table::new(&starts, &decoding, settings.context_frames);
     let choice = match settings.chunk_s {
         Some(length) => chunks::fixed(&table, &timeline, length),
         None => chunks::auto(&table, &timeline),
@@ -104,7 +95,7 @@ fn chunk(
     settings: &PlanSettings,
 ) -> ChunkPlan {
     let frames = table.frames(run);
-    let packets = decoding.packets(&frames, settings.context);
+    let packets = decoding.packets(&frames, settings.context_frames);
     let own = f64::from(frames.end - frames.start);
     let dropped = f64::from(decoding.frames_in(&packets)) - own;
     ChunkPlan {

@@ -6,8 +6,7 @@ use super::synthetic::{Gop, index as synthesize, steady};
 use super::*;
 use crate::index::CutClass;
 
-const SETTINGS: PlanSettings =
-    PlanSettings { segment_s: 4.0, chunk_s: None, copies_packets: false, context: Context { before: 0, after: 0 } };
+const SETTINGS: PlanSettings = PlanSettings { segment_s: 4.0, chunk_s: None, copies_packets: false, context_frames: 0 };
 
 fn base() -> TimeBase {
     TimeBase::per_second(25).unwrap()
@@ -133,7 +132,7 @@ fn a_second_field_travels_with_its_first() {
 
 #[test]
 fn context_frames_are_decoded_too() {
-    let settings = PlanSettings { context: Context { before: 1, after: 1 }, chunk_s: Some(4.0), ..SETTINGS };
+    let settings = PlanSettings { context_frames: 1, chunk_s: Some(4.0), ..SETTINGS };
     let plan = plan(&steady(100, 300), base(), &settings);
     let packets: Vec<_> = plan.chunks.iter().map(|c| c.packets.clone()).collect();
     assert_eq!(packets, [0..101, 0..201, 100..300]);
@@ -191,14 +190,10 @@ fn gops() -> impl Strategy<Value = Vec<Gop>> {
     prop::collection::vec(gop, 1..20)
 }
 
-fn context() -> impl Strategy<Value = Context> {
-    (0u32..2, 0u32..20).prop_map(|(before, after)| Context { before, after })
-}
-
 fn settings() -> impl Strategy<Value = PlanSettings> {
     let chunk = prop_oneof![3 => Just(None), 1 => (0.1f64..40.0).prop_map(Some)];
-    (0.5f64..12.0, chunk, any::<bool>(), context()).prop_map(|(segment_s, chunk_s, copies_packets, context)| {
-        PlanSettings { segment_s, chunk_s, copies_packets, context }
+    (0.5f64..12.0, chunk, any::<bool>(), 0u32..2).prop_map(|(segment_s, chunk_s, copies_packets, context_frames)| {
+        PlanSettings { segment_s, chunk_s, copies_packets, context_frames }
     })
 }
 
@@ -228,8 +223,8 @@ proptest! {
             prop_assert_eq!(chunk.frames.end, frame);
 
             let right = decodes(&index, &chunk.packets);
-            let Context { before, after } = settings.context;
-            let wanted = chunk.frames.start.saturating_sub(before)..(chunk.frames.end + after).min(at);
+            let context = settings.context_frames;
+            let wanted = chunk.frames.start.saturating_sub(context)..(chunk.frames.end + context).min(at);
             prop_assert!(wanted.clone().all(|frame| right[frame as usize]), "{chunk:?}");
             let last = chunk.packets.end as usize;
             let next_yields = index.frames.iter().any(|frame| frame.packet.0 as usize == last);
@@ -241,10 +236,10 @@ proptest! {
 
     #[test]
     fn pre_roll_is_bounded_and_chunks_are_not_longer_than_they_need_be(
-        gops in gops(), ticks in prop::collection::vec(1i64..4, 1..5), context in context(),
+        gops in gops(), ticks in prop::collection::vec(1i64..4, 1..5), context_frames in 0u32..2,
     ) {
         let index = synthesize(&gops, &ticks);
-        let plan = plan(&index, base(), &PlanSettings { context, ..SETTINGS });
+        let plan = plan(&index, base(), &PlanSettings { context_frames, ..SETTINGS });
         prop_assert!(preroll(&plan) <= 0.2 + 1e-9);
         let longest_gop = gops.iter().map(|gop| gop.leading + gop.trailing + 1).sum::<u32>();
         let bound = (25 * 30 * 2).max(longest_gop);

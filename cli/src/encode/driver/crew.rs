@@ -12,7 +12,7 @@ use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
 use vtp_engine::coordinator::{TaskId, WorkerId};
 use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition};
-use vtp_engine::plan::{ChunkPlan, Context, Plan};
+use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::quality::Check;
 use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex};
 use vtp_splitter::Source;
@@ -72,8 +72,8 @@ pub(super) struct Job<'a> {
     pub(super) plan: &'a Plan,
     pub(super) renditions: &'a [Rendition],
     pub(super) spool: &'a Path,
-    /// Neighbours of a chunk's frames that are looked at.
-    pub(super) context: Context,
+    /// Neighbours of a chunk's frames that the deinterlacer may look at.
+    pub(super) context_frames: u32,
     /// As in [`EncodeTask`].
     pub(super) one_frame_a_packet: bool,
     /// How quality is checked.
@@ -187,9 +187,8 @@ impl Job<'_> {
     }
 
     fn context(&self, start: usize, end: usize) -> (Vec<FrameEntry>, Vec<FrameEntry>) {
-        let frames = &self.index.frames;
-        let [before, after] = [self.context.before, self.context.after].map(|count| count as usize);
-        (frames[start.saturating_sub(before)..start].to_vec(), frames[end..frames.len().min(end + after)].to_vec())
+        let (frames, reach) = (&self.index.frames, self.context_frames as usize);
+        (frames[start.saturating_sub(reach)..start].to_vec(), frames[end..frames.len().min(end + reach)].to_vec())
     }
 }
 

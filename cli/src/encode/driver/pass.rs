@@ -99,7 +99,8 @@ impl Pass<'_> {
             plan: &plan,
             renditions: self.renditions,
             spool: &self.dirs.work,
-            context: plan_settings(&self.source.info, self.renditions, self.request.segment_s, None).context,
+            context_frames: plan_settings(&self.source.info, self.renditions, self.request.segment_s, None)
+                .context_frames,
             encoded: AtomicU64::new(0),
             stop: &stop,
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),

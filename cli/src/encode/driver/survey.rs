@@ -44,7 +44,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         plan: &plan,
         renditions: pass.renditions,
         spool: &spool,
-        context: settings.context,
+        context_frames: settings.context_frames,
         one_frame_a_packet: source.index.has_one_frame_a_packet(),
         check: Some(check),
         encoded: AtomicU64::new(0),

@@ -45,22 +45,6 @@ pub trait VideoEncoder: Send {
     /// Whatever `sink` answers; [`Kind::Unsupported`] for a picture that the rendition can't hold; lack of memory.
     fn send(&mut self, picture: &Picture, pts: i64, force_idr: bool, sink: SampleSink<'_>) -> Result<(), Error>;
 
-    /// Takes a picture that is shown after all that were sent, at `pts`, and hands over the samples that are ready: it is
-    /// looked at, since what comes after a picture tells how well that is to be encoded, and does not come out. Nothing
-    /// can be sent after it but more of these. Encoders that don't look ahead ignore it.
-    ///
-    /// # Errors
-    /// As [`VideoEncoder::send`].
-    fn look_ahead(
-        &mut self,
-        _picture: &Picture,
-        _pts: i64,
-        _force_idr: bool,
-        _sink: SampleSink<'_>,
-    ) -> Result<(), Error> {
-        Ok(())
-    }
-
     /// Hands over the remaining samples. Nothing can be sent after it.
     ///
     /// # Errors

@@ -121,36 +121,6 @@ fn separately_encoded_chunks_join_into_one_stream() {
 }
 
 #[test]
-fn what_is_only_looked_at_betters_the_end_and_does_not_come_out() {
-    let (size, video) = (size(320, 180), video(size(320, 180), "yuv420p"));
-    let rendition = capped(size, 10_000_000, "medium");
-    let bits_of_last = |ahead: i64| {
-        let mut encoder = open(&video, &rendition, shape(30, true)).unwrap();
-        let mut samples = Vec::new();
-        let mut sink = |e: EncodedPicture<'_>| {
-            samples.push((e.pts, e.sample.len()));
-            Ok(())
-        };
-        for pts in 0..30 + ahead {
-            let picture = moving(size, Pixel::YUV420P, pts as usize);
-            match pts < 30 {
-                true => encoder.send(&picture, pts, pts == 0, &mut sink).unwrap(),
-                false => encoder.look_ahead(&picture, pts, pts == 30, &mut sink).unwrap(),
-            }
-        }
-        encoder.finish(&mut sink).unwrap();
-        let mut times: Vec<i64> = samples.iter().map(|(pts, _)| *pts).collect();
-        times.sort_unstable();
-        assert_eq!(times, (0..30).collect::<Vec<_>>());
-        samples.iter().filter(|(pts, _)| *pts >= 20).map(|(_, size)| size).sum::<usize>()
-    };
-    let (alone, shown) = (bits_of_last(0), bits_of_last(16));
-    assert!(shown > alone, "{shown} bytes for the last ten pictures, {alone} without a look ahead");
-    // More than the encoder delays: they would come out if they were encoded.
-    assert!(bits_of_last(90) > alone);
-}
-
-#[test]
 fn samples_hold_pictures_and_nothing_that_stands_elsewhere() {
     let (size, video) = (size(64, 48), video(size(64, 48), "yuv420p"));
     let pictures = (0..5).map(|n| (n as i64, moving(size, Pixel::YUV420P, n)));

@@ -23,10 +23,6 @@ pub(super) struct X264 {
     packet: Packet,
     sample: Vec<u8>,
     cap: Option<Cap>,
-    /// Pictures that were sent and have not come out.
-    awaited: usize,
-    /// When the first picture is shown that is only looked at.
-    ahead_from: Option<i64>,
 }
 
 /// The rate cap, told to libx264 anew with every picture that comes out.
@@ -46,23 +42,17 @@ impl X264 {
             .map_err(|error| Error::new(Kind::Internal, format!("{} gave no headers: {error}", settings.encoder)))?;
         let cap = settings.cap.map(|chunk| Cap { chunk, frame_rate: settings.frame_rate });
         let (packet, sample) = (Packet::empty(), Vec::new());
-        let name = settings.encoder;
-        Ok(Self { context, name, config, preparer, packet, sample, cap, awaited: 0, ahead_from: None })
+        Ok(Self { context, name: settings.encoder, config, preparer, packet, sample, cap })
     }
 
-    /// Hands over what is ready. Once all that was asked for has come out, what is only looked at is never encoded.
     fn receive(&mut self, sink: SampleSink<'_>) -> Result<(), Error> {
-        while (self.awaited > 0 || self.ahead_from.is_none()) && self.context.receive(&mut self.packet)? {
+        while self.context.receive(&mut self.packet)? {
             self.sample.clear();
             let stream = self.packet.data().unwrap_or_default();
             let sync = write_sample(stream, &mut self.sample)
                 .map_err(|error| Error::new(Kind::Internal, format!("{}: {error}", self.name)))?;
             let pts = self.packet.pts();
             let pts = pts.ok_or_else(|| Error::new(Kind::Internal, format!("{} lost a timestamp", self.name)))?;
-            if self.ahead_from.is_some_and(|from| pts >= from) {
-                continue;
-            }
-            self.awaited = self.awaited.saturating_sub(1);
             if let Some(Cap { chunk, frame_rate }) = &mut self.cap {
                 chunk.count(8 * self.sample.len() as u64);
                 self.context.set_max_rate(chunk.max_rate(*frame_rate));
@@ -71,8 +61,10 @@ impl X264 {
         }
         Ok(())
     }
+}
 
-    fn push(&mut self, picture: &Picture, pts: i64, force_idr: bool) -> Result<(), Error> {
+impl VideoEncoder for X264 {
+    fn send(&mut self, picture: &Picture, pts: i64, force_idr: bool, sink: SampleSink<'_>) -> Result<(), Error> {
         let mut picture = match &mut self.preparer {
             Some(preparer) => preparer.prepare(picture)?,
             None => picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?,
@@ -82,23 +74,7 @@ impl X264 {
         frame.set_pts(Some(pts));
         // What the picture was in the source would otherwise bind the encoder.
         frame.set_kind(if force_idr { ffmpeg::picture::Type::I } else { ffmpeg::picture::Type::None });
-        self.context.send(Some(&picture))
-    }
-}
-
-impl VideoEncoder for X264 {
-    fn send(&mut self, picture: &Picture, pts: i64, force_idr: bool, sink: SampleSink<'_>) -> Result<(), Error> {
-        self.push(picture, pts, force_idr)?;
-        self.awaited += 1;
-        self.receive(sink)
-    }
-
-    fn look_ahead(&mut self, picture: &Picture, pts: i64, force_idr: bool, sink: SampleSink<'_>) -> Result<(), Error> {
-        if self.awaited == 0 {
-            return Ok(());
-        }
-        self.push(picture, pts, force_idr)?;
-        self.ahead_from.get_or_insert(pts);
+        self.context.send(Some(&picture))?;
         self.receive(sink)
     }
 
