@@ -2,7 +2,7 @@
 //! between requests, and everything that comes of them goes back through the socket.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use vtp_encoder_node::cache::SourceHash;
@@ -32,6 +32,8 @@ use super::wire;
 
 /// How often a child that has nothing to tell says that it works.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How long a sample may wait for others to go with.
+const PASS_WITHIN: Duration = Duration::from_millis(20);
 
 /// Serves the parent at the other end of the standard input until that is closed.
 pub(crate) fn serve() -> ExitCode {
@@ -53,27 +55,51 @@ pub(crate) fn serve() -> ExitCode {
 
 /// The way back to the parent, shared by the threads that encode.
 struct Parent {
-    stream: Mutex<Line>,
+    line: Mutex<Line>,
 }
 
 struct Line {
-    stream: UnixStream,
+    stream: BufWriter<UnixStream>,
+    /// When something was sent last.
     last: Instant,
 }
 
+impl Line {
+    fn send(&mut self) -> io::Result<()> {
+        self.last = Instant::now();
+        self.stream.flush()
+    }
+}
+
 impl Parent {
+    fn new(stream: UnixStream) -> Self {
+        Self { line: Mutex::new(Line { stream: BufWriter::with_capacity(1 << 16, stream), last: Instant::now() }) }
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a last answer.
     fn tell(&self, reply: &Reply) -> io::Result<()> {
-        let mut line = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
-        line.last = Instant::now();
-        wire::send(&line.stream, reply)
+        let mut line = self.line();
+        line.stream.write_all(&wire::encode(reply)?)?;
+        line.send()
+    }
+
+    /// Tells one of many answers, which may wait a moment for the next.
+    fn pass(&self, reply: &Reply) -> io::Result<()> {
+        let mut line = self.line();
+        line.stream.write_all(&wire::encode(reply)?)?;
+        if line.last.elapsed() >= PASS_WITHIN { line.send() } else { Ok(()) }
     }
 
     /// Says that it works, unless something was said lately. Where nobody listens the next answer will fail.
     fn alive(&self) {
-        let is_due = |line: &Line| line.last.elapsed() >= ALIVE_EVERY;
-        if is_due(&self.stream.lock().unwrap_or_else(PoisonError::into_inner))
-            && let Err(error) = self.tell(&Reply::Alive)
-        {
+        if self.line().last.elapsed() < ALIVE_EVERY {
+            return;
+        }
+        if let Err(error) = self.tell(&Reply::Alive) {
             tracing::debug!(%error, "nobody listens");
         }
     }
@@ -105,8 +131,12 @@ struct Session {
 impl Session {
     fn new(stream: UnixStream) -> io::Result<Self> {
         let requests = stream.try_clone()?;
-        let parent = Parent { stream: Mutex::new(Line { stream, last: Instant::now() }) };
-        Ok(Self { requests, parent, kept: None, extractors: Extractors::for_workers(NonZeroUsize::MIN) })
+        Ok(Self {
+            requests,
+            parent: Parent::new(stream),
+            kept: None,
+            extractors: Extractors::for_workers(NonZeroUsize::MIN),
+        })
     }
 
     fn serve(mut self, missing: Vec<String>) -> io::Result<()> {
@@ -202,7 +232,7 @@ impl Session {
         let mut progress = |seconds: f64| {
             if last.elapsed() >= ALIVE_EVERY / 5 {
                 last = Instant::now();
-                if let Err(error) = self.parent.tell(&Reply::SoundReached { seconds }) {
+                if let Err(error) = self.parent.pass(&Reply::SoundReached { seconds }) {
                     tracing::debug!(%error, "nobody listens");
                 }
             }
@@ -210,7 +240,7 @@ impl Session {
         let never = AtomicBool::new(false);
         let outcomes = task.run::<media::Error>(&never, &mut progress, &mut |track, unit| {
             let track = u16::try_from(track).map_err(|_| media::Error::new(Kind::Unsupported, "too many tracks"))?;
-            self.parent.tell(&Reply::Unit { track, bytes: unit.to_vec() }).map_err(|error| gone(&error))
+            self.parent.pass(&Reply::Unit { track, bytes: unit.to_vec() }).map_err(|error| gone(&error))
         })?;
         Ok(Reply::SoundDone(outcomes.unwrap_or_default()))
     }
@@ -243,7 +273,7 @@ struct SampleWriter<'a> {
 
 impl SpoolWriter for SampleWriter<'_> {
     fn write(&mut self, sample: Sample, bytes: &[u8]) -> io::Result<()> {
-        self.parent.tell(&Reply::Sample { place: self.place, sample, bytes: bytes.to_vec() })
+        self.parent.pass(&Reply::Sample { place: self.place, sample, bytes: bytes.to_vec() })
     }
 
     fn finish(self: Box<Self>) -> io::Result<PathBuf> {

@@ -1,7 +1,7 @@
 //! Messages over a socket: four bytes of length, little-endian, then a value in postcard's format. It trusts no length
 //! before the bytes are there.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -31,14 +31,6 @@ pub(super) fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Sends a message.
-///
-/// # Errors
-/// The other end is gone.
-pub(super) fn send<T: Serialize>(mut stream: &UnixStream, message: &T) -> io::Result<()> {
-    stream.write_all(&encode(message)?)
-}
-
 /// Waits for the next message, and reads nothing beyond it; `None` once the other end is gone.
 ///
 /// # Errors
@@ -60,11 +52,11 @@ pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Resul
 /// Any bytes as what a child might say: each message that is read is one that can be sent.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn read_any(data: &[u8]) {
-    let mut inbox = Inbox { bytes: data.to_vec() };
+    let mut inbox = Inbox { bytes: data.to_vec(), read: 0 };
     while let Ok(Some(message)) = inbox.complete::<super::messages::Reply>() {
         assert!(encode(&message).is_ok(), "{message:?}");
     }
-    let mut inbox = Inbox { bytes: data.to_vec() };
+    let mut inbox = Inbox { bytes: data.to_vec(), read: 0 };
     while let Ok(Some(message)) = inbox.complete::<super::messages::Request>() {
         assert!(encode(&message).is_ok(), "{message:?}");
     }
@@ -139,6 +131,8 @@ pub(super) fn receive_descriptor(stream: &UnixStream) -> io::Result<OwnedFd> {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
+    /// Those of `bytes` that were read.
+    read: usize,
 }
 
 /// What waiting for a message came to.
@@ -161,6 +155,8 @@ impl Inbox {
             if let Some(message) = self.complete()? {
                 return Ok(Came::Message(message));
             }
+            // Once for many messages, as they come in blocks.
+            self.bytes.drain(..std::mem::take(&mut self.read));
             stream.set_read_timeout(Some(wait))?;
             let start = self.bytes.len();
             self.bytes.resize(start + BLOCK, 0);
@@ -180,11 +176,12 @@ impl Inbox {
     }
 
     fn complete<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
-        let Some(length) = self.bytes.first_chunk::<4>() else { return Ok(None) };
+        let unread = &self.bytes[self.read..];
+        let Some(length) = unread.first_chunk::<4>() else { return Ok(None) };
         let end = 4 + checked(*length)?;
-        let Some(message) = self.bytes.get(4..end) else { return Ok(None) };
+        let Some(message) = unread.get(4..end) else { return Ok(None) };
         let message = decode(message)?;
-        self.bytes.drain(..end);
+        self.read += end;
         Ok(Some(message))
     }
 }
@@ -192,8 +189,13 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::io::Write as _;
 
     use super::*;
+
+    fn send(mut stream: &UnixStream, message: &str) -> io::Result<()> {
+        stream.write_all(&encode(&message)?)
+    }
 
     const SHORT: Duration = Duration::from_millis(10);
 
@@ -245,9 +247,9 @@ mod tests {
         let (here, there) = UnixStream::pair().unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "seen").unwrap();
-        send(&there, &"take this").unwrap();
+        send(&there, "take this").unwrap();
         send_descriptor(&there, file.as_file()).unwrap();
-        send(&there, &"and go on").unwrap();
+        send(&there, "and go on").unwrap();
         assert_eq!(receive::<String>(&here).unwrap().unwrap(), "take this");
         let mut text = String::new();
         File::from(receive_descriptor(&here).unwrap()).read_to_string(&mut text).unwrap();

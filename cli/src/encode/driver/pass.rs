@@ -144,7 +144,7 @@ impl Pass<'_> {
         if self.only_copies() { AudioMode::CopyIfPossible } else { AudioMode::Encode }
     }
 
-    fn only_copies(&self) -> bool {
+    pub(super) fn only_copies(&self) -> bool {
         self.renditions.iter().all(|r| r.method == Method::Copy)
     }
 

@@ -79,7 +79,9 @@ impl<'a, 'j> Run<'a, 'j> {
         'j: 'env,
     {
         let (tell, told) = unbounded();
-        let workers = pass.request.workers.min(NonZeroUsize::new(job.plan.chunks.len()).unwrap_or(NonZeroUsize::MIN));
+        // Copying takes less time than a process to do it takes to start.
+        let most = if pass.only_copies() { 1 } else { job.plan.chunks.len() };
+        let workers = pass.request.workers.min(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
         let orders = (0..workers.get() as u64).map(|worker| {
             let (send, receive) = bounded(1);
             let tell = tell.clone();
