@@ -54,16 +54,18 @@ pub(crate) fn kill_a_child(leader: u32, random: &mut fastrand::Rng) -> bool {
     pid.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())
 }
 
-/// Resident memory of a process and all that it started, in MiB; zero once they have ended. Pages that they share count
-/// once for each. It is never less than the most that one of them had at any time.
+/// Resident memory of a process and all that it started, in MiB; zero once they have ended. Pages of files, which they
+/// share as far as they are the same program with the same libraries, count once, as the most that one of them has. It is
+/// never less than the most that one of them had at any time.
 pub(crate) fn memory_mib(leader: u32) -> f64 {
-    let (mut sum, mut most) = (0.0, 0.0_f64);
+    let (mut own, mut of_files, mut most) = (0.0, 0.0_f64, 0.0_f64);
     for process in tree(leader) {
         let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-        sum += kib(&status, "VmRSS:");
+        own += kib(&status, "RssAnon:") + kib(&status, "RssShmem:");
+        of_files = of_files.max(kib(&status, "RssFile:"));
         most = most.max(kib(&status, "VmHWM:"));
     }
-    most.max(sum) / 1024.0
+    most.max(own + of_files) / 1024.0
 }
 
 /// A number of kibibytes in `/proc/PID/status`; zero if it has none.
