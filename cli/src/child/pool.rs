@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -186,6 +187,7 @@ fn spawn(program: &Path) -> Started {
     let (ours, theirs) = UnixStream::pair()?;
     let kept = KEPT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let process = Command::new(program)
+        .arg0("vtp")
         .arg(SUBCOMMAND)
         .env_clear()
         .envs(kept)
@@ -196,11 +198,11 @@ fn spawn(program: &Path) -> Started {
     Ok((process, ours))
 }
 
-/// This very program, also where its file was replaced since.
+/// This very program, also where its file was replaced or deleted since it was started: children speak its language alone.
 ///
 /// # Errors
 /// It is not told.
 pub fn this_program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    Ok(if path.exists() { path } else { "/proc/self/exe".into() })
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { Ok(own) } else { std::env::current_exe() }
 }

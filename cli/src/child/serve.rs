@@ -39,6 +39,7 @@ const PASS_WITHIN: Duration = Duration::from_millis(20);
 pub(crate) fn serve() -> ExitCode {
     let outcome = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).and_then(|stream| {
         media::log_errors();
+        rustix::thread::set_name(c"vtp child")?;
         // Whoever started it may be gone before anything is read.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
         let missing = sandbox::confine();

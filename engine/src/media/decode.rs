@@ -3,6 +3,7 @@
 use ffmpeg_next::{self as ffmpeg, codec, ffi, frame};
 
 use super::demux::{CodecParameters, SourcePacket};
+use super::error::words;
 use super::{Error, Kind, Picture, codecs};
 use crate::limits::Limits;
 use crate::units::{PacketIndex, TimeBase};
@@ -117,7 +118,7 @@ impl VideoDecoder {
 }
 
 fn no_decoder(codec: &str, error: Option<ffmpeg::Error>) -> String {
-    let why = error.map_or(String::new(), |error| format!(" ({error})"));
+    let why = error.map_or(String::new(), |error| format!(" ({})", words(error)));
     format!(
         "there is no decoder for {codec} here{why}; give H.264, H.265, VP9, AV1, ProRes, MPEG-2 or another codec of FFmpeg's"
     )

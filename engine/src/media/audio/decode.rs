@@ -4,6 +4,7 @@
 use ffmpeg_next::{self as ffmpeg, codec, ffi, frame};
 
 use crate::media::demux::{CodecParameters, SourcePacket};
+use crate::media::error::words;
 use crate::media::picture::some_timestamp;
 use crate::media::{Error, Kind, codecs};
 use crate::units::TimeBase;
@@ -64,7 +65,7 @@ impl AudioDecoder {
         let decoder = context
             .decoder()
             .audio()
-            .map_err(|e| Error::new(Kind::Unsupported, format!("no decoder for {name} here: {e}")))?;
+            .map_err(|e| Error::new(Kind::Unsupported, format!("no decoder for {name} here: {}", words(e))))?;
         Ok(Self { decoder, damaged: 0 })
     }
 
