@@ -1,17 +1,14 @@
 //! The parent's side: one child, what it is asked for, and how it ends. A child that says nothing for too long, ends, or
 //! says what it was not asked for is dead from then on; what it said last to its standard error goes into the report.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io;
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{ChildStderr, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use vtp_encoder_node::cache::SourceHash;
@@ -21,14 +18,12 @@ use vtp_engine::limits::Limits;
 use vtp_engine::media::demux::SourceFile;
 use vtp_splitter::Source;
 
+use super::death::{Cause, Death, LastWords};
 use super::messages::{Failure, Reply, Request};
 use super::wire::{self, Came, Inbox};
 
 /// How often somebody who waits for a child looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
-/// Lines of a child's standard error that are kept, and the most that is kept of one.
-const LAST_LINES: usize = 6;
-const LONGEST_LINE: u64 = 400;
 /// CPU seconds for anything, before what its size adds.
 const LEAST_CPU_S: u64 = 600;
 
@@ -54,70 +49,6 @@ pub(crate) enum Error {
     /// It was not wanted any more.
     #[error("cancelled")]
     Cancelled,
-}
-
-/// How a child ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Death {
-    pub(crate) cause: Cause,
-    /// Its last words.
-    pub(crate) said: Vec<String>,
-}
-
-/// What ended a child.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// A signal.
-    Signal(i32),
-    /// It ended by itself.
-    Exit(Option<i32>),
-    /// It was killed since it gave no sign of life for so long.
-    Silence(Duration),
-    /// It was killed for what it said.
-    Nonsense(String),
-}
-
-impl Cause {
-    /// Whether it may come from what was worked on, rather than from somebody who killed it.
-    pub(crate) fn is_own(&self) -> bool {
-        !matches!(self, Self::Signal(signal) if [KILL, TERM, INT].contains(signal))
-    }
-}
-
-const INT: i32 = 2;
-const KILL: i32 = 9;
-const TERM: i32 = 15;
-
-impl fmt::Display for Death {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            Cause::Signal(signal) => {
-                write!(f, "the process that worked on it was ended by signal {signal}{}", name(*signal))?
-            }
-            Cause::Exit(Some(code)) => write!(f, "the process that worked on it ended with exit code {code}")?,
-            Cause::Exit(None) => write!(f, "the process that worked on it ended")?,
-            Cause::Silence(time) => {
-                write!(f, "the process that worked on it hung: it gave no sign of life for {} s", time.as_secs())?;
-            }
-            Cause::Nonsense(why) => write!(f, "the process that worked on it broke the protocol: {why}")?,
-        }
-        if self.said.is_empty() { Ok(()) } else { write!(f, "; it said last: {}", self.said.join(" | ")) }
-    }
-}
-
-/// The signals that such processes end by (signal(7)).
-fn name(signal: i32) -> &'static str {
-    match signal {
-        4 => " (illegal instruction)",
-        6 => " (aborted, as where there is no memory)",
-        7 => " (bus error)",
-        8 => " (arithmetic fault)",
-        KILL => " (killed, as where the system has no memory)",
-        11 => " (segmentation fault)",
-        24 => " (its CPU time was used up)",
-        31 => " (a system call that is not allowed)",
-        _ => "",
-    }
 }
 
 /// A source that children work on, ready to be told to them.
@@ -450,50 +381,6 @@ impl Taker<'_> {
 
     fn fill(self, rendition: EncodedRendition) -> io::Result<EncodedRendition> {
         Ok(EncodedRendition { samples: self.samples, spool: self.writer.finish()?, ..rendition })
-    }
-}
-
-/// The last lines that a child wrote to its standard error.
-struct LastWords {
-    lines: Arc<Mutex<VecDeque<String>>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl LastWords {
-    fn of(stderr: Option<ChildStderr>) -> io::Result<Self> {
-        let lines = Arc::new(Mutex::new(VecDeque::new()));
-        let kept = Arc::clone(&lines);
-        let stderr = stderr.ok_or_else(|| io::Error::other("its standard error is not piped"))?;
-        let reader = std::thread::Builder::new().name("last words".to_owned()).spawn(move || listen(stderr, &kept))?;
-        Ok(Self { lines, reader: Some(reader) })
-    }
-
-    /// Once the child is dead.
-    fn said(&mut self) -> Vec<String> {
-        if self.reader.take().is_some_and(|reader| reader.join().is_err()) {
-            tracing::debug!("a child's last words are lost");
-        }
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
-    }
-}
-
-fn listen(stderr: ChildStderr, kept: &Mutex<VecDeque<String>>) {
-    let mut stderr = BufReader::new(stderr);
-    loop {
-        let mut line = Vec::new();
-        match stderr.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-            Ok(count) if count > 0 => {}
-            _ => return,
-        }
-        let line: String = String::from_utf8_lossy(&line).chars().filter(|c| !c.is_control()).collect();
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if line.trim().is_empty() {
-            continue;
-        }
-        if kept.len() == LAST_LINES {
-            kept.pop_front();
-        }
-        kept.push_back(line.trim().to_owned());
     }
 }
 

@@ -12,6 +12,7 @@
 //! through the socket, and is taken for data that may be anything. One that dies, falls silent or talks nonsense is
 //! killed and reported with FFmpeg's last words; the next request has another child.
 
+mod death;
 mod handle;
 mod messages;
 mod pool;
@@ -19,7 +20,8 @@ mod serve;
 mod sound;
 pub(crate) mod wire;
 
-pub(crate) use handle::{Adoption, Child, Death, Error};
+pub(crate) use death::Death;
+pub(crate) use handle::{Adoption, Child, Error};
 pub(crate) use messages::Failure;
 pub(crate) use pool::walls;
 pub use pool::{Pool, this_program};
