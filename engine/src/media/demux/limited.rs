@@ -6,7 +6,7 @@ use ffmpeg_next::{self as ffmpeg, DictionaryRef, ffi, format};
 
 use super::CodecParameters;
 use crate::limits::Limits;
-use crate::media::Error;
+use crate::media::{Error, Kind};
 
 /// Holds an open container against `limits`.
 ///
@@ -51,5 +51,13 @@ pub(super) fn find_stream_info(input: &mut format::context::Input, limits: &Limi
         // SAFETY: each was disowned above, and is what the callee left of it.
         drop(unsafe { ffmpeg::Dictionary::own(options) });
     }
-    if code < 0 { Err(Error::code("reading the streams' headers", code)) } else { Ok(()) }
+    if code >= 0 {
+        return Ok(());
+    }
+    match (ffmpeg::Error::from(code), Error::code("reading the streams' headers", code)) {
+        (ffmpeg::Error::Other { errno }, error) if errno != ffi::ENOMEM => {
+            Err(Error::new(Kind::Corrupt, error.to_string()))
+        }
+        (_, error) => Err(error),
+    }
 }

@@ -254,8 +254,9 @@ fn open_error(file: &SourceFile, code: i32) -> Error {
         // Not on the whitelist, or nothing that any demuxer recognises.
         ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(file.name()),
         ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound => unreadable(file),
-        // What a header asks for that is cut off or damaged; of a file that can be read it is no fault of the machine.
-        ffmpeg::Error::Other { errno: ffi::EIO | ffi::ENOMEM } if file.is_readable() => unreadable(file),
+        // A header that is cut off, asks for all the memory there is, or has numbers out of any range; with a file that can
+        // be read it is no fault of the machine.
+        ffmpeg::Error::Other { .. } if file.is_readable() => unreadable(file),
         _ => Error::ffmpeg(&format!("opening {}", file.name().display()), error),
     }
 }
@@ -292,4 +293,24 @@ fn has_container_signature(head: &[u8; 12]) -> bool {
         || head.starts_with(b"OggS")
         || head.starts_with(&[0x06, 0x0E, 0x2B, 0x34])
         || head[0] == 0x47
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_wrong_with_a_readable_file_is_its_own_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, head: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, head).unwrap();
+            SourceFile::open(&path).unwrap()
+        };
+        let (movie, text) = (file("movie.mp4", b"\0\0\0\x18ftypisom"), file("text.mp4", b"<html></html>"));
+        for errno in [ffi::ERANGE, ffi::EIO, ffi::ENOMEM, ffi::EPERM] {
+            assert_eq!(open_error(&movie, -errno).kind(), Kind::Corrupt, "{errno}");
+            assert_eq!(open_error(&text, -errno).kind(), Kind::Unsupported, "{errno}");
+        }
+    }
 }
