@@ -62,6 +62,17 @@ impl Run {
     }
 }
 
+/// Waits until `is_so`, which it is soon.
+fn wait_until(is_so: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("it did not come to that in 20 s");
+}
+
 fn bytes_of_media(scene: &Scene, out: &str) -> Vec<(String, u64)> {
     let files = common::files(&scene.path(out));
     files.into_iter().filter(|(name, _)| !name.starts_with("report")).collect()
@@ -97,9 +108,7 @@ fn a_source_that_crashes_whoever_indexes_it_is_corrupt() {
     let (code, _, said) = Run::start(&scene, "--ladder mobile").end(|run, event| {
         if event["event"] == "stage" && event["stage"] == "indexing" {
             // The children that crash may not have been started yet.
-            while run.children().is_empty() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_until(|| !run.children().is_empty());
             run.signal_children(Signal::ILL);
         }
     });
@@ -120,9 +129,7 @@ fn crash(times: u32) -> impl FnMut(&Run, &Value) {
         }
         left -= 1;
         // Whoever takes the place of one that crashed has to be there first, and to have begun.
-        while run.children().iter().all(|child| crashed.contains(child)) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        wait_until(|| run.children().iter().any(|child| !crashed.contains(child)));
         std::thread::sleep(Duration::from_millis(150));
         crashed.extend(run.children());
         run.signal_children(Signal::ILL);
@@ -206,13 +213,7 @@ fn no_child_outlives_its_parent() {
         Ok(stat) => !stat.contains(") Z "),
         Err(_) => false,
     };
-    for _ in 0..500 {
-        if !children.iter().any(is_there) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("children are left: {children:?}");
+    wait_until(|| !children.iter().any(is_there));
 }
 
 #[test]
