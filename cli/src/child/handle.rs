@@ -26,6 +26,10 @@ use super::wire::{self, Came, Inbox};
 const LOOK: Duration = Duration::from_millis(100);
 /// CPU seconds for anything, before what its size adds.
 const LEAST_CPU_S: u64 = 600;
+/// More than any work takes, and few enough for the kernel to count in nanoseconds.
+const MOST_CPU_S: u64 = 1 << 30;
+/// CPU seconds for a mebibyte of a source to be looked into, which may take decoding it once.
+const INDEX_S_PER_MIB: u64 = 30;
 
 /// Why a child did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +113,7 @@ impl Child {
     /// Looks into the source in `file`.
     pub(crate) fn index(&mut self, file: &SourceFile, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopted = None;
-        // A second for each mebibyte.
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), file.size() >> 20)?;
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(file))?;
         self.send(&Request::Index { name: file.name().to_owned(), limits: *file.limits() })?;
         self.send_file(file)?;
         self.source(cancel)
@@ -120,7 +123,7 @@ impl Child {
     pub(crate) fn census(&mut self, adoption: &Adoption, doubt: &str, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopt(adoption, cancel)?;
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), u64::MAX / 2)?;
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(&adoption.file))?;
         self.send(&Request::Census { doubt: doubt.to_owned() })?;
         self.source(cancel)
     }
@@ -144,6 +147,7 @@ impl Child {
 
     /// The hash of these packets of the source that it keeps.
     pub(crate) fn hash(&mut self, packets: Range<u32>, cancel: &AtomicBool) -> Result<SourceHash, Error> {
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
         self.send(&Request::Hash { packets })?;
         match self.reply(cancel)? {
             Reply::Hash(bytes) => Ok(SourceHash::from_bytes(bytes)),
@@ -192,6 +196,7 @@ impl Child {
         writer: Box<dyn SpoolWriter + '_>,
         cancel: &AtomicBool,
     ) -> Result<EncodedRendition, Error> {
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
         self.send(&Request::Copy { rendition: name.to_owned(), frames: task.frames.clone(), packets })?;
         let mut takers = [Taker { name, writer, samples: Vec::new(), most: task.frames.len() }];
         let copied = self.samples(&mut takers, &(), cancel, |reply| match reply {
@@ -278,11 +283,16 @@ impl Child {
         }
     }
 
+    /// Lets it make sound: so many seconds, of all tracks together.
+    pub(super) fn allow_sound(&mut self, seconds: u64) -> Result<(), Error> {
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), seconds)
+    }
+
     /// Bounds its memory, and the CPU time that it may take from here on to so many seconds and some.
     fn allow(&mut self, memory: u64, cpu_s: u64) -> Result<(), Error> {
         let pid = i32::try_from(self.process.id()).map_err(|error| Error::Start(io::Error::other(error)))?;
         let used = cpu_seconds(pid).unwrap_or(0);
-        let cpu_s = used.saturating_add(LEAST_CPU_S).saturating_add(cpu_s);
+        let cpu_s = used.saturating_add(LEAST_CPU_S).saturating_add(cpu_s).min(MOST_CPU_S);
         let set = |resource: rlimit::Resource, soft| {
             let (mut old, mut hard) = (0, 0);
             rlimit::prlimit(pid, resource, None, Some((&mut old, &mut hard)))?;
@@ -354,6 +364,10 @@ impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Child").field("id", &self.process.id()).finish_non_exhaustive()
     }
+}
+
+fn index_cpu_s(file: &SourceFile) -> u64 {
+    (file.size() >> 20).saturating_mul(INDEX_S_PER_MIB)
 }
 
 fn unwritten(task: &EncodeTask, error: io::Error) -> Error {

@@ -15,16 +15,19 @@ pub(crate) struct Sound {
 }
 
 impl Sound {
-    /// Has `child` prepare the sound of a source, whose output begins at `origin`.
+    /// Has `child` prepare the sound of a source, whose output begins at `origin` and is so many seconds long.
     pub(crate) fn open(
         mut child: Child,
         adoption: &Adoption,
         requests: Vec<AudioRequest>,
         origin: Moment,
+        seconds: f64,
         cancel: &AtomicBool,
     ) -> Result<Self, Error> {
         child.adopt(adoption, cancel)?;
         let tracks = requests.len();
+        // Decoding and encoding takes a hundredth of that.
+        child.allow_sound((seconds.max(0.0) * tracks as f64) as u64)?;
         child.send(&Request::OpenSound { requests, origin })?;
         match child.reply(cancel)? {
             Reply::SoundConfigs(configs) if configs.len() == tracks => Ok(Self { child, configs }),

@@ -51,7 +51,9 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
         .zip(&source.audio_shifts)
         .map(|(info, shifts)| AudioRequest { info: info.clone(), shifts: shifts.clone(), mode: pass.audio_mode() })
         .collect();
-    pass.children.retried(|child| Sound::open(child, pass.adoption, requests.clone(), origin, pass.cancel)).map(Some)
+    let seconds = total_seconds(source);
+    let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
+    pass.children.retried(open).map(Some)
 }
 
 /// What the packager is told of each track.
