@@ -165,7 +165,7 @@ impl Child {
         cancel: &AtomicBool,
     ) -> Result<EncodedChunk, Error> {
         let samples: u64 = task.renditions.iter().map(|it| it.size.samples()).sum();
-        // Some hundred times as long as it takes at x264's medium.
+        // Hundreds of times as long as it takes at x264's medium.
         let cpu_s = u64::from(packets.end - packets.start) * (samples + task.video.size.samples()) / 50_000;
         self.allow(self.limits.memory_for(task.video.size.samples(), samples), cpu_s)?;
         self.send(&Request::Encode { task: Box::new(EncodeTask { spool: PathBuf::new(), ..task.clone() }), packets })?;
@@ -250,8 +250,22 @@ impl Child {
     }
 
     fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let sent = io::Write::write_all(&mut &self.stream, bytes);
-        sent.map_err(|_| self.is_dead())
+        let silence = self.silence();
+        // One that hangs does not read either.
+        let sent = self.stream.set_write_timeout(Some(silence));
+        let sent = sent.and_then(|()| io::Write::write_all(&mut &self.stream, bytes));
+        sent.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                self.kill();
+                self.death(Cause::Silence(silence))
+            }
+            _ => self.is_dead(),
+        })
+    }
+
+    /// How long it may give no sign of life.
+    fn silence(&self) -> Duration {
+        Duration::from_secs(self.limits.silence.max(1))
     }
 
     fn send_file(&mut self, file: &SourceFile) -> Result<(), Error> {
@@ -261,7 +275,7 @@ impl Child {
 
     /// The next answer. Signs of life are none.
     pub(super) fn reply(&mut self, cancel: &AtomicBool) -> Result<Reply, Error> {
-        let silence = Duration::from_secs(self.limits.silence);
+        let silence = self.silence();
         let mut heard = Instant::now();
         loop {
             if cancel.load(Ordering::Relaxed) {
@@ -403,4 +417,24 @@ fn cpu_seconds(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields = stat.rsplit(')').next()?.split_whitespace();
     Some(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_reads_nothing_hangs_and_is_killed() {
+        let (stream, _unread) = UnixStream::pair().unwrap();
+        let mut process = Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap();
+        let words = LastWords::of(process.stderr.take()).unwrap();
+        let limits = Limits { silence: 1, ..Limits::DEFAULT };
+        let mut child = Child { process, stream, inbox: Inbox::default(), words, limits, adopted: None };
+        let result = child.send_bytes(&vec![0; 16 << 20]);
+        let Err(Error::Died(death)) = result else { panic!("{result:?}") };
+        assert_eq!(death.cause, Cause::Silence(Duration::from_secs(1)));
+        assert!(child.has_ended());
+    }
 }
