@@ -40,7 +40,7 @@ pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape
         ("crf", crf.to_string()),
         ("profile", "high".to_owned()),
         ("forced-idr", "1".to_owned()),
-        ("x264-params", joinable(chunk) + &harder(speed, *search)),
+        ("x264-params", joinable(chunk) + first_key_picture(chunk) + &harder(speed, *search)),
     ];
     Ok(Settings {
         encoder: "libx264",
@@ -109,6 +109,14 @@ fn joinable(chunk: ChunkShape) -> String {
     let keyint = chunk.longest_segment.max(LEAST_KEYINT);
     let instructions = instructions();
     format!("stitchable=1:open-gop=0:threads=1:sliced-threads=0:sync-lookahead=0:keyint={keyint}{instructions}")
+}
+
+/// Gives the key picture that begins a later chunk the quantizer that it would get in one run. To a key picture x264
+/// gives that of the P-pictures so far, finer by `ipratio` (1.4); to the first of an encode, with its macroblock tree,
+/// that of P-pictures as it is (`rate_estimate_qscale` in its `ratecontrol.c`). A zone of that one picture makes up
+/// for it.
+fn first_key_picture(chunk: ChunkShape) -> &'static str {
+    if chunk.first { "" } else { ":zones=0,0,b=1.4" }
 }
 
 /// What x264's preset `slower` searches harder than the faster ones; nothing that its parameter sets tell of.
