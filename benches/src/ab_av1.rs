@@ -271,7 +271,6 @@ fn note(rendition: &Rendition, report: &Report) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use vtp_engine::ladder::Search;
     use vtp_engine::units::{BitRate, Ratio};
 
     use super::*;
@@ -281,13 +280,7 @@ mod tests {
             name: "mobile".to_owned(),
             size: Size { width: 854, height: 480 },
             sample_aspect: Ratio::ONE,
-            method: Method::Capped {
-                crf: 23.0,
-                max_rate: BitRate(800_000),
-                buffer_bits: 1_600_000,
-                speed: "medium".to_owned(),
-                search: Search::Preset,
-            },
+            method: Method::h264(23.0, BitRate(800_000), 1_600_000, "medium"),
         }
     }
 

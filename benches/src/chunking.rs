@@ -215,7 +215,6 @@ fn point_cells(rendition: &Rendition, pair: &Pair) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use vtp_engine::ladder::Search;
     use vtp_engine::units::{BitRate, Ratio, Size};
 
     use super::*;
@@ -225,13 +224,7 @@ mod tests {
             name: "mobile".to_owned(),
             size: Size { width: 854, height: 480 },
             sample_aspect: Ratio::ONE,
-            method: Method::Capped {
-                crf: 23.0,
-                max_rate: BitRate(800_000),
-                buffer_bits: 1_600_000,
-                speed: "medium".to_owned(),
-                search: Search::Preset,
-            },
+            method: Method::h264(23.0, BitRate(800_000), 1_600_000, "medium"),
         };
         let pair = |crf: f32| {
             let quality = 60.0 - f64::from(crf);

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use vtp_encoder_node as node;
 use vtp_engine::chunk::EncodeTask;
-use vtp_engine::ladder::{LadderRequest, Rendition};
+use vtp_engine::ladder::{LadderRequest, Rendition, VideoCodec};
 use vtp_engine::media::demux::{SourceFile, SourcePacket};
 use vtp_engine::plan::ChunkPlan;
 use vtp_engine::units::{Attempt, PacketIndex};
@@ -35,7 +35,9 @@ pub struct Options {
     pub ladder: LadderRequest,
     /// Its name on the command line.
     pub ladder_name: String,
-    /// x264's preset.
+    /// The codecs.
+    pub codecs: Vec<VideoCodec>,
+    /// The preset, as x264 calls it.
     pub speed: String,
     /// Segment length in seconds.
     pub segment_s: f64,
@@ -59,7 +61,8 @@ pub fn run(options: &Options) -> Result<String> {
     for clip in &options.clips {
         let name = clip.file_name().unwrap_or_default().to_string_lossy();
         let (workers, runs) = (options.workers, options.runs);
-        writeln!(text, "### {name}, {}, {workers} workers, {runs} runs each\n", options.speed)?;
+        let codecs = codec_names(options);
+        writeln!(text, "### {name}, {codecs}, {}, {workers} workers, {runs} runs each\n", options.speed)?;
         text.push_str(&clip_tables(options, clip)?);
         text.push('\n');
     }
@@ -67,7 +70,7 @@ pub fn run(options: &Options) -> Result<String> {
 }
 
 fn clip_tables(options: &Options, clip: &Path) -> Result<String> {
-    let target = Target::new(clip, &options.ladder, &options.speed, options.segment_s)?;
+    let target = Target::in_codecs(clip, &options.ladder, &options.codecs, &options.speed, options.segment_s)?;
     let scratch = tempfile::tempdir()?;
     let (ours_dir, peer_dir) = (scratch.path().join("ours"), scratch.path().join("peer"));
     let (mut ours, mut theirs, mut encode_wall) = (Vec::new(), Vec::new(), Vec::new());
@@ -113,15 +116,21 @@ fn clip_tables(options: &Options, clip: &Path) -> Result<String> {
 }
 
 fn measure_ours(options: &Options, clip: &Path, out: &Path, chunk: &str) -> Result<Measured> {
+    let codecs = codec_names(options);
     let (segment, workers) = (format!("{}s", options.segment_s), options.workers.to_string());
     let words = [
         ["--ladder", &options.ladder_name],
+        ["--codec", &codecs],
         ["--speed", &options.speed],
         ["--segment", &segment],
         ["--workers", &workers],
         ["--chunk", chunk],
     ];
     ours::encode(&options.vtp, clip, out, &[words.as_flattened(), &["--no-measure"]].concat())
+}
+
+fn codec_names(options: &Options) -> String {
+    options.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(",")
 }
 
 fn measure_peer(options: &Options, target: &Target, out: &Path) -> Result<Measured> {

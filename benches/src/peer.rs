@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use vtp_engine::ladder::{Ladder, LadderOptions, LadderRequest, Method, Rendition, ladder};
+use vtp_engine::ladder::{Ladder, LadderOptions, LadderRequest, Method, Rendition, VideoCodec, ladder};
 use vtp_engine::plan::{Plan, PlanSettings, plan};
 use vtp_splitter::Source;
 
@@ -19,10 +19,22 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The ladder `request` of the source at `path` with encoder preset `speed`.
+    /// The ladder `request` of the source at `path` with encoder preset `speed`, in H.264.
     pub(crate) fn new(path: &Path, request: &LadderRequest, speed: &str, segment_s: f64) -> Result<Self> {
+        Self::in_codecs(path, request, &[VideoCodec::H264], speed, segment_s)
+    }
+
+    /// The ladder `request` of the source at `path` in these codecs, with encoder preset `speed`.
+    pub(crate) fn in_codecs(
+        path: &Path,
+        request: &LadderRequest,
+        codecs: &[VideoCodec],
+        speed: &str,
+        segment_s: f64,
+    ) -> Result<Self> {
         let source = Source::open(path).with_context(|| path.display().to_string())?;
-        let options = LadderOptions { speed: Some(speed.to_owned()), crf: None };
+        let options =
+            LadderOptions { codecs: codecs.to_vec(), speed: Some(speed.to_owned()), ..LadderOptions::default() };
         let Ladder { renditions, .. } = ladder(request, &source.info, &options)?;
         let settings = PlanSettings { segment_s, chunk_s: None, copies_packets: false, context_frames: 0 };
         let plan = plan(&source.index, source.info.video.time_base, &settings);
@@ -62,6 +74,34 @@ pub(crate) fn empty(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))
 }
 
+/// What `ffmpeg` is told of the encoder of a rendition, with as many threads as it likes.
+fn encoder_options(rendition: &Rendition) -> Vec<(&'static str, String)> {
+    let Method::Capped { codec, depth, crf, max_rate, buffer_bits, speed, .. } = &rendition.method else {
+        return Vec::new();
+    };
+    let preset = codec.preset(speed).to_owned();
+    let mut options = vec![("c", codec.encoder().to_owned()), ("crf", crf.to_string())];
+    options.push(("pix_fmt", if *depth > 8 { "yuv420p10le" } else { "yuv420p" }.to_owned()));
+    let capped = [("maxrate", max_rate.0.to_string()), ("bufsize", buffer_bits.to_string())];
+    match codec {
+        VideoCodec::H264 => {
+            options.extend([("preset", preset), ("profile", "high".to_owned()), ("forced-idr", "1".to_owned())]);
+            options.extend(capped);
+        }
+        VideoCodec::Hevc => {
+            options.extend([("preset", preset), ("forced-idr", "1".to_owned()), ("tag", "hvc1".to_owned())]);
+            options.push(("x265-params", "open-gop=0".to_owned()));
+            options.extend(capped);
+        }
+        VideoCodec::Vp9 => {
+            options.extend([("cpu-used", preset), ("deadline", "good".to_owned()), ("row-mt", "1".to_owned())]);
+            options.push(("b", max_rate.0.to_string()));
+        }
+        VideoCodec::Av1 => options.push(("preset", preset)),
+    }
+    options
+}
+
 /// The command of `ffmpeg` that makes `target` below `out`, which exists.
 pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Command {
     let mut command = quiet(ffmpeg);
@@ -76,17 +116,15 @@ pub(crate) fn ladder_command(ffmpeg: &Path, target: &Target, out: &Path) -> Comm
         let mut option = |name: &str, value: &str| {
             command.args([&format!("-{name}:v:{i}"), value]);
         };
-        if let Method::Capped { crf, max_rate, buffer_bits, speed, .. } = &rendition.method {
-            for (name, value) in [("c", "libx264"), ("preset", speed), ("profile", "high"), ("crf", &crf.to_string())] {
-                option(name, value);
-            }
-            option("maxrate", &max_rate.0.to_string());
-            option("bufsize", &buffer_bits.to_string());
+        for (name, value) in encoder_options(rendition) {
+            option(name, &value);
         }
-        for (name, value) in [("g", distance.as_str()), ("forced-idr", "1"), ("force_key_frames", &keys)] {
-            option(name, value);
+        option("g", &distance);
+        // SVT-AV1 puts a key frame every so many and nowhere else.
+        if rendition.codec() != VideoCodec::Av1 {
+            option("force_key_frames", &keys);
         }
-        for (name, value) in [("pix_fmt", "yuv420p"), ("fps_mode", "passthrough"), ("enc_time_base", &base)] {
+        for (name, value) in [("fps_mode", "passthrough"), ("enc_time_base", base.as_str())] {
             option(name, value);
         }
     }

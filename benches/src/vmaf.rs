@@ -100,7 +100,7 @@ fn parse(log: &[u8]) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use vtp_engine::source::{Color, Rotation};
+    use vtp_engine::source::{Color, HdrMetadata, Rotation};
     use vtp_engine::units::{Ratio, TimeBase};
 
     use super::*;
@@ -115,6 +115,7 @@ mod tests {
             rotation: Rotation { quarter_turns, mirrored: false },
             pixel_format: "yuv420p".to_owned(),
             color: Color::UNSPECIFIED,
+            hdr: HdrMetadata::default(),
             interlaced: false,
             frame_rate: Ratio::ONE,
         }

@@ -103,6 +103,9 @@ fn checks() -> Vec<Check> {
     vec![
         ffmpeg(&diagnose::libraries()),
         encoder("x264", diagnose::try_video_encoder("libx264")),
+        further_encoder("x265", diagnose::try_video_encoder("libx265")),
+        further_encoder("libvpx", diagnose::try_video_encoder("libvpx-vp9")),
+        further_encoder("SVT-AV1", diagnose::try_video_encoder("libsvtav1")),
         encoder("AAC encoder", diagnose::try_audio_encoder("aac")),
         vmaf(diagnose::try_vmaf()),
         decoders(diagnose::has_decoder),
@@ -123,6 +126,12 @@ fn ffmpeg(libraries: &diagnose::Libraries) -> Check {
         found,
         "install FFmpeg 5.1 or newer and build again",
     )
+}
+
+/// An encoder that only those need who ask for its codec.
+fn further_encoder(name: &'static str, trial: Result<usize, media::Error>) -> Check {
+    let check = encoder(name, trial);
+    if check.status == Status::Fail { Check { status: Status::Warn, ..check } } else { check }
 }
 
 fn encoder(name: &'static str, trial: Result<usize, media::Error>) -> Check {

@@ -39,7 +39,7 @@ pub fn words(data: &[u8]) {
         assert!(parse::score(word).map_or(true, |score| (0.0..=100.0).contains(&score)));
         parse::at_least_one(word).ok();
         parse::chunk_s(word).ok();
-        parse::crf(word).ok();
+        parse::factors(word).ok();
         word.parse::<LadderRequest>().ok();
         word.parse::<bytesize::ByteSize>().ok();
     }

@@ -60,6 +60,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse_from(words);
     log_to_stderr();
     vtp_engine::media::give_large_buffers_back();
+    vtp_engine::media::silence_encoders();
     vtp_engine::media::silence_log();
     if let Command::Child = arguments.command {
         return child::serve();

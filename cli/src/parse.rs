@@ -2,6 +2,9 @@
 
 use std::ffi::OsString;
 
+use vtp_engine::ladder::codec::UnknownCodec;
+use vtp_engine::ladder::{FactorRequest, VideoCodec};
+
 /// A VMAF score.
 ///
 /// # Errors
@@ -73,14 +76,48 @@ fn in_range(seconds: f64, least: f64, most: f64) -> Result<f64, String> {
     }
 }
 
-/// A constant rate factor of x264: 1 to 51. Below 1 x264 turns lossless, which the rung `archive` is for.
+/// Constant rate factors: one, or one for each codec. That each is one of its codec's is for the ladder to see.
+///
+/// # Errors
+/// A sentence that says how they are written.
+pub fn factors(text: &str) -> Result<FactorRequest, String> {
+    let number = |text: &str| {
+        let number = text.parse::<f32>().ok().filter(|crf| (1.0..=63.0).contains(crf));
+        number.ok_or_else(|| {
+            "a constant rate factor is a number from 1 (best) to 51 (smallest), or to 63 in vp9 and av1; for several \
+             codecs write h264=21,hevc=26"
+                .to_owned()
+        })
+    };
+    if !text.contains('=') {
+        return number(text).map(FactorRequest::One);
+    }
+    let one = |part: &str| {
+        let (codec, crf) = part.split_once('=').unwrap_or((part, ""));
+        let codec: VideoCodec = codec.trim().parse().map_err(|error: UnknownCodec| error.to_string())?;
+        Ok((codec, number(crf.trim())?))
+    };
+    text.split(',').map(one).collect::<Result<_, String>>().map(FactorRequest::Each)
+}
+
+/// A constant rate factor of x264.
 ///
 /// # Errors
 /// A sentence that names the range.
-pub fn crf(text: &str) -> Result<f32, String> {
-    match text.parse::<f32>() {
-        Ok(value) if (1.0..=51.0).contains(&value) => Ok(value),
-        _ => Err("a constant rate factor is a number from 1 (best) to 51 (smallest)".to_owned()),
+pub fn crf_of_x264(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok().filter(|crf| (1.0..=51.0).contains(crf));
+    number.ok_or_else(|| "a constant rate factor of x264 is a number from 1 (best) to 51 (smallest)".to_owned())
+}
+
+/// Bits a sample.
+///
+/// # Errors
+/// A sentence that names those there are.
+pub fn depth(text: &str) -> Result<u8, String> {
+    match text {
+        "8" => Ok(8),
+        "10" => Ok(10),
+        _ => Err("samples have 8 or 10 bits".to_owned()),
     }
 }
 
@@ -169,10 +206,12 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_factor_outside_of_x264s_range_is_refused() {
-        assert_eq!(crf("23.5"), Ok(23.5));
-        for text in ["-1", "0", "52", "nan", "low"] {
-            assert!(crf(text).is_err(), "{text}");
+    fn rate_factors_are_one_for_all_or_one_for_each_codec_and_in_some_codecs_range() {
+        assert_eq!(factors("23.5"), Ok(FactorRequest::One(23.5)));
+        let each = vec![(VideoCodec::H264, 21.0), (VideoCodec::Av1, 40.0)];
+        assert_eq!(factors("h264=21, av1=40"), Ok(FactorRequest::Each(each)));
+        for text in ["-1", "0", "64", "nan", "low", "h264", "h264=", "divx=3", "h264=21,hevc"] {
+            assert!(factors(text).is_err(), "{text}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use serde::Serialize;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{self, Ladder, LadderRequest, Method, Rendition};
+use vtp_engine::ladder::{self, Ladder, LadderRequest, Look, Method, Rendition};
 use vtp_engine::plan::{self, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::FrameIndex;
@@ -149,8 +149,11 @@ fn renditions(renditions: &[Rendition]) -> Table {
 
 fn method(method: &Method) -> String {
     match method {
-        Method::Capped { crf, max_rate, speed, .. } => {
-            format!("x264 {speed}, crf {crf}, at most {}", text::bit_rate(max_rate.0))
+        Method::Capped { codec, depth, look, crf, max_rate, speed, .. } => {
+            let encoder = codec.encoder_name();
+            let bits = if *depth > 8 { format!(", {depth} bits") } else { String::new() };
+            let tones = if *look == Look::Sdr { ", HDR mapped to SDR" } else { "" };
+            format!("{encoder} {speed}, crf {crf}, at most {}{bits}{tones}", text::bit_rate(max_rate.0))
         }
         Method::Lossless { speed } => format!("x264 {speed}, lossless"),
         Method::Copy => "copying the source's packets".to_owned(),
@@ -187,7 +190,6 @@ fn chunks(planned: Planned<'_>) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use vtp_engine::ladder::Search;
     use vtp_engine::units::{BitRate, Ratio, Size};
 
     use super::*;
@@ -200,13 +202,7 @@ mod tests {
             sample_aspect: Ratio::ONE,
             method,
         };
-        let capped = Method::Capped {
-            crf: 23.0,
-            max_rate: BitRate(2_500_000),
-            buffer_bits: 5_000_000,
-            speed: "medium".to_owned(),
-            search: Search::Preset,
-        };
+        let capped = Method::h264(23.0, BitRate(2_500_000), 5_000_000, "medium");
         Ladder {
             renditions: vec![rendition("copy", 1280, 720, Method::Copy), rendition("standard", 1280, 720, capped)],
             warnings: vec!["hd is left out".to_owned()],

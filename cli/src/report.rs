@@ -246,7 +246,7 @@ pub(crate) mod tests {
     use vtp_engine::ladder::Search;
     use vtp_engine::plan::ChunkPlan;
     use vtp_engine::quality::{Cause, Outcome, Summary};
-    use vtp_engine::source::{Color, Rotation, VideoInfo};
+    use vtp_engine::source::{Color, HdrMetadata, Rotation, VideoInfo};
     use vtp_engine::units::{ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
     use vtp_stitcher::{ChunkReport, JoinReport};
 
@@ -266,6 +266,7 @@ pub(crate) mod tests {
                 rotation: Rotation::default(),
                 pixel_format: "yuv420p".to_owned(),
                 color: Color::UNSPECIFIED,
+                hdr: HdrMetadata::default(),
                 interlaced: false,
                 frame_rate: Ratio::new(25, 1).unwrap(),
             },

@@ -14,11 +14,11 @@ use std::time::Duration;
 use common::{Scene, bundled, files};
 use serde_json::Value;
 use vtp_cli::child::Pool;
+use vtp_cli::encode::EncodeRequest;
 use vtp_cli::encode::driver::{self, EncodeFailure};
 use vtp_cli::encode::output::Dirs;
-use vtp_cli::encode::{Codec, EncodeRequest};
 use vtp_cli::report::Report;
-use vtp_engine::ladder::{LadderOptions, LadderRequest};
+use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest};
 use vtp_engine::limits::Limits;
 use vtp_engine::quality::{Cause, Check, Sampling, Target, VISIBLE};
 
@@ -84,8 +84,11 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
     let request = EncodeRequest {
         input: scene.path("in.mp4"),
         ladder: LadderRequest::Auto,
-        codec: Codec::H264,
-        options: LadderOptions { crf: Some(40.0), speed: Some("ultrafast".to_owned()) },
+        options: LadderOptions {
+            crf: FactorRequest::One(40.0),
+            speed: Some("ultrafast".to_owned()),
+            ..LadderOptions::default()
+        },
         segment_s: 3.0,
         chunk_s: Some(3.0),
         check: Some(Check { sampling: Sampling::FULL, target }),

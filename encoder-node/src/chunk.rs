@@ -18,20 +18,19 @@ use crossbeam_channel::{Sender, bounded};
 
 use vtp_engine::bitstream::Classifier;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
-use vtp_engine::ladder::{Method, Rendition, full_size};
+use vtp_engine::ladder::{Look, Method, Rendition};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::condition::Conditioner;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::CodecParameters;
 use vtp_engine::media::encode::{self, ChunkShape, VideoEncoder};
-use vtp_engine::media::scale::{Scaler, output_color};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::source::VideoInfo;
 
 use crate::lineup::Lineup;
 use crate::rendition::{Finished, Order, Subject, Work};
 use crate::spool::{Spool, SpoolFolder};
-use crate::viewer::Viewer;
+use crate::view::{View, shared};
 use crate::{Error, Extractors, Observer, PacketSource};
 
 /// Pictures that wait for each encoder.
@@ -97,7 +96,7 @@ pub fn encode_chunk(
 
 fn feed(
     task: &EncodeTask,
-    lanes: Vec<Lane>,
+    lanes: Vec<Lane<'_>>,
     packets: &mut dyn PacketSource,
     equipment: &Equipment<'_>,
 ) -> Result<StageCpu, Stop> {
@@ -171,27 +170,29 @@ pub(crate) fn shape(task: &EncodeTask) -> ChunkShape {
 }
 
 /// The way to one rendition's encoder.
-struct Lane {
-    orders: Sender<Order>,
-    /// Takes pictures as they are decoded.
-    as_decoded: bool,
+pub(crate) struct Lane<'a> {
+    pub(crate) orders: Sender<Order>,
+    pub(crate) rendition: &'a Rendition,
 }
 
 type Running<'scope> = ScopedJoinHandle<'scope, Result<Finished, Error>>;
 
-fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: Work<'scope>) -> Result<(Lane, Running<'scope>), Error> {
+fn spawn<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: Work<'scope>,
+) -> Result<(Lane<'scope>, Running<'scope>), Error> {
     let (orders, received) = bounded(QUEUE);
-    let as_decoded = matches!(work.rendition.method, Method::Lossless { .. });
+    let rendition = work.rendition;
     let name = format!("encode {}", work.rendition.name);
     let thread = thread::Builder::new().name(name).spawn_scoped(scope, move || work.run(&received));
     match thread {
-        Ok(thread) => Ok((Lane { orders, as_decoded }, thread)),
+        Ok(thread) => Ok((Lane { orders, rendition }, thread)),
         Err(error) => Err(media::Error::new(Kind::Retryable, format!("no thread to encode with: {error}")).into()),
     }
 }
 
 /// Why feeding the encoders ended early.
-enum Stop {
+pub(crate) enum Stop {
     /// Something failed here.
     Error(Error),
     /// An encoder takes no more; it knows why.
@@ -217,13 +218,9 @@ struct Feed<'a> {
     /// Frames of the line-up before the chunk's own.
     before: usize,
     as_decoded: Vec<Sender<Order>>,
-    scaled: Vec<Sender<Order>>,
     conditioner: Conditioner,
-    scaler: Scaler,
-    /// Where renditions are held against the source at full size.
-    viewer: Option<Viewer>,
-    /// Which of the scaled renditions has the full size, if one has.
-    full: Option<usize>,
+    /// The source in every look that some rendition has.
+    views: Vec<View>,
     /// CPU seconds spent on conditioning and scaling.
     scale_s: f64,
     /// CPU seconds spent on showing the source at full size.
@@ -231,25 +228,23 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    fn new(task: &'a EncodeTask, lanes: Vec<Lane>) -> Result<Self, Error> {
+    fn new(task: &'a EncodeTask, lanes: Vec<Lane<'_>>) -> Result<Self, Error> {
         let (context_before, context_after) = &task.context;
         let all = context_before.iter().chain(&task.frames).chain(context_after);
         let before = context_before.len();
         let lineup = Lineup::new(all.map(|frame| frame.packet).collect(), before..before + task.frames.len());
-        let is_scaled = |rendition: &&Rendition| !matches!(rendition.method, Method::Lossless { .. });
-        let sizes: Vec<_> = task.renditions.iter().filter(is_scaled).map(|rendition| rendition.size).collect();
-        let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|lane| lane.as_decoded);
-        let orders = |lanes: Vec<Lane>| lanes.into_iter().map(|lane| lane.orders).collect();
+        let is_as_decoded = |lane: &Lane<'_>| matches!(lane.rendition.method, Method::Lossless { .. });
+        let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(is_as_decoded);
+        let (kept, mapped): (Vec<_>, Vec<_>) = scaled.into_iter().partition(|it| it.rendition.look() == Look::Kept);
+        let views = [(Look::Kept, kept), (Look::Sdr, mapped)];
+        let views = views.into_iter().filter(|(_, lanes)| !lanes.is_empty());
         Ok(Self {
             task,
             lineup,
             before,
-            as_decoded: orders(as_decoded),
-            scaled: orders(scaled),
+            as_decoded: as_decoded.into_iter().map(|lane| lane.orders).collect(),
             conditioner: Conditioner::new(&task.video),
-            scaler: Scaler::new(&sizes, output_color(&task.video)),
-            viewer: Viewer::for_task(task)?,
-            full: sizes.iter().position(|&size| size == full_size(&task.video)),
+            views: views.map(|(look, lanes)| View::new(task, look, lanes)).collect::<Result<_, _>>()?,
             scale_s: 0.0,
             view_s: 0.0,
         })
@@ -265,10 +260,12 @@ impl<'a> Feed<'a> {
         self.in_order()?;
         self.condition(None)?;
         let viewing = cpu::thread_seconds();
-        let full_motion = Arc::new(self.viewer.take().map(Viewer::finish).unwrap_or_default());
+        for view in self.views {
+            view.finish()?;
+        }
         self.view_s += cpu::thread_seconds() - viewing;
-        for orders in self.as_decoded.iter().chain(&self.scaled) {
-            orders.send(Order::Finish(Arc::clone(&full_motion))).map_err(|_| Stop::LaneClosed)?;
+        for orders in &self.as_decoded {
+            orders.send(Order::Finish(Arc::default())).map_err(|_| Stop::LaneClosed)?;
         }
         let decode_s = cpu::thread_seconds() - started - self.scale_s - self.view_s;
         Ok(StageCpu { decode_s, scale_s: self.scale_s, encode_s: 0.0, measure_s: self.view_s })
@@ -344,7 +341,7 @@ impl<'a> Feed<'a> {
 
     /// Conditions and scales a picture, or what the conditioner still holds, and passes on what is ready.
     fn condition(&mut self, picture: Option<(usize, Picture)>) -> Result<(), Stop> {
-        if self.scaled.is_empty() {
+        if self.views.is_empty() {
             return Ok(());
         }
         let started = cpu::thread_seconds();
@@ -366,20 +363,10 @@ impl<'a> Feed<'a> {
 
     fn scale(&mut self, place: usize, picture: Picture) -> Result<(), Stop> {
         let Some(position) = self.position(place) else { return Ok(()) };
-        let started = cpu::thread_seconds();
-        let pictures = self.scaler.scale(&picture)?;
-        let scaled = cpu::thread_seconds();
-        let full = match &mut self.viewer {
-            Some(viewer) => viewer.see(position as u32, &picture, self.full.and_then(|at| pictures.get(at)))?,
-            None => None,
-        };
-        drop(picture);
-        self.view_s += cpu::thread_seconds() - scaled;
-        self.scale_s += scaled - started;
-        for (orders, picture) in self.scaled.iter().zip(pictures) {
-            let full = full.as_ref().map(shared).transpose()?;
-            let subject = Subject { position, picture, full };
-            orders.send(Order::Encode(subject)).map_err(|_| Stop::LaneClosed)?;
+        for view in &mut self.views {
+            let spent = view.show(position, &picture)?;
+            self.scale_s += spent.scale_s;
+            self.view_s += spent.measure_s;
         }
         Ok(())
     }
@@ -388,8 +375,4 @@ impl<'a> Feed<'a> {
     fn position(&self, place: usize) -> Option<usize> {
         place.checked_sub(self.before).filter(|&position| position < self.task.frames.len())
     }
-}
-
-fn shared(picture: &Picture) -> Result<Picture, media::Error> {
-    picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory to share a picture"))
 }

@@ -2,7 +2,7 @@
 //! by [`quality::decide`]; only renditions that need it are encoded again.
 
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition};
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::Rendition;
 use vtp_engine::quality::{self, Decision, Outcome, Target, Tried};
 
 use crate::chunk::shape;
@@ -65,8 +65,7 @@ impl<'a> Candidates<'a> {
     }
 
     fn tried(&self, encoded: &EncodedRendition) -> Option<Tried> {
-        let Method::Capped { max_rate, .. } = &self.rendition.method else { return None };
-        encoded.tried(*max_rate, self.seconds)
+        encoded.tried(self.rendition.bounds()?, self.seconds)
     }
 
     /// The rendition as it is to be encoded next, if it is.

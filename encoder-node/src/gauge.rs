@@ -11,13 +11,14 @@ use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, SourcePacket};
 use vtp_engine::media::motion::Motion;
-use vtp_engine::media::scale::{Scaler, output_color};
+use vtp_engine::media::scale::{Scaler, Shape, output_color};
 use vtp_engine::media::trace::Trace;
 use vtp_engine::media::vmaf::{self, Features, Model};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Summary, fault, weights};
 use vtp_engine::units::{PacketIndex, Size};
 
+use crate::view::shared;
 use crate::viewer::is_near;
 use crate::{Error, Extractors};
 
@@ -62,20 +63,25 @@ impl<'a> Gauge<'a> {
         let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
         let full_size = full_size(&task.video);
         let has_full_size = full_size == rendition.size;
+        let codec = rendition.codec();
+        let parameters = CodecParameters::video(codec, config);
+        let color = output_color(&task.video, rendition.look());
+        let is_deep = matches!(rendition.method, Method::Capped { depth, .. } if depth > 8);
         let measured: BTreeSet<u32> = check.sampling.measured(frames).into_iter().collect();
         Ok(Self {
             rendition: &rendition.name,
             frames,
             positions: task.frames.iter().map(|frame| frame.pts).zip(0..).collect(),
-            classifier: Classifier::new("h264", config),
-            decoder: VideoDecoder::new(&CodecParameters::avc(config), task.video.time_base, &Limits::DEFAULT)?,
+            classifier: Classifier::new(codec.name(), parameters.extradata()),
+            decoder: VideoDecoder::new(&parameters, task.video.time_base, &Limits::DEFAULT)?,
             motion: (!has_full_size).then(Motion::new),
             pairs: Pairs {
                 waiting: measured.clone(),
                 references: BTreeMap::new(),
                 traces: BTreeMap::new(),
                 full: BTreeMap::new(),
-                scaler: Scaler::new(&[full_size], output_color(&task.video)),
+                scaler: Scaler::new(&[Shape::measured(full_size)], color),
+                eight_bits: is_deep.then(|| Scaler::new(&[Shape::measured(rendition.size)], color)),
                 extractors,
                 own_features: Vec::new(),
                 full_features: Vec::new(),
@@ -97,15 +103,14 @@ impl<'a> Gauge<'a> {
     pub(crate) fn reference(&mut self, position: u32, picture: &Picture, full: Option<Picture>) -> Result<(), Error> {
         let started = cpu::thread_seconds();
         if is_near(position, &self.measured) {
+            let picture = &self.pairs.in_eight_bits(picture)?;
             if let Some(motion) = &mut self.motion {
                 motion.push(position, picture)?;
             }
             self.pairs.traces.insert(position, Trace::of(picture)?);
-        }
-        if self.measured.contains(&position) {
-            let shared =
-                picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory for a picture"))?;
-            self.pairs.references.insert(position, shared);
+            if self.measured.contains(&position) {
+                self.pairs.references.insert(position, shared(picture)?);
+            }
         }
         if let Some(full) = full.filter(|_| !self.has_full_size) {
             self.pairs.full.insert(position, full);
@@ -200,6 +205,8 @@ struct Pairs<'a> {
     full: BTreeMap<u32, Picture>,
     /// To full size.
     scaler: Scaler,
+    /// To what is measured, where the rendition has more bits a sample.
+    eight_bits: Option<Scaler>,
     extractors: &'a Extractors,
     own_features: Vec<(u32, Features)>,
     full_features: Vec<(u32, Features)>,
@@ -211,10 +218,25 @@ impl Pairs<'_> {
         self.references.contains_key(&position) || self.full.contains_key(&position)
     }
 
+    /// The picture as it is measured.
+    fn in_eight_bits(&mut self, picture: &Picture) -> Result<Picture, media::Error> {
+        match &mut self.eight_bits {
+            None => shared(picture),
+            Some(scaler) => {
+                let scaled = scaler.scale(picture)?.into_iter().next();
+                scaled.ok_or_else(|| media::Error::new(Kind::Internal, "a scaler without an output"))
+            }
+        }
+    }
+
     fn take(&mut self, picture: &Picture) -> Result<(), media::Error> {
         let Some(PacketIndex(position)) = picture.packet() else {
             return Err(media::Error::new(Kind::Internal, "a decoded picture has lost its packet"));
         };
+        if !self.wants(position) {
+            return Ok(());
+        }
+        let picture = &self.in_eight_bits(picture)?;
         if let Some(reference) = self.references.remove(&position) {
             self.likenesses.extend(self.likeness(position, picture)?);
             self.own_features.push((position, self.extractors.extract(&reference, picture)?));

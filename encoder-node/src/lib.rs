@@ -18,6 +18,7 @@ mod rendition;
 mod spool;
 #[cfg(test)]
 mod testing;
+mod view;
 mod viewer;
 
 pub use chunk::{Equipment, OpenEncoder, encode_chunk};

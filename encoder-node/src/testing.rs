@@ -4,9 +4,9 @@ use std::path::Path;
 
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample, StageCpu};
 use vtp_engine::index::FrameEntry;
-use vtp_engine::ladder::{Method, Rendition, Search};
+use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::quality::{Check, FrameScore};
-use vtp_engine::source::{Color, Rotation, VideoInfo};
+use vtp_engine::source::{Color, HdrMetadata, Rotation, VideoInfo};
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
 
 /// A rendition whose size is that of its name.
@@ -16,13 +16,7 @@ pub(crate) fn rendition(name: &str) -> Rendition {
         name: name.to_owned(),
         size: Size { width, height },
         sample_aspect: Ratio::ONE,
-        method: Method::Capped {
-            crf: 23.0,
-            max_rate: BitRate(1_000_000),
-            buffer_bits: 2_000_000,
-            speed: "medium".to_owned(),
-            search: Search::Preset,
-        },
+        method: Method::h264(23.0, BitRate(1_000_000), 2_000_000, "medium"),
     }
 }
 
@@ -37,6 +31,7 @@ pub(crate) fn task(spool: &Path, check: Option<Check>) -> EncodeTask {
         rotation: Rotation::default(),
         pixel_format: "yuv420p".to_owned(),
         color: Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 },
+        hdr: HdrMetadata::default(),
         interlaced: false,
         frame_rate: Ratio::new(25, 1).unwrap(),
     };

@@ -1,12 +1,12 @@
-//! The source as it is shown: the pictures that renditions of other sizes are held against, scaled once and shared, and
+//! The source as it is shown, in one look: the pictures that renditions of other sizes are held against, scaled once and shared, and
 //! how much they move.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use vtp_engine::chunk::EncodeTask;
-use vtp_engine::ladder::{Method, Rendition, full_size};
+use vtp_engine::ladder::{Look, Method, Rendition, full_size};
 use vtp_engine::media::motion::Motion;
-use vtp_engine::media::scale::{Scaler, output_color};
+use vtp_engine::media::scale::{Scaler, Shape, output_color};
 use vtp_engine::media::{Error, Picture, vmaf};
 
 /// Shows the source at the size it is shown at.
@@ -21,11 +21,13 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// What the renditions of `task` are to be held against, if any is measured.
-    pub(crate) fn for_task(task: &EncodeTask) -> Result<Option<Self>, Error> {
+    /// What the renditions of `task` with this look are to be held against, if any is measured.
+    pub(crate) fn for_task(task: &EncodeTask, look: Look) -> Result<Option<Self>, Error> {
         let (Some(check), size) = (task.check, full_size(&task.video)) else { return Ok(None) };
         let is_measured = |it: &&Rendition| {
-            matches!(it.method, Method::Capped { .. }) && it.size.width.min(it.size.height) >= vmaf::LEAST
+            it.look() == look
+                && matches!(it.method, Method::Capped { .. })
+                && it.size.width.min(it.size.height) >= vmaf::LEAST
         };
         let mut sizes = task.renditions.iter().filter(is_measured).map(|it| it.size).peekable();
         if sizes.peek().is_none() {
@@ -37,7 +39,7 @@ impl Viewer {
         let viewed: BTreeSet<u32> =
             if has_other { check.sampling.viewed(frames).into_iter().collect() } else { BTreeSet::new() };
         let moving = if has_full { check.sampling.measured(frames).into_iter().collect() } else { viewed.clone() };
-        let scaler = Scaler::new(&[size], output_color(&task.video));
+        let scaler = Scaler::new(&[Shape::measured(size)], output_color(&task.video, look));
         Ok(Some(Self { scaler, viewed, moving, motion: Motion::new() }))
     }
 

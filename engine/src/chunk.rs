@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::index::FrameEntry;
-use crate::ladder::{Rendition, Search};
+use crate::ladder::{Bounds, Rendition, Search};
 use crate::quality::{Check, FrameScore, Outcome, Summary, Tried};
 use crate::source::VideoInfo;
-use crate::units::{Attempt, BitRate, ChunkIndex};
+use crate::units::{Attempt, ChunkIndex};
 
 /// One chunk to encode to all renditions of a ladder that encode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,15 +87,16 @@ impl EncodedRendition {
         Self { samples: Vec::new(), ..self }
     }
 
-    /// What came of it as far as quality goes, under a rate cap, in a chunk of so many seconds; `None` if it has no rate
+    /// What came of it as far as quality goes, within such bounds, in a chunk of so many seconds; `None` if it has no rate
     /// factor or was not measured.
-    pub fn tried(&self, max_rate: BitRate, seconds: f64) -> Option<Tried> {
+    pub fn tried(&self, bounds: Bounds, seconds: f64) -> Option<Tried> {
         Some(Tried {
             crf: self.crf?.into(),
             search: self.search,
             scores: Summary::of(self.fidelity.iter().flatten().map(|it| (it.score, it.weight)))?,
             bits: self.samples.iter().map(|sample| u64::from(sample.size) * 8).sum(),
-            allowed_bits: max_rate.0 as f64 * seconds,
+            allowed_bits: bounds.max_rate.0 as f64 * seconds,
+            factors: bounds.factors,
         })
     }
 }

@@ -7,6 +7,7 @@
 pub mod bitstream;
 pub mod chunk;
 pub mod coordinator;
+pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

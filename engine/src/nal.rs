@@ -26,6 +26,31 @@ pub mod avc {
     }
 }
 
+/// H.265 `nal_unit_type` (ITU-T H.265, table 7-1) of the units that matter here.
+pub mod hevc {
+    /// Slice of an IDR picture, with leading pictures that can be decoded or with none.
+    pub const IDR: std::ops::RangeInclusive<u8> = 19..=20;
+    /// The first type that is no slice; what is below is.
+    pub const FIRST_NOT_VCL: u8 = 32;
+    /// Video parameter set.
+    pub const VPS: u8 = 32;
+    /// Sequence parameter set.
+    pub const SPS: u8 = 33;
+    /// Picture parameter set.
+    pub const PPS: u8 = 34;
+    /// Access unit delimiter.
+    pub const AUD: u8 = 35;
+    /// Filler data.
+    pub const FILLER: u8 = 38;
+    /// Supplemental enhancement information that comes before the picture.
+    pub const PREFIX_SEI: u8 = 39;
+
+    /// The type of an H.265 unit; `None` if it is empty.
+    pub fn unit_type(unit: &[u8]) -> Option<u8> {
+        unit.first().map(|header| header >> 1 & 63)
+    }
+}
+
 /// Why NAL units can't be read or stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -245,6 +270,11 @@ impl<'a> Bits<'a> {
         let bit = byte >> (7 - self.at % 8) & 1;
         self.at += 1;
         Some(u32::from(bit))
+    }
+
+    /// `u(n)`: a number of `count` bits, 64 at most.
+    pub(crate) fn bits(&mut self, count: u32) -> Option<u64> {
+        (0..count).try_fold(0, |value, _| Some(value << 1 | u64::from(self.bit()?)))
     }
 
     /// `ue(v)` (ITU-T H.264, 9.1).

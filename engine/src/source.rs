@@ -39,6 +39,8 @@ pub struct VideoInfo {
     pub pixel_format: String,
     /// Colour description.
     pub color: Color,
+    /// What a high dynamic range was mastered for.
+    pub hdr: HdrMetadata,
     /// Whether the container, the codec's headers or the first picture say that frames are interlaced.
     pub interlaced: bool,
     /// Nominal frames a second (the container's average; an encoder's rate control needs one).
@@ -82,8 +84,73 @@ pub struct Color {
 }
 
 impl Color {
+    /// BT.709 in limited range: what a standard dynamic range is mapped to.
+    pub const BT709: Color =
+        Color { primaries: 1, transfer: 1, matrix: 1, full_range: Some(false), chroma_location: 1 };
+
+    /// What the transfer characteristics say of the dynamic range (ITU-T H.273, table 3), each by its name.
+    pub fn dynamic_range(&self) -> DynamicRange {
+        match self.transfer {
+            // SMPTE ST 2084, the perceptual quantizer of ITU-R BT.2100.
+            16 => DynamicRange::Pq,
+            // ARIB STD-B67, the hybrid log-gamma of ITU-R BT.2100.
+            18 => DynamicRange::Hlg,
+            // BT.709, BT.470 System M and B/G, BT.601, SMPTE ST 240.
+            1 | 4 | 5 | 6 | 7
+            // Linear, logarithmic in two ranges, IEC 61966-2-4 (xvYCC), BT.1361, IEC 61966-2-1 (sRGB).
+            | 8..=13
+            // BT.2020 in 10 and 12 bits, SMPTE ST 428-1.
+            | 14 | 15 | 17
+            // Unspecified, and what is reserved.
+            | 0 | 2 | 3 | 19.. => DynamicRange::Standard,
+        }
+    }
+
     /// Nothing is said about colour.
     pub const UNSPECIFIED: Color = Color { primaries: 2, transfer: 2, matrix: 2, full_range: None, chroma_location: 0 };
+}
+
+/// The dynamic range that pictures are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DynamicRange {
+    /// What displays have always shown.
+    Standard,
+    /// High, by the perceptual quantizer: absolute luminance up to 10,000 cd/m² (SMPTE ST 2084).
+    Pq,
+    /// High, by hybrid log-gamma (ARIB STD-B67).
+    Hlg,
+}
+
+/// What pictures of a high dynamic range were mastered for; nothing is said where all is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HdrMetadata {
+    /// The display they were mastered on.
+    pub mastering: Option<MasteringDisplay>,
+    /// How bright they get.
+    pub light: Option<ContentLight>,
+}
+
+/// The colour volume of the mastering display (SMPTE ST 2086; ITU-T H.265, D.3.28), in the units of those messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasteringDisplay {
+    /// CIE 1931 x and y of the red, the green and the blue primary, in 1/50000.
+    pub primaries: [[u16; 2]; 3],
+    /// The same of the white point.
+    pub white: [u16; 2],
+    /// The most luminance, in 1/10000 cd/m².
+    pub most: u32,
+    /// The least luminance, in 1/10000 cd/m².
+    pub least: u32,
+}
+
+/// Content light level (CTA-861.3; ITU-T H.265, D.3.35), in cd/m².
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentLight {
+    /// The brightest sample of all (MaxCLL).
+    pub most: u16,
+    /// The highest mean of a picture (MaxFALL).
+    pub most_mean: u16,
 }
 
 /// One audio stream.

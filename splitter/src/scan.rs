@@ -242,6 +242,7 @@ fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> Vi
         rotation: facts.rotation,
         pixel_format: picture.pixel_format().0,
         color: picture.color(),
+        hdr: picture.hdr(),
         interlaced: facts.interlaced || picture.is_interlaced(),
         frame_rate: rate.or_else(|| Ratio::new(25, 1)).unwrap_or(Ratio::ONE),
     }

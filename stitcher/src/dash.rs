@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use dash_mpd_core::{
-    AdaptationSet, AudioChannelConfiguration, BaseURL, Label, MPD, Period, Representation, Role, S, SegmentTemplate,
-    SegmentTimeline,
+    AdaptationSet, AudioChannelConfiguration, BaseURL, EssentialProperty, Label, MPD, Period, Representation, Role, S,
+    SegmentTemplate, SegmentTimeline, SupplementalProperty,
 };
+use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::gcd;
 
 use crate::Error;
@@ -15,18 +16,30 @@ use crate::rates;
 const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
 const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
 const ROLES: &str = "urn:mpeg:dash:role:2011";
+/// Players may go on in these other sets (ISO/IEC 23009-1 5.3.3.5).
+const SWITCHING: &str = "urn:mpeg:dash:adaptation-set-switching:2016";
+/// Transfer characteristics by their number in ITU-T H.273 (ISO/IEC 23091-2).
+const TRANSFER: &str = "urn:mpeg:mpegB:cicp:TransferCharacteristics";
 const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
 
 /// The MPD. `buffer_s` is what `@bandwidth` of every Representation needs (23009-1 5.3.5.2).
 pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
     let (start, end) = presentation.interval();
     let length = micros(end - start);
-    let video = (!presentation.video.is_empty()).then(|| video_set(presentation));
-    let audio = (2_usize..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
+    // Players switch within a set, so a set has one codec.
+    let mut codecs: Vec<VideoCodec> = Vec::new();
+    for video in &presentation.video {
+        if !codecs.contains(&video.codec) {
+            codecs.push(video.codec);
+        }
+    }
+    let video = (1_usize..).zip(&codecs).map(|(id, codec)| video_set(id, *codec, codecs.len(), presentation));
+    let audio =
+        (codecs.len().max(1) + 1..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
     let period = Period {
         id: Some("1".to_owned()),
         start: Some(Duration::ZERO),
-        adaptations: video.into_iter().chain(audio).collect(),
+        adaptations: video.chain(audio).collect(),
         ..Period::default()
     };
     MPD {
@@ -52,17 +65,32 @@ pub fn text(mpd: &MPD) -> Result<Vec<u8>, Error> {
 }
 
 /// All video renditions have the same segments, so they share one timeline.
-fn video_set(presentation: &Presentation) -> AdaptationSet {
-    let videos = &presentation.video;
+fn video_set(id: usize, codec: VideoCodec, sets: usize, presentation: &Presentation) -> AdaptationSet {
+    let videos: Vec<&VideoListing> = presentation.video.iter().filter(|video| video.codec == codec).collect();
+    let others: Vec<String> = (1..=sets).filter(|other| *other != id).map(|other| other.to_string()).collect();
+    let switching = (!others.is_empty()).then(|| SupplementalProperty {
+        schemeIdUri: SWITCHING.to_owned(),
+        value: Some(others.join(",")),
+        ..SupplementalProperty::default()
+    });
+    // A player that knows no high dynamic range must leave the set alone.
+    let transfer = videos.first().map(|video| video.transfer).filter(|transfer| matches!(transfer, 16 | 18));
+    let range = transfer.map(|transfer| EssentialProperty {
+        schemeIdUri: TRANSFER.to_owned(),
+        value: Some(transfer.to_string()),
+        ..EssentialProperty::default()
+    });
     AdaptationSet {
-        id: Some("1".to_owned()),
+        id: Some(id.to_string()),
+        supplemental_property: switching.into_iter().collect(),
+        essential_property: range.into_iter().collect(),
         contentType: Some("video".to_owned()),
         segmentAlignment: Some(true),
         startWithSAP: Some(1),
         maxWidth: videos.iter().map(|video| video.size.width.into()).max(),
         maxHeight: videos.iter().map(|video| video.size.height.into()).max(),
         SegmentTemplate: videos.first().map(|video| template(&video.listing)),
-        representations: videos.iter().map(|video| video_representation(video, presentation)).collect(),
+        representations: videos.into_iter().map(|video| video_representation(video, presentation)).collect(),
         ..AdaptationSet::default()
     }
 }

@@ -4,6 +4,7 @@
 use std::io::Cursor;
 
 use vtp_engine::fuzzing::Reader;
+use vtp_engine::ladder::VideoCodec;
 
 use crate::boxes::codec::{VideoConfig, mpeg4_audio_name};
 use crate::proof::read::{read_init, read_segment};
@@ -12,7 +13,7 @@ use crate::proof::read::{read_init, read_segment};
 pub fn published(data: &[u8]) {
     let mut data = Reader(data);
     let init = read_init(&mut Cursor::new(data.block()));
-    let config = VideoConfig::avc(data.block()).ok();
+    let config = VideoConfig::new(VideoCodec::H264, data.block()).ok();
     let (Ok(init), file) = (init, data.0) else { return };
     let length = file.len() as u64;
     let Ok(segment) = read_segment(&mut Cursor::new(file), length, init, config.as_ref()) else { return };
@@ -28,15 +29,18 @@ pub fn configuration(data: &[u8]) {
     if let Ok(name) = mpeg4_audio_name(record) {
         assert!(name.starts_with("mp4a.40."));
     }
-    let Ok(config) = VideoConfig::avc(record) else { return };
-    assert_eq!(config.name().len(), "avc1.64001F".len());
-    config.is_key(data.0);
+    for codec in VideoCodec::ALL {
+        if let Ok(config) = VideoConfig::new(codec, record) {
+            assert!(config.name().is_ascii());
+            config.is_key(data.0);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use vtp_engine::fuzzing::each_damaged;
-    use vtp_engine::source::{Color, Rotation};
+    use vtp_engine::source::{Color, HdrMetadata, Rotation};
     use vtp_engine::units::{Ratio, Size};
 
     use super::*;
@@ -57,8 +61,9 @@ mod tests {
             size,
             sample_aspect: Ratio::new(4, 3).unwrap(),
             color: Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 },
+            hdr: HdrMetadata::default(),
             rotation: Rotation::default(),
-            config: VideoConfig::avc(&RECORD).unwrap(),
+            config: VideoConfig::new(VideoCodec::H264, &RECORD).unwrap(),
         };
         let config = vec![0x11, 0x90];
         let audio = AudioInit { sample_rate: 48_000, channels: 2, priming: 1024, language: "eng".to_owned(), config };
@@ -82,7 +87,7 @@ mod tests {
         for file in files() {
             let mut data = Reader(&file);
             let init = read_init(&mut Cursor::new(data.block())).unwrap();
-            let config = VideoConfig::avc(data.block()).ok();
+            let config = VideoConfig::new(VideoCodec::H264, data.block()).ok();
             let segment = read_segment(&mut Cursor::new(data.0), data.0.len() as u64, init, config.as_ref()).unwrap();
             assert_eq!(segment.opens_with_key, config.map(|_| true));
         }

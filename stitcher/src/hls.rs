@@ -48,8 +48,15 @@ pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
 pub fn master(presentation: &Presentation) -> MasterPlaylist {
     let mut variants: Vec<_> = presentation.video.iter().map(|video| variant(video, presentation)).collect();
     variants.sort_by_key(|variant| variant.bandwidth);
+    // Players begin with the first variant, and old ones know the first codec only.
+    let plays_everywhere = |variant: &VariantStream| {
+        let codec = presentation.video.first().map_or("", |video| family(&video.listing.codec));
+        variant.codecs.as_deref().map(family) == Some(codec)
+    };
     let distance = |variant: &VariantStream| (variant.bandwidth as f64 / DEFAULT_RATE).ln().abs();
-    let first = (0..variants.len()).min_by(|a, b| distance(&variants[*a]).total_cmp(&distance(&variants[*b])));
+    let first = (0..variants.len())
+        .filter(|at| plays_everywhere(&variants[*at]))
+        .min_by(|a, b| distance(&variants[*a]).total_cmp(&distance(&variants[*b])));
     if let Some(first) = first {
         variants[..=first].rotate_right(1);
     }
@@ -69,6 +76,11 @@ pub fn text(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<Ve
     let mut bytes = Vec::new();
     write(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The sample entry's type, with which the RFC 6381 name of a codec begins.
+fn family(codec: &str) -> &str {
+    codec.split(['.', ',']).next().unwrap_or(codec)
 }
 
 fn variant(video: &VideoListing, presentation: &Presentation) -> VariantStream {

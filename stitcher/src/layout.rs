@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::Rendition;
 use vtp_engine::plan::Plan;
-use vtp_engine::source::{Color, Rotation};
+use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::{FrameIndex, TimeBase};
 
 use crate::Error;
@@ -40,6 +40,8 @@ pub struct VideoTimeline {
     pub origin: i64,
     /// Colour description of every rendition.
     pub color: Color,
+    /// What a high dynamic range was mastered for, of renditions that keep it.
+    pub hdr: HdrMetadata,
     /// How the pictures of renditions that keep the source's pictures (lossless, copied) are to be turned.
     pub rotation: Rotation,
 }

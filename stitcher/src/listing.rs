@@ -1,5 +1,6 @@
 //! What manifests say of the renditions: names, segments on the presentation timeline, sizes and rates. Pure.
 
+use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::{Ratio, Size, gcd};
 
 use crate::language::Language;
@@ -97,6 +98,8 @@ pub struct VideoListing {
     pub display: Size,
     /// Width over height of one sample.
     pub sample_aspect: Ratio,
+    /// The codec.
+    pub codec: VideoCodec,
     /// Mean frames a second.
     pub frame_rate: FrameRate,
     /// TransferCharacteristics of ITU-T H.273.

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use vtp_engine::chunk::EncodedRendition;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{Look, Method, Rendition};
 use vtp_engine::plan::ChunkPlan;
 use vtp_engine::quality::{self, FrameScore, Outcome, Summary};
-use vtp_engine::source::Rotation;
+use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::Attempt;
 
 use crate::boxes::codec::VideoConfig;
@@ -147,16 +147,24 @@ impl VideoTrack {
             let (chunk, rendition) = (it.plan.index, self.rendition.name.clone());
             return if *first == it.encoded.config { Ok(()) } else { Err(Error::Config { chunk, rendition }) };
         }
+        let (color, hdr) = match self.rendition.look() {
+            Look::Kept => (layout.video.color, layout.video.hdr),
+            Look::Sdr => {
+                let chroma_location = layout.video.color.chroma_location;
+                (Color { chroma_location, ..Color::BT709 }, HdrMetadata::default())
+            }
+        };
         let init = VideoInit {
             timescale: self.clock.timescale,
             size: self.rendition.size,
             sample_aspect: self.rendition.sample_aspect,
-            color: layout.video.color,
+            color,
+            hdr,
             rotation: match self.rendition.method {
                 Method::Capped { .. } => Rotation::default(),
                 Method::Lossless { .. } | Method::Copy => layout.video.rotation,
             },
-            config: VideoConfig::avc(&it.encoded.config).map_err(self.boxes_error())?,
+            config: VideoConfig::new(self.rendition.codec(), &it.encoded.config).map_err(self.boxes_error())?,
         };
         let bytes = video_init(&init).map_err(self.boxes_error())?;
         let path = self.folder.file(INIT);
@@ -193,6 +201,7 @@ impl VideoTrack {
             size: init.size,
             display: init.display(),
             sample_aspect: init.sample_aspect,
+            codec: self.rendition.codec(),
             frame_rate: frame_rate(index, self.clock)?,
             transfer: init.color.transfer,
         })

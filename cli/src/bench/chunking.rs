@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     segment: f64,
     /// Constant rate factors of the curves' points, at least four
     #[arg(long, value_name = "N,N,...", default_value = "19,23,27,31", value_delimiter = ',',
-          value_parser = crate::parse::crf)]
+          value_parser = crate::parse::crf_of_x264)]
     crfs: Vec<f32>,
 }
 

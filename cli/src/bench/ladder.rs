@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use vtp_benches::ladder;
+use vtp_engine::ladder::VideoCodec;
 
 use super::NamedLadder;
 use crate::exit::Failure;
@@ -20,6 +21,9 @@ pub(super) struct Arguments {
     /// The ladder
     #[arg(long, value_name = "RUNGS", default_value = "auto", value_parser = super::named_ladder)]
     ladder: NamedLadder,
+    /// The codecs
+    #[arg(long, value_name = "CODECS", value_delimiter = ',', default_value = "h264")]
+    codec: Vec<VideoCodec>,
     /// Encoder preset
     #[arg(long, value_name = "PRESET", default_value = "medium")]
     speed: String,
@@ -48,6 +52,7 @@ pub(super) fn run(vtp: PathBuf, arguments: &Arguments) -> Outcome {
         clips: arguments.clips.clone(),
         ladder: arguments.ladder.request.clone(),
         ladder_name: arguments.ladder.name.clone(),
+        codecs: arguments.codec.clone(),
         speed: arguments.speed.clone(),
         segment_s: arguments.segment,
         workers: super::workers(arguments.workers),

@@ -9,8 +9,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
-use vtp_engine::ladder::{LadderOptions, LadderRequest, SPEEDS};
+use clap::Args;
+use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
 use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
 
@@ -138,17 +138,23 @@ pub struct ShapeArguments {
     #[arg(long, value_name = "RUNGS", default_value = "auto")]
     pub(crate) ladder: LadderRequest,
 
-    /// Video codec of the renditions
-    #[arg(long, value_enum, default_value = "h264")]
-    pub(crate) codec: Codec,
+    /// Some of h264,hevc,vp9,av1, the one that everybody plays first: every rung is made with each
+    #[arg(long, value_name = "CODECS", value_delimiter = ',', default_value = "h264")]
+    codec: Vec<VideoCodec>,
 
-    /// Encoder preset [default: medium, veryfast where lossless]
+    /// Bits a sample, 8 or 10 [default: 10 in hevc and av1 if the source has more than 8, and where it is HDR; else 8]. HDR
+    /// in 8 bits becomes SDR, as it does in h264
+    #[arg(long, value_name = "BITS", value_parser = parse::depth)]
+    depth: Option<u8>,
+
+    /// Encoder preset, as x264 calls them [default: medium, veryfast where lossless]
     #[arg(long, value_name = "PRESET", value_parser = SPEEDS)]
     speed: Option<String>,
 
-    /// Constant rate factor below each rung's rate cap, 1 (best) to 51 (smallest) [default: 23]
-    #[arg(long, value_name = "N", value_parser = parse::crf)]
-    crf: Option<f32>,
+    /// Constant rate factor below each rung's rate cap, 1 (best) to 51 (smallest), or to 63 in vp9 and av1. For several
+    /// codecs such as h264=21,hevc=26 [default: h264=23,hevc=28,vp9=32,av1=35]
+    #[arg(long, value_name = "N", value_parser = parse::factors)]
+    crf: Option<FactorRequest>,
 
     /// Length of a media segment
     #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = parse::segment_s)]
@@ -159,13 +165,6 @@ pub struct ShapeArguments {
     pub(crate) chunk: ChunkLength,
 }
 
-/// A video codec to encode to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Codec {
-    /// H.264 by x264.
-    H264,
-}
-
 /// Everything that decides what is encoded, and on how many cores.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncodeRequest {
@@ -173,9 +172,7 @@ pub struct EncodeRequest {
     pub input: PathBuf,
     /// The rungs asked for.
     pub ladder: LadderRequest,
-    /// The codec of the renditions.
-    pub codec: Codec,
-    /// Preset and rate factor of the encoders.
+    /// Codecs, preset and rate factors.
     pub options: LadderOptions,
     /// Target length of a segment in seconds.
     pub segment_s: f64,
@@ -192,7 +189,18 @@ pub struct EncodeRequest {
 impl ShapeArguments {
     /// What the user set for all renditions.
     pub(crate) fn options(&self) -> LadderOptions {
-        LadderOptions { crf: self.crf, speed: self.speed.clone() }
+        let mut codecs: Vec<VideoCodec> = Vec::new();
+        for codec in &self.codec {
+            if !codecs.contains(codec) {
+                codecs.push(*codec);
+            }
+        }
+        LadderOptions {
+            codecs,
+            crf: self.crf.clone().unwrap_or_default(),
+            depth: self.depth,
+            speed: self.speed.clone(),
+        }
     }
 }
 
@@ -202,7 +210,6 @@ impl Arguments {
         EncodeRequest {
             input: self.input.clone(),
             ladder: self.shape.ladder.clone(),
-            codec: self.shape.codec,
             options: self.shape.options(),
             segment_s: self.shape.segment,
             chunk_s: self.shape.chunk.0,
@@ -311,8 +318,7 @@ mod tests {
         let contract = EncodeRequest {
             input: "in.mp4".into(),
             ladder: LadderRequest::Auto,
-            codec: Codec::H264,
-            options: LadderOptions { crf: None, speed: None },
+            options: LadderOptions { codecs: vec![VideoCodec::H264], ..LadderOptions::default() },
             segment_s: 4.0,
             chunk_s: None,
             check: Some(Check { sampling: Sampling::DEFAULT, target: Target { mean: 93.0, floor: 80.0, save: false } }),
@@ -324,11 +330,17 @@ mod tests {
 
     #[test]
     fn every_option_reaches_the_request() {
-        let words = "--ladder hd,copy --codec h264 --speed fast --crf 20 --segment 2s --chunk 30s --workers 3";
+        let words = "--ladder hd,copy --codec hevc,h264,hevc --depth 8 --speed fast --crf 20 --segment 2s --chunk 30s --workers 3";
         let words: Vec<&str> = words.split(' ').chain(["in.mp4", "--out", "d"]).collect();
         let request = parse(&words).unwrap();
         assert_eq!(request.ladder, LadderRequest::Presets(vec![Preset::Hd, Preset::Copy]));
-        assert_eq!(request.options, LadderOptions { crf: Some(20.0), speed: Some("fast".to_owned()) });
+        let options = LadderOptions {
+            codecs: vec![VideoCodec::Hevc, VideoCodec::H264],
+            crf: FactorRequest::One(20.0),
+            depth: Some(8),
+            speed: Some("fast".to_owned()),
+        };
+        assert_eq!(request.options, options);
         assert_eq!((request.segment_s, request.chunk_s), (2.0, Some(30.0)));
         assert_eq!(request.workers.get(), 3);
         let words = ["in.mp4", "--out", "d", "--quality", "90", "--floor", "70.5", "--save", "--measure-every", "1"];
@@ -387,8 +399,15 @@ mod tests {
 
     #[test]
     fn values_outside_of_their_range_are_usage_errors() {
-        for option in [["--crf", "52"], ["--segment", "0s"], ["--workers", "0"], ["--speed", "warp"], ["--chunk", "x"]]
-        {
+        for option in [
+            ["--crf", "64"],
+            ["--codec", "divx"],
+            ["--depth", "9"],
+            ["--segment", "0s"],
+            ["--workers", "0"],
+            ["--speed", "warp"],
+            ["--chunk", "x"],
+        ] {
             let error = parse(&["in.mp4", "--out", "d", option[0], option[1]]).unwrap_err();
             assert_eq!(error.exit_code(), 2);
         }

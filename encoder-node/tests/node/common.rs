@@ -9,13 +9,13 @@ use std::sync::atomic::AtomicBool;
 use vtp_encoder_node::{Equipment, Error, Extractors, Observer, OpenEncoder, PacketSource, encode_chunk};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition};
 use vtp_engine::index::FrameEntry;
-use vtp_engine::ladder::{Method, Rendition, Search};
+use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{CodecParameters, Demuxer, Medium, SourcePacket};
 use vtp_engine::media::{self, Picture};
 use vtp_engine::nal;
-use vtp_engine::source::VideoInfo;
+use vtp_engine::source::{HdrMetadata, VideoInfo};
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size};
 
 /// A clip whose frames were found by decoding it once.
@@ -90,6 +90,7 @@ impl Clip {
             rotation: stream.rotation,
             pixel_format: first.pixel_format().0,
             color: first.color(),
+            hdr: HdrMetadata::default(),
             interlaced: first.is_interlaced(),
             frame_rate: stream.frame_rate.unwrap_or(Ratio::new(25, 1).unwrap()),
         };
@@ -168,8 +169,7 @@ impl PacketSource for Packets {
 
 pub(crate) fn capped(name: &str, width: u32, height: u32, rate: u64) -> Rendition {
     let speed = "veryfast".to_owned();
-    let method =
-        Method::Capped { crf: 23.0, max_rate: BitRate(rate), buffer_bits: rate * 2, speed, search: Search::Preset };
+    let method = Method::h264(23.0, BitRate(rate), rate * 2, &speed);
     Rendition { name: name.to_owned(), size: Size { width, height }, sample_aspect: Ratio::ONE, method }
 }
 

@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::chunk::{EncodedChunk, EncodedRendition};
-use crate::ladder::{Method, Rendition};
+use crate::ladder::{Bounds, Rendition};
 use crate::quality::{Cause, Encode, SampleSize, Side, Step, Target, VISIBLE, is_improved, judge, outcome, step};
-use crate::units::{BitRate, ChunkIndex};
+use crate::units::ChunkIndex;
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +29,8 @@ mod tests;
 #[derive(Debug)]
 pub struct Gathering {
     target: Option<Target>,
-    /// The rate caps of the renditions that are checked; where there are none, nothing is held back.
-    caps: BTreeMap<String, BitRate>,
+    /// The bounds of the renditions that are checked; where there are none, nothing is held back.
+    bounds: BTreeMap<String, Bounds>,
     /// In presentation order.
     places: Vec<Place>,
 }
@@ -99,13 +99,10 @@ impl Gathering {
     /// A gathering of chunks that are shown for so many seconds each, of whose renditions `target` is asked; without one
     /// they are not measured. Renditions that are not under a rate cap are left alone.
     pub fn new(target: Option<Target>, renditions: &[Rendition], seconds: impl IntoIterator<Item = f64>) -> Self {
-        let cap = |rendition: &Rendition| match rendition.method {
-            Method::Capped { max_rate, .. } => Some((rendition.name.clone(), max_rate)),
-            Method::Lossless { .. } | Method::Copy => None,
-        };
-        let caps = target.iter().flat_map(|_| renditions).filter_map(cap).collect();
+        let bounds = |rendition: &Rendition| Some((rendition.name.clone(), rendition.bounds()?));
+        let bounds = target.iter().flat_map(|_| renditions).filter_map(bounds).collect();
         let place = |seconds| Place { seconds, state: State::Awaited, encodes: BTreeMap::new() };
-        Self { target, caps, places: seconds.into_iter().map(place).collect() }
+        Self { target, bounds, places: seconds.into_iter().map(place).collect() }
     }
 
     /// Takes the first result of a chunk. One that is not awaited is passed on as it is: the stitcher refuses it.
@@ -115,11 +112,11 @@ impl Gathering {
             return vec![Next::Deliver(chunk)];
         };
         let encodes = chunk.renditions.iter().filter_map(|it| {
-            let first = encode(it, *self.caps.get(&it.rendition)?, place.seconds)?;
+            let first = encode(it, *self.bounds.get(&it.rendition)?, place.seconds)?;
             Some((it.rendition.clone(), Versions { first, delivered: first }))
         });
         place.encodes = encodes.collect();
-        if self.caps.is_empty() {
+        if self.bounds.is_empty() {
             place.state = State::Passed;
             return vec![Next::Deliver(chunk)];
         }
@@ -178,7 +175,7 @@ impl Gathering {
                 join(&rendition, ChunkIndex(chunk), pair[0].encodes.get(&rendition)?, pair[1].encodes.get(&rendition)?)
             })
         };
-        self.caps.keys().flat_map(of).collect()
+        self.bounds.keys().flat_map(of).collect()
     }
 
     /// What is to be done with a chunk that is held, once its neighbours are there.
@@ -216,7 +213,7 @@ impl Gathering {
     fn improvement(&self, at: usize, again: &EncodedRendition) -> Option<Encode> {
         let (place, name) = (self.places.get(at)?, &again.rendition);
         let first = &place.encodes.get(name)?.first;
-        let again = Encode { is_repair: true, ..encode(again, *self.caps.get(name)?, place.seconds)? };
+        let again = Encode { is_repair: true, ..encode(again, *self.bounds.get(name)?, place.seconds)? };
         let (before, after) = self.beside(at, name);
         is_improved(&self.target?, first, &again, before, after).then_some(again)
     }
@@ -240,8 +237,8 @@ impl Gathering {
 }
 
 /// What the join check looks at in `encoded`; `None` if it was not measured.
-fn encode(encoded: &EncodedRendition, cap: BitRate, seconds: f64) -> Option<Encode> {
-    let tried = encoded.tried(cap, seconds)?;
+fn encode(encoded: &EncodedRendition, bounds: Bounds, seconds: f64) -> Option<Encode> {
+    let tried = encoded.tried(bounds, seconds)?;
     let mut shown: Vec<_> = encoded.samples.iter().collect();
     shown.sort_by_key(|sample| sample.pts);
     let sizes: Vec<_> = shown.iter().map(|it| SampleSize { bytes: it.size, sync: it.sync }).collect();

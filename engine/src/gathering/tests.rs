@@ -6,9 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chunk::{Sample, StageCpu};
-use crate::ladder::Search;
+use crate::ladder::{Method, Search};
 use crate::quality::{FrameScore, Outcome};
-use crate::units::{Attempt, Ratio, Size};
+use crate::units::{Attempt, BitRate, Ratio, Size};
 
 const TARGET: Target = Target { mean: 50.0, floor: 20.0, save: false };
 const FRAMES: u32 = 25;
@@ -28,8 +28,8 @@ fn rendition(name: &str, method: Method) -> Rendition {
 }
 
 fn ladder() -> Vec<Rendition> {
-    let (max_rate, speed) = (BitRate(1_000_000), "medium".to_owned());
-    let capped = Method::Capped { crf: 23.0, max_rate, buffer_bits: 2_000_000, speed, search: Search::Preset };
+    let max_rate = BitRate(1_000_000);
+    let capped = Method::h264(23.0, max_rate, 2_000_000, "medium");
     vec![rendition("low", capped), rendition("copy", Method::Copy)]
 }
 
@@ -203,7 +203,7 @@ proptest! {
     #[test]
     fn repairs_leave_no_more_to_see_than_there_was((film, _) in film_and_order()) {
         let scores: Vec<Encode> = film.iter().zip(0..).map(|(script, at)| {
-            encode(&encoded(at, *script, script.crf), BitRate(1_000_000), 1.0).unwrap()
+            encode(&encoded(at, *script, script.crf), ladder()[0].bounds().unwrap(), 1.0).unwrap()
         }).collect();
         let visible = scores.windows(2).filter(|pair| judge(&pair[0], &pair[1]).is_some()).count();
         let (_, joins, _) = in_order(&film);

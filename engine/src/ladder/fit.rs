@@ -1,18 +1,15 @@
 //! Which renditions a source gets. Refuses to upscale and to exceed what H.264 can hold.
 
-use crate::source::{SourceInfo, VideoInfo};
+use crate::source::{DynamicRange, SourceInfo, VideoInfo};
 use crate::units::{BitRate, Size};
 
 use super::geometry::{display_size, even_up, in_sixteen_bits, sample_aspect, size_at};
 use super::rate::cap_for;
-use super::{LadderRequest, Method, Preset, Rendition, Search};
+use super::{LadderRequest, Look, Method, Preset, Rendition, Search, VideoCodec};
 
-/// x264's presets, which are the speeds, fastest first.
+/// x264's presets, which are the speeds, fastest first. x265 has the same ones; those of other encoders go by the nearest.
 pub const SPEEDS: [&str; 10] =
     ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
-
-/// Constant rate factor where none is asked for: x264's own.
-const DEFAULT_CRF: f32 = 23.0;
 
 /// Speed of capped renditions where none is asked for: x264's own.
 const DEFAULT_SPEED: &str = "medium";
@@ -27,6 +24,9 @@ const BUFFER_S: u64 = 2;
 /// The least width and height of a scaled rung: a macroblock.
 const LEAST_SIDE: u32 = 16;
 
+/// The least width and height that SVT-AV1 takes.
+const LEAST_SIDE_OF_AV1: u32 = 64;
+
 /// The greatest width and height that common H.264 decoders accept.
 const GREATEST_SIDE: u32 = 16_384;
 
@@ -36,10 +36,38 @@ const MOST_MACROBLOCKS: u64 = 139_264;
 /// What the user may set for all renditions of a ladder.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LadderOptions {
-    /// x264's constant rate factor, 1 to 51; 23 if `None`. Below 1 x264 turns lossless and ignores the cap.
-    pub crf: Option<f32>,
+    /// The codecs, the one that everybody plays first; H.264 if there are none. Every rung is made with each.
+    pub codecs: Vec<VideoCodec>,
+    /// The constant rate factors.
+    pub crf: FactorRequest,
+    /// Bits a sample, 8 or 10; if `None`, 10 where the source has more than 8 and the codec has a profile for it that is
+    /// common, else 8. In 8 bits a high dynamic range becomes the standard one.
+    pub depth: Option<u8>,
     /// One of [`SPEEDS`]; if `None`, `medium` for capped renditions and `veryfast` for lossless ones.
     pub speed: Option<String>,
+}
+
+/// Which constant rate factors are asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum FactorRequest {
+    /// Each codec's own.
+    #[default]
+    Default,
+    /// This one; there must be one codec only, as each has a scale of its own.
+    One(f32),
+    /// One for each of these codecs, and for others their own.
+    Each(Vec<(VideoCodec, f32)>),
+}
+
+impl FactorRequest {
+    fn of(&self, codec: VideoCodec) -> f32 {
+        match self {
+            Self::Default => None,
+            Self::One(crf) => Some(*crf),
+            Self::Each(list) => list.iter().find(|(of, _)| *of == codec).map(|(_, crf)| *crf),
+        }
+        .unwrap_or_else(|| codec.default_crf())
+    }
 }
 
 /// The renditions of one source.
@@ -77,6 +105,14 @@ pub enum Error {
         /// Its size.
         size: Size,
     },
+    /// The picture is smaller than the encoder takes.
+    #[error("{name} would be {size}, and SVT-AV1 takes no picture below 64x64: leave av1 out")]
+    TooSmallForAv1 {
+        /// The rendition's name.
+        name: String,
+        /// Its size.
+        size: Size,
+    },
     /// H.264 crops subsampled pictures by whole chroma samples, so an odd size cannot be kept as it is.
     #[error("archive keeps the frames as they are, and H.264 cannot hold {size} in {pixel_format}: leave archive out")]
     OddArchive {
@@ -86,8 +122,25 @@ pub enum Error {
         pixel_format: String,
     },
     /// The constant rate factor is out of range.
-    #[error("a constant rate factor of {0} is out of range: 1 (best) to 51 (smallest)")]
-    Crf(f32),
+    #[error("a constant rate factor of {crf} is none of {codec}'s: {} (best) to {} (smallest), in steps of {}",
+        .codec.factors().least, .codec.factors().most, 1.0 / .codec.factors().to_one)]
+    Crf {
+        /// The codec.
+        codec: VideoCodec,
+        /// What was asked for.
+        crf: f32,
+    },
+    /// One factor for codecs that have scales of their own.
+    #[error("each codec has its own scale of rate factors: give one for each, such as h264=23,hevc=28")]
+    AmbiguousCrf,
+    /// The codec has no common profile for that many bits a sample.
+    #[error("{codec} in {depth} bits is played by hardly anything: leave {codec} out, or ask for 8 bits")]
+    Depth {
+        /// The codec.
+        codec: VideoCodec,
+        /// Bits a sample.
+        depth: u8,
+    },
     /// No preset of x264 has this name.
     #[error(
         "unknown speed {0:?}: the speeds are ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow and placebo"
@@ -120,13 +173,30 @@ pub fn ladder(request: &LadderRequest, source: &SourceInfo, options: &LadderOpti
 }
 
 fn check(options: &LadderOptions) -> Result<(), Error> {
-    if let Some(crf) = options.crf.filter(|crf| !(1.0..=51.0).contains(crf)) {
-        return Err(Error::Crf(crf));
+    let codecs = codecs(options);
+    for &codec in codecs {
+        let (factors, crf) = (codec.factors(), options.crf.of(codec));
+        let is_one = (factors.at_most(crf.into()) - f64::from(crf)).abs() < 1e-3;
+        // x264's and x265's are numbers of any kind; tenths are what the gate works in.
+        if !(factors.least..=factors.most).contains(&crf.into()) || factors.to_one <= 1.0 && !is_one {
+            return Err(Error::Crf { codec, crf });
+        }
+        if let Some(depth) = options.depth.filter(|&depth| depth > 8 && !codec.holds_ten_bits()) {
+            return Err(Error::Depth { codec, depth });
+        }
+    }
+    if matches!(options.crf, FactorRequest::One(_)) && codecs.len() > 1 {
+        return Err(Error::AmbiguousCrf);
     }
     match &options.speed {
         Some(speed) if !SPEEDS.contains(&speed.as_str()) => Err(Error::Speed(speed.clone())),
         _ => Ok(()),
     }
+}
+
+/// The codecs of a ladder.
+fn codecs(options: &LadderOptions) -> &[VideoCodec] {
+    if options.codecs.is_empty() { &[VideoCodec::H264] } else { &options.codecs }
 }
 
 struct Fit<'a> {
@@ -148,11 +218,14 @@ impl Fit<'_> {
     }
 
     fn auto(&self, warnings: &mut Vec<String>) -> Result<Vec<Rendition>, Error> {
-        let presets = self.rungs_within().map(|(preset, height)| self.scaled(preset.name(), height, preset.max_rate()));
+        let presets = self.rungs_within().map(|(preset, height)| (preset.name().to_owned(), height, preset.max_rate()));
         let is_preset = self.rungs_within().any(|(_, height)| height == self.own_height());
         let own = (!is_preset).then(|| self.own_rung());
         let (mut fitting, mut refused) = (Vec::new(), Vec::new());
-        for rung in presets.chain(own) {
+        let rungs = presets.chain(own).flat_map(|(name, height, cap)| {
+            codecs(self.options).iter().rev().map(move |&codec| self.scaled(&name, height, cap, codec))
+        });
+        for rung in rungs {
             match rung {
                 Ok(rung) => fitting.push(rung),
                 Err(error) => refused.push(error),
@@ -166,25 +239,27 @@ impl Fit<'_> {
         Ok(fitting)
     }
 
-    fn own_rung(&self) -> Result<Rendition, Error> {
+    fn own_rung(&self) -> (String, u32, Option<BitRate>) {
         let height = self.own_height();
         // A narrow picture has few pixels for its height; it is still better than the rungs below it.
         let below = self.rungs_within().filter_map(|(preset, _)| preset.max_rate()).max();
         let cap = cap_for(size_at(self.display, height));
-        self.scaled(&format!("{height}p"), height, Some(below.map_or(cap, |below| cap.max(below))))
+        (format!("{height}p"), height, Some(below.map_or(cap, |below| cap.max(below))))
     }
 
     /// The presets among those asked for that scale, highest first.
     fn named(&self, presets: &[Preset]) -> Result<Vec<Rendition>, Error> {
         let asked = Preset::ALL.into_iter().rev().filter(|preset| presets.contains(preset));
-        asked.filter_map(|preset| Some((preset, preset.height()?))).map(|(p, height)| self.one(p, height)).collect()
+        let asked = asked.filter_map(|preset| Some((preset, preset.height()?)));
+        let each = asked.flat_map(|(p, height)| codecs(self.options).iter().map(move |&c| self.one(p, height, c)));
+        each.collect()
     }
 
-    fn one(&self, asked: Preset, height: u32) -> Result<Rendition, Error> {
+    fn one(&self, asked: Preset, height: u32, codec: VideoCodec) -> Result<Rendition, Error> {
         if height > self.own_height() {
             return Err(Error::Upscale { asked, source_size: self.display, possible: self.possible() });
         }
-        self.scaled(asked.name(), height, asked.max_rate())
+        self.scaled(asked.name(), height, asked.max_rate(), codec)
     }
 
     fn possible(&self) -> String {
@@ -197,19 +272,38 @@ impl Fit<'_> {
         }
     }
 
-    fn scaled(&self, name: &str, height: u32, cap: Option<BitRate>) -> Result<Rendition, Error> {
+    fn scaled(&self, rung: &str, height: u32, cap: Option<BitRate>, codec: VideoCodec) -> Result<Rendition, Error> {
         let size = size_at(self.display, height);
-        check_limits(name, size)?;
-        let max_rate = cap.unwrap_or_else(|| cap_for(size));
+        let is_first = codecs(self.options).first() == Some(&codec);
+        let name = if is_first { rung.to_owned() } else { format!("{rung}-{codec}") };
+        check_limits(&name, size)?;
+        if codec == VideoCodec::Av1 && size.width.min(size.height) < LEAST_SIDE_OF_AV1 {
+            return Err(Error::TooSmallForAv1 { name, size });
+        }
+        let cap = cap.unwrap_or_else(|| cap_for(size));
+        let max_rate = BitRate((cap.0 as f64 * codec.share_of_cap()) as u64);
         let speed = self.speed(DEFAULT_SPEED);
+        let is_hdr = self.video.color.dynamic_range() != DynamicRange::Standard;
+        let depth = self.depth(codec, is_hdr);
         let method = Method::Capped {
-            crf: self.options.crf.unwrap_or(DEFAULT_CRF),
+            codec,
+            depth,
+            look: if is_hdr && depth == 8 { Look::Sdr } else { Look::Kept },
+            crf: self.options.crf.of(codec),
             max_rate,
             buffer_bits: max_rate.0.saturating_mul(BUFFER_S),
             search: Search::of_speed(&speed),
             speed,
         };
-        Ok(Rendition { name: name.to_owned(), size, sample_aspect: sample_aspect(self.video, size), method })
+        Ok(Rendition { name, size, sample_aspect: sample_aspect(self.video, size), method })
+    }
+
+    /// Eight bits show steps in a high dynamic range. A source of ten keeps them where hardware that plays the codec plays
+    /// them, too: all that plays AV1, and nearly all that plays H.265.
+    fn depth(&self, codec: VideoCodec, is_hdr: bool) -> u8 {
+        let is_common = matches!(codec, VideoCodec::Hevc | VideoCodec::Av1);
+        let deep = is_hdr && codec.holds_ten_bits() || is_common && is_deep(&self.video.pixel_format);
+        self.options.depth.unwrap_or(if deep { 10 } else { 8 })
     }
 
     fn speed(&self, default: &str) -> String {
@@ -244,6 +338,15 @@ impl Fit<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether samples of a pixel format, by FFmpeg's name, have more than eight bits: they take two bytes, whose order the
+/// name tells. (So do whole pixels in three formats of few colours.)
+fn is_deep(pixel_format: &str) -> bool {
+    let of_few_colours =
+        ["444", "555", "565"].iter().any(|bits| pixel_format[3.min(pixel_format.len())..].starts_with(bits));
+    let of_few_colours = of_few_colours && (pixel_format.starts_with("rgb") || pixel_format.starts_with("bgr"));
+    (pixel_format.ends_with("le") || pixel_format.ends_with("be")) && !of_few_colours
 }
 
 fn check_limits(name: &str, size: Size) -> Result<(), Error> {

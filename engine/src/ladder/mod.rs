@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{BitRate, Ratio, Size};
 
+pub mod codec;
 mod fit;
 mod geometry;
 mod rate;
@@ -18,7 +19,8 @@ pub mod smart;
 #[cfg(test)]
 mod tests;
 
-pub use fit::{Error, Ladder, LadderOptions, SPEEDS, ladder};
+pub use codec::{Factors, VideoCodec};
+pub use fit::{Error, FactorRequest, Ladder, LadderOptions, SPEEDS, ladder};
 pub use geometry::{display_aspect, display_size, full_size};
 
 /// A named rung of the specification's ladder.
@@ -52,15 +54,21 @@ pub enum LadderRequest {
 /// How one rendition's video is made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Method {
-    /// H.264 at a constant rate factor under a rate cap.
+    /// A lossy codec at a constant rate factor under a rate cap.
     Capped {
-        /// x264's constant rate factor.
+        /// The codec.
+        codec: VideoCodec,
+        /// Bits a sample, 8 or 10; pictures are 4:2:0.
+        depth: u8,
+        /// What becomes of the source's dynamic range.
+        look: Look,
+        /// The constant rate factor, one of the codec's [`Factors`].
         crf: f32,
         /// The VBV's rate.
         max_rate: BitRate,
         /// The VBV's size in bits.
         buffer_bits: u64,
-        /// x264's preset, such as `medium`.
+        /// One of [`SPEEDS`].
         speed: String,
         /// How hard it looks for the best way to code a picture.
         search: Search,
@@ -72,6 +80,26 @@ pub enum Method {
     },
     /// The source's packets.
     Copy,
+}
+
+impl Method {
+    /// H.264 of eight bits and the source's own look at this constant rate factor, under a cap of `max_rate` with a VBV of
+    /// `buffer_bits`, by x264's preset `speed`.
+    pub fn h264(crf: f32, max_rate: BitRate, buffer_bits: u64, speed: &str) -> Self {
+        let (codec, look, search) = (VideoCodec::H264, Look::Kept, Search::Preset);
+        Self::Capped { codec, depth: 8, look, crf, max_rate, buffer_bits, speed: speed.to_owned(), search }
+    }
+}
+
+/// What becomes of the colours and the dynamic range of the source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// They stay what they are.
+    #[default]
+    Kept,
+    /// A source of high dynamic range is mapped to BT.709, for players that know no other.
+    Sdr,
 }
 
 /// How hard an encoder looks for the best way to code a picture. The tools of the format it uses, and so its parameter
@@ -93,6 +121,15 @@ impl Search {
     }
 }
 
+/// What a rate control is bound by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// The rate cap.
+    pub max_rate: BitRate,
+    /// The rate factors there are.
+    pub factors: Factors,
+}
+
 /// One encoded version of the source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rendition {
@@ -107,13 +144,37 @@ pub struct Rendition {
 }
 
 impl Rendition {
-    /// The same at another constant rate factor, if it has one.
+    /// The same at another constant rate factor, if it has one: the nearest there is that is not coarser.
     pub fn at_factor(&self, factor: f64) -> Self {
         let mut rendition = self.clone();
-        if let Method::Capped { crf, .. } = &mut rendition.method {
-            *crf = factor as f32;
+        if let Method::Capped { crf, codec, .. } = &mut rendition.method {
+            *crf = codec.factors().at_most(factor) as f32;
         }
         rendition
+    }
+
+    /// What its rate control is bound by, if it has one.
+    pub fn bounds(&self) -> Option<Bounds> {
+        match self.method {
+            Method::Capped { codec, max_rate, .. } => Some(Bounds { max_rate, factors: codec.factors() }),
+            Method::Lossless { .. } | Method::Copy => None,
+        }
+    }
+
+    /// The codec that its pictures are encoded with. Packets that are copied, and lossless pictures, are H.264.
+    pub fn codec(&self) -> VideoCodec {
+        match self.method {
+            Method::Capped { codec, .. } => codec,
+            Method::Lossless { .. } | Method::Copy => VideoCodec::H264,
+        }
+    }
+
+    /// What becomes of the source's dynamic range.
+    pub fn look(&self) -> Look {
+        match self.method {
+            Method::Capped { look, .. } => look,
+            Method::Lossless { .. } | Method::Copy => Look::Kept,
+        }
     }
 
     /// The same searched harder or less hard, if it has a choice.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Method, Rendition};
+use super::{Method, Rendition, VideoCodec};
 use crate::quality::Target;
 
 /// What a sample of the source came to on one rung.
@@ -52,7 +52,7 @@ const SLOPE: f64 = 1.2;
 const MOST_STEPS: f64 = 6.0;
 
 /// The verdicts on `trials`, in their order. A rung is left out where a cheaper one looks as good, or as good as
-/// `target` asks for. `lower` is whether rate factors may be changed; the gate still sees to it that every chunk reaches
+/// `target` asks for; in the same codec, for who plays one may not play another. `lower` is whether rate factors may be changed; the gate still sees to it that every chunk reaches
 /// `target`.
 pub fn choose(trials: &[Trial], target: &Target, lower: bool) -> Vec<Verdict> {
     let mut order: Vec<usize> = (0..trials.len()).collect();
@@ -62,7 +62,10 @@ pub fn choose(trials: &[Trial], target: &Target, lower: bool) -> Vec<Verdict> {
     let mut wanted: Vec<f64> = trials.iter().map(|it| it.vmaf.min(target.mean + UNSEEN)).collect();
     let mut instead: Vec<Option<usize>> = vec![None; trials.len()];
     for of in order {
-        let cheaper = |it: &usize| instead[*it].is_none() && trials[*it].bit_rate <= CHEAPER * trials[of].bit_rate;
+        let codec = |at: usize| trials[at].rendition.codec();
+        let cheaper = |it: &usize| {
+            instead[*it].is_none() && codec(*it) == codec(of) && trials[*it].bit_rate <= CHEAPER * trials[of].bit_rate
+        };
         let as_good = |it: &usize| trials[*it].vmaf >= wanted[of] - UNSEEN;
         let best =
             (0..trials.len()).filter(cheaper).filter(as_good).max_by(|&a, &b| by_quality(&trials[a], &trials[b]));
@@ -87,13 +90,15 @@ fn verdict(trials: &[Trial], trial: &Trial, instead: Option<usize>, target: &Tar
     if let Some(instead) = instead {
         return Verdict::LeftOut { instead: trials[instead].rendition.name.clone() };
     }
-    let Method::Capped { crf, .. } = trial.rendition.method else { return Verdict::Kept };
+    let Method::Capped { crf, codec, .. } = trial.rendition.method else { return Verdict::Kept };
     let above = trial.fidelity - target.mean;
     if !lower || above < FAR_ABOVE {
         return Verdict::Kept;
     }
-    let steps = ((above - LEFT) / SLOPE).min(MOST_STEPS) as f32;
-    Verdict::Lowered { crf: ((crf + steps) * 10.0).floor() / 10.0 }
+    // What is known of x264's factors, on the scale of this codec's.
+    let factors = codec.factors();
+    let steps = ((above - LEFT) / SLOPE).min(MOST_STEPS) * VideoCodec::H264.factors().slope / factors.slope;
+    Verdict::Lowered { crf: factors.at_most(f64::from(crf) + steps) as f32 }
 }
 
 /// The renditions that the verdicts leave.
@@ -117,19 +122,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ladder::Search;
     use crate::units::{BitRate, Ratio, Size};
 
     const TARGET: Target = Target { mean: 93.0, floor: 80.0, save: false };
 
     fn trial(name: &str, bit_rate: f64, fidelity: f64, vmaf: f64) -> Trial {
-        let method = Method::Capped {
-            crf: 23.0,
-            max_rate: BitRate(5_000_000),
-            buffer_bits: 10_000_000,
-            speed: "medium".to_owned(),
-            search: Search::Preset,
-        };
+        let method = Method::h264(23.0, BitRate(5_000_000), 10_000_000, "medium");
         let size = Size { width: 64, height: 36 };
         let rendition = Rendition { name: name.to_owned(), size, sample_aspect: Ratio::ONE, method };
         Trial { rendition, bit_rate, fidelity, vmaf }

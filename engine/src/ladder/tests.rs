@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::source::{Color, Rotation, SourceInfo, VideoInfo};
+use crate::source::{Color, HdrMetadata, Rotation, SourceInfo, VideoInfo};
 use crate::units::TimeBase;
 
 fn source(width: u32, height: u32, sample_aspect: (u32, u32), quarter_turns: u8) -> SourceInfo {
@@ -16,6 +16,7 @@ fn source(width: u32, height: u32, sample_aspect: (u32, u32), quarter_turns: u8)
         rotation: Rotation { quarter_turns, mirrored: false },
         pixel_format: "yuv420p".to_owned(),
         color: Color::UNSPECIFIED,
+        hdr: HdrMetadata::default(),
         interlaced: false,
         frame_rate: Ratio::new(25, 1).unwrap(),
     };
@@ -133,20 +134,108 @@ fn a_rung_asked_for_twice_is_made_once_and_the_order_is_ours() {
 
 #[test]
 fn options_are_checked_and_carried() {
-    let options = |crf, speed: Option<&str>| LadderOptions { crf, speed: speed.map(str::to_owned) };
+    let options = |crf: Option<f32>, speed: Option<&str>| LadderOptions {
+        crf: crf.map_or(FactorRequest::Default, FactorRequest::One),
+        speed: speed.map(str::to_owned),
+        ..LadderOptions::default()
+    };
     let make = |options| ladder(&LadderRequest::Auto, &square(854, 480), &options);
-    assert_eq!(make(options(Some(0.5), None)), Err(Error::Crf(0.5)));
-    assert!(matches!(make(options(Some(f32::NAN), None)), Err(Error::Crf(_))));
+    assert_eq!(make(options(Some(0.5), None)), Err(Error::Crf { codec: VideoCodec::H264, crf: 0.5 }));
+    assert!(matches!(make(options(Some(f32::NAN), None)), Err(Error::Crf { .. })));
     assert_eq!(make(options(None, Some("warp"))), Err(Error::Speed("warp".to_owned())));
     let made = make(options(Some(19.5), Some("slow"))).unwrap();
-    let expected = Method::Capped {
-        crf: 19.5,
-        max_rate: BitRate(800_000),
-        buffer_bits: 1_600_000,
-        speed: "slow".to_owned(),
-        search: Search::Preset,
-    };
+    let expected = Method::h264(19.5, BitRate(800_000), 1_600_000, "slow");
     assert_eq!(made.renditions[0].method, expected);
+}
+
+fn in_codecs(codecs: &[VideoCodec], source: &SourceInfo) -> Ladder {
+    let options = LadderOptions { codecs: codecs.to_vec(), ..LadderOptions::default() };
+    ladder(&LadderRequest::Auto, source, &options).unwrap()
+}
+
+fn hdr() -> SourceInfo {
+    let mut source = square(1920, 1080);
+    source.video.pixel_format = "yuv420p10le".to_owned();
+    source.video.color = Color { primaries: 9, transfer: 16, matrix: 9, ..Color::UNSPECIFIED };
+    source
+}
+
+/// Codec, depth and look of each rendition.
+fn kinds(ladder: &Ladder) -> Vec<(VideoCodec, u8, Look)> {
+    let kind = |rendition: &Rendition| match rendition.method {
+        Method::Capped { codec, depth, look, .. } => (codec, depth, look),
+        Method::Lossless { .. } | Method::Copy => panic!("{} is not capped", rendition.name),
+    };
+    ladder.renditions.iter().map(kind).collect()
+}
+
+#[test]
+fn every_rung_is_made_with_every_codec_under_a_cap_of_its_own_and_the_first_has_the_plain_names() {
+    let both = in_codecs(&[VideoCodec::H264, VideoCodec::Av1], &square(1280, 720));
+    assert_eq!(names(&both), ["standard", "standard-av1", "mobile", "mobile-av1"]);
+    assert_eq!(both.renditions.iter().map(cap).collect::<Vec<_>>(), [2_500_000, 1_625_000, 800_000, 520_000]);
+    let named = LadderOptions { codecs: vec![VideoCodec::Hevc, VideoCodec::H264], ..LadderOptions::default() };
+    let named = ladder(&"mobile".parse().unwrap(), &square(1280, 720), &named).unwrap();
+    assert_eq!(names(&named), ["mobile", "mobile-h264"]);
+}
+
+#[test]
+fn a_high_dynamic_range_is_kept_in_ten_bits_and_mapped_where_there_are_eight() {
+    use VideoCodec::{Av1, H264, Hevc, Vp9};
+    let one = |codec, depth| {
+        let options = LadderOptions { codecs: vec![codec], depth, ..LadderOptions::default() };
+        kinds(&ladder(&"hd".parse().unwrap(), &hdr(), &options).unwrap())[0]
+    };
+    assert_eq!(one(H264, None), (H264, 8, Look::Sdr));
+    for codec in [Hevc, Vp9, Av1] {
+        assert_eq!(one(codec, None), (codec, 10, Look::Kept));
+        assert_eq!(one(codec, Some(8)), (codec, 8, Look::Sdr));
+    }
+}
+
+#[test]
+fn ten_bits_stay_where_the_codecs_decoders_have_them_and_eight_are_eight() {
+    use VideoCodec::{Av1, H264, Hevc, Vp9};
+    let mut deep = square(1280, 720);
+    deep.video.pixel_format = "p010le".to_owned();
+    let depths = |source: &SourceInfo| -> Vec<u8> {
+        kinds(&in_codecs(&[H264, Hevc, Vp9, Av1], source)).into_iter().take(4).map(|(_, depth, _)| depth).collect()
+    };
+    assert_eq!(depths(&deep), [8, 10, 8, 10]);
+    for format in ["yuv420p", "nv12", "rgb565le", "gbrp"] {
+        deep.video.pixel_format = format.to_owned();
+        assert_eq!(depths(&deep), [8, 8, 8, 8], "{format}");
+    }
+    let options = LadderOptions { depth: Some(10), ..LadderOptions::default() };
+    let refused = ladder(&LadderRequest::Auto, &deep, &options).unwrap_err();
+    assert_eq!(refused, Error::Depth { codec: H264, depth: 10 });
+}
+
+#[test]
+fn rate_factors_are_on_the_scale_of_each_codec() {
+    use VideoCodec::{Av1, H264};
+    let with = |codecs: &[VideoCodec], crf: FactorRequest| {
+        let options = LadderOptions { codecs: codecs.to_vec(), crf, ..LadderOptions::default() };
+        ladder(&LadderRequest::Auto, &square(1280, 720), &options)
+    };
+    assert_eq!(with(&[H264, Av1], FactorRequest::One(20.0)), Err(Error::AmbiguousCrf));
+    assert_eq!(with(&[Av1], FactorRequest::One(30.5)), Err(Error::Crf { codec: Av1, crf: 30.5 }));
+    assert_eq!(with(&[H264], FactorRequest::One(55.0)), Err(Error::Crf { codec: H264, crf: 55.0 }));
+    assert!(with(&[Av1], FactorRequest::One(55.0)).is_ok());
+    let each = with(&[H264, Av1], FactorRequest::Each(vec![(Av1, 40.0)])).unwrap();
+    let factor = |it: &Rendition| match it.method {
+        Method::Capped { crf, .. } => crf,
+        Method::Lossless { .. } | Method::Copy => 0.0,
+    };
+    let factors: Vec<f32> = each.renditions.iter().map(factor).collect();
+    assert_eq!(factors, [23.0, 40.0, 23.0, 40.0]);
+}
+
+#[test]
+fn a_rung_that_is_too_small_for_av1_is_left_out_of_it() {
+    let small = in_codecs(&[VideoCodec::H264, VideoCodec::Av1], &square(96, 48));
+    assert_eq!(names(&small), ["48p"]);
+    assert!(small.warnings[0].contains("SVT-AV1 takes no picture below 64x64"), "{:?}", small.warnings);
 }
 
 #[test]

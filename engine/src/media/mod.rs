@@ -18,6 +18,7 @@ pub mod picture;
 pub mod scale;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tone;
 pub mod trace;
 pub mod vmaf;
 
@@ -37,6 +38,13 @@ pub fn give_large_buffers_back() {
         // SAFETY: the call changes where later allocations come from, and nothing else; a refusal changes nothing.
         unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MEBIBYTE) };
     }
+}
+
+/// Has encoders tell of errors only, where they write to the standard error stream by themselves. Call it once, before other
+/// threads start.
+pub fn silence_encoders() {
+    // SAFETY: both strings end in a zero byte and are copied; no other thread looks at the environment yet.
+    unsafe { libc::setenv(c"SVT_LOG".as_ptr(), c"1".as_ptr(), 0) };
 }
 
 /// Has FFmpeg tell of errors on the standard error stream.

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use ffmpeg_next::{ffi, format, frame};
 
 use super::{Error, Kind};
-use crate::source::{Color, VideoInfo};
+use crate::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, VideoInfo};
 use crate::units::{PacketIndex, Ratio, Size};
 
 /// A decoded picture (an FFmpeg frame, reference counted: cloning is cheap and shares the samples).
@@ -133,6 +133,30 @@ impl Picture {
         }
     }
 
+    /// What a high dynamic range was mastered for, as far as the picture says.
+    pub fn hdr(&self) -> HdrMetadata {
+        // SAFETY: side data of these types hold these structures of libavutil, which is checked by their size; they live
+        // as long as the frame.
+        unsafe {
+            let mastering = self.side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_MASTERING_DISPLAY_METADATA);
+            let light = self.side_data(ffi::AVFrameSideDataType::AV_FRAME_DATA_CONTENT_LIGHT_LEVEL);
+            HdrMetadata { mastering: mastering.and_then(mastering_display), light: light.and_then(content_light) }
+        }
+    }
+
+    /// The structure that side data of type `kind` hold.
+    ///
+    /// # Safety
+    /// `T` must be the structure that libavutil defines for `kind`.
+    unsafe fn side_data<T>(&self, kind: ffi::AVFrameSideDataType) -> Option<&T> {
+        // SAFETY: the frame is valid; the callee only looks. What it finds is as large as a `T`, which is checked, and
+        // libavutil allocates it aligned.
+        unsafe {
+            let found = ffi::av_frame_get_side_data(self.0.as_ptr(), kind).as_ref()?;
+            (found.size >= size_of::<T>() && !found.data.is_null()).then(|| &*found.data.cast::<T>())
+        }
+    }
+
     /// Whether the picture consists of two fields.
     pub fn is_interlaced(&self) -> bool {
         self.raw().interlaced_frame != 0
@@ -163,6 +187,48 @@ impl Picture {
         // SAFETY: `self.0` owns a valid frame for as long as `self` lives.
         unsafe { &*self.0.as_ptr() }
     }
+}
+
+/// `AVMasteringDisplayMetadata` of libavutil's `mastering_display_metadata.h`, which the bindings leave out. Its layout has
+/// been the same since it came, and part of the public interface.
+#[repr(C)]
+struct RawMasteringDisplay {
+    display_primaries: [[ffi::AVRational; 2]; 3],
+    white_point: [ffi::AVRational; 2],
+    min_luminance: ffi::AVRational,
+    max_luminance: ffi::AVRational,
+    has_primaries: i32,
+    has_luminance: i32,
+}
+
+/// `AVContentLightMetadata` of the same header.
+#[repr(C)]
+struct RawContentLight {
+    max_cll: u32,
+    max_fall: u32,
+}
+
+fn mastering_display(raw: &RawMasteringDisplay) -> Option<MasteringDisplay> {
+    let fits = |ratio: &ffi::AVRational, unit: f64| {
+        let value = f64::from(ratio.num) / f64::from(ratio.den) * unit;
+        (ratio.den != 0 && (0.0..=f64::from(u32::MAX)).contains(&value)).then(|| value.round() as u32)
+    };
+    let chroma = |ratio: &ffi::AVRational| u16::try_from(fits(ratio, 50_000.0)?).ok();
+    let point = |pair: &[ffi::AVRational; 2]| Some([chroma(&pair[0])?, chroma(&pair[1])?]);
+    if raw.has_primaries == 0 || raw.has_luminance == 0 {
+        return None;
+    }
+    let [red, green, blue] = &raw.display_primaries;
+    Some(MasteringDisplay {
+        primaries: [point(red)?, point(green)?, point(blue)?],
+        white: point(&raw.white_point)?,
+        most: fits(&raw.max_luminance, 10_000.0)?,
+        least: fits(&raw.min_luminance, 10_000.0)?,
+    })
+}
+
+fn content_light(raw: &RawContentLight) -> Option<ContentLight> {
+    Some(ContentLight { most: u16::try_from(raw.max_cll).ok()?, most_mean: u16::try_from(raw.max_fall).ok()? })
 }
 
 /// A timestamp of FFmpeg's, `None` where it says there is none.

@@ -1,4 +1,4 @@
-//! Scales conditioned pictures to the renditions' sizes, as 8-bit 4:2:0. It changes neither colour tags nor range
+//! Scales conditioned pictures to the renditions' sizes, as 4:2:0 of 8 or 10 bits. It changes neither colour tags nor range
 //! and maps no tones.
 //!
 //! Each rendition is scaled from the conditioned picture itself, not from the next larger rendition. A cascade
@@ -14,56 +14,80 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;
 
 use super::{Error, Kind, Picture};
+use crate::ladder::Look;
 use crate::source::{Color, VideoInfo};
 use crate::units::Size;
 
-/// What the renditions' pictures are coded as.
-const OUTPUT: Pixel = Pixel::YUV420P;
+/// The pixel format of pictures of so many bits a sample.
+pub(crate) fn picture_format(depth: u8) -> Pixel {
+    if depth > 8 { Pixel::YUV420P10LE } else { Pixel::YUV420P }
+}
 
 /// H.273 code points that are used here.
 const MATRIX_GBR: u8 = 0;
 const MATRIX_BT709: u8 = 1;
 const MATRIX_UNSPECIFIED: u8 = 2;
 
-/// The colour description of the renditions made from `video`: the source's own. RGB becomes limited-range BT.709.
-pub fn output_color(video: &VideoInfo) -> Color {
+/// The colour description of the renditions made from `video` with this look: the source's own, or limited-range BT.709. RGB
+/// becomes limited-range BT.709, too.
+pub fn output_color(video: &VideoInfo, look: Look) -> Color {
     let color = video.color;
+    if look == Look::Sdr {
+        return Color { chroma_location: color.chroma_location, ..Color::BT709 };
+    }
     if is_rgb(&video.pixel_format) {
         return Color { matrix: MATRIX_BT709, full_range: Some(false), chroma_location: 0, ..color };
     }
     Color { matrix: if color.matrix == MATRIX_GBR { MATRIX_UNSPECIFIED } else { color.matrix }, ..color }
 }
 
-/// Scales every picture to a fixed list of sizes.
+/// Size and depth of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Size in samples.
+    pub size: Size,
+    /// Bits a sample, 8 or 10.
+    pub depth: u8,
+}
+
+impl Shape {
+    /// Eight bits in this size: what quality is measured in.
+    pub fn measured(size: Size) -> Self {
+        Self { size, depth: 8 }
+    }
+}
+
+/// Scales every picture to a fixed list of shapes.
 pub struct Scaler {
     color: Color,
-    outputs: Vec<(Size, Swscale)>,
+    outputs: Vec<(Shape, Swscale)>,
 }
 
 impl Scaler {
-    /// A scaler to `sizes`, each even in both directions, whose output has the colours of [`output_color`].
-    pub fn new(sizes: &[Size], color: Color) -> Self {
-        Self { color, outputs: sizes.iter().map(|&size| (size, Swscale::default())).collect() }
+    /// A scaler to `shapes`, each even in both directions, whose output has the colours of [`output_color`].
+    pub fn new(shapes: &[Shape], color: Color) -> Self {
+        Self { color, outputs: shapes.iter().map(|&shape| (shape, Swscale::default())).collect() }
     }
 
-    /// `picture` in every size, in the order they were given. A picture that is already right is shared, not copied.
+    /// `picture` in every shape, in the order they were given. A picture that is already right is shared, not copied.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] for a pixel format that can't be read; lack of memory.
     pub fn scale(&mut self, picture: &Picture) -> Result<Vec<Picture>, Error> {
         let color = self.color;
-        self.outputs.iter_mut().map(|(size, swscale)| scale_one(swscale, picture, *size, color)).collect()
+        self.outputs.iter_mut().map(|(shape, swscale)| scale_one(swscale, picture, *shape, color)).collect()
     }
 }
 
-fn scale_one(swscale: &mut Swscale, picture: &Picture, size: Size, color: Color) -> Result<Picture, Error> {
+fn scale_one(swscale: &mut Swscale, picture: &Picture, shape: Shape, color: Color) -> Result<Picture, Error> {
     let full_range = color.full_range.unwrap_or(false);
     let range_fits = picture.color().full_range.is_none_or(|full| full == full_range);
-    let (name, _) = picture.pixel_format();
-    if picture.size() == size && name == "yuv420p" && range_fits {
+    let (size, format) = (shape.size, picture_format(shape.depth));
+    let is_right = format.descriptor().is_some_and(|d| d.name() == picture.pixel_format().0);
+    if picture.size() == size && is_right && range_fits {
         return picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"));
     }
-    swscale.convert(picture, Target { size, format: OUTPUT, color })
+    swscale.convert(picture, Target { size, format, color })
 }
 
 /// Whether samples of this format are red, green and blue (or a palette of them).
@@ -87,7 +111,7 @@ mod tests {
     }
 
     fn scaled(picture: &Picture, to: Size, color: Color) -> Picture {
-        Scaler::new(&[to], color).scale(picture).unwrap().remove(0)
+        Scaler::new(&[Shape::measured(to)], color).scale(picture).unwrap().remove(0)
     }
 
     #[test]
@@ -101,7 +125,7 @@ mod tests {
     fn every_size_asked_for_comes_out_in_the_order_asked() {
         let source = moving(size(320, 240), Pixel::YUV420P, 1);
         let sizes = [size(160, 120), size(320, 240), size(84, 64)];
-        let results = Scaler::new(&sizes, UNSPECIFIED).scale(&source).unwrap();
+        let results = Scaler::new(&sizes.map(Shape::measured), UNSPECIFIED).scale(&source).unwrap();
         assert_eq!(results.iter().map(Picture::size).collect::<Vec<_>>(), sizes);
         assert!(results.iter().all(|result| result.pixel_format().0 == "yuv420p"));
     }
@@ -147,7 +171,7 @@ mod tests {
 
     #[test]
     fn rgb_becomes_limited_range_bt709() {
-        let color = output_color(&video(size(320, 240), "gbrp"));
+        let color = output_color(&video(size(320, 240), "gbrp"), Look::Kept);
         assert_eq!((color.matrix, color.full_range), (MATRIX_BT709, Some(false)));
         let red = flat(Pixel::GBRP, [0, 0, 255]);
         let result = scaled(&red, size(160, 120), color);
@@ -161,6 +185,17 @@ mod tests {
     fn the_colour_tags_of_the_source_are_kept() {
         let mut hdr = video(size(320, 240), "yuv420p10le");
         hdr.color = Color { primaries: 9, transfer: 16, matrix: 9, full_range: Some(false), chroma_location: 3 };
-        assert_eq!(output_color(&hdr), hdr.color);
+        assert_eq!(output_color(&hdr, Look::Kept), hdr.color);
+        let sdr = Color { primaries: 1, transfer: 1, matrix: 1, ..hdr.color };
+        assert_eq!(output_color(&hdr, Look::Sdr), sdr);
+    }
+
+    #[test]
+    fn ten_bits_stay_ten_bits_where_they_are_asked_for() {
+        let source = moving(size(320, 240), Pixel::YUV420P10LE, 1);
+        let shapes = [320, 160].map(|width| Shape { size: size(width, 240), depth: 10 });
+        let results = Scaler::new(&shapes, UNSPECIFIED).scale(&source).unwrap();
+        assert!(results.iter().all(|result| result.pixel_format().0 == "yuv420p10le"));
+        assert_eq!(source.frame().data(0).as_ptr(), results[0].frame().data(0).as_ptr(), "shared, not copied");
     }
 }

@@ -10,7 +10,7 @@ use super::demux::{Demuxer, Medium};
 use super::scale::new_frame;
 use super::{Error, Picture};
 use crate::limits::Limits;
-use crate::source::{Color, Rotation, VideoInfo};
+use crate::source::{Color, HdrMetadata, Rotation, VideoInfo};
 use crate::units::{PacketIndex, Ratio, Size, TimeBase};
 
 /// A made-up stream of `size` in `pixel_format`, 25 frames a second in milliseconds.
@@ -25,6 +25,7 @@ pub(crate) fn video(size: Size, pixel_format: &str) -> VideoInfo {
         rotation: Rotation::default(),
         pixel_format: pixel_format.to_owned(),
         color: Color::UNSPECIFIED,
+        hdr: HdrMetadata::default(),
         interlaced: false,
         frame_rate: Ratio::new(25, 1).unwrap(),
     }

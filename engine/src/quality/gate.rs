@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Summary;
-use crate::ladder::Search;
+use crate::ladder::{Factors, Search};
 
 /// What is asked of every chunk of every rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Tried {
     pub bits: u64,
     /// Bits that its rate cap allows in its time.
     pub allowed_bits: f64,
+    /// The rate factors there are.
+    pub factors: Factors,
 }
 
 /// What is to be done after the attempts so far.
@@ -73,12 +75,10 @@ pub enum Outcome {
 /// The most times a rendition of a chunk is encoded.
 pub const MOST_ATTEMPTS: usize = 3;
 
-/// How often a score's odds usually double when the rate factor rises by one. That they double, rather than grow by so
-/// much, holds from the best scores down to poor ones, as a logistic curve does.
-const USUAL_SLOPE: f64 = 0.2;
-
-/// The slopes that are believed of a secant.
-const SLOPES: std::ops::RangeInclusive<f64> = 0.07..=0.6;
+/// The slopes that are believed of a secant, as multiples of the usual one ([`Factors::slope`]). That a score's odds double
+/// as the factor rises, rather than grow by so much, holds from the best scores down to poor ones, as a logistic curve
+/// does.
+const SLOPES: std::ops::RangeInclusive<f64> = 0.35..=3.0;
 
 /// Points above what is asked that a new attempt aims at.
 const MARGIN: f64 = 0.3;
@@ -94,9 +94,6 @@ const AT_THE_CAP: f64 = 0.9;
 
 /// Points that a thorough search may bring where the cap holds quality back.
 const SEARCHED: f64 = 1.0;
-
-/// The rate factors there are.
-pub(super) const FACTORS: std::ops::RangeInclusive<f64> = 1.0..=51.0;
 
 /// Rate factors that differ by less make no difference.
 const SAME: f64 = 0.2;
@@ -163,7 +160,8 @@ fn best(target: &Target, tried: &[Tried]) -> usize {
 
 /// What the cap holds back a little may get there by a search that finds more for the same bits.
 fn search_harder(target: &Target, tried: &Tried) -> Option<(f64, Search)> {
-    let may_suffice = tried.search < Search::Thorough && lacks(target, &tried.scores) <= SEARCHED;
+    let may_suffice =
+        tried.factors.searches && tried.search < Search::Thorough && lacks(target, &tried.scores) <= SEARCHED;
     may_suffice.then_some((tried.crf, Search::Thorough))
 }
 
@@ -183,12 +181,12 @@ fn next_factor(target: &Target, tried: &[Tried]) -> (f64, Search) {
     let makes_a_line = |it: &Tried| it.search == nearest.search && !is_capped(it) && !is_capped(nearest);
     let other = near[1..].iter().find(|(it, _)| makes_a_line(it));
     let secant = other.map(|(other, theirs)| (theirs - halvings) / (other.crf - nearest.crf));
+    let usual = nearest.factors.slope;
     let slope = match secant {
-        Some(secant) if secant.is_finite() => secant.clamp(*SLOPES.start(), *SLOPES.end()),
-        _ => USUAL_SLOPE,
+        Some(secant) if secant.is_finite() => secant.clamp(SLOPES.start() * usual, SLOPES.end() * usual),
+        _ => usual,
     };
-    let wanted = nearest.crf - halvings / slope;
-    (((wanted * 10.0).floor() / 10.0).clamp(*FACTORS.start(), *FACTORS.end()), nearest.search)
+    (nearest.factors.at_most(nearest.crf - halvings / slope), nearest.search)
 }
 
 #[cfg(test)]
@@ -196,12 +194,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ladder::VideoCodec;
 
     const TARGET: Target = Target { mean: 93.0, floor: 80.0, save: false };
 
     fn tried(crf: f64, mean: f64, p1: f64, bits: u64) -> Tried {
         let scores = Summary { mean, harmonic_mean: mean, p1, min: p1, measured: 10 };
-        Tried { crf, search: Search::Preset, scores, bits, allowed_bits: 1_000_000.0 }
+        Tried {
+            crf,
+            search: Search::Preset,
+            scores,
+            bits,
+            allowed_bits: 1_000_000.0,
+            factors: VideoCodec::H264.factors(),
+        }
     }
 
     fn again(crf: f64) -> Decision {

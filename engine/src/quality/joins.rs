@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::gate::{self, FACTORS};
+use super::gate;
 use super::{FrameScore, Target, Tried};
 
 /// Points of VMAF from which on a step counts as visible. A convention, not a law: about six points are taken for one
@@ -30,15 +30,15 @@ const SAGS: f64 = VISIBLE / 2.0;
 /// left when the factors are matched.
 const ACCOUNTED: f64 = VISIBLE / 2.0;
 
-/// The most that a repair lowers a rate factor by. Six halve the quantizer's step (ITU-T H.264, 8.5.9), and take about
-/// twice the bits.
-const MOST_CHANGE: f64 = 6.0;
+/// The most that a repair lowers a rate factor by, in points of VMAF that it usually brings. In H.264 that is a factor of
+/// six, which halves the quantizer's step (ITU-T H.264, 8.5.9) and takes about twice the bits.
+const MOST_CHANGE: f64 = 6.0 * 1.2;
 
 /// The least change of a rate factor that is worth encoding a chunk again.
 const LEAST_CHANGE: f64 = 0.2;
 
-/// Points a score usually falls by when the rate factor rises by one.
-const USUAL_SLOPE: f64 = 1.2;
+/// Points a score usually falls by while its odds double.
+const USUAL_FALL: f64 = 6.0;
 
 /// Frames at each end of a chunk that count as near the join, half a second of film; no more than half of the chunk.
 const NEAR: usize = 12;
@@ -163,20 +163,25 @@ pub fn judge(before: &Encode, after: &Encode) -> Option<Step> {
         false => (Side::After, (after, &after.start), (before, &before.end)),
     };
     let sags = edge.sags(own) && !beside.sags(other);
-    let is_coarser = (own.tried.crf - other.tried.crf) * USUAL_SLOPE >= ACCOUNTED;
+    let is_coarser = (own.tried.crf - other.tried.crf) * usual_slope(own) >= ACCOUNTED;
     if !sags && !is_coarser {
         return Some(Step { points, worse, cause: Cause::Content, factor: None });
     }
     // Below its neighbour's factor a chunk is matched, and what is left of the step is content; but where it sags.
-    let least = if sags { *FACTORS.start() } else { other.tried.crf };
+    let least = if sags { own.tried.factors.least } else { other.tried.crf };
     Some(Step { points, worse, cause: Cause::Encoding, factor: matched(own, points.abs(), least) })
+}
+
+/// Points a score of this encode usually falls by when its rate factor rises by one.
+fn usual_slope(of: &Encode) -> f64 {
+    USUAL_FALL * of.tried.factors.slope
 }
 
 /// The factor, not below `least`, at which a chunk that is `gap` points worse than its neighbour joins it well.
 fn matched(own: &Encode, gap: f64, least: f64) -> Option<f64> {
-    let crf = own.tried.crf;
-    let wanted = crf - (gap - VISIBLE + TO_SPARE) / USUAL_SLOPE;
-    let factor = ((wanted * 10.0).floor() / 10.0).max(crf - MOST_CHANGE).max(least).max(*FACTORS.start());
+    let (crf, factors) = (own.tried.crf, own.tried.factors);
+    let wanted = factors.at_most(crf - (gap - VISIBLE + TO_SPARE) / usual_slope(own));
+    let factor = wanted.max(crf - MOST_CHANGE / usual_slope(own)).max(least).max(factors.least);
     (crf - factor >= LEAST_CHANGE && !own.is_repair && !gate::is_capped(&own.tried)).then_some(factor)
 }
 
@@ -209,7 +214,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ladder::Search;
+    use crate::ladder::{Search, VideoCodec};
     use crate::quality::Summary;
 
     const TARGET: Target = Target { mean: 80.0, floor: 40.0, save: false };
@@ -217,7 +222,8 @@ mod tests {
     /// Half of what its cap allows, each edge with its share of the bits.
     fn encode(crf: f64, mean: f64, start: f64, end: f64) -> Encode {
         let scores = Summary { mean, harmonic_mean: mean, p1: mean - 10.0, min: mean - 10.0, measured: 9 };
-        let tried = Tried { crf, search: Search::Preset, scores, bits: 500_000, allowed_bits: 1_000_000.0 };
+        let factors = VideoCodec::H264.factors();
+        let tried = Tried { crf, search: Search::Preset, scores, bits: 500_000, allowed_bits: 1_000_000.0, factors };
         let edge = |score| Edge { score, share: Some(1.0) };
         Encode { tried, start: edge(start), end: edge(end), is_repair: false }
     }
@@ -365,8 +371,8 @@ mod tests {
             let (worse, better) = if step.worse == Side::Before { (a, b) } else { (b, a) };
             let edge = |it: &Encode, side| if side == Side::Before { it.end } else { it.start };
             if let Some(factor) = step.factor {
-                prop_assert!(FACTORS.contains(&factor));
-                prop_assert!((LEAST_CHANGE..=MOST_CHANGE + 1e-9).contains(&(worse.tried.crf - factor)));
+                prop_assert!((1.0..=51.0).contains(&factor));
+                prop_assert!((LEAST_CHANGE..=6.0 + 1e-9).contains(&(worse.tried.crf - factor)));
                 prop_assert!(factor >= better.tried.crf || edge(&worse, step.worse).sags(&worse));
             }
         }

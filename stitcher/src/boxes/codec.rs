@@ -1,56 +1,68 @@
 //! Decoder configurations: what an initialization segment carries of them, and their RFC 6381 names. Pure.
 
-use mp4_atom::{Atom, Avcc};
+use mp4_atom::{Atom, Avcc, Hvcc};
+use vtp_engine::format::{self, av1, hevc, vp9};
+use vtp_engine::ladder::VideoCodec;
 
 use super::Error;
 
-/// The decoder configuration of a video rendition. A further codec is a further variant: everything that depends on
-/// the codec matches on this.
+/// The decoder configuration of a video rendition: its codec and the record that tells a decoder about it, which was read
+/// once and so is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VideoConfig {
-    /// H.264 with its parameter sets in the sample entry (`avc1`).
-    Avc(Avcc),
+pub struct VideoConfig {
+    codec: VideoCodec,
+    record: Vec<u8>,
+    name: String,
 }
 
 impl VideoConfig {
-    /// Reads an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 5.3.3.1), the payload of `avcC`. It must hold a
-    /// sequence and a picture parameter set.
-    pub fn avc(record: &[u8]) -> Result<Self, Error> {
-        let avcc = Avcc::decode_body(&mut &record[..]).map_err(|error| Error::Config(error.to_string()))?;
-        if avcc.sequence_parameter_sets.is_empty() || avcc.picture_parameter_sets.is_empty() {
-            return Err(Error::Config("avcC without parameter sets".to_owned()));
-        }
-        Ok(Self::Avc(avcc))
-    }
-
-    /// The codec as RFC 6381 names it: sample entry, profile, constraints and level.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Avc(avcc) => format!(
-                "avc1.{:02X}{:02X}{:02X}",
-                avcc.avc_profile_indication, avcc.profile_compatibility, avcc.avc_level_indication
-            ),
-        }
-    }
-
-    /// Whether a sample is a picture that decoding can start at whatever came before: for H.264, one whose slices are
-    /// all of an IDR picture. `None` where the sample cannot be read.
-    pub fn is_key(&self, sample: &[u8]) -> Option<bool> {
-        let Self::Avc(avcc) = self;
-        let mut rest = sample;
-        let mut slices = 0;
-        while !rest.is_empty() {
-            let (length, body) = rest.split_at_checked(usize::from(avcc.length_size))?;
-            let length = length.iter().fold(0_usize, |sum, byte| sum << 8 | usize::from(*byte));
-            let (unit, after) = body.split_at_checked(length)?;
-            match unit.first()? & 31 {
-                5 => slices += 1,
-                1..=4 => return Some(false),
-                _ => {}
+    /// Reads a decoder configuration record: the payload of `avcC` or `hvcC` (ISO/IEC 14496-15 5.3.3.1, 8.3.3.1), which must
+    /// hold every kind of parameter set, of `av1C`, or of `vpcC` behind version and flags.
+    pub fn new(codec: VideoCodec, record: &[u8]) -> Result<Self, Error> {
+        let cut_off = || Error::Config(format!("a record of {codec} that is cut off"));
+        let unreadable = |error: mp4_atom::Error| Error::Config(error.to_string());
+        let name = match codec {
+            VideoCodec::H264 => {
+                let avcc = Avcc::decode_body(&mut &record[..]).map_err(unreadable)?;
+                if avcc.sequence_parameter_sets.is_empty() || avcc.picture_parameter_sets.is_empty() {
+                    return Err(Error::Config("avcC without parameter sets".to_owned()));
+                }
+                let (profile, level) = (avcc.avc_profile_indication, avcc.avc_level_indication);
+                format!("avc1.{profile:02X}{:02X}{level:02X}", avcc.profile_compatibility)
             }
-            rest = after;
+            VideoCodec::Hevc => {
+                let hvcc = Hvcc::decode_body(&mut &record[..]).map_err(unreadable)?;
+                // Video, sequence and picture parameter sets (ITU-T H.265, table 7-1).
+                if !(32..=34).all(|kind| hvcc.arrays.iter().any(|it| it.nal_unit_type == kind && !it.nalus.is_empty()))
+                {
+                    return Err(Error::Config("hvcC without parameter sets".to_owned()));
+                }
+                hevc::name(record).ok_or_else(cut_off)?
+            }
+            VideoCodec::Vp9 => vp9::name(record).ok_or_else(cut_off)?,
+            VideoCodec::Av1 => av1::name(record).ok_or_else(cut_off)?,
+        };
+        Ok(Self { codec, record: record.to_vec(), name })
+    }
+
+    /// The codec as RFC 6381 names it: sample entry, profile, level and what else the codec tells there.
+    pub fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// The sample entry's type, and the configuration box within it: its type and payload.
+    pub(super) fn entry(&self) -> (&'static [u8; 4], &'static [u8; 4], Vec<u8>) {
+        match self.codec {
+            VideoCodec::H264 => (b"avc1", b"avcC", self.record.clone()),
+            VideoCodec::Hevc => (b"hvc1", b"hvcC", self.record.clone()),
+            VideoCodec::Vp9 => (b"vp09", b"vpcC", [&[1, 0, 0, 0][..], &self.record].concat()),
+            VideoCodec::Av1 => (b"av01", b"av1C", self.record.clone()),
         }
-        Some(slices > 0)
+    }
+
+    /// Whether a sample is a picture that decoding can start at whatever came before. `None` where the sample cannot be read.
+    pub fn is_key(&self, sample: &[u8]) -> Option<bool> {
+        format::is_key(self.codec, &self.record, sample)
     }
 }
 
@@ -73,25 +85,18 @@ mod tests {
 
     #[test]
     fn names_tell_profile_constraints_and_level() {
-        assert_eq!(VideoConfig::avc(&RECORD).unwrap().name(), "avc1.64001F");
+        assert_eq!(VideoConfig::new(VideoCodec::H264, &RECORD).unwrap().name(), "avc1.64001F");
         assert_eq!(mpeg4_audio_name(&[0x12, 0x10]).unwrap(), "mp4a.40.2");
         assert_eq!(mpeg4_audio_name(&[0xF9, 0x40]).unwrap(), "mp4a.40.42");
         assert!(mpeg4_audio_name(&[]).is_err());
     }
 
     #[test]
-    fn a_record_without_parameter_sets_is_refused() {
-        assert!(VideoConfig::avc(&[1, 0x64, 0, 0x1F, 0xFF, 0xE0, 0]).is_err());
-        assert!(VideoConfig::avc(&[]).is_err());
-    }
-
-    #[test]
-    fn only_idr_slices_make_a_key_picture() {
-        let config = VideoConfig::avc(&RECORD).unwrap();
-        let sei_and = |kind: u8| vec![0, 0, 0, 2, 6, 0xFF, 0, 0, 0, 3, kind, 1, 2];
-        assert_eq!(config.is_key(&sei_and(0x65)), Some(true));
-        assert_eq!(config.is_key(&sei_and(0x41)), Some(false));
-        assert_eq!(config.is_key(&[0, 0, 0, 1, 6]), Some(false));
-        assert_eq!(config.is_key(&[0, 0, 0, 9, 0x65]), None);
+    fn a_record_that_is_cut_off_or_without_parameter_sets_is_refused() {
+        for codec in VideoCodec::ALL {
+            assert!(VideoConfig::new(codec, &[1]).is_err());
+        }
+        assert!(VideoConfig::new(VideoCodec::H264, &[1, 0x64, 0, 0x1F, 0xFF, 0xE0, 0]).is_err());
+        assert!(VideoConfig::new(VideoCodec::H264, &[]).is_err());
     }
 }

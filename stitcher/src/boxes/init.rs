@@ -1,11 +1,11 @@
 //! Initialization segments: `ftyp` and a `moov` with one track, its sample entry, and no samples.
 
 use mp4_atom::{
-    Audio, Avc1, Colr, Dinf, Dref, Edts, Elst, ElstEntry, Esds, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mp4a,
-    Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trex, Url, Visual, Vmhd,
+    Audio, Colr, Dinf, Dref, Edts, Elst, ElstEntry, Esds, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mp4a, Mvhd,
+    Pasp, Smhd, Stco, Stsc, Stsz, Stts, Tkhd, Trex, Url, Visual, Vmhd,
 };
-use mp4_atom::{DrefEntry, esds};
-use vtp_engine::source::{Color, Rotation};
+use mp4_atom::{DrefEntry, Encode, esds};
+use vtp_engine::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
 use super::codec::VideoConfig;
@@ -25,6 +25,8 @@ pub struct VideoInit {
     pub sample_aspect: Ratio,
     /// Colour description.
     pub color: Color,
+    /// What a high dynamic range was mastered for.
+    pub hdr: HdrMetadata,
     /// How a player must turn the picture.
     pub rotation: Rotation,
     /// The decoder configuration.
@@ -69,7 +71,7 @@ pub fn video_init(video: &VideoInit) -> Result<Vec<u8>, Error> {
         mdhd: Mdhd { timescale: video.timescale, language: "und".to_owned(), ..Mdhd::default() },
         hdlr: Hdlr { handler: FourCC::new(b"vide"), name: "VideoHandler".to_owned() },
         header: boxed(&Vmhd::default())?,
-        entry: video_entry(video)?.into(),
+        entry: video_entry(video)?,
     };
     // cmf2: a segment's decode time is the presentation time of its first picture, without an edit list.
     init(&[b"iso6", b"cmfc", b"cmf2"], &tkhd, None, media)
@@ -84,7 +86,7 @@ pub fn audio_init(audio: &AudioInit) -> Result<Vec<u8>, Error> {
         mdhd: Mdhd { timescale: audio.sample_rate, language: audio.language.clone(), ..Mdhd::default() },
         hdlr: Hdlr { handler: FourCC::new(b"soun"), name: "SoundHandler".to_owned() },
         header: boxed(&Smhd::default())?,
-        entry: audio_entry(audio).into(),
+        entry: boxed(&audio_entry(audio))?,
     };
     init(&[b"iso6", b"cmfc"], &Tkhd { volume: 1.into(), ..track_header() }, edits.as_ref(), media)
 }
@@ -94,7 +96,7 @@ struct Media {
     mdhd: Mdhd,
     hdlr: Hdlr,
     header: Vec<u8>,
-    entry: mp4_atom::Codec,
+    entry: Vec<u8>,
 }
 
 fn init(brands: &[&[u8; 4]], tkhd: &Tkhd, edits: Option<&Edts>, media: Media) -> Result<Vec<u8>, Error> {
@@ -109,8 +111,12 @@ fn init(brands: &[&[u8; 4]], tkhd: &Tkhd, edits: Option<&Edts>, media: Media) ->
     };
     let url = DrefEntry::Url(Url::default());
     let dinf = Dinf { dref: Dref { entries: vec![url] } };
-    let stbl = Stbl { stsd: Stsd { codecs: vec![media.entry] }, stco: Some(Stco::default()), ..Stbl::default() };
-    let minf = nest(b"minf", &[media.header, boxed(&dinf)?, boxed(&stbl)?])?;
+    // Version and flags, and the number of entries.
+    let stsd = nest(b"stsd", &[vec![0, 0, 0, 0, 0, 0, 0, 1], media.entry])?;
+    let empty =
+        [boxed(&Stts::default())?, boxed(&Stsc::default())?, boxed(&Stsz::default())?, boxed(&Stco::default())?];
+    let stbl = nest(b"stbl", &[vec![stsd], empty.to_vec()].concat())?;
+    let minf = nest(b"minf", &[media.header, boxed(&dinf)?, stbl])?;
     let mdia = nest(b"mdia", &[boxed(&media.mdhd)?, boxed(&media.hdlr)?, minf])?;
     let edts = edits.map(boxed).transpose()?.unwrap_or_default();
     let trak = nest(b"trak", &[boxed(tkhd)?, edts, mdia])?;
@@ -123,21 +129,38 @@ fn track_header() -> Tkhd {
     Tkhd { track_id: TRACK, enabled: true, in_movie: true, ..Tkhd::default() }
 }
 
-fn video_entry(video: &VideoInit) -> Result<Avc1, Error> {
-    let VideoConfig::Avc(avcc) = &video.config;
+fn video_entry(video: &VideoInit) -> Result<Vec<u8>, Error> {
+    let (kind, config_kind, config) = video.config.entry();
     let aspect = video.sample_aspect;
-    Ok(Avc1 {
-        visual: Visual {
-            data_reference_index: 1,
-            width: pixels(video.size.width)?,
-            height: pixels(video.size.height)?,
-            ..Visual::default()
-        },
-        avcc: avcc.clone(),
-        colr: colour(video.color),
-        pasp: (aspect != Ratio::ONE).then(|| Pasp { h_spacing: aspect.num(), v_spacing: aspect.den() }),
-        ..Avc1::default()
-    })
+    let visual = Visual {
+        data_reference_index: 1,
+        width: pixels(video.size.width)?,
+        height: pixels(video.size.height)?,
+        ..Visual::default()
+    };
+    let mut fields = Vec::new();
+    visual.encode(&mut fields)?;
+    let mut parts = vec![fields, nest(config_kind, &[config])?];
+    parts.extend(colour(video.color).map(|colr| boxed(&colr)).transpose()?);
+    let pasp = (aspect != Ratio::ONE).then(|| Pasp { h_spacing: aspect.num(), v_spacing: aspect.den() });
+    parts.extend(pasp.map(|pasp| boxed(&pasp)).transpose()?);
+    parts.extend(video.hdr.mastering.map(|display| nest(b"mdcv", &[mastering_display(&display)])).transpose()?);
+    parts.extend(video.hdr.light.map(|light| nest(b"clli", &[content_light(light)])).transpose()?);
+    nest(kind, &parts)
+}
+
+/// The payload of `mdcv` (ISO/IEC 14496-12 12.1.7): green before blue before red, as in SMPTE ST 2086's message.
+fn mastering_display(display: &MasteringDisplay) -> Vec<u8> {
+    let [red, green, blue] = display.primaries;
+    let points = [green, blue, red, display.white].concat();
+    let mut payload: Vec<u8> = points.into_iter().flat_map(u16::to_be_bytes).collect();
+    payload.extend([display.most, display.least].into_iter().flat_map(u32::to_be_bytes));
+    payload
+}
+
+/// The payload of `clli` (ISO/IEC 14496-12 12.1.6).
+fn content_light(light: ContentLight) -> Vec<u8> {
+    [light.most, light.most_mean].into_iter().flat_map(u16::to_be_bytes).collect()
 }
 
 /// `colr` where the source says anything of its colours.

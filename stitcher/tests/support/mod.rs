@@ -7,7 +7,7 @@ use vtp_engine::chunk::{EncodedChunk, EncodedRendition, Sample, StageCpu};
 use vtp_engine::index::{FrameEntry, FrameList, Index};
 use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::plan::{ChunkPlan, Plan};
-use vtp_engine::source::{Color, Rotation};
+use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
 use vtp_stitcher::{AudioTrack, Durability, OutputLayout, VideoTimeline};
 
@@ -38,13 +38,7 @@ pub(crate) fn plan(starts: &[u32], frames: u32, segments_a_chunk: usize) -> Plan
 }
 
 pub(crate) fn rendition(name: &str, width: u32, height: u32) -> Rendition {
-    let method = Method::Capped {
-        crf: 23.0,
-        max_rate: BitRate(1_000_000),
-        buffer_bits: 2_000_000,
-        speed: "medium".to_owned(),
-        search: Search::Preset,
-    };
+    let method = Method::h264(23.0, BitRate(1_000_000), 2_000_000, "medium");
     Rendition { name: name.to_owned(), size: Size { width, height }, sample_aspect: Ratio::ONE, method }
 }
 
@@ -56,7 +50,13 @@ pub(crate) fn layout(
     origin: i64,
 ) -> OutputLayout {
     let time_base = TimeBase(Ratio::new(time_base.0, time_base.1).unwrap());
-    let video = VideoTimeline { time_base, origin, color: Color::UNSPECIFIED, rotation: Rotation::default() };
+    let video = VideoTimeline {
+        time_base,
+        origin,
+        color: Color::UNSPECIFIED,
+        hdr: HdrMetadata::default(),
+        rotation: Rotation::default(),
+    };
     OutputLayout { video, renditions, audio, plan, target_segment_s: 2.0, durability: Durability::Buffered }
 }
 

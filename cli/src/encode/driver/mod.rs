@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 use vtp_encoder_node as node;
 use vtp_encoder_node::cache::Cache;
 use vtp_engine::index::FrameList;
-use vtp_engine::ladder::{self, Ladder, LadderRequest, Rendition, ladder, smart};
+use vtp_engine::ladder::{self, FactorRequest, Ladder, LadderRequest, Rendition, ladder, smart};
 
 use crate::child::{self, Failure, Pool};
 use crate::curves::Curves;
@@ -165,7 +165,7 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
     let trials = survey::survey(pass)?;
     watch.lap("survey");
     let target = pass.request.check.map(|check| check.target).unwrap_or_default();
-    let verdicts = smart::choose(&trials, &target, pass.request.options.crf.is_none());
+    let verdicts = smart::choose(&trials, &target, pass.request.options.crf == FactorRequest::Default);
     let mut renditions = smart::apply(&trials, &verdicts);
     // Those that are too small to be measured are the smallest.
     let untried = |of: &&Rendition| trials.iter().all(|trial| trial.rendition.name != of.name);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vtp_encoder_node::Copier;
 use vtp_encoder_node::cache::Cache;
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{Look, Method, Rendition};
 use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
@@ -166,6 +166,7 @@ impl Pass<'_> {
                 time_base: video.time_base,
                 origin: self.source.origin,
                 color: self.color(),
+                hdr: video.hdr,
                 rotation: video.rotation,
             },
             renditions: self.renditions.to_vec(),
@@ -180,7 +181,7 @@ impl Pass<'_> {
     fn color(&self) -> Color {
         let keeps = |r: &Rendition| matches!(r.method, Method::Lossless { .. } | Method::Copy);
         let video = &self.source.info.video;
-        if self.renditions.iter().any(keeps) { video.color } else { output_color(video) }
+        if self.renditions.iter().any(keeps) { video.color } else { output_color(video, Look::Kept) }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::media::picture::some_timestamp;
 use crate::media::{Error, Kind, Picture};
 
 /// A running graph. Pictures carry their number as timestamp in units of one, so that filters keep it.
-pub(super) struct Graph {
+pub(in crate::media) struct Graph {
     graph: filter::Graph,
 }
 
@@ -18,7 +18,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] when the filters can't work on such pictures.
-    pub(super) fn open(picture: &Picture, filters: &str) -> Result<Self, Error> {
+    pub(in crate::media) fn open(picture: &Picture, filters: &str) -> Result<Self, Error> {
         let mut graph = filter::Graph::new();
         // SAFETY: the graph was just allocated and nothing runs in it yet.
         unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
@@ -38,20 +38,20 @@ impl Graph {
     }
 
     /// Gives it a picture, which is shown as number `ordinal`.
-    pub(super) fn push(&mut self, ordinal: i64, mut picture: Picture) -> Result<(), Error> {
+    pub(in crate::media) fn push(&mut self, ordinal: i64, mut picture: Picture) -> Result<(), Error> {
         picture.frame_mut().set_pts(Some(ordinal));
         let mut input = self.context(INPUT)?;
         input.source().add(picture.frame()).map_err(|e| Error::ffmpeg("filtering a picture", e))
     }
 
     /// Tells it that no more pictures come.
-    pub(super) fn end(&mut self) -> Result<(), Error> {
+    pub(in crate::media) fn end(&mut self) -> Result<(), Error> {
         let mut input = self.context(INPUT)?;
         input.source().flush().map_err(|e| Error::ffmpeg("finishing the filters", e))
     }
 
     /// The next picture that is ready, and its number.
-    pub(super) fn pull(&mut self) -> Result<Option<(i64, Picture)>, Error> {
+    pub(in crate::media) fn pull(&mut self) -> Result<Option<(i64, Picture)>, Error> {
         let mut context = self.context(OUTPUT)?;
         let mut output = context.sink();
         let mut frame = frame::Video::empty();

@@ -2,7 +2,7 @@
 //! fits pictures that change size in mid-stream into the first size. One picture in, one picture out, always; it
 //! neither scales for renditions nor touches a picture that needs nothing.
 
-mod graph;
+pub(super) mod graph;
 
 use std::collections::VecDeque;
 

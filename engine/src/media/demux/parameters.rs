@@ -8,6 +8,7 @@ use ffmpeg_next::{codec, ffi};
 use serde::{Deserialize, Serialize};
 
 use super::stream::extradata;
+use crate::ladder::VideoCodec;
 use crate::media::{Error, Kind};
 
 /// Codec parameters of one stream.
@@ -57,13 +58,14 @@ fn numbers(raw: *mut ffi::AVCodecParameters) -> [*mut i32; 22] {
 }
 
 impl CodecParameters {
-    /// Those of H.264 video with this AVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1), whose packets hold
-    /// NAL units with lengths.
-    pub fn avc(record: &[u8]) -> Self {
+    /// Those of video with this decoder configuration record, whose packets are stored as files hold them.
+    pub fn video(codec: VideoCodec, record: &[u8]) -> Self {
+        // A VP9 decoder reads all it needs in the frames.
+        let extradata = if codec == VideoCodec::Vp9 { Vec::new() } else { record.to_vec() };
         Self {
             medium: ffi::AVMediaType::AVMEDIA_TYPE_VIDEO as i32,
-            codec: "h264".to_owned(),
-            extradata: record.to_vec(),
+            codec: codec.name().to_owned(),
+            extradata,
             ..Self::default()
         }
     }
@@ -71,7 +73,7 @@ impl CodecParameters {
     /// Those of video in the codec that FFmpeg calls `codec`, of which nothing else is known.
     #[cfg(test)]
     pub(in crate::media) fn named(codec: &str) -> Self {
-        Self { codec: codec.to_owned(), ..Self::avc(&[]) }
+        Self { codec: codec.to_owned(), ..Self::video(VideoCodec::H264, &[]) }
     }
 
     /// The codec's extradata (parameter sets and the like), possibly empty.

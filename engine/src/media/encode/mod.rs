@@ -5,18 +5,21 @@
 //! begins with an IDR picture and refers to nothing before it, and the rate caps hold across the joins
 //! ([`ChunkCap`]).
 
+mod by_segment;
+mod context;
+mod encoder;
 mod level;
 mod lossless;
 mod pad;
+mod samples;
 mod settings;
 mod vbv;
-mod x264;
 
 pub use level::level_for;
 pub use vbv::{ChunkCap, ChunkShape};
 
 use super::{Error, Kind, Picture};
-use crate::ladder::{Method, Rendition};
+use crate::ladder::{Method, Rendition, VideoCodec};
 use crate::source::VideoInfo;
 
 /// One encoded picture.
@@ -26,7 +29,8 @@ pub struct EncodedPicture<'a> {
     pub pts: i64,
     /// Whether decoding can start here.
     pub sync: bool,
-    /// NAL units with four-byte lengths (ISO/IEC 14496-15), parameter sets left out.
+    /// As files hold it: NAL units with four-byte lengths (ISO/IEC 14496-15), parameter sets left out; a VP9 frame or
+    /// superframe; an AV1 temporal unit without its delimiter.
     pub sample: &'a [u8],
 }
 
@@ -51,7 +55,7 @@ pub trait VideoEncoder: Send {
     /// As [`VideoEncoder::send`].
     fn finish(&mut self, sink: SampleSink<'_>) -> Result<(), Error>;
 
-    /// The decoder configuration record (`avcC`'s payload).
+    /// The decoder configuration record (the payload of `avcC`, `hvcC`, `av1C`, or of `vpcC` behind version and flags).
     fn config(&self) -> &[u8];
 
     /// The encoder's name, such as `libx264`.
@@ -65,10 +69,16 @@ pub trait VideoEncoder: Send {
 /// that does not encode, lack of memory.
 pub fn open(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Result<Box<dyn VideoEncoder>, Error> {
     match &rendition.method {
-        Method::Capped { .. } => Ok(Box::new(x264::X264::open(&settings::capped(video, rendition, chunk)?, None)?)),
+        Method::Capped { codec, .. } => {
+            let settings = settings::capped(video, rendition, chunk)?;
+            match codec {
+                VideoCodec::H264 | VideoCodec::Hevc => Ok(Box::new(encoder::Encoder::open(&settings, None)?)),
+                VideoCodec::Vp9 | VideoCodec::Av1 => Ok(Box::new(by_segment::BySegment::open(settings)?)),
+            }
+        }
         Method::Lossless { .. } => {
             let (settings, preparer) = settings::lossless(video, rendition, chunk)?;
-            Ok(Box::new(x264::X264::open(&settings, Some(preparer))?))
+            Ok(Box::new(encoder::Encoder::open(&settings, Some(preparer))?))
         }
         Method::Copy => {
             Err(Error::new(Kind::Internal, format!("rendition {} copies packets, it is not encoded", rendition.name)))
@@ -76,5 +86,7 @@ pub fn open(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Resu
     }
 }
 
+#[cfg(test)]
+mod codec_tests;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,26 @@
-//! What libx264 is told for each method of a rendition. Pure but for the preparer it makes.
+//! What encoders are told for each method of a rendition. Pure but for the preparer it makes.
+
+use std::fmt::Write as _;
 
 use ffmpeg_next::format::Pixel;
 
 use super::lossless::{Preparer, packing};
 use super::{ChunkCap, ChunkShape, level_for};
-use crate::ladder::{Method, Rendition, Search};
-use crate::media::scale::{is_rgb, output_color};
+use crate::format::{hevc, vp9};
+use crate::ladder::{Method, Rendition, Search, VideoCodec};
+use crate::media::scale::{is_rgb, output_color, picture_format};
 use crate::media::{Error, Kind};
-use crate::source::{Color, VideoInfo};
-use crate::units::{Ratio, Size, TimeBase};
+use crate::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, VideoInfo};
+use crate::units::{BitRate, Ratio, Size, TimeBase};
 
-/// Everything libx264 is opened with.
+/// Everything an encoder is opened with.
 pub(super) struct Settings {
     /// The libavcodec encoder.
     pub(super) encoder: &'static str,
+    /// What it encodes to.
+    pub(super) codec: VideoCodec,
+    /// Bits a sample.
+    pub(super) depth: u8,
     pub(super) size: Size,
     pub(super) format: Pixel,
     pub(super) sample_aspect: Ratio,
@@ -22,7 +29,7 @@ pub(super) struct Settings {
     pub(super) color: Color,
     /// Code the two fields of each picture as fields (macroblock-adaptive).
     pub(super) interlaced: bool,
-    /// `level_idc`, where x264 is not to choose it.
+    /// The level as the codec numbers it, where the encoder is not to choose it.
     pub(super) level: Option<u8>,
     /// The rate cap, if there is one.
     pub(super) cap: Option<ChunkCap>,
@@ -32,29 +39,139 @@ pub(super) struct Settings {
 
 /// A constant rate factor under a rate cap.
 pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Result<Settings, Error> {
-    let Method::Capped { crf, max_rate, buffer_bits, speed, search } = &rendition.method else {
+    let Method::Capped { codec, depth, look, crf, max_rate, buffer_bits, speed, search } = &rendition.method else {
         return Err(wrong_method(rendition));
     };
-    let options = vec![
-        ("preset", speed.clone()),
-        ("crf", crf.to_string()),
-        ("profile", "high".to_owned()),
-        ("forced-idr", "1".to_owned()),
-        ("x264-params", joinable(chunk) + first_key_picture(chunk) + &harder(speed, *search)),
-    ];
+    let cap = ChunkCap::new(&rendition.method, chunk);
+    let told = Told { video, chunk, cap, crf: *crf, speed };
+    let (options, level) = match codec {
+        VideoCodec::H264 => (x264(told, *search), level_for(rendition.size, video.frame_rate, *max_rate, *buffer_bits)),
+        VideoCodec::Hevc => {
+            let level = hevc::level_for(rendition.size, video.frame_rate, *max_rate, *buffer_bits);
+            (x265(told, *depth, level), level)
+        }
+        VideoCodec::Vp9 => (libvpx(told, *max_rate), vp9::level_for(rendition.size, video.frame_rate, *max_rate)),
+        VideoCodec::Av1 => (svt_av1(told), 0),
+    };
     Ok(Settings {
-        encoder: "libx264",
+        encoder: codec.encoder(),
+        codec: *codec,
         size: rendition.size,
-        format: Pixel::YUV420P,
+        depth: *depth,
+        format: picture_format(*depth),
         sample_aspect: rendition.sample_aspect,
         time_base: video.time_base,
         frame_rate: video.frame_rate,
-        color: output_color(video),
+        color: output_color(video, *look),
         interlaced: false,
-        level: Some(level_for(rendition.size, video.frame_rate, *max_rate, *buffer_bits)),
-        cap: ChunkCap::new(&rendition.method, chunk),
+        level: Some(level),
+        cap,
         options,
     })
+}
+
+/// What every encoder is told, in words of its own.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    video: &'a VideoInfo,
+    chunk: ChunkShape,
+    cap: Option<ChunkCap>,
+    crf: f32,
+    speed: &'a str,
+}
+
+type Options = Vec<(&'static str, String)>;
+
+fn x264(told: Told<'_>, search: Search) -> Options {
+    vec![
+        ("preset", told.speed.to_owned()),
+        ("crf", told.crf.to_string()),
+        ("profile", "high".to_owned()),
+        ("forced-idr", "1".to_owned()),
+        ("x264-params", joinable(told.chunk) + first_key_picture(told.chunk) + &harder(told.speed, search)),
+    ]
+}
+
+/// x265 takes its parameter sets from its settings alone. What it would put its threads to, chunks are for.
+fn x265(told: Told<'_>, depth: u8, level: u8) -> Options {
+    let Told { video, chunk, cap, .. } = told;
+    let keyint = chunk.longest_segment.max(LEAST_KEYINT);
+    let rate = video.frame_rate;
+    let mut parameters = format!(
+        "pools=none:frame-threads=1:wpp=0:pmode=0:pme=0:info=0:repeat-headers=0:open-gop=0:keyint={keyint}:log-level=error\
+         :fps={}/{}:level-idc={}:high-tier=0{}",
+        rate.num(),
+        rate.den(),
+        f32::from(level) / 30.0,
+        first_key_picture(chunk),
+    );
+    if let Some(cap) = cap {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            parameters,
+            ":vbv-maxrate={}:vbv-bufsize={}:vbv-init={:.3}",
+            kilobits(cap.max_rate(rate).0),
+            kilobits(cap.buffer_bits()),
+            cap.begins_with_bits() as f64 / cap.buffer_bits().max(1) as f64,
+        );
+    }
+    if depth > 8 {
+        parameters.push_str(&hdr10(&video.hdr));
+    }
+    vec![
+        ("preset", told.speed.to_owned()),
+        ("crf", told.crf.to_string()),
+        ("profile", if depth > 8 { "main10" } else { "main" }.to_owned()),
+        ("forced-idr", "1".to_owned()),
+        ("x265-params", parameters),
+    ]
+}
+
+/// The mastering display and the light level, as x265 takes them (green before blue before red).
+fn hdr10(hdr: &HdrMetadata) -> String {
+    let mut parameters = String::new();
+    if let Some(MasteringDisplay { primaries: [red, green, blue], white, most, least }) = hdr.mastering {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            parameters,
+            ":master-display=G({},{})B({},{})R({},{})WP({},{})L({most},{least})",
+            green[0], green[1], blue[0], blue[1], red[0], red[1], white[0], white[1]
+        );
+    }
+    if let Some(ContentLight { most, most_mean }) = hdr.light {
+        let _ = write!(parameters, ":max-cll={most},{most_mean}");
+    }
+    parameters
+}
+
+/// libvpx in one pass, with constrained quality: no better than the factor, and no more than the rate on average.
+fn libvpx(told: Told<'_>, max_rate: BitRate) -> Options {
+    let keyint = told.chunk.longest_segment.max(LEAST_KEYINT);
+    vec![
+        ("crf", told.crf.to_string()),
+        ("b", max_rate.0.to_string()),
+        ("deadline", "good".to_owned()),
+        ("cpu-used", VideoCodec::Vp9.preset(told.speed).to_owned()),
+        ("lag-in-frames", "25".to_owned()),
+        ("auto-alt-ref", "1".to_owned()),
+        ("row-mt", "0".to_owned()),
+        ("tile-columns", "0".to_owned()),
+        ("frame-parallel", "0".to_owned()),
+        ("g", keyint.to_string()),
+    ]
+}
+
+/// SVT-AV1 on one core, with no key frame but the first.
+fn svt_av1(told: Told<'_>) -> Options {
+    vec![
+        ("preset", VideoCodec::Av1.preset(told.speed).to_owned()),
+        ("crf", (told.crf as u32).to_string()),
+        ("svtav1-params", "lp=1:pin=0:keyint=-1:scd=0".to_owned()),
+    ]
+}
+
+fn kilobits(bits: u64) -> u64 {
+    (bits / 1000).max(1)
 }
 
 /// The frames as they are.
@@ -81,7 +198,9 @@ pub(super) fn lossless(
     let rgb = is_rgb(&video.pixel_format);
     let settings = Settings {
         encoder: packing.encoder,
+        codec: VideoCodec::H264,
         size: rendition.size,
+        depth: 8,
         format: packing.format,
         sample_aspect: rendition.sample_aspect,
         time_base: video.time_base,

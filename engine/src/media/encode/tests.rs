@@ -9,13 +9,7 @@ use crate::nal::{self, avc};
 use crate::units::{BitRate, Ratio, Size};
 
 fn capped(size: Size, max_rate: u64, speed: &str) -> Rendition {
-    let method = Method::Capped {
-        crf: 23.0,
-        max_rate: BitRate(max_rate),
-        buffer_bits: 2 * max_rate,
-        speed: speed.to_owned(),
-        search: Search::Preset,
-    };
+    let method = Method::h264(23.0, BitRate(max_rate), 2 * max_rate, speed);
     Rendition { name: "test".to_owned(), size, sample_aspect: Ratio::ONE, method }
 }
 

@@ -7,7 +7,7 @@
 //! within the chunk: its rate is lowered so far that the true level is back at [`JOIN`] in the end. A chunk that the
 //! cap hardly touches uses nothing and pays nothing.
 
-use crate::ladder::Method;
+use crate::ladder::{Method, VideoCodec};
 use crate::units::{BitRate, Ratio};
 
 /// How full the bucket may be where chunks meet. x264 plans ahead for a bucket that is half full at most: measured
@@ -25,7 +25,8 @@ const BEGIN: f64 = 0.15;
 const MOST_PAID: f64 = 0.2;
 
 /// x264 looks some 40 frames ahead: a chunk that is not much longer is planned before its first picture comes out,
-/// so it pays for its head start from its first frame on.
+/// so it pays for its head start from its first frame on. So do those of encoders that can't be told of another rate while
+/// they work, all but x264.
 const LEAST_STEERED: u32 = 60;
 
 /// Where a chunk stands among its fellows, and how long it is.
@@ -65,14 +66,14 @@ pub struct ChunkCap {
 impl ChunkCap {
     /// The cap of the method, if it has one, for a chunk.
     pub fn new(method: &Method, chunk: ChunkShape) -> Option<Self> {
-        let Method::Capped { max_rate, buffer_bits, .. } = method else { return None };
+        let Method::Capped { codec, max_rate, buffer_bits, .. } = method else { return None };
         let (rate, bucket) = (max_rate.0 as f64, *buffer_bits as f64);
         let frames = f64::from(chunk.frames.max(1));
         let payable = MOST_PAID * rate * chunk.seconds;
         let begin = if chunk.first { BEGIN } else { BEGIN.max((JOIN * bucket - payable) / (BUCKET * bucket)) };
         let head_start = JOIN * bucket - begin * BUCKET * bucket;
         let pays = !chunk.last;
-        let steered = chunk.first || chunk.frames >= LEAST_STEERED;
+        let steered = chunk.first || *codec == VideoCodec::H264 && chunk.frames >= LEAST_STEERED;
         Some(Self {
             bucket,
             leak: rate * chunk.seconds / frames,
@@ -115,7 +116,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ladder::Search;
 
     const FPS: f64 = 25.0;
 
@@ -124,13 +124,7 @@ mod tests {
     }
 
     fn method(rate: u64, buffer_bits: u64) -> Method {
-        Method::Capped {
-            crf: 23.0,
-            max_rate: BitRate(rate),
-            buffer_bits,
-            speed: "medium".to_owned(),
-            search: Search::Preset,
-        }
+        Method::h264(23.0, BitRate(rate), buffer_bits, "medium")
     }
 
     fn shape(frames: u32) -> ChunkShape {

@@ -1,0 +1,302 @@
+//! AV1: temporal units as samples, the `AV1CodecConfigurationRecord` and its name ("AV1 Codec ISO Media File Format
+//! Binding"). It looks into a sequence header only as far as that record needs. Pure.
+
+use crate::nal::Bits;
+
+/// `obu_type` (AV1 Bitstream & Decoding Process Specification, 6.2.2).
+mod obu {
+    pub(super) const SEQUENCE_HEADER: u8 = 1;
+    pub(super) const TEMPORAL_DELIMITER: u8 = 2;
+    pub(super) const FRAME_HEADER: u8 = 3;
+    pub(super) const FRAME: u8 = 6;
+    pub(super) const PADDING: u8 = 15;
+}
+
+/// The bytes are no temporal unit, or no sequence header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("AV1 data that can't be read: {0}")]
+pub struct Error(&'static str);
+
+/// An open bitstream unit: all its bytes, and its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Obu<'a> {
+    kind: u8,
+    whole: &'a [u8],
+    payload: &'a [u8],
+}
+
+/// The units of a temporal unit (low-overhead format, 5.2). After an error there is nothing more.
+struct Obus<'a>(&'a [u8]);
+
+impl<'a> Iterator for Obus<'a> {
+    type Item = Result<Obu<'a>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let taken = take(self.0).ok_or(Error("a unit is longer than the data that holds it"));
+        self.0 = taken.as_ref().map_or(&[], |(_, rest)| rest);
+        Some(taken.map(|(unit, _)| unit))
+    }
+}
+
+fn take(bytes: &[u8]) -> Option<(Obu<'_>, &[u8])> {
+    let header = *bytes.first()?;
+    let after_header = 1 + usize::from(header >> 2 & 1);
+    let (start, length) = match header >> 1 & 1 {
+        0 => (after_header, bytes.len().checked_sub(after_header)?),
+        _ => {
+            let (length, size) = leb128(bytes.get(after_header..)?)?;
+            (after_header + size, length)
+        }
+    };
+    let end = start.checked_add(length)?;
+    let payload = bytes.get(start..end)?;
+    Some((Obu { kind: header >> 3 & 15, whole: &bytes[..end], payload }, &bytes[end..]))
+}
+
+/// A number and how many bytes it takes (4.10.5).
+fn leb128(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut value = 0_u64;
+    for (at, byte) in bytes.iter().take(8).enumerate() {
+        value |= u64::from(byte & 0x7F) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok().filter(|_| value <= u32::MAX.into())?, at + 1));
+        }
+    }
+    None
+}
+
+/// Appends a temporal unit to `sample` as files store it: without temporal delimiters and padding (2.4 of the binding).
+/// Says whether decoding can start with it.
+///
+/// # Errors
+/// When the units can't be told apart.
+pub fn write_sample(unit: &[u8], sample: &mut Vec<u8>) -> Result<bool, Error> {
+    let from = sample.len();
+    for obu in Obus(unit) {
+        let obu = obu?;
+        if !matches!(obu.kind, obu::TEMPORAL_DELIMITER | obu::PADDING) {
+            sample.extend_from_slice(obu.whole);
+        }
+    }
+    is_key(&sample[from..]).ok_or(Error("a temporal unit without a frame"))
+}
+
+/// Whether a sample is a key frame that is shown, with its sequence header before it (2.5 of the binding). `None` where
+/// no frame can be found.
+pub fn is_key(sample: &[u8]) -> Option<bool> {
+    let mut has_header = false;
+    for obu in Obus(sample) {
+        let obu = obu.ok()?;
+        match obu.kind {
+            obu::SEQUENCE_HEADER => has_header = true,
+            // show_existing_frame, frame_type, show_frame (5.9.2)
+            obu::FRAME_HEADER | obu::FRAME => {
+                return Some(has_header && obu.payload.first()? & 0b1111_0000 == 0b0001_0000);
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The record for the stream whose headers are given (a sequence header and what belongs to it).
+///
+/// # Errors
+/// When there is no sequence header, or it can't be read.
+pub fn record(headers: &[u8]) -> Result<Vec<u8>, Error> {
+    let missing = Error("no sequence header");
+    let mut units = Obus(headers).map_while(Result::ok);
+    let header = units.find(|obu| obu.kind == obu::SEQUENCE_HEADER).ok_or(missing)?;
+    let facts = Sequence::read(header.payload).ok_or(Error("a sequence header that is cut off"))?;
+    let flag = |set: bool, place: u8| u8::from(set) << place;
+    let mut record = vec![0x81, facts.profile << 5 | facts.level];
+    record.push(
+        flag(facts.high_tier, 7)
+            | flag(facts.depth > 8, 6)
+            | flag(facts.depth > 10, 5)
+            | flag(facts.monochrome, 4)
+            | flag(facts.subsampled.0, 3)
+            | flag(facts.subsampled.1, 2)
+            | facts.chroma_position,
+    );
+    record.push(0);
+    record.extend_from_slice(header.whole);
+    Ok(record)
+}
+
+/// The codec as section 5 of the binding names it, by its record: profile, level, tier and depth. `None` if that is cut
+/// short.
+pub fn name(record: &[u8]) -> Option<String> {
+    let &[_, profile, format, ..] = record else { return None };
+    let tier = if format & 0x80 == 0 { 'M' } else { 'H' };
+    let depth = match format >> 5 & 3 {
+        0 => 8,
+        2 => 10,
+        _ => 12,
+    };
+    Some(format!("av01.{}.{:02}{tier}.{depth:02}", profile >> 5, profile & 31))
+}
+
+/// What the record repeats of a sequence header.
+#[derive(Debug, PartialEq)]
+struct Sequence {
+    profile: u8,
+    level: u8,
+    high_tier: bool,
+    depth: u8,
+    monochrome: bool,
+    subsampled: (bool, bool),
+    chroma_position: u8,
+}
+
+impl Sequence {
+    /// `sequence_header_obu` (5.5.1), up to `color_config` (5.5.2).
+    fn read(payload: &[u8]) -> Option<Self> {
+        let bits = &mut Bits::new(payload);
+        let profile = bits.bits(3)?;
+        let _still_picture = bits.bit()?;
+        let is_reduced = bits.bit()? == 1;
+        let (level, high_tier) = if is_reduced { (bits.bits(5)?, false) } else { operating_points(bits)? };
+        let (width_bits, height_bits) = (bits.bits(4)? + 1, bits.bits(4)? + 1);
+        bits.bits(width_bits as u32)?;
+        bits.bits(height_bits as u32)?;
+        if !is_reduced && bits.bit()? == 1 {
+            bits.bits(4 + 3)?;
+        }
+        bits.bits(3)?;
+        if !is_reduced {
+            tools(bits)?;
+        }
+        bits.bits(3)?;
+        let is_deep = bits.bit()? == 1;
+        let depth = match (profile, is_deep) {
+            (2, true) if bits.bit()? == 1 => 12,
+            (_, true) => 10,
+            (_, false) => 8,
+        };
+        let monochrome = profile != 1 && bits.bit()? == 1;
+        let color = if bits.bit()? == 1 { (bits.bits(8)?, bits.bits(8)?, bits.bits(8)?) } else { (2, 2, 2) };
+        let mut facts = Self {
+            profile: u8::try_from(profile).ok()?,
+            level: u8::try_from(level).ok()?,
+            high_tier,
+            depth,
+            monochrome,
+            subsampled: (true, true),
+            chroma_position: 0,
+        };
+        if monochrome {
+            return Some(facts);
+        }
+        if color == (1, 13, 0) {
+            return Some(Self { subsampled: (false, false), ..facts });
+        }
+        let _full_range = bits.bit()?;
+        facts.subsampled = match (profile, depth) {
+            (0, _) => (true, true),
+            (1, _) => (false, false),
+            (_, 12) => {
+                let across = bits.bit()? == 1;
+                (across, across && bits.bit()? == 1)
+            }
+            _ => (true, false),
+        };
+        if facts.subsampled == (true, true) {
+            facts.chroma_position = u8::try_from(bits.bits(2)?).ok()?;
+        }
+        Some(facts)
+    }
+}
+
+/// Timing and operating points; level and tier of the first.
+fn operating_points(bits: &mut Bits<'_>) -> Option<(u64, bool)> {
+    let mut delay_bits = None;
+    if bits.bit()? == 1 {
+        bits.bits(64)?;
+        if bits.bit()? == 1 {
+            bits.exp_golomb()?; // uvlc (4.10.3) is coded as ue(v) is
+        }
+        if bits.bit()? == 1 {
+            delay_bits = Some(bits.bits(5)? as u32 + 1);
+            bits.bits(32 + 5 + 5)?;
+        }
+    }
+    let tells_display_delay = bits.bit()? == 1;
+    let count = bits.bits(5)? + 1;
+    let mut first = None;
+    for _ in 0..count {
+        bits.bits(12)?;
+        let level = bits.bits(5)?;
+        let high_tier = level > 7 && bits.bit()? == 1;
+        if let Some(size) = delay_bits
+            && bits.bit()? == 1
+        {
+            bits.bits(size)?;
+            bits.bits(size)?;
+            bits.bit()?;
+        }
+        if tells_display_delay && bits.bit()? == 1 {
+            bits.bits(4)?;
+        }
+        first = first.or(Some((level, high_tier)));
+    }
+    first
+}
+
+/// The coding tools that a header lists unless it is reduced.
+fn tools(bits: &mut Bits<'_>) -> Option<()> {
+    bits.bits(4)?;
+    let has_order_hint = bits.bit()? == 1;
+    if has_order_hint {
+        bits.bits(2)?;
+    }
+    let screen_tools = if bits.bit()? == 1 { 2 } else { bits.bits(1)? };
+    if screen_tools > 0 && bits.bit()? == 0 {
+        bits.bit()?;
+    }
+    if has_order_hint {
+        bits.bits(3)?;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By SVT-AV1 for 1280x720 at 24 frames a second in 8 bits.
+    const HEADERS: [u8; 13] = [0x0A, 0x0B, 0, 0, 0, 0x2D, 0x4C, 0xFF, 0xB3, 0xC0, 0x21, 0x00, 0x04];
+
+    #[test]
+    fn delimiters_are_left_out_of_samples_and_key_frames_are_known() {
+        let frame = [6 << 3 | 2, 2, 0b0001_0000, 7];
+        let unit = [&[2 << 3 | 2, 0][..], &HEADERS, &frame].concat();
+        let mut sample = Vec::new();
+        assert_eq!(write_sample(&unit, &mut sample), Ok(true));
+        assert_eq!(sample, [&HEADERS[..], &frame].concat());
+        assert_eq!(is_key(&frame), Some(false), "no header before it");
+        assert_eq!(is_key(&[&HEADERS[..], &[6 << 3 | 2, 1, 0b0011_0000]].concat()), Some(false), "an inter frame");
+        assert_eq!(is_key(&[&HEADERS[..], &[3 << 3 | 2, 1, 0b1000_0000]].concat()), Some(false), "an old frame, shown");
+        assert_eq!(is_key(&[]), None);
+        assert!(write_sample(&[6 << 3 | 2, 9, 0], &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn a_stream_without_a_whole_sequence_header_is_refused() {
+        assert!(record(&[]).is_err());
+        assert!(record(&[0x0A, 1, 0]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = (record(&bytes), is_key(&bytes), write_sample(&bytes, &mut Vec::new()), name(&bytes));
+            let _ = record(&[&[0x0A, bytes.len() as u8][..], &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The codecs that renditions are encoded with, and what is peculiar to each. Pure.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A video codec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoCodec {
+    /// H.264 (ITU-T H.264), which every player has.
+    #[default]
+    H264,
+    /// H.265 (ITU-T H.265).
+    Hevc,
+    /// VP9 (VP9 Bitstream & Decoding Process Specification).
+    Vp9,
+    /// AV1 (AV1 Bitstream & Decoding Process Specification).
+    Av1,
+}
+
+/// The constant rate factors of an encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Factors {
+    /// The finest.
+    pub least: f64,
+    /// The coarsest.
+    pub most: f64,
+    /// How many there are from one whole number to the next.
+    pub to_one: f64,
+    /// How often the odds of a VMAF score usually double when the factor rises by one.
+    pub slope: f64,
+    /// Whether the encoder can be told to search harder without another set of the format's tools, so that chunks of both
+    /// join.
+    pub searches: bool,
+}
+
+impl Factors {
+    /// The nearest factor there is that is not coarser than `factor`.
+    pub fn at_most(&self, factor: f64) -> f64 {
+        // Sums of tenths are a little off.
+        ((factor * self.to_one + 1e-6).floor() / self.to_one).clamp(self.least, self.most)
+    }
+}
+
+impl VideoCodec {
+    /// Every codec, in the order in which players learned them.
+    pub const ALL: [Self; 4] = [Self::H264, Self::Hevc, Self::Vp9, Self::Av1];
+
+    /// The name on the command line and in the names of renditions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "h264",
+            Self::Hevc => "hevc",
+            Self::Vp9 => "vp9",
+            Self::Av1 => "av1",
+        }
+    }
+
+    /// The encoder, by libavcodec's name.
+    pub fn encoder(self) -> &'static str {
+        match self {
+            Self::H264 => "libx264",
+            Self::Hevc => "libx265",
+            Self::Vp9 => "libvpx-vp9",
+            Self::Av1 => "libsvtav1",
+        }
+    }
+
+    /// The encoder, as people call it.
+    pub fn encoder_name(self) -> &'static str {
+        match self {
+            Self::H264 => "x264",
+            Self::Hevc => "x265",
+            Self::Vp9 => "libvpx",
+            Self::Av1 => "SVT-AV1",
+        }
+    }
+
+    /// Its encoder's constant rate factors. Those of H.264 and H.265 are about quantizers (6 of them halve or double the
+    /// bits), those of VP9 and AV1 divide their range of 256 by four. Below 1 x264 turns lossless.
+    pub fn factors(self) -> Factors {
+        match self {
+            Self::H264 => Factors { least: 1.0, most: 51.0, to_one: 10.0, slope: 0.2, searches: true },
+            Self::Hevc => Factors { least: 1.0, most: 51.0, to_one: 10.0, slope: 0.2, searches: false },
+            Self::Vp9 | Self::Av1 => Factors { least: 1.0, most: 63.0, to_one: 1.0, slope: 0.12, searches: false },
+        }
+    }
+
+    /// The constant rate factor where none is asked for: what the encoder's own makers take. (Of AV1 it is that of later
+    /// versions of SVT-AV1; 1.4 took 50.)
+    pub fn default_crf(self) -> f32 {
+        match self {
+            Self::H264 => 23.0,
+            Self::Hevc => 28.0,
+            Self::Vp9 => 32.0,
+            Self::Av1 => 35.0,
+        }
+    }
+
+    /// What of a rung's rate cap, which is made for H.264, is a cap as good for this codec. Careful figures: at equal
+    /// quality H.265 and VP9 take some 30 to 40 % less than H.264, AV1 some 45 to 50 %.
+    pub fn share_of_cap(self) -> f64 {
+        match self {
+            Self::H264 => 1.0,
+            Self::Hevc | Self::Vp9 => 0.75,
+            Self::Av1 => 0.65,
+        }
+    }
+
+    /// What the encoder calls the speed that x264 calls `speed`, one of [`super::SPEEDS`]: a preset of x264 or x265,
+    /// `cpu-used` of libvpx, or a preset of SVT-AV1.
+    pub fn preset(self, speed: &str) -> &str {
+        let place = super::SPEEDS.iter().position(|it| *it == speed);
+        let of = |presets: [&'static str; 10]| place.map_or(presets[5], |at| presets[at]);
+        match self {
+            Self::H264 | Self::Hevc => speed,
+            Self::Vp9 => of(["8", "8", "6", "5", "4", "3", "2", "1", "0", "0"]),
+            Self::Av1 => of(["12", "11", "10", "9", "8", "7", "5", "4", "3", "1"]),
+        }
+    }
+
+    /// Whether pictures of more than eight bits a sample are in profiles that players have.
+    pub fn holds_ten_bits(self) -> bool {
+        self != Self::H264
+    }
+}
+
+impl fmt::Display for VideoCodec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name of no codec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown codec {0:?}: the codecs are h264, hevc, vp9 and av1")]
+pub struct UnknownCodec(String);
+
+impl FromStr for VideoCodec {
+    type Err = UnknownCodec;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCodec> {
+        match name {
+            "h265" => Ok(Self::Hevc),
+            name => Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| UnknownCodec(name.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn factors_are_rounded_to_the_finer_side_and_kept_in_range() {
+        let (h264, av1) = (VideoCodec::H264.factors(), VideoCodec::Av1.factors());
+        assert_eq!(h264.at_most(23.19), 23.1);
+        assert_eq!((h264.at_most(0.2), h264.at_most(60.0)), (1.0, 51.0));
+        assert_eq!((av1.at_most(34.9), av1.at_most(35.0), av1.at_most(70.0)), (34.0, 35.0, 63.0));
+    }
+
+    #[test]
+    fn codecs_are_known_by_their_names_and_others_refused_with_a_list() {
+        assert!(VideoCodec::ALL.iter().all(|codec| codec.name().parse() == Ok(*codec)));
+        assert_eq!("h265".parse(), Ok(VideoCodec::Hevc));
+        let error = "divx".parse::<VideoCodec>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown codec \"divx\": the codecs are h264, hevc, vp9 and av1");
+    }
+}

@@ -1,0 +1,92 @@
+//! An encoder of libavcodec's at work on one chunk: pictures in, samples out. What it is told is decided in
+//! [`super::settings`].
+
+use ffmpeg_next::{self as ffmpeg, Packet};
+
+use super::context::Context;
+use super::lossless::Preparer;
+use super::settings::Settings;
+use super::{ChunkCap, EncodedPicture, SampleSink, VideoEncoder, samples};
+use crate::ladder::VideoCodec;
+use crate::media::{Error, Kind, Picture};
+use crate::units::Ratio;
+
+/// An encoder at work.
+pub(super) struct Encoder {
+    context: Context,
+    name: &'static str,
+    codec: VideoCodec,
+    config: Vec<u8>,
+    preparer: Option<Preparer>,
+    packet: Packet,
+    sample: Vec<u8>,
+    cap: Option<Cap>,
+}
+
+/// The rate cap, told to the encoder anew with every picture that comes out.
+struct Cap {
+    chunk: ChunkCap,
+    frame_rate: Ratio,
+}
+
+impl Encoder {
+    /// Opens the encoder. `preparer` brings pictures into the format it was opened for, where they are not scaled.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when the encoder refuses the settings; lack of memory.
+    pub(super) fn open(settings: &Settings, preparer: Option<Preparer>) -> Result<Self, Error> {
+        let context = Context::open(settings)?;
+        let config = samples::config(settings, context.extradata())?;
+        // Other encoders don't listen while they work.
+        let cap = settings.cap.filter(|_| settings.codec == VideoCodec::H264);
+        let cap = cap.map(|chunk| Cap { chunk, frame_rate: settings.frame_rate });
+        let (packet, sample) = (Packet::empty(), Vec::new());
+        Ok(Self { context, name: settings.encoder, codec: settings.codec, config, preparer, packet, sample, cap })
+    }
+
+    fn receive(&mut self, sink: SampleSink<'_>) -> Result<(), Error> {
+        while self.context.receive(&mut self.packet)? {
+            self.sample.clear();
+            let unit = self.packet.data().unwrap_or_default();
+            let sync = samples::write(self.codec, unit, &mut self.sample)
+                .map_err(|error| Error::new(Kind::Internal, format!("{}: {error}", self.name)))?;
+            let pts = self.packet.pts();
+            let pts = pts.ok_or_else(|| Error::new(Kind::Internal, format!("{} lost a timestamp", self.name)))?;
+            if let Some(Cap { chunk, frame_rate }) = &mut self.cap {
+                chunk.count(8 * self.sample.len() as u64);
+                self.context.set_max_rate(chunk.max_rate(*frame_rate));
+            }
+            sink(EncodedPicture { pts, sync, sample: &self.sample })?;
+        }
+        Ok(())
+    }
+}
+
+impl VideoEncoder for Encoder {
+    fn send(&mut self, picture: &Picture, pts: i64, force_idr: bool, sink: SampleSink<'_>) -> Result<(), Error> {
+        let mut picture = match &mut self.preparer {
+            Some(preparer) => preparer.prepare(picture)?,
+            None => picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?,
+        };
+        self.context.check(&picture)?;
+        let frame = picture.frame_mut();
+        frame.set_pts(Some(pts));
+        // What the picture was in the source would otherwise bind the encoder.
+        frame.set_kind(if force_idr { ffmpeg::picture::Type::I } else { ffmpeg::picture::Type::None });
+        self.context.send(Some(&picture))?;
+        self.receive(sink)
+    }
+
+    fn finish(&mut self, sink: SampleSink<'_>) -> Result<(), Error> {
+        self.context.send(None)?;
+        self.receive(sink)
+    }
+
+    fn config(&self) -> &[u8] {
+        &self.config
+    }
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
