@@ -5,15 +5,15 @@ use ffmpeg_next::ffi;
 
 use super::condition::graph::Graph;
 use super::{Error, Kind, Picture};
-use crate::source::{Color, DynamicRange, HdrMetadata, VideoInfo};
+use crate::source::{Color, HdrMetadata, VideoInfo};
 
 /// Luminance of white in the standard range, in cd/m².
 const WHITE: f64 = 100.0;
 
-/// The brightest that a source may get which does not say, in cd/m²: all that the perceptual quantizer can express, and the
-/// display that hybrid log-gamma is defined for.
-const BRIGHTEST_PQ: f64 = 10_000.0;
-const BRIGHTEST_HLG: f64 = 1_000.0;
+/// The brightest that a source gets which does not say, in cd/m²: the display that hybrid log-gamma is defined for, and that
+/// most films are mastered on. (The perceptual quantizer could express ten times as much; for that, all else would have to
+/// be darker. FFmpeg's filters take the same.)
+const USUALLY_BRIGHTEST: f64 = 1_000.0;
 
 /// ITU-T H.273 code points of BT.2020, which BT.2100 takes over: primaries, and matrix of non-constant luminance.
 const BT2020: u8 = 9;
@@ -29,7 +29,7 @@ pub struct ToneMapper {
 impl ToneMapper {
     /// A mapper for the conditioned pictures of `video`, whose dynamic range is high.
     pub fn new(video: &VideoInfo) -> Self {
-        let peak = brightest(video.color.dynamic_range(), &video.hdr) / WHITE;
+        let peak = brightest(&video.hdr) / WHITE;
         // What BT.2100 has one value for need not be said; players take it for granted, too.
         let or = |point: u8, usual: u8| if matches!(point, 0 | UNSPECIFIED) { usual } else { point };
         let color = Color {
@@ -84,15 +84,11 @@ impl ToneMapper {
     }
 }
 
-/// How bright the source gets, in cd/m²: by its content, its mastering display, or its curve.
-fn brightest(range: DynamicRange, hdr: &HdrMetadata) -> f64 {
+/// How bright the source gets, in cd/m²: by its content, its mastering display, or as is usual.
+fn brightest(hdr: &HdrMetadata) -> f64 {
     let content = hdr.light.map(|light| f64::from(light.most)).filter(|most| *most > 0.0);
     let display = hdr.mastering.map(|display| f64::from(display.most) / 10_000.0).filter(|most| *most > 0.0);
-    let curve = match range {
-        DynamicRange::Pq | DynamicRange::Standard => BRIGHTEST_PQ,
-        DynamicRange::Hlg => BRIGHTEST_HLG,
-    };
-    content.or(display).unwrap_or(curve).max(WHITE)
+    content.or(display).unwrap_or(USUALLY_BRIGHTEST).max(WHITE)
 }
 
 #[cfg(test)]
@@ -100,7 +96,9 @@ mod tests {
     use ffmpeg_next::format::Pixel;
 
     use super::*;
-    use crate::media::testing::{picture, size, video};
+    use crate::media::scale::{Scaler, Shape};
+    use crate::media::testing::{decode_file, generate, picture, size, video};
+    use crate::media::vmaf::tests::all_scores;
     use crate::source::{ContentLight, MasteringDisplay};
 
     fn hdr(transfer: u8) -> VideoInfo {
@@ -144,14 +142,38 @@ mod tests {
         assert_eq!(mapped.pixel_format().0, "yuv420p10le");
     }
 
+    /// Both are the same filters, ours one picture at a time and from values that are told, FFmpeg's from frames.
     #[test]
-    fn how_bright_a_source_gets_is_told_by_its_content_before_its_display_before_its_curve() {
+    fn what_is_mapped_looks_as_ffmpegs_own_command_makes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = "testsrc2=size=320x180:rate=25:duration=0.4,format=gbrp10le,scale=out_color_matrix=bt2020,format=yuv420p10le";
+        for (transfer, name) in [(16, "smpte2084"), (18, "arib-std-b67")] {
+            let tags =
+                ["-color_primaries", "bt2020", "-color_trc", name, "-colorspace", "bt2020nc", "-color_range", "tv"];
+            let make = [&["-f", "lavfi", "-i", source][..], &tags, &["-c:v", "ffv1"]].concat();
+            let Some(clip) = generate(folder.path(), "hdr.mkv", &make) else { return };
+            let filters = "zscale=transfer=linear:npl=100,format=gbrpf32le,zscale=primaries=bt709,tonemap=hable:desat=0,\
+                           zscale=transfer=bt709:matrix=bt709:range=limited,format=yuv420p10le";
+            let map = ["-i", clip.to_str().unwrap(), "-vf", filters, "-c:v", "ffv1"];
+            let theirs = decode_file(&generate(folder.path(), "sdr.mkv", &map).unwrap());
+            let mut mapper = ToneMapper::new(&VideoInfo { size: size(320, 180), ..hdr(transfer) });
+            let mut scaler = Scaler::new(&[Shape::measured(size(320, 180))], Color::BT709);
+            let mut measured = |picture: &Picture| scaler.scale(picture).unwrap().remove(0);
+            let reference: Vec<Picture> = theirs.iter().map(&mut measured).collect();
+            let mut mapped = |picture: &Picture| measured(&mapper.map(picture).unwrap());
+            let ours: Vec<Picture> = decode_file(&clip).iter().map(&mut mapped).collect();
+            let scores = all_scores(&reference, &ours);
+            assert!(scores.len() == 10 && scores.iter().all(|score| *score >= 95.0), "{name}: {scores:?}");
+        }
+    }
+
+    #[test]
+    fn how_bright_a_source_gets_is_told_by_its_content_before_its_display() {
         let display = MasteringDisplay { primaries: [[0; 2]; 3], white: [0; 2], most: 40_000_000, least: 50 };
         let light = |most| Some(ContentLight { most, most_mean: 0 });
-        let told = |light, mastering| brightest(DynamicRange::Pq, &HdrMetadata { mastering, light });
+        let told = |light, mastering| brightest(&HdrMetadata { mastering, light });
         assert_eq!(told(light(1200), Some(display)), 1200.0);
         assert_eq!(told(light(0), Some(display)), 4000.0);
-        assert_eq!(told(None, None), 10_000.0);
-        assert_eq!(brightest(DynamicRange::Hlg, &HdrMetadata::default()), 1000.0);
+        assert_eq!(told(None, None), 1000.0);
     }
 }

@@ -296,7 +296,7 @@ pub(crate) mod tests {
     }
 
     /// Scores of `distorted` against `reference`, every picture of them.
-    fn all_scores(reference: &[Picture], distorted: &[Picture]) -> Vec<f64> {
+    pub(crate) fn all_scores(reference: &[Picture], distorted: &[Picture]) -> Vec<f64> {
         let (mut motion, mut extractor) = (Motion::new(), Extractor::new().unwrap());
         let features = (0..).zip(reference.iter().zip(distorted)).map(|(at, (reference, distorted))| {
             motion.push(at, reference).unwrap();
