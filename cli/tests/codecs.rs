@@ -34,7 +34,8 @@ fn every_codec_gives_every_frame_at_its_time_in_both_manifests() {
     let due: Vec<i64> = scene.frames("in.mp4").iter().map(|frame| frame.at).collect();
     for (codec, name) in [("hevc", "hvc1.1."), ("vp9", "vp09.00."), ("av1", "av01.0.")] {
         let out = format!("out-{codec}");
-        let report = scene.encode_into(&out, &format!("in.mp4 --codec {codec} --ladder mobile --segment 2s --chunk 2s"));
+        let report =
+            scene.encode_into(&out, &format!("in.mp4 --codec {codec} --ladder mobile --segment 2s --chunk 2s"));
         assert_eq!(report["renditions"][0]["name"], "mobile");
         assert!(report["renditions"][0]["codec"].as_str().unwrap().starts_with(name), "{codec}");
         assert!(report["renditions"][0]["fidelity"]["mean"].as_f64().unwrap() > 80.0, "{codec}");

@@ -93,6 +93,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         chunk_s: Some(3.0),
         check: Some(Check { sampling: Sampling::FULL, target }),
         allow_damage: false,
+        surround: true,
         workers: NonZeroUsize::new(2).unwrap(),
     };
     let dirs = Dirs { out, work: work.to_owned() };

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, known, make, span_heard_by_ffmpeg, synthesise};
 use vtp_engine::index::TimeShift;
 use vtp_engine::media::Error;
-use vtp_engine::media::audio::{AudioMode, AudioRequest, AudioTask};
+use vtp_engine::media::audio::{AudioMode, AudioRequest, AudioTask, Speakers};
 use vtp_engine::pcm::Moment;
 use vtp_engine::units::TimeBase;
 
@@ -166,7 +166,12 @@ fn several_tracks_are_made_in_one_pass() {
 fn a_cancelled_task_ends_without_an_outcome() {
     let dir = tempfile::tempdir().unwrap();
     let path = clicks(dir.path(), "a.mp4", ("mono", 1), 48_000, 5, "-c:a aac");
-    let request = AudioRequest { info: audio_infos(&path).remove(0), shifts: Vec::new(), mode: AudioMode::Encode };
+    let request = AudioRequest {
+        info: audio_infos(&path).remove(0),
+        shifts: Vec::new(),
+        mode: AudioMode::Encode,
+        speakers: Speakers::Stereo,
+    };
     let origin = Moment { ticks: 0, time_base: TimeBase::per_second(1).unwrap() };
     let task = AudioTask::open(&known(&path), &[request], origin).unwrap();
     let mut sink = |_: usize, _: &[u8]| -> Result<(), Error> { Ok(()) };

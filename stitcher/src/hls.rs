@@ -23,6 +23,7 @@ const VERSION: usize = 7;
 
 /// The one group of audio renditions.
 const AUDIO_GROUP: &str = "audio";
+const SURROUND_GROUP: &str = "surround";
 
 /// The media playlist of one rendition.
 pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
@@ -46,12 +47,15 @@ pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
 
 /// The multivariant playlist.
 pub fn master(presentation: &Presentation) -> MasterPlaylist {
-    let mut variants: Vec<_> = presentation.video.iter().map(|video| variant(video, presentation)).collect();
+    let groups = groups(&presentation.audio);
+    let mut variants: Vec<_> = (presentation.video.iter())
+        .flat_map(|video| groups.iter().map(move |group| variant(video, group, presentation)))
+        .collect();
     variants.sort_by_key(|variant| variant.bandwidth);
     // Players begin with the first variant, and old ones know the first codec only.
     let plays_everywhere = |variant: &VariantStream| {
         let codec = presentation.video.first().map_or("", |video| family(&video.listing.codec));
-        variant.codecs.as_deref().map(family) == Some(codec)
+        variant.codecs.as_deref().map(family) == Some(codec) && variant.audio.as_deref() != Some(SURROUND_GROUP)
     };
     let distance = |variant: &VariantStream| (variant.bandwidth as f64 / DEFAULT_RATE).ln().abs();
     let first = (0..variants.len())
@@ -63,7 +67,7 @@ pub fn master(presentation: &Presentation) -> MasterPlaylist {
     MasterPlaylist {
         version: Some(VERSION),
         independent_segments: true,
-        alternatives: alternatives(&presentation.audio),
+        alternatives: groups.iter().flat_map(alternatives).collect(),
         variants,
         ..MasterPlaylist::default()
     }
@@ -83,11 +87,29 @@ fn family(codec: &str) -> &str {
     codec.split(['.', ',']).next().unwrap_or(codec)
 }
 
-fn variant(video: &VideoListing, presentation: &Presentation) -> VariantStream {
+/// Sound that variants offer together: every track, once.
+struct Group<'a> {
+    id: Option<&'static str>,
+    tracks: Vec<&'a AudioListing>,
+}
+
+/// All tracks in stereo; and, where some are there in surround too, all tracks with those in surround. Without sound one
+/// group of nothing.
+fn groups(audio: &[AudioListing]) -> Vec<Group<'_>> {
+    let in_stereo: Vec<&AudioListing> = audio.iter().filter(|track| !track.surround).collect();
+    let best = |of: &AudioListing| audio.iter().find(|track| track.surround && track.name == of.name);
+    let in_surround: Vec<&AudioListing> = in_stereo.iter().map(|track| best(track).unwrap_or(track)).collect();
+    let surround = Group { id: Some(SURROUND_GROUP), tracks: in_surround };
+    let stereo = Group { id: (!audio.is_empty()).then_some(AUDIO_GROUP), tracks: in_stereo };
+    let has_surround = audio.iter().any(|track| track.surround);
+    [Some(stereo), has_surround.then_some(surround)].into_iter().flatten().collect()
+}
+
+fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation) -> VariantStream {
     let own = presentation.rates(&video.listing);
-    let audio = || presentation.audio.iter().map(|audio| presentation.rates(&audio.listing));
+    let audio = || group.tracks.iter().map(|audio| presentation.rates(&audio.listing));
     let mut codecs = vec![video.listing.codec.clone()];
-    for audio in &presentation.audio {
+    for audio in &group.tracks {
         if !codecs.contains(&audio.listing.codec) {
             codecs.push(audio.listing.codec.clone());
         }
@@ -100,7 +122,7 @@ fn variant(video: &VideoListing, presentation: &Presentation) -> VariantStream {
         codecs: Some(codecs.join(",")),
         resolution: Some(Resolution { width: video.display.width.into(), height: video.display.height.into() }),
         frame_rate: Some(((video.frame_rate.as_f64() * 1000.0).round() / 1000.0).max(0.001)),
-        audio: (!presentation.audio.is_empty()).then(|| AUDIO_GROUP.to_owned()),
+        audio: group.id.map(str::to_owned),
         other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), range)])),
         ..VariantStream::default()
     }
@@ -115,14 +137,14 @@ fn video_range(transfer: u8) -> &'static str {
     }
 }
 
-fn alternatives(audio: &[AudioListing]) -> Vec<AlternativeMedia> {
+fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
     // Of several tracks in one language only one may be chosen by itself (RFC 8216bis 4.4.6.1): the default or the first.
     let mut spoken: HashSet<String> =
-        audio.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
-    let one = |track: &AudioListing| AlternativeMedia {
+        group.tracks.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    let one = |track: &&AudioListing| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
         uri: Some(format!("{}/{PLAYLIST}", track.listing.folder)),
-        group_id: AUDIO_GROUP.to_owned(),
+        group_id: group.id.unwrap_or(AUDIO_GROUP).to_owned(),
         language: Some(track.language.tag()),
         name: track.name.clone(),
         default: track.default,
@@ -130,7 +152,7 @@ fn alternatives(audio: &[AudioListing]) -> Vec<AlternativeMedia> {
         channels: Some(track.channels.to_string()),
         ..AlternativeMedia::default()
     };
-    audio.iter().map(one).collect()
+    group.tracks.iter().map(one).collect()
 }
 
 /// Single precision is what the crate holds; six decimals of it are exact up to 8 seconds, and within half a

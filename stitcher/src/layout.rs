@@ -49,6 +49,8 @@ pub struct VideoTimeline {
 /// One audio track: AAC-LC, encoded over the whole source, starting at 0 of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioTrack {
+    /// Which of the tracks this is in surround, if it is.
+    pub surround_of: Option<usize>,
     /// The language as the container tells it (ISO 639), if it does.
     pub language: Option<String>,
     /// The title as the container tells it, if it does.
@@ -96,9 +98,12 @@ impl OutputLayout {
     /// Folder names of the audio tracks: `audio-` and the language, or the track's number where that is unknown.
     pub fn audio_folders(&self) -> Vec<String> {
         let mut taken = HashSet::new();
-        let stem = |(i, track): (usize, &AudioTrack)| match Language::of(track.language.as_deref()) {
-            language if language.is_known() => format!("audio-{}", language.tag()),
-            _ => format!("audio-{}", i + 1),
+        let stem = |(i, track): (usize, &AudioTrack)| {
+            let what = if track.surround_of.is_some() { "surround" } else { "audio" };
+            match Language::of(track.language.as_deref()) {
+                language if language.is_known() => format!("{what}-{}", language.tag()),
+                _ => format!("{what}-{}", track.surround_of.unwrap_or(i) + 1),
+            }
         };
         self.audio.iter().enumerate().map(stem).map(|stem| unique(stem, "-", &mut taken)).collect()
     }

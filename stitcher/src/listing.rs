@@ -115,8 +115,10 @@ pub struct AudioListing {
     pub name: String,
     /// The language.
     pub language: Language,
-    /// Whether it plays when the user has no preference; true of one track.
+    /// Whether it plays when the user has no preference; true of one track, and of the same in surround.
     pub default: bool,
+    /// Whether it is in surround what a track of the same name is in stereo.
+    pub surround: bool,
     /// Number of channels.
     pub channels: u16,
     /// Samples a second.

@@ -149,7 +149,16 @@ impl Stitcher {
     fn presentation(&self, heard: &[FinishedAudio]) -> Result<Presentation, Error> {
         let folders = self.layout.audio_folders();
         let flagged = heard.iter().position(|finished| self.layout.audio[finished.track].default).unwrap_or(0);
-        let mut names = HashSet::new();
+        let mut taken = HashSet::new();
+        let names: Vec<String> = self.layout.audio.iter().enumerate().fold(Vec::new(), |mut names, (track, spec)| {
+            let mut own = |track| {
+                let language = Language::of(spec.language.as_deref());
+                unique(display_name(spec.title.as_deref(), &language, track), " ", &mut taken)
+            };
+            let same = spec.surround_of.and_then(|of| names.get(of).cloned());
+            names.push(same.unwrap_or_else(|| own(track)));
+            names
+        });
         let audio = heard.iter().enumerate().map(|(place, finished)| {
             let spec = &self.layout.audio[finished.track];
             let (language, folder) = (Language::of(spec.language.as_deref()), folders[finished.track].clone());
@@ -157,9 +166,10 @@ impl Stitcher {
             let codec = codec.map_err(|source| Error::Boxes { name: folder.clone(), source })?;
             Ok(AudioListing {
                 listing: Listing::new(folder, codec, spec.sample_rate, &finished.segments, spec.priming),
-                name: unique(display_name(spec.title.as_deref(), &language, finished.track), " ", &mut names),
+                name: names[finished.track].clone(),
                 language,
-                default: place == flagged,
+                default: place == flagged || spec.surround_of == heard.get(flagged).map(|it| it.track),
+                surround: spec.surround_of.is_some(),
                 channels: spec.channels,
                 sample_rate: spec.sample_rate,
             })

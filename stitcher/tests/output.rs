@@ -30,6 +30,7 @@ struct Job {
 
 fn track(language: &str, title: Option<&str>, default: bool) -> AudioTrack {
     AudioTrack {
+        surround_of: None,
         language: Some(language.to_owned()),
         title: title.map(str::to_owned),
         default,

@@ -113,6 +113,7 @@ impl Job {
         let starts: Vec<u32> = (0..times.len()).step_by(SEGMENT).map(|frame| frame as u32).collect();
         let plan = support::plan(&starts, times.len() as u32, 2);
         let track = AudioTrack {
+            surround_of: None,
             language: Some("eng".to_owned()),
             title: None,
             default: true,

@@ -58,6 +58,10 @@ pub struct Arguments {
     #[arg(long)]
     allow_damage: bool,
 
+    /// Mix all sound down to stereo, and leave out what is otherwise made in 5.1 besides
+    #[arg(long)]
+    stereo: bool,
+
     /// How progress is shown on stderr
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
     progress: Style,
@@ -182,6 +186,8 @@ pub struct EncodeRequest {
     pub check: Option<Check>,
     /// Whether pictures that can't be decoded may be made up.
     pub allow_damage: bool,
+    /// Whether sound of more than five channels is made in surround, besides stereo.
+    pub surround: bool,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -215,6 +221,7 @@ impl Arguments {
             chunk_s: self.shape.chunk.0,
             check: self.quality.check(),
             allow_damage: self.allow_damage,
+            surround: !self.stereo,
             workers: self.workers.unwrap_or_else(cores),
         }
     }
@@ -323,6 +330,7 @@ mod tests {
             chunk_s: None,
             check: Some(Check { sampling: Sampling::DEFAULT, target: Target { mean: 93.0, floor: 80.0, save: false } }),
             allow_damage: false,
+            surround: true,
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use vtp_engine::index::TimeShift;
 use vtp_engine::media::audio::{
-    AudioDecoder, AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Sound,
+    AudioDecoder, AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Sound, Speakers,
 };
 use vtp_engine::media::demux::{Demuxer, KnownContainer, Medium, SourceFile, StreamFacts};
 use vtp_engine::media::{self, Error};
@@ -157,7 +157,7 @@ pub(crate) fn known(path: &Path) -> KnownContainer {
 /// As [`make`], the way `mode` says.
 pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
     media::silence_log();
-    let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode };
+    let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode, speakers: Speakers::Stereo };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
     let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
     let task = AudioTask::open(&known(path), &requests, origin).unwrap();

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use vtp_engine::media::audio::{AudioOutcome, AudioRequest, AudioTrackConfig};
+use vtp_engine::media::audio::{AudioMode, AudioOutcome, AudioRequest, AudioTrackConfig, Speakers};
 use vtp_engine::pcm::Moment;
+use vtp_engine::source::AudioInfo;
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioTrack, AudioWriter, FinishedAudio, SourceSound};
 
@@ -33,6 +34,8 @@ pub(super) struct Finished {
     pub(super) tracks: Vec<FinishedAudio>,
     pub(super) sounds: Vec<SourceSound>,
     pub(super) outcomes: Vec<AudioOutcome>,
+    /// How many of the tracks are the source's own; those behind them are the same in surround.
+    pub(super) own: usize,
     /// Why each track was encoded though it was to be copied.
     pub(super) encoded_because: Vec<Option<String>>,
 }
@@ -44,21 +47,47 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
         return Ok(None);
     }
     let origin = Moment { ticks: source.origin, time_base: source.info.video.time_base };
-    let requests: Vec<AudioRequest> = source
-        .info
-        .audio
-        .iter()
-        .zip(&source.audio_shifts)
-        .map(|(info, shifts)| AudioRequest { info: info.clone(), shifts: shifts.clone(), mode: pass.audio_mode() })
-        .collect();
+    let requests = requests(source, pass.audio_mode(), pass.request.surround);
     let seconds = total_seconds(source);
     let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
     pass.children.retried(open).map(Some)
 }
 
+/// The tracks to be made: every one of the source, and after them those that are made in surround, too.
+fn requests(source: &Source, mode: AudioMode, surround: bool) -> Vec<AudioRequest> {
+    let request = |place: usize, speakers| AudioRequest {
+        info: source.info.audio[place].clone(),
+        shifts: source.audio_shifts[place].clone(),
+        mode,
+        speakers,
+    };
+    let all = (0..source.info.audio.len()).map(|place| request(place, Speakers::Stereo));
+    all.chain(in_surround(source, mode, surround).map(|place| request(place, Speakers::Surround))).collect()
+}
+
+/// The places of the source's tracks that are made in surround, too. Where sound is only passed on, it is as it is.
+fn in_surround(source: &Source, mode: AudioMode, surround: bool) -> impl Iterator<Item = usize> + '_ {
+    let wanted = surround && mode == AudioMode::Encode;
+    // From 5.1 to 7.1; more are channels of a studio, of which nobody knows what they are.
+    let has = move |info: &AudioInfo| wanted && (6..=8).contains(&info.channels);
+    source.info.audio.iter().enumerate().filter(move |(_, info)| has(info)).map(|(place, _)| place)
+}
+
 /// What the packager is told of each track.
-pub(super) fn tracks(source: &Source, configs: &[AudioTrackConfig]) -> Vec<AudioTrack> {
-    let track = |(info, config): (&vtp_engine::source::AudioInfo, &AudioTrackConfig)| AudioTrack {
+pub(super) fn tracks(pass: &Pass<'_>, configs: &[AudioTrackConfig]) -> Vec<AudioTrack> {
+    let source = pass.source;
+    let surround = in_surround(source, pass.audio_mode(), pass.request.surround);
+    let of = (0..source.info.audio.len()).map(|place| (place, None)).chain(surround.map(|place| (place, Some(place))));
+    let track = |((place, surround_of), config): ((usize, Option<usize>), &AudioTrackConfig)| AudioTrack {
+        surround_of,
+        ..track(&source.info.audio[place], config)
+    };
+    of.zip(configs).map(track).collect()
+}
+
+fn track(info: &AudioInfo, config: &AudioTrackConfig) -> AudioTrack {
+    AudioTrack {
+        surround_of: None,
         language: info.language.clone(),
         title: info.title.clone(),
         default: info.default,
@@ -66,8 +95,7 @@ pub(super) fn tracks(source: &Source, configs: &[AudioTrackConfig]) -> Vec<Audio
         channels: config.channels,
         priming: config.priming,
         config: config.config.clone(),
-    };
-    source.info.audio.iter().zip(configs).map(track).collect()
+    }
 }
 
 /// Makes all tracks. `None` when `cancel` was set. Where the process that makes them ends, another begins again; what it
@@ -88,7 +116,7 @@ pub(super) fn run(
         outcomes.iter().zip(&configs).map(|(outcome, config)| self::sound(outcome, config, origin_s)).collect();
     let tracks = tracks.into_iter().map(|track| track.writer.finish()).collect::<Result<_, _>>()?;
     let encoded_because = configs.into_iter().map(|config| config.encoded_because).collect();
-    Ok(Some(Finished { tracks, sounds, outcomes, encoded_because }))
+    Ok(Some(Finished { tracks, sounds, outcomes, own: pass.source.info.audio.len(), encoded_because }))
 }
 
 fn outcomes(

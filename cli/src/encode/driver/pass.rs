@@ -86,7 +86,7 @@ impl Pass<'_> {
         let index = Arc::new(self.source.index.clone());
         let sound = audio::open(self)?;
         let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
-        let layout = self.layout(plan.clone(), audio::tracks(self.source, &configs));
+        let layout = self.layout(plan.clone(), audio::tracks(self, &configs));
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;

@@ -151,7 +151,7 @@ fn join_warning(rendition: &RenditionReport) -> Option<String> {
 
 fn audio_warnings(finished: &Finished) -> Vec<String> {
     let mut warnings = Vec::new();
-    for (outcome, track) in finished.outcomes.iter().zip(1..) {
+    for (outcome, track) in finished.outcomes.iter().take(finished.own).zip(1..) {
         let mut warn =
             |happened: bool, text: String| warnings.extend(happened.then(|| format!("audio track {track}: {text}")));
         warn(outcome.samples == 0, "nothing of it could be decoded; it is left out".to_owned());
@@ -159,7 +159,7 @@ fn audio_warnings(finished: &Finished) -> Vec<String> {
         warn(outcome.dropped_s > 0.0005, format!("{:.3} s overlap and are left out", outcome.dropped_s));
         warn(outcome.slips > 0, format!("its timestamps jump {} times to another clock", outcome.slips));
     }
-    for (reason, track) in finished.encoded_because.iter().zip(1..) {
+    for (reason, track) in finished.encoded_because.iter().take(finished.own).zip(1..) {
         warnings.extend(reason.iter().map(|reason| format!("audio track {track} was encoded, not copied: {reason}")));
     }
     warnings

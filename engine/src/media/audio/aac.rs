@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn every_rate_opens_with_mono_and_stereo_and_states_its_config() {
         for rate in RATES {
-            for channels in [1, 2] {
+            for channels in [1, 2, 6] {
                 let encoder = AacEncoder::open(rate, channels).unwrap();
                 assert!(encoder.config().len() >= 2 && encoder.priming() == 1024, "{rate} Hz, {channels} channels");
             }

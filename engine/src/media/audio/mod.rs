@@ -12,4 +12,4 @@ mod track;
 pub use aac::AAC_FRAME;
 pub(in crate::media) use asc::is_aac_lc;
 pub use decode::{AudioDecoder, Sound};
-pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, TaskSink};
+pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Speakers, TaskSink};

@@ -54,7 +54,7 @@ pub(super) struct Resampler {
 }
 
 impl Resampler {
-    /// A converter of sound like `sound` to `channels` (1 or 2) at `rate`. More channels are mixed down by
+    /// A converter of sound like `sound` to `channels` in their usual layout at `rate`. More channels are mixed down by
     /// their layout, scaled so that nothing clips; where there is no layout to mix by, the first ones are taken.
     ///
     /// # Errors

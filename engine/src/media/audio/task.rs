@@ -28,6 +28,28 @@ pub struct AudioRequest {
     pub shifts: Vec<TimeShift>,
     /// How it is made.
     pub mode: AudioMode,
+    /// In what.
+    pub speakers: Speakers,
+}
+
+/// What a track that is encoded is heard on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Speakers {
+    /// One or two: more channels are mixed down.
+    #[default]
+    Stereo,
+    /// Five and a bass, from a source with at least as many.
+    Surround,
+}
+
+impl Speakers {
+    /// The number of channels of such a track from a source with so many.
+    pub fn channels(self, source: u16) -> u16 {
+        match self {
+            Self::Stereo => source.clamp(1, 2),
+            Self::Surround => 6,
+        }
+    }
 }
 
 /// How a track is made.
@@ -103,7 +125,8 @@ impl AudioTask {
     /// As [`Demuxer::open`]; [`crate::media::Kind::Unsupported`] when a stream has no decoder.
     pub fn open(source: &KnownContainer, requests: &[AudioRequest], origin: Moment) -> Result<Self, Error> {
         let mut demuxer = source.open()?;
-        let streams: Vec<usize> = requests.iter().map(|request| request.info.stream).collect();
+        let mut streams: Vec<usize> = requests.iter().map(|request| request.info.stream).collect();
+        streams.dedup();
         demuxer.keep_only(&streams);
         let tracks = requests.iter().map(|request| Track::new(source, request, origin)).collect::<Result<_, _>>()?;
         Ok(Self { demuxer, tracks })
@@ -130,9 +153,10 @@ impl AudioTask {
                 return Ok(None);
             }
             let stream = packet.stream();
-            let Some(number) = self.tracks.iter().position(|track| track.stream == stream) else { continue };
-            self.tracks[number].packet(packet, &mut |unit| sink(number, unit))?;
-            progress(self.tracks[number].work.reached_s());
+            for (number, track) in self.tracks.iter_mut().enumerate().filter(|(_, track)| track.stream == stream) {
+                track.packet(packet.copy(), &mut |unit| sink(number, unit))?;
+                progress(track.work.reached_s());
+            }
         }
         let finish = |(number, track): (usize, Track)| track.work.finish(&mut |unit: &[u8]| sink(number, unit));
         self.tracks.into_iter().enumerate().map(finish).collect::<Result<_, _>>().map(Some)
@@ -143,7 +167,7 @@ impl Track {
     fn new(source: &KnownContainer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let stream = request.info.stream;
         let encode = |because| {
-            let transcoder = Transcoder::new(source.parameters(stream)?, &request.info, origin)?;
+            let transcoder = Transcoder::new(source.parameters(stream)?, &request.info, request.speakers, origin)?;
             Ok::<_, Error>(Work::Encode(Box::new(transcoder), because))
         };
         let work = match request.mode {

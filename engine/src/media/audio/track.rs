@@ -2,7 +2,7 @@
 
 use super::aac::{AacEncoder, rate_for};
 use super::resample::Resampler;
-use super::task::{AudioOutcome, AudioTrackConfig, UnitSink};
+use super::task::{AudioOutcome, AudioTrackConfig, Speakers, UnitSink};
 use super::{AudioDecoder, Sound};
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::{Error, Kind};
@@ -16,8 +16,13 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    pub(super) fn new(parameters: &CodecParameters, info: &AudioInfo, origin: Moment) -> Result<Self, Error> {
-        Ok(Self { decoder: AudioDecoder::new(parameters, info.time_base)?, layer: Layer::new(info, origin)? })
+    pub(super) fn new(
+        parameters: &CodecParameters,
+        info: &AudioInfo,
+        speakers: Speakers,
+        origin: Moment,
+    ) -> Result<Self, Error> {
+        Ok(Self { decoder: AudioDecoder::new(parameters, info.time_base)?, layer: Layer::new(info, speakers, origin)? })
     }
 
     pub(super) fn config(&self) -> AudioTrackConfig {
@@ -77,8 +82,8 @@ enum Next {
 }
 
 impl Layer {
-    fn new(info: &AudioInfo, origin: Moment) -> Result<Self, Error> {
-        let (rate, channels) = (rate_for(info.sample_rate), info.channels.clamp(1, 2));
+    fn new(info: &AudioInfo, speakers: Speakers, origin: Moment) -> Result<Self, Error> {
+        let (rate, channels) = (rate_for(info.sample_rate), speakers.channels(info.channels));
         let clock = Clock { time_base: info.time_base, origin, rate: info.sample_rate.max(1) };
         Ok(Self {
             timeline: Timeline::new(clock),

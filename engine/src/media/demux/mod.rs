@@ -40,6 +40,11 @@ impl SourcePacket {
         Self { packet: Packet::copy(data) }
     }
 
+    /// The same packet again, with a payload of its own.
+    pub fn copy(&self) -> Self {
+        Self { packet: self.packet.clone() }
+    }
+
     /// The stream it belongs to.
     pub fn stream(&self) -> usize {
         self.packet.stream()
