@@ -24,6 +24,7 @@ pub mod listing;
 pub mod proof;
 pub mod rates;
 pub mod report;
+pub mod seal;
 pub mod stitcher;
 pub mod vbv;
 pub mod video;
