@@ -2,6 +2,7 @@
 //! its progress, publish or clean up. In: a video. Out: a ladder and its report. Never: transcoding itself.
 
 pub mod driver;
+mod keys;
 pub mod output;
 pub mod summary;
 

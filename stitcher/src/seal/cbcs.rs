@@ -45,6 +45,24 @@ fn protection(seal: &Seal, original: [u8; 4], (crypt, skip): (u8, u8)) -> Result
 
 /// The segment with its samples encrypted.
 pub(super) fn segment(seal: &Seal, content: Content, segment: &[u8]) -> Result<Vec<u8>, Error> {
+    by_fragment(segment, &|it| fragment(seal, content, it))
+}
+
+/// A segment of which `change` has changed every fragment, a `moof` and its `mdat`; what else is in it stays.
+fn by_fragment(segment: &[u8], change: &dyn Fn(&[u8]) -> Result<Vec<u8>, Error>) -> Result<Vec<u8>, Error> {
+    let (mut changed, mut head) = (Vec::with_capacity(segment.len() + 1024), None);
+    for it in boxes(segment)? {
+        match (&it.kind, head.take()) {
+            (b"moof", None) => head = Some(it.whole),
+            (b"mdat", Some(head)) => changed.extend(change(&[head, it.whole].concat())?),
+            (b"mdat", None) | (_, Some(_)) => return Err(Error::Layout("a moof and an mdat that are no pair")),
+            (_, None) => changed.extend_from_slice(it.whole),
+        }
+    }
+    if head.is_none() { Ok(changed) } else { Err(Error::Layout("a moof without an mdat")) }
+}
+
+fn fragment(seal: &Seal, content: Content, segment: &[u8]) -> Result<Vec<u8>, Error> {
     let sizes = sizes(segment)?;
     let mdat = only(segment, b"mdat")?;
     let mut payload = mdat.payload.to_vec();
@@ -208,7 +226,11 @@ fn decrypt(cipher: &Aes128, iv: &[u8; 16], (crypt, skip): (u8, u8), bytes: &mut 
 
 /// The clear segment, by what the sealed one and its initialization segment say alone.
 pub(super) fn open(key: &ContentKey, init: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Error> {
-    let (pattern, iv) = told(init)?;
+    let told = told(init)?;
+    by_fragment(sealed, &|it| open_fragment(key, told, it))
+}
+
+fn open_fragment(key: &ContentKey, (pattern, iv): ((u8, u8), [u8; 16]), sealed: &[u8]) -> Result<Vec<u8>, Error> {
     let cipher = Aes128::new(&key.0.into());
     let sizes = sizes(sealed)?;
     let moof = only(sealed, b"moof")?;
@@ -391,6 +413,11 @@ mod tests {
                 let sealed = super::segment(&seal, Content::Video(codec), &segment).unwrap();
                 prop_assert_eq!(open(&seal.key, &init, &sealed).unwrap(), segment);
             }
+            let parts = [video(&[unit(0x65, 900)]), video(&[unit(0x41, 700), unit(0x41, 20)])];
+            let segment = [&parts[0][..], &parts[1][only(&parts[1], b"styp").unwrap().whole.len()..]].concat();
+            let init = super::init(&seal, &init_with(b"avc1")).unwrap();
+            let sealed = super::segment(&seal, Content::Video(VideoCodec::H264), &segment).unwrap();
+            prop_assert_eq!(open(&seal.key, &init, &sealed).unwrap(), segment, "two fragments");
             let segment = audio(&frames);
             let init = super::init(&seal, &init_with(b"mp4a")).unwrap();
             let sealed = super::segment(&seal, Content::Audio, &segment).unwrap();

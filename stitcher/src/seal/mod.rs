@@ -22,6 +22,11 @@ impl ContentKey {
         Self(bytes)
     }
 
+    /// Its bytes, to derive others from.
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// The key that a file or a variable holds: 16 bytes, or 32 hexadecimal digits, white space around them aside.
     ///
     /// # Errors
