@@ -5,7 +5,7 @@
 //! encodes, or publishes a manifest of segments that it has not read back and compared with the source.
 //!
 //! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
-//! are their bytes; [`video`] and [`audio`] write them; [`proof`] reads them back; [`rates`] and [`listing`] are
+//! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`] and [`audio`] write them; [`proof`] reads them back; [`rates`] and [`listing`] are
 //! what the manifests ([`hls`], [`dash`]) say of them; [`stitcher`] ties it together. [`vbv`] stands alone.
 
 pub mod audio;
@@ -18,6 +18,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hls;
+pub mod iframes;
 pub mod language;
 pub mod layout;
 pub mod listing;

@@ -3,6 +3,7 @@
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::{Ratio, Size, gcd};
 
+use crate::iframes::KeyPicture;
 use crate::language::Language;
 use crate::rates::{self, Weight};
 
@@ -10,6 +11,8 @@ use crate::rates::{self, Weight};
 pub const INIT: &str = "init.mp4";
 /// The name of every media playlist.
 pub const PLAYLIST: &str = "index.m3u8";
+/// The name of every I-frame playlist.
+pub const IFRAMES: &str = "iframes.m3u8";
 /// The multivariant playlist.
 pub const MASTER: &str = "master.m3u8";
 /// The MPD.
@@ -104,6 +107,8 @@ pub struct VideoListing {
     pub frame_rate: FrameRate,
     /// TransferCharacteristics of ITU-T H.273.
     pub transfer: u8,
+    /// The key pictures that can be fetched alone, in order.
+    pub pictures: Vec<KeyPicture>,
 }
 
 /// An audio track.

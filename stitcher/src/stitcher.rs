@@ -23,12 +23,12 @@ use crate::boxes::codec::mpeg4_audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
 use crate::layout::{OutputLayout, unique};
-use crate::listing::{AudioListing, Listing, MASTER, MPD, PLAYLIST, Presentation};
+use crate::listing::{AudioListing, IFRAMES, Listing, MASTER, MPD, PLAYLIST, Presentation};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
 use crate::report::{AudioReport, Published, RenditionReport};
 use crate::video::{Delivered, VideoTrack};
-use crate::{Error, dash, hls, rates};
+use crate::{Error, dash, hls, iframes, proof, rates};
 
 /// Owns the output folder of one job.
 #[derive(Debug)]
@@ -191,6 +191,7 @@ impl Stitcher {
                 let path = folder.file(name);
                 drafts.push((folder.draft(name, |file| write_bytes(file, &path, &bytes))?, folder, name));
             }
+            self.prove_key_pictures(presentation)?;
             for (draft, folder, name) in &drafts {
                 folder.reveal(draft, name)?;
                 revealed.push(folder.file(name));
@@ -205,6 +206,16 @@ impl Stitcher {
         published
     }
 
+    /// Reads the drafts of the I-frame playlists back.
+    fn prove_key_pictures(&self, presentation: &Presentation) -> Result<(), Error> {
+        let videos = self.videos.iter().filter_map(|video| Some((video, &video.init.as_ref()?.1.config)));
+        for (listing, (video, config)) in presentation.video.iter().zip(videos) {
+            let draft = video.folder.draft_of(IFRAMES);
+            proof::iframes::check(&draft, &self.dir.join(&listing.listing.folder), &listing.listing, config)?;
+        }
+        Ok(())
+    }
+
     /// Every manifest, in the order in which they are to appear.
     fn manifests(&self, presentation: &Presentation, proved: &Proved) -> Result<Vec<Manifest>, Error> {
         let target = presentation.target_s();
@@ -213,6 +224,11 @@ impl Stitcher {
             let (folder, playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
+        }
+        for video in &presentation.video {
+            let (folder, playlist) = (self.dir.join(&video.listing.folder), iframes::playlist(video, target));
+            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
+            manifests.push(Manifest { folder, name: IFRAMES, bytes: text });
         }
         let master = hls::master(presentation);
         let text = hls::text(|bytes| master.write_to(bytes)).map_err(at(&self.dir))?;

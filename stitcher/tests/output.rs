@@ -187,6 +187,34 @@ fn the_multivariant_playlist_tells_what_players_must_know() {
 }
 
 #[test]
+fn each_rendition_has_a_playlist_of_its_key_pictures() {
+    let job = Job::new();
+    job.run([0, 1, 2]).unwrap();
+    let text = job.read("hd/iframes.m3u8");
+    assert!(
+        text.starts_with("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n"),
+        "{text}"
+    );
+    assert!(text.contains("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-BYTERANGE:"), "{text}");
+    assert_eq!(text.matches("#EXTINF:2.000000,\nseg-0000").count(), 5, "{text}");
+    let range = text.lines().find_map(|line| line.strip_prefix("#EXT-X-BYTERANGE:")).unwrap();
+    let (length, offset) = range.split_once('@').unwrap();
+    let (length, offset): (usize, usize) = (length.parse().unwrap(), offset.parse().unwrap());
+    let segment = fs::read(job.out().join("hd/seg-00001.m4s")).unwrap();
+    assert_eq!(&segment[offset + 4..offset + 8], b"moof");
+    assert_eq!(&segment[offset + length - 98..][..5], [0, 0, 0, 94, 0x65], "it ends with the key picture");
+    assert_eq!(&segment[offset + length + 4..offset + length + 8], b"moof");
+    let master = job.read("master.m3u8");
+    let line = master.lines().find(|line| line.contains("hd/iframes.m3u8")).unwrap();
+    let rate = 8 * length / 2;
+    let expected = format!(
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={rate},AVERAGE-BANDWIDTH={rate},CODECS=\"avc1.64001F\",RESOLUTION=640x360,VIDEO-RANGE=SDR,URI=\"hd/iframes.m3u8\""
+    );
+    assert_eq!(line, expected);
+    assert!(master.find("I-FRAME").unwrap() > master.rfind("#EXT-X-STREAM-INF").unwrap());
+}
+
+#[test]
 fn media_playlists_share_a_target_and_tell_durations_to_the_microsecond() {
     let job = Job::new();
     job.run([0, 1, 2]).unwrap();
