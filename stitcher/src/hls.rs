@@ -14,6 +14,7 @@ use m3u8_rs::{
 
 use crate::iframes;
 use crate::listing::{AudioListing, INIT, Listing, PLAYLIST, Presentation, VideoListing, segment_name};
+use crate::pictures::SheetListing;
 use crate::rates;
 
 /// The rate players should start at, in bits a second (HLS authoring specification for Apple devices, 1.32).
@@ -71,6 +72,7 @@ pub fn master(presentation: &Presentation) -> MasterPlaylist {
         independent_segments: true,
         alternatives: groups.iter().flat_map(alternatives).collect(),
         variants,
+        unknown_tags: presentation.sheets.iter().map(SheetListing::stream).collect(),
         ..MasterPlaylist::default()
     }
 }

@@ -5,6 +5,7 @@ use vtp_engine::units::{Ratio, Size, gcd};
 
 use crate::iframes::KeyPicture;
 use crate::language::Language;
+use crate::pictures::SheetListing;
 use crate::rates::{self, Weight};
 
 /// The name of every initialization segment.
@@ -137,6 +138,8 @@ pub struct Presentation {
     pub video: Vec<VideoListing>,
     /// The audio tracks that have samples, in the layout's order.
     pub audio: Vec<AudioListing>,
+    /// The thumbnails, if there are some.
+    pub sheets: Option<SheetListing>,
 }
 
 impl Presentation {

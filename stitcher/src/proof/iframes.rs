@@ -60,7 +60,8 @@ pub(crate) fn check(file: &Path, folder: &Path, listing: &Listing, video: &Video
 mod tests {
     use std::path::PathBuf;
 
-    use vtp_engine::source::{Color, Rotation};
+    use vtp_engine::ladder::VideoCodec;
+    use vtp_engine::source::{Color, HdrMetadata, Rotation};
     use vtp_engine::units::{Ratio, Size};
 
     use super::*;
@@ -85,12 +86,13 @@ mod tests {
     impl Rendition {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let config = VideoConfig::avc(&RECORD).unwrap();
+            let config = VideoConfig::new(VideoCodec::H264, &RECORD).unwrap();
             let init = VideoInit {
                 timescale: 10,
                 size: Size { width: 64, height: 36 },
                 sample_aspect: Ratio::ONE,
                 color: Color::UNSPECIFIED,
+                hdr: HdrMetadata::default(),
                 rotation: Rotation::default(),
                 config: config.clone(),
             };

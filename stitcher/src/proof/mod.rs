@@ -8,6 +8,7 @@
 
 mod audio;
 pub(crate) mod iframes;
+pub(crate) mod pictures;
 pub mod read;
 pub(crate) mod run;
 #[cfg(test)]
