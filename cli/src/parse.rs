@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use vtp_engine::ladder::codec::UnknownCodec;
 use vtp_engine::ladder::{FactorRequest, VideoCodec};
+use vtp_engine::stills::Every;
 
 /// A VMAF score.
 ///
@@ -61,6 +62,18 @@ pub fn chunk_s(text: &str) -> Result<ChunkLength, String> {
     match text {
         "auto" => Ok(ChunkLength(None)),
         _ => Ok(ChunkLength(Some(in_range(duration_s(text)?, 0.5, 86_400.0)?))),
+    }
+}
+
+/// The interval of thumbnails: a duration of half a second to an hour, `auto` or `off`.
+///
+/// # Errors
+/// A sentence that names the range.
+pub fn thumbnails(text: &str) -> Result<Every, String> {
+    match text {
+        "auto" => Ok(Every::Auto),
+        "off" => Ok(Every::Never),
+        _ => Ok(Every::Seconds(in_range(duration_s(text)?, 0.5, 3600.0)?)),
     }
 }
 

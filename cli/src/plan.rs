@@ -157,6 +157,7 @@ fn method(method: &Method) -> String {
         }
         Method::Lossless { speed } => format!("x264 {speed}, lossless"),
         Method::Copy => "copying the source's packets".to_owned(),
+        Method::Stills { positions } => text::plural(positions.len() as u64, "picture"),
     }
 }
 

@@ -9,7 +9,7 @@ use vtp_engine::plan::Plan;
 use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
-use vtp_stitcher::RenditionReport;
+use vtp_stitcher::{Pictures, RenditionReport};
 
 use crate::text;
 
@@ -33,6 +33,9 @@ pub struct Report {
     pub renditions: Vec<RenditionReport>,
     /// Its audio tracks.
     pub audio: Vec<Audio>,
+    /// Thumbnails and poster.
+    #[serde(default)]
+    pub pictures: Pictures,
     /// That nothing was lost.
     pub proof: Proof,
     /// What it took.
@@ -189,6 +192,8 @@ pub struct Parts<'a> {
     pub renditions: Vec<RenditionReport>,
     /// The audio tracks as they were packaged.
     pub audio: Vec<Audio>,
+    /// The pictures as they were published.
+    pub pictures: Pictures,
     /// The proof.
     pub proof: Proof,
     /// What it took.
@@ -199,7 +204,7 @@ pub struct Parts<'a> {
 
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
-    let Parts { info, index, plan, target, renditions, audio, proof, timing, warnings } = parts;
+    let Parts { info, index, plan, target, renditions, audio, pictures, proof, timing, warnings } = parts;
     Report {
         version: VERSION,
         source: source(info, index),
@@ -208,6 +213,7 @@ pub fn build(parts: Parts<'_>) -> Report {
         target,
         renditions,
         audio,
+        pictures,
         proof,
         timing,
         warnings: source_warnings(info, index).into_iter().chain(warnings).collect(),
@@ -248,6 +254,7 @@ pub(crate) mod tests {
     use vtp_engine::quality::{Cause, Outcome, Summary};
     use vtp_engine::source::{Color, HdrMetadata, Rotation, VideoInfo};
     use vtp_engine::units::{ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
+    use vtp_stitcher::pictures::{PosterReport, ThumbnailsReport};
     use vtp_stitcher::{ChunkReport, JoinReport};
 
     use super::*;
@@ -351,6 +358,24 @@ pub(crate) mod tests {
                 bytes: 400,
                 bandwidth: 20_000,
             }],
+            pictures: Pictures {
+                poster: Some(PosterReport {
+                    file: "poster.jpg".to_owned(),
+                    width: 1280,
+                    height: 720,
+                    bytes: 150,
+                    at_s: 0.08,
+                }),
+                thumbnails: Some(ThumbnailsReport {
+                    file: "thumbnails/thumbnails.vtt".to_owned(),
+                    interval_s: 2.0,
+                    count: 1,
+                    width: 284,
+                    height: 160,
+                    sheets: 1,
+                    bytes: 90,
+                }),
+            },
             proof: Proof {
                 frames_source: 4,
                 frames_out: 4,
@@ -386,11 +411,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_report_from_before_joins_were_checked_is_read_as_well() {
+    fn a_report_from_before_joins_were_checked_and_pictures_made_is_read_as_well() {
         let mut older: serde_json::Value =
             serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
         older["renditions"][0].as_object_mut().unwrap().remove("joins").unwrap();
-        assert_eq!(serde_json::from_value::<Report>(older).unwrap().renditions[0].joins, []);
+        older.as_object_mut().unwrap().remove("pictures").unwrap();
+        let read: Report = serde_json::from_value(older).unwrap();
+        assert_eq!((&read.renditions[0].joins[..], read.pictures), (&[][..], Pictures::default()));
     }
 
     #[test]

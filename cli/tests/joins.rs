@@ -21,6 +21,7 @@ use vtp_cli::report::Report;
 use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest};
 use vtp_engine::limits::Limits;
 use vtp_engine::quality::{Cause, Check, Sampling, Target, VISIBLE};
+use vtp_engine::stills::Every;
 
 /// Three chunks: the gate takes the first and the last as they are, coarse, and encodes the one between far better.
 const OPTIONS: &str = "in.mp4 --crf 40 --chunk 3s --segment 3s --quality 0 --floor 66 --measure-every 1";
@@ -92,6 +93,8 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         segment_s: 3.0,
         chunk_s: Some(3.0),
         check: Some(Check { sampling: Sampling::FULL, target }),
+        thumbnails: Every::Auto,
+        poster: true,
         allow_damage: false,
         surround: true,
         workers: NonZeroUsize::new(2).unwrap(),

@@ -4,6 +4,7 @@
 //! ```text
 //!  packets ─► decoder ─► line-up ─► conditioner ─► scaler ─┬─► encoder ─► spool      (one thread each)
 //!                           │                              └─► encoder ─► spool
+//!                           │                └─► pictures by themselves ─► spool
 //!                           └── as they are ─────────────────► lossless encoder ─► spool
 //! ```
 //! An encoder that is to be measured has a gauge beside it, on the same thread. The queues between are short, so memory
@@ -30,6 +31,7 @@ use vtp_engine::source::VideoInfo;
 use crate::lineup::Lineup;
 use crate::rendition::{Finished, Order, Subject, Work};
 use crate::spool::{Spool, SpoolFolder};
+use crate::stills::{StillsLane, is_stills};
 use crate::view::{View, shared};
 use crate::{Error, Extractors, Observer, PacketSource};
 
@@ -94,9 +96,9 @@ pub fn encode_chunk(
     })
 }
 
-fn feed(
-    task: &EncodeTask,
-    lanes: Vec<Lane<'_>>,
+fn feed<'a>(
+    task: &'a EncodeTask,
+    lanes: Vec<Lane<'a>>,
     packets: &mut dyn PacketSource,
     equipment: &Equipment<'_>,
 ) -> Result<StageCpu, Stop> {
@@ -145,6 +147,13 @@ fn check(task: &EncodeTask) -> Result<(), Error> {
     }
     if task.renditions.iter().any(|rendition| rendition.method == Method::Copy) {
         return wrong("a rendition that copies packets is not encoded");
+    }
+    let is_apart = |positions: &[u32]| {
+        !positions.is_sorted_by(|a, b| a < b)
+            || positions.last().is_some_and(|&last| last as usize >= task.frames.len())
+    };
+    if task.renditions.iter().any(|it| matches!(&it.method, Method::Stills { positions } if is_apart(positions))) {
+        return wrong("pictures are to be made of frames that it does not have, or not in order");
     }
     Ok(())
 }
@@ -221,6 +230,8 @@ struct Feed<'a> {
     conditioner: Conditioner,
     /// The source in every look that some rendition has.
     views: Vec<View>,
+    /// Where pictures are wanted by themselves.
+    stills: Vec<StillsLane<'a>>,
     /// CPU seconds spent on conditioning and scaling.
     scale_s: f64,
     /// CPU seconds spent on showing the source at full size.
@@ -228,11 +239,12 @@ struct Feed<'a> {
 }
 
 impl<'a> Feed<'a> {
-    fn new(task: &'a EncodeTask, lanes: Vec<Lane<'_>>) -> Result<Self, Error> {
+    fn new(task: &'a EncodeTask, lanes: Vec<Lane<'a>>) -> Result<Self, Error> {
         let (context_before, context_after) = &task.context;
         let all = context_before.iter().chain(&task.frames).chain(context_after);
         let before = context_before.len();
         let lineup = Lineup::new(all.map(|frame| frame.packet).collect(), before..before + task.frames.len());
+        let (stills, lanes): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|it| is_stills(it.rendition));
         let is_as_decoded = |lane: &Lane<'_>| matches!(lane.rendition.method, Method::Lossless { .. });
         let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(is_as_decoded);
         let (kept, mapped): (Vec<_>, Vec<_>) = scaled.into_iter().partition(|it| it.rendition.look() == Look::Kept);
@@ -245,6 +257,7 @@ impl<'a> Feed<'a> {
             as_decoded: as_decoded.into_iter().map(|lane| lane.orders).collect(),
             conditioner: Conditioner::new(&task.video),
             views: views.map(|(look, lanes)| View::new(task, look, lanes)).collect::<Result<_, _>>()?,
+            stills: stills.into_iter().map(|lane| StillsLane::new(task, lane)).collect(),
             scale_s: 0.0,
             view_s: 0.0,
         })
@@ -263,6 +276,7 @@ impl<'a> Feed<'a> {
         for view in self.views {
             view.finish()?;
         }
+        self.stills.into_iter().try_for_each(StillsLane::finish)?;
         self.view_s += cpu::thread_seconds() - viewing;
         for orders in &self.as_decoded {
             orders.send(Order::Finish(Arc::default())).map_err(|_| Stop::LaneClosed)?;
@@ -341,7 +355,7 @@ impl<'a> Feed<'a> {
 
     /// Conditions and scales a picture, or what the conditioner still holds, and passes on what is ready.
     fn condition(&mut self, picture: Option<(usize, Picture)>) -> Result<(), Stop> {
-        if self.views.is_empty() {
+        if self.views.is_empty() && self.stills.is_empty() {
             return Ok(());
         }
         let started = cpu::thread_seconds();
@@ -368,6 +382,11 @@ impl<'a> Feed<'a> {
             self.scale_s += spent.scale_s;
             self.view_s += spent.measure_s;
         }
+        let started = cpu::thread_seconds();
+        for lane in &mut self.stills {
+            lane.show(position, &picture)?;
+        }
+        self.scale_s += cpu::thread_seconds() - started;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The encoder node: decodes a chunk once, conditions it once, and encodes every rendition of it.
 //!
+//! Pictures that are wanted by themselves are spooled beside.
+//!
 //! [`encode_chunk`] does it once, [`encode_until_good`] as often as quality asks for. It knows no network, no queue and
 //! no other chunk; who gives it tasks and what becomes of the results is decided elsewhere.
 
@@ -16,6 +18,7 @@ mod gauge;
 mod lineup;
 mod rendition;
 mod spool;
+mod stills;
 #[cfg(test)]
 mod testing;
 mod view;

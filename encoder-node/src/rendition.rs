@@ -53,6 +53,9 @@ impl Work<'_> {
     /// Encodes what comes until it is told to finish. When the orders end without that, the chunk was given up.
     pub(crate) fn run(self, orders: &Receiver<Order>) -> Result<Finished, Error> {
         let started = cpu::thread_seconds();
+        if let Method::Stills { .. } = self.rendition.method {
+            return self.keep(orders);
+        }
         let mut encoder = (self.equipment.open)(&self.task.video, self.rendition, self.shape)?;
         let gauge = self.gauge(encoder.config())?;
         let mut output = Output::begin(&self, gauge)?;
@@ -72,7 +75,7 @@ impl Work<'_> {
         let (fidelity, vmaf) = measured.map(|it| (it.fidelity, it.vmaf)).unzip();
         let (crf, search) = match self.rendition.method {
             Method::Capped { crf, search, .. } => (Some(crf), search),
-            Method::Lossless { .. } | Method::Copy => (None, Search::Preset),
+            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => (None, Search::Preset),
         };
         let rendition = EncodedRendition {
             rendition: self.rendition.name.clone(),
@@ -88,6 +91,40 @@ impl Work<'_> {
             encodings: 1,
         };
         Ok(Finished { rendition, encode_s: cpu::thread_seconds() - started - measure_s, measure_s })
+    }
+
+    /// Spools the pictures themselves.
+    fn keep(&self, orders: &Receiver<Order>) -> Result<Finished, Error> {
+        let mut output = Output::begin(self, None)?;
+        loop {
+            match orders.recv() {
+                _ if self.equipment.cancel.load(Ordering::Relaxed) => return Err(Error::Cancelled),
+                Ok(Order::Encode(Subject { position, picture, .. })) => {
+                    let entry = self.task.frames.get(position);
+                    let entry = entry.ok_or_else(|| self.wrong("a picture beyond the chunk's end"))?;
+                    let bytes = picture.rgb().ok_or_else(|| self.wrong("a picture that is not red, green and blue"))?;
+                    let still = EncodedPicture { pts: entry.pts, sync: true, sample: &bytes };
+                    output.write(still).map_err(|error| Error::spool(output.path.clone(), &error))?;
+                }
+                Ok(Order::Finish(_)) => break,
+                Err(_) => return Err(Error::Cancelled),
+            }
+        }
+        let (path, samples) = output.finish()?;
+        let rendition = EncodedRendition {
+            rendition: self.rendition.name.clone(),
+            config: Vec::new(),
+            samples,
+            spool: path,
+            encoder: "none".to_owned(),
+            crf: None,
+            search: Search::Preset,
+            fidelity: None,
+            vmaf: None,
+            outcome: None,
+            encodings: 1,
+        };
+        Ok(Finished { rendition, encode_s: 0.0, measure_s: 0.0 })
     }
 
     /// What measures this rendition, if it is to be and can be: a lossless one need not.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::boxes::codec::mpeg4_audio_name;
-use crate::boxes::{AudioInit, FragmentSamples, audio_init, fragment_head};
+use crate::boxes::{AudioInit, FragmentSamples, audio_init, fragment_head, segment_type};
 use crate::files::{Folder, write_bytes};
 use crate::language::Language;
 use crate::layout::{AudioTrack, OutputLayout};
@@ -143,6 +143,7 @@ impl AudioWriter {
             u32::try_from(self.segments.len()).map_err(|_| self.error(boxes::Error::Range { what: "a count" }))?;
         let samples = FragmentSamples::Audio { sizes: &self.sizes, duration: FRAME };
         let head = fragment_head(place + 1, self.start, samples).map_err(|source| self.error(source))?;
+        let head = [segment_type().map_err(|source| self.error(source))?, head].concat();
         let name = segment_name(place);
         let path = self.folder.file(&name);
         self.folder.publish(&name, |file| {

@@ -36,10 +36,12 @@ pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
     let video = (1_usize..).zip(&codecs).map(|(id, codec)| video_set(id, *codec, codecs.len(), presentation));
     let audio =
         (codecs.len().max(1) + 1..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
+    let images =
+        presentation.sheets.iter().map(|sheets| sheets.set(codecs.len().max(1) + 1 + presentation.audio.len()));
     let period = Period {
         id: Some("1".to_owned()),
         start: Some(Duration::ZERO),
-        adaptations: video.chain(audio).collect(),
+        adaptations: video.chain(audio).chain(images).collect(),
         ..Period::default()
     };
     MPD {

@@ -59,6 +59,25 @@ pub enum Error {
         /// What is wrong.
         source: boxes::Error,
     },
+    /// The pictures that a chunk brings are not those of the frames that were planned.
+    #[error("chunk {}: its {name} are not pictures of the planned frames", chunk.0)]
+    Pictures {
+        /// The chunk.
+        chunk: ChunkIndex,
+        /// Thumbnails or poster.
+        name: String,
+    },
+    /// Thumbnails are missing in the end.
+    #[error("{got} of {due} thumbnails came")]
+    MissingPictures {
+        /// Thumbnails there are.
+        got: usize,
+        /// Thumbnails planned.
+        due: usize,
+    },
+    /// A picture could not be written as JPEG.
+    #[error("JPEG: {0}")]
+    Jpeg(String),
     /// Finishing was asked for too early.
     #[error("chunk {} has not arrived", .0.0)]
     MissingChunk(ChunkIndex),

@@ -26,6 +26,11 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// Where the draft of `name` is.
+    pub(crate) fn draft_of(&self, name: &str) -> PathBuf {
+        self.file(&format!(".{name}.part"))
+    }
+
     /// Lets `write` fill a file that readers see under `name` only once it is whole.
     pub(crate) fn publish(&self, name: &str, write: impl FnOnce(&mut File) -> Result<(), Error>) -> Result<(), Error> {
         let draft = self.draft(name, write)?;
@@ -38,7 +43,7 @@ impl Folder {
         name: &str,
         write: impl FnOnce(&mut File) -> Result<(), Error>,
     ) -> Result<PathBuf, Error> {
-        let draft = self.file(&format!(".{name}.part"));
+        let draft = self.draft_of(name);
         let mut file = File::create(&draft).map_err(at(&draft))?;
         let written = write(&mut file).and_then(|()| match self.durability {
             Durability::Synced => file.sync_data().map_err(at(&draft)),

@@ -7,7 +7,7 @@ use vtp_engine::fuzzing::Reader;
 use vtp_engine::ladder::VideoCodec;
 
 use crate::boxes::codec::{VideoConfig, mpeg4_audio_name};
-use crate::proof::read::{read_init, read_segment};
+use crate::proof::read::{read_init, read_picture, read_segment};
 
 /// An initialization segment, a decoder configuration, each behind its length, and a media segment.
 pub fn published(data: &[u8]) {
@@ -20,6 +20,13 @@ pub fn published(data: &[u8]) {
     let samples: u64 = segment.samples.iter().map(|sample| u64::from(sample.size)).sum();
     assert_eq!(segment.head_bytes + samples, length);
     assert!(segment.end() >= segment.start);
+    // The first fragment as an I-frame playlist would name it.
+    let styp = 8 + 4 + 4 + 3 * 4;
+    if let (Some(range), Some(config)) = (file.get(styp..), config)
+        && let Ok(picture) = read_picture(range, init, &config)
+    {
+        assert_eq!(Some(picture.shown), segment.samples.first().map(|first| first.shown));
+    }
 }
 
 /// A decoder configuration behind its length, and a sample.
@@ -44,7 +51,7 @@ mod tests {
     use vtp_engine::units::{Ratio, Size};
 
     use super::*;
-    use crate::boxes::{AudioInit, FragmentSamples, VideoInit, audio_init, fragment_head, video_init};
+    use crate::boxes::{AudioInit, FragmentSamples, VideoInit, audio_init, fragment_head, segment_type, video_init};
     use crate::cut::TimedSample;
 
     const RECORD: [u8; 19] = [1, 0x64, 0, 0x1F, 0xFF, 0xE1, 0, 4, 0x67, 0x64, 0, 0x1F, 1, 0, 4, 0x68, 0xEB, 0xEF, 0x20];
@@ -73,11 +80,14 @@ mod tests {
             composition: 512,
             sync,
         });
-        let shown = fragment_head(1, 0, FragmentSamples::Video(&samples)).unwrap();
-        let heard = fragment_head(2, 1024, FragmentSamples::Audio { sizes: &[9, 10], duration: 1024 }).unwrap();
         let key = [0, 0, 0, 4, 0x65, 1, 2, 3];
+        let alone = fragment_head(1, 0, FragmentSamples::Video(&samples[..1])).unwrap();
+        let rest = fragment_head(2, 512, FragmentSamples::Video(&samples[1..])).unwrap();
+        let shown = [segment_type().unwrap(), alone, key.to_vec(), rest, vec![0; 11]].concat();
+        let heard = fragment_head(2, 1024, FragmentSamples::Audio { sizes: &[9, 10], duration: 1024 }).unwrap();
+        let heard = [segment_type().unwrap(), heard].concat();
         [
-            [block(&video_init(&video).unwrap()), block(&RECORD), shown, [&key[..], &[0; 11]].concat()].concat(),
+            [block(&video_init(&video).unwrap()), block(&RECORD), shown].concat(),
             [block(&audio_init(&audio).unwrap()), block(&[]), heard, vec![7; 19]].concat(),
         ]
     }
@@ -89,7 +99,8 @@ mod tests {
             let init = read_init(&mut Cursor::new(data.block())).unwrap();
             let config = VideoConfig::new(VideoCodec::H264, data.block()).ok();
             let segment = read_segment(&mut Cursor::new(data.0), data.0.len() as u64, init, config.as_ref()).unwrap();
-            assert_eq!(segment.opens_with_key, config.map(|_| true));
+            assert_eq!(segment.opens_with_key, config.as_ref().map(|_| true));
+            assert_eq!(segment.fragments, if config.is_some() { 2 } else { 1 });
         }
     }
 

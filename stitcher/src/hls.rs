@@ -12,14 +12,16 @@ use m3u8_rs::{
     QuotedOrUnquoted, Resolution, VariantStream, WRITE_OPT_FLOAT_PRECISION,
 };
 
+use crate::iframes;
 use crate::listing::{AudioListing, INIT, Listing, PLAYLIST, Presentation, VideoListing, segment_name};
+use crate::pictures::SheetListing;
 use crate::rates;
 
 /// The rate players should start at, in bits a second (HLS authoring specification for Apple devices, 1.32).
 pub const DEFAULT_RATE: f64 = 2_000_000.0;
 
 /// Fragmented MP4 (EXT-X-MAP without I-frames only) needs 6; 7 is what fMP4 packagers declare (RFC 8216 7).
-const VERSION: usize = 7;
+pub(crate) const VERSION: usize = 7;
 
 /// The one group of audio renditions.
 const AUDIO_GROUP: &str = "audio";
@@ -64,11 +66,13 @@ pub fn master(presentation: &Presentation) -> MasterPlaylist {
     if let Some(first) = first {
         variants[..=first].rotate_right(1);
     }
+    variants.extend(iframes::streams(presentation));
     MasterPlaylist {
         version: Some(VERSION),
         independent_segments: true,
         alternatives: groups.iter().flat_map(alternatives).collect(),
         variants,
+        unknown_tags: presentation.sheets.iter().map(SheetListing::stream).collect(),
         ..MasterPlaylist::default()
     }
 }
@@ -129,7 +133,7 @@ fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation)
 }
 
 /// VIDEO-RANGE of a transfer function (ITU-T H.273 table 3).
-fn video_range(transfer: u8) -> &'static str {
+pub(crate) fn video_range(transfer: u8) -> &'static str {
     match transfer {
         16 => "PQ",
         18 => "HLG",
@@ -158,6 +162,6 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
 /// Single precision is what the crate holds; six decimals of it are exact up to 8 seconds, and within half a
 /// microsecond in a thousand seconds of playlist.
 #[allow(clippy::cast_possible_truncation)]
-fn single(seconds: f64) -> f32 {
+pub(crate) fn single(seconds: f64) -> f32 {
     seconds as f32
 }

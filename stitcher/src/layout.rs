@@ -6,6 +6,7 @@ use vtp_engine::index::Index;
 use vtp_engine::ladder::Rendition;
 use vtp_engine::plan::Plan;
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
+use vtp_engine::stills::{POSTER, Stills, THUMBNAILS};
 use vtp_engine::units::{FrameIndex, TimeBase};
 
 use crate::Error;
@@ -27,6 +28,8 @@ pub struct OutputLayout {
     pub plan: Plan,
     /// Target length of a segment in seconds. Audio keeps to it where no video segment tells where to cut.
     pub target_segment_s: f64,
+    /// The pictures that go with the video.
+    pub stills: Stills,
     /// What a published file has survived.
     pub durability: Durability,
 }
@@ -112,6 +115,7 @@ impl OutputLayout {
     /// one of this index.
     pub(crate) fn check(&self, index: &Index) -> Result<(), Error> {
         let mut names: HashSet<String> = self.audio_folders().into_iter().collect();
+        names.extend([THUMBNAILS, POSTER].map(str::to_owned));
         if self.renditions.is_empty() {
             return Err(Error::Layout("no renditions".to_owned()));
         }

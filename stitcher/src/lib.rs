@@ -5,8 +5,9 @@
 //! encodes, or publishes a manifest of segments that it has not read back and compared with the source.
 //!
 //! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
-//! are their bytes; [`video`] and [`audio`] write them; [`proof`] reads them back; [`rates`] and [`listing`] are
-//! what the manifests ([`hls`], [`dash`]) say of them; [`stitcher`] ties it together. [`vbv`] stands alone.
+//! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`] and [`audio`] write them; [`proof`] reads them back; [`rates`] and [`listing`] are
+//! what the manifests ([`hls`], [`dash`]) say of them; [`pictures`] are thumbnails and
+//! poster; [`stitcher`] ties it together. [`vbv`] stands alone.
 
 pub mod audio;
 pub mod boxes;
@@ -18,9 +19,11 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod hls;
+pub mod iframes;
 pub mod language;
 pub mod layout;
 pub mod listing;
+pub mod pictures;
 pub mod proof;
 pub mod rates;
 pub mod report;
@@ -32,6 +35,7 @@ pub mod video;
 pub use audio::{AudioWriter, FinishedAudio};
 pub use error::Error;
 pub use layout::{AudioTrack, Durability, OutputLayout, VideoTimeline};
+pub use pictures::Pictures;
 pub use proof::{Proof, SourceSound};
 pub use report::{AudioReport, ChunkReport, Curve, JoinReport, Published, RenditionReport, SegmentSize, TimedScore};
 pub use stitcher::{Delivery, Stitcher};

@@ -3,13 +3,17 @@
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::{Ratio, Size, gcd};
 
+use crate::iframes::KeyPicture;
 use crate::language::Language;
+use crate::pictures::SheetListing;
 use crate::rates::{self, Weight};
 
 /// The name of every initialization segment.
 pub const INIT: &str = "init.mp4";
 /// The name of every media playlist.
 pub const PLAYLIST: &str = "index.m3u8";
+/// The name of every I-frame playlist.
+pub const IFRAMES: &str = "iframes.m3u8";
 /// The multivariant playlist.
 pub const MASTER: &str = "master.m3u8";
 /// The MPD.
@@ -104,6 +108,8 @@ pub struct VideoListing {
     pub frame_rate: FrameRate,
     /// TransferCharacteristics of ITU-T H.273.
     pub transfer: u8,
+    /// The key pictures that can be fetched alone, in order.
+    pub pictures: Vec<KeyPicture>,
 }
 
 /// An audio track.
@@ -132,6 +138,8 @@ pub struct Presentation {
     pub video: Vec<VideoListing>,
     /// The audio tracks that have samples, in the layout's order.
     pub audio: Vec<AudioListing>,
+    /// The thumbnails, if there are some.
+    pub sheets: Option<SheetListing>,
 }
 
 impl Presentation {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use vtp_engine::ladder::Search;
 use vtp_engine::quality::{Cause, Outcome, Summary};
 
+use crate::pictures::Pictures;
 use crate::proof::Proof;
 
 /// A published output.
@@ -15,6 +16,8 @@ pub struct Published {
     pub audio: Vec<AudioReport>,
     /// What is told of each rendition over time, in the same order.
     pub curves: Vec<Curve>,
+    /// Thumbnails and poster.
+    pub pictures: Pictures,
     /// That nothing of the source was lost.
     pub proof: Proof,
 }

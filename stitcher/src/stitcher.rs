@@ -16,6 +16,7 @@ use vtp_engine::chunk::EncodedChunk;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::Rendition;
 use vtp_engine::plan::ChunkPlan;
+use vtp_engine::stills::THUMBNAILS;
 use vtp_engine::units::ChunkIndex;
 
 use crate::audio::{AudioWriter, Cuts, FinishedAudio};
@@ -23,12 +24,13 @@ use crate::boxes::codec::mpeg4_audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
 use crate::layout::{OutputLayout, unique};
-use crate::listing::{AudioListing, Listing, MASTER, MPD, PLAYLIST, Presentation};
+use crate::listing::{AudioListing, IFRAMES, Listing, MASTER, MPD, PLAYLIST, Presentation};
+use crate::pictures::{Finished, Gallery, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
 use crate::report::{AudioReport, Published, RenditionReport};
 use crate::video::{Delivered, VideoTrack};
-use crate::{Error, dash, hls, rates};
+use crate::{Error, dash, hls, iframes, proof, rates};
 
 /// Owns the output folder of one job.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct Stitcher {
     layout: Arc<OutputLayout>,
     index: Arc<Index>,
     videos: Vec<VideoTrack>,
+    gallery: Gallery,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -57,7 +60,9 @@ impl Stitcher {
         let clock = layout.clock(&index);
         let create = |rendition: &Rendition| VideoTrack::create(dir, rendition.clone(), &layout, clock);
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
-        Ok(Self { dir: dir.to_owned(), layout: Arc::new(layout), index, videos, waiting: BTreeMap::new(), next: 0 })
+        let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
+        let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
+        Ok(Self { dir: dir.to_owned(), layout, index, videos, gallery, waiting, next: 0 })
     }
 
     /// The writer of an audio track of the layout. It may go to another thread.
@@ -84,7 +89,7 @@ impl Stitcher {
         if place < self.next || self.waiting.contains_key(&chunk.chunk) {
             return Ok(Delivery::Duplicate);
         }
-        self.check_renditions(&chunk)?;
+        self.check_renditions(&chunk, place)?;
         self.waiting.insert(chunk.chunk, chunk);
         while let Some(plan) = self.due() {
             let Some(chunk) = self.waiting.remove(&plan.index) else { break };
@@ -103,9 +108,10 @@ impl Stitcher {
         self.layout.plan.chunks.get(self.next).cloned()
     }
 
-    fn check_renditions(&self, chunk: &EncodedChunk) -> Result<(), Error> {
+    fn check_renditions(&self, chunk: &EncodedChunk, place: usize) -> Result<(), Error> {
         let mut got: Vec<_> = chunk.renditions.iter().map(|encoded| encoded.rendition.clone()).collect();
-        let mut due: Vec<_> = self.videos.iter().map(|video| video.rendition.name.clone()).collect();
+        let pictures = self.gallery.due(&self.layout.plan.chunks[place]).into_iter().map(|it| it.name);
+        let mut due: Vec<_> = self.videos.iter().map(|video| video.rendition.name.clone()).chain(pictures).collect();
         got.sort_unstable();
         due.sort_unstable();
         if got == due { Ok(()) } else { Err(Error::Renditions { chunk: chunk.chunk, got, due }) }
@@ -118,13 +124,13 @@ impl Stitcher {
                 video.append(Delivered { plan, attempt: chunk.attempt, encoded }, &self.layout, &self.index)?;
             }
         }
-        Ok(())
+        self.gallery.append(plan, chunk, &self.index)
     }
 
     /// Proves conservation and publishes the manifests: media playlists first, then the multivariant playlist and the
     /// MPD. `audio` are the finished tracks, `sounds` what the source's audio is, both for every track of the layout
     /// in its order. After an error no manifest is left.
-    pub fn finish(self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+    pub fn finish(mut self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
         if let Some(missing) = self.due() {
             return Err(Error::MissingChunk(missing.index));
         }
@@ -134,7 +140,11 @@ impl Stitcher {
             return Err(Error::MissingAudio { got, due });
         }
         let heard: Vec<_> = audio.into_iter().filter(|finished| !finished.segments.is_empty()).collect();
-        let presentation = self.presentation(&heard)?;
+        let mut presentation = self.presentation(&heard)?;
+        let video_end = presentation.video.iter().filter_map(|it| it.listing.interval()).map(|(_, end)| end);
+        let (video_end, end) = (video_end.fold(0.0, f64::max), presentation.interval().1);
+        let pictures = std::mem::take(&mut self.gallery).finish(video_end, end)?;
+        presentation.sheets.clone_from(&pictures.sheets);
         let configs: Vec<_> =
             self.videos.iter().filter_map(|video| Some(video.init.as_ref()?.1.config.clone())).collect();
         let tracks: Vec<_> = heard.iter().map(|finished| finished.track).collect();
@@ -142,8 +152,11 @@ impl Stitcher {
         let claim =
             Claim { dir, layout, index, presentation: &presentation, configs: &configs, tracks: &tracks, sounds };
         let proved = claim.prove()?;
-        self.publish(&presentation, &proved)?;
-        Ok(self.report(&presentation, proved))
+        if let Some(sheets) = &presentation.sheets {
+            proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
+        }
+        self.publish(&presentation, &pictures, &proved)?;
+        Ok(self.report(&presentation, &pictures, proved))
     }
 
     fn presentation(&self, heard: &[FinishedAudio]) -> Result<Presentation, Error> {
@@ -177,20 +190,22 @@ impl Stitcher {
         Ok(Presentation {
             audio: audio.collect::<Result<_, Error>>()?,
             video: self.videos.iter().filter_map(|video| video.listing(&self.index)).collect(),
+            sheets: None,
         })
     }
 
     /// Writes all manifests under temporary names, then reveals them in order.
-    fn publish(&self, presentation: &Presentation, proved: &Proved) -> Result<(), Error> {
+    fn publish(&self, presentation: &Presentation, pictures: &Finished, proved: &Proved) -> Result<(), Error> {
         let durability = self.layout.durability;
         let mut drafts = Vec::new();
         let mut revealed = Vec::new();
-        let published = self.manifests(presentation, proved).and_then(|manifests| {
+        let published = self.manifests(presentation, pictures, proved).and_then(|manifests| {
             for Manifest { folder, name, bytes } in manifests {
                 let folder = Folder::create(folder, durability)?;
                 let path = folder.file(name);
                 drafts.push((folder.draft(name, |file| write_bytes(file, &path, &bytes))?, folder, name));
             }
+            self.prove_key_pictures(presentation)?;
             for (draft, folder, name) in &drafts {
                 folder.reveal(draft, name)?;
                 revealed.push(folder.file(name));
@@ -205,14 +220,42 @@ impl Stitcher {
         published
     }
 
+    /// Reads the drafts of the I-frame playlists back.
+    fn prove_key_pictures(&self, presentation: &Presentation) -> Result<(), Error> {
+        let videos = self.videos.iter().filter_map(|video| Some((video, &video.init.as_ref()?.1.config)));
+        for (listing, (video, config)) in presentation.video.iter().zip(videos) {
+            let draft = video.folder.draft_of(IFRAMES);
+            proof::iframes::check(&draft, &self.dir.join(&listing.listing.folder), &listing.listing, config)?;
+        }
+        Ok(())
+    }
+
     /// Every manifest, in the order in which they are to appear.
-    fn manifests(&self, presentation: &Presentation, proved: &Proved) -> Result<Vec<Manifest>, Error> {
+    fn manifests(
+        &self,
+        presentation: &Presentation,
+        pictures: &Finished,
+        proved: &Proved,
+    ) -> Result<Vec<Manifest>, Error> {
         let target = presentation.target_s();
         let mut manifests = Vec::new();
         for listing in presentation.listings() {
             let (folder, playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
+        }
+        for video in &presentation.video {
+            let (folder, playlist) = (self.dir.join(&video.listing.folder), iframes::playlist(video, target));
+            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
+            manifests.push(Manifest { folder, name: IFRAMES, bytes: text });
+        }
+        if let Some(sheets) = &presentation.sheets {
+            let folder = self.dir.join(THUMBNAILS);
+            manifests.push(Manifest { folder: folder.clone(), name: VTT, bytes: sheets.vtt().into_bytes() });
+            manifests.push(Manifest { folder, name: PLAYLIST, bytes: sheets.playlist().into_bytes() });
+        }
+        if let Some((jpeg, ..)) = &pictures.poster {
+            manifests.push(Manifest { folder: self.dir.clone(), name: POSTER_FILE, bytes: jpeg.clone() });
         }
         let master = hls::master(presentation);
         let text = hls::text(|bytes| master.write_to(bytes)).map_err(at(&self.dir))?;
@@ -222,11 +265,12 @@ impl Stitcher {
         Ok(manifests)
     }
 
-    fn report(self, presentation: &Presentation, proved: Proved) -> Published {
+    fn report(self, presentation: &Presentation, pictures: &Finished, proved: Proved) -> Published {
         let rate = |listing: &Listing| {
             let rates = presentation.rates(listing);
             (rates::whole(rates.peak), rates::whole(rates.average))
         };
+        let pictures = pictures.report(|pts| self.layout.video.time_base.seconds(pts - self.layout.video.origin));
         let curves = self.videos.iter().map(VideoTrack::curve).collect();
         let renditions = presentation.video.iter().zip(self.videos).map(|(video, track)| {
             let (bandwidth, average_bandwidth) = rate(&video.listing);
@@ -259,7 +303,7 @@ impl Stitcher {
                 average_bandwidth,
             }
         });
-        Published { renditions: renditions.collect(), audio: audio.collect(), curves, proof: proved.proof }
+        Published { renditions: renditions.collect(), audio: audio.collect(), curves, pictures, proof: proved.proof }
     }
 }
 

@@ -14,9 +14,10 @@ use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::Attempt;
 
 use crate::boxes::codec::VideoConfig;
-use crate::boxes::{FragmentSamples, VideoInit, fragment_head, video_init};
+use crate::boxes::{FragmentSamples, VideoInit, fragment_head, segment_type, video_init};
 use crate::cut::{self, Segment};
 use crate::files::{Folder, at, discard, write_bytes};
+use crate::iframes::{self, KeyPicture};
 use crate::layout::{Clock, OutputLayout};
 use crate::listing::{FrameRate, INIT, Listing, VideoListing, Written, segment_name};
 use crate::report::{ChunkReport, Curve, SegmentSize, TimedScore};
@@ -32,6 +33,10 @@ pub(crate) struct VideoTrack {
     pub(crate) folder: Folder,
     pub(crate) init: Option<(Vec<u8>, VideoInit)>,
     clock: Clock,
+    /// Fragments written so far.
+    fragments: u32,
+    /// The key pictures that can be fetched alone.
+    pictures: Vec<KeyPicture>,
     /// Whether the rate cap holds over all chunks, where there is one.
     cap: Option<Bucket>,
     fidelity: Vec<TimedScore>,
@@ -53,7 +58,7 @@ impl VideoTrack {
         let folder = Folder::create(dir.join(&rendition.name), layout.durability)?;
         let cap = match rendition.method {
             Method::Capped { max_rate, buffer_bits, .. } => Some(Bucket::new(clock.timescale, max_rate, buffer_bits)),
-            Method::Lossless { .. } | Method::Copy => None,
+            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => None,
         };
         Ok(Self {
             rendition,
@@ -62,6 +67,8 @@ impl VideoTrack {
             folder,
             init: None,
             clock,
+            fragments: 0,
+            pictures: Vec::new(),
             cap,
             fidelity: Vec::new(),
             vmaf: Vec::new(),
@@ -162,7 +169,7 @@ impl VideoTrack {
             hdr,
             rotation: match self.rendition.method {
                 Method::Capped { .. } => Rotation::default(),
-                Method::Lossless { .. } | Method::Copy => layout.video.rotation,
+                Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => layout.video.rotation,
             },
             config: VideoConfig::new(self.rendition.codec(), &it.encoded.config).map_err(self.boxes_error())?,
         };
@@ -173,23 +180,38 @@ impl VideoTrack {
         Ok(())
     }
 
-    fn write(&self, segment: &Segment, spool: &mut File, spool_path: &Path) -> Result<Written, Error> {
-        let samples = FragmentSamples::Video(&segment.samples);
-        let head = fragment_head(segment.place + 1, segment.start, samples).map_err(self.boxes_error())?;
-        let (name, payload) = (segment_name(segment.place), segment.payload());
+    fn write(&mut self, segment: &Segment, spool: &mut File, spool_path: &Path) -> Result<Written, Error> {
+        let last = self.pictures.last().map(|picture| picture.shown);
+        let styp = segment_type().map_err(self.boxes_error())?;
+        let (mut bytes, mut parts, mut pictures) = (styp.len() as u64, Vec::new(), Vec::new());
+        for (part, sequence) in iframes::fragments(segment, self.clock.timescale, last).into_iter().zip(1..) {
+            let samples = &segment.samples[part.samples];
+            let head = fragment_head(self.fragments + sequence, part.start, FragmentSamples::Video(samples));
+            let head = head.map_err(self.boxes_error())?;
+            let payload = samples.iter().map(|sample| u64::from(sample.size)).sum();
+            let range = bytes..bytes + head.len() as u64 + payload;
+            bytes = range.end;
+            pictures.extend(part.picture.map(|shown| KeyPicture { segment: segment.place, range, shown }));
+            parts.push((head, payload));
+        }
+        let name = segment_name(segment.place);
         let path = self.folder.file(&name);
         self.folder.publish(&name, |file| {
-            write_bytes(file, &path, &head)?;
-            let copied = io::copy(&mut spool.take(payload), file).map_err(at(&path))?;
-            let short = || io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} bytes missing", payload - copied));
-            if copied == payload { Ok(()) } else { Err(short()).map_err(at(spool_path)) }
+            write_bytes(file, &path, &styp)?;
+            for (head, payload) in &parts {
+                write_bytes(file, &path, head)?;
+                let copied = io::copy(&mut spool.take(*payload), file).map_err(at(&path))?;
+                let short =
+                    || io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} bytes missing", payload - copied));
+                if copied < *payload {
+                    return Err(short()).map_err(at(spool_path));
+                }
+            }
+            Ok(())
         })?;
-        Ok(Written {
-            start: segment.start,
-            ticks: segment.ticks,
-            bytes: head.len() as u64 + payload,
-            samples: segment.samples.len() as u32,
-        })
+        self.fragments += parts.len() as u32;
+        self.pictures.extend(pictures);
+        Ok(Written { start: segment.start, ticks: segment.ticks, bytes, samples: segment.samples.len() as u32 })
     }
 
     /// What the manifests say of the finished rendition. `None` before the first chunk.
@@ -204,6 +226,7 @@ impl VideoTrack {
             codec: self.rendition.codec(),
             frame_rate: frame_rate(index, self.clock)?,
             transfer: init.color.transfer,
+            pictures: self.pictures.clone(),
         })
     }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use vtp_engine::chunk::{EncodedChunk, Sample};
 use vtp_engine::index::Index;
-use vtp_engine::units::ChunkIndex;
+use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::stills::{POSTER, Poster, Stills, Thumbnails, rgb_bytes};
+use vtp_engine::units::{ChunkIndex, Size};
 use vtp_stitcher::proof::Violation;
 use vtp_stitcher::{
     AudioTrack, Delivery, Durability, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher, cut,
@@ -75,8 +77,34 @@ impl Job {
                 })
                 .collect()
         };
-        let renditions = vec![("hd", CONFIG.to_vec(), samples(90)), ("mobile", CONFIG.to_vec(), samples(30))];
+        let mut renditions = vec![("hd", CONFIG.to_vec(), samples(90)), ("mobile", CONFIG.to_vec(), samples(30))];
+        let stills = self.layout.stills.of_chunk(plan.chunks[place as usize].frames.clone());
+        renditions.extend(stills.iter().map(|it| (it.name.as_str(), Vec::new(), self.pictures(place, it))));
         support::chunk(self.folder.path(), place, renditions)
+    }
+
+    /// Pictures whose pixels tell the frame, and in the poster's candidates whether it is the best: frame 150.
+    fn pictures(&self, place: u32, rendition: &Rendition) -> Vec<(Sample, Vec<u8>)> {
+        let Method::Stills { positions } = &rendition.method else { panic!("{rendition:?}") };
+        let bytes = rgb_bytes(rendition.size);
+        let picture = |position: &u32| {
+            let frame = self.layout.plan.chunks[place as usize].frames.start + position;
+            let contrast = if frame == 150 { 200 } else { 20 };
+            let pixel = |at: usize| if (at / 12).is_multiple_of(2) { 40 } else { 40 + contrast };
+            let rgb = (0..bytes).map(|at| if rendition.name == POSTER { pixel(at) } else { frame as u8 }).collect();
+            (Sample { pts: self.index.frames[frame as usize].pts, size: bytes as u32, sync: true }, rgb)
+        };
+        positions.iter().map(picture).collect()
+    }
+
+    /// The same with thumbnails every 300 ms, 34 in all, and a poster from the segments.
+    fn with_pictures() -> Self {
+        let mut job = Self::new();
+        let size = Size { width: 16, height: 10 };
+        let frames = (0..34).map(|place| (place * 15 / 2 + 3).min(249)).collect();
+        let thumbnails = Some(Thumbnails { interval_ms: 300, size, frames });
+        job.layout.stills = Stills { thumbnails, poster: Some(Poster { size, frames: vec![50, 100, 150, 200] }) };
+        job
     }
 
     fn deliver(&self, stitcher: &mut Stitcher) {
@@ -184,6 +212,82 @@ fn the_multivariant_playlist_tells_what_players_must_know() {
     assert!(master.contains("NAME=\"Say 'A'\",AUTOSELECT=YES") || master.contains("NAME=\"Say 'A'\",CHANNELS"));
     assert!(master.contains("URI=\"audio-de-2/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\""), "{master}");
     assert_eq!(master.matches("AUTOSELECT=YES").count(), 1, "one track of a language is chosen by itself");
+}
+
+#[test]
+fn each_rendition_has_a_playlist_of_its_key_pictures() {
+    let job = Job::new();
+    job.run([0, 1, 2]).unwrap();
+    let text = job.read("hd/iframes.m3u8");
+    assert!(
+        text.starts_with("#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-TARGETDURATION:2\n"),
+        "{text}"
+    );
+    assert!(text.contains("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-BYTERANGE:"), "{text}");
+    assert_eq!(text.matches("#EXTINF:2.000000,\nseg-0000").count(), 5, "{text}");
+    let range = text.lines().find_map(|line| line.strip_prefix("#EXT-X-BYTERANGE:")).unwrap();
+    let (length, offset) = range.split_once('@').unwrap();
+    let (length, offset): (usize, usize) = (length.parse().unwrap(), offset.parse().unwrap());
+    let segment = fs::read(job.out().join("hd/seg-00001.m4s")).unwrap();
+    assert_eq!(&segment[offset + 4..offset + 8], b"moof");
+    assert_eq!(&segment[offset + length - 98..][..5], [0, 0, 0, 94, 0x65], "it ends with the key picture");
+    assert_eq!(&segment[offset + length + 4..offset + length + 8], b"moof");
+    let master = job.read("master.m3u8");
+    let line = master.lines().find(|line| line.contains("hd/iframes.m3u8")).unwrap();
+    let rate = 8 * length / 2;
+    let expected = format!(
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={rate},AVERAGE-BANDWIDTH={rate},CODECS=\"avc1.64001F\",RESOLUTION=640x360,VIDEO-RANGE=SDR,URI=\"hd/iframes.m3u8\""
+    );
+    assert_eq!(line, expected);
+    assert!(master.find("I-FRAME").unwrap() > master.rfind("#EXT-X-STREAM-INF").unwrap());
+}
+
+#[test]
+fn pictures_come_in_any_order_and_every_manifest_names_them() {
+    let outputs = [[0, 1, 2], [2, 1, 0]].map(|order| {
+        let job = Job::with_pictures();
+        let published = job.run(order).unwrap();
+        assert_eq!(fs::read_dir(job.folder.path()).unwrap().count(), 1, "spool files are deleted");
+        (job.read("master.m3u8"), job.read("manifest.mpd"), files(&job.out()), published.pictures)
+    });
+    assert_eq!(outputs[0], outputs[1]);
+    let (master, mpd, files, pictures) = &outputs[0];
+    assert!(master.contains("#EXT-X-IMAGE-STREAM-INF:BANDWIDTH="), "{master}");
+    let mpd = dash_mpd_core::parse(mpd).unwrap();
+    let images = mpd.periods[0].adaptations.last().unwrap();
+    let template = images.SegmentTemplate.as_ref().unwrap();
+    assert_eq!((images.contentType.as_deref(), template.duration), (Some("image"), Some(7500.0)));
+    let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).filter(|name| name.contains("sprite")).collect();
+    assert_eq!(names, ["thumbnails/sprite-001.jpg", "thumbnails/sprite-002.jpg"]);
+    let thumbnails = pictures.thumbnails.as_ref().unwrap();
+    assert_eq!((thumbnails.count, thumbnails.sheets), (34, 2));
+    assert_eq!(pictures.poster.as_ref().unwrap().at_s, 6.0, "the candidate with the most to see");
+}
+
+#[test]
+fn pictures_of_other_frames_or_none_are_refused() {
+    let job = Job::with_pictures();
+    let mut less = job.chunk(0);
+    less.renditions.pop();
+    assert!(matches!(job.stitcher().add_chunk(less), Err(Error::Renditions { .. })));
+    let mut other = job.chunk(0);
+    other.renditions[2].samples[0].pts += 1;
+    assert!(matches!(job.stitcher().add_chunk(other), Err(Error::Pictures { .. })));
+    let mut larger = job.chunk(0);
+    larger.renditions[2].samples[0].size += 1;
+    assert!(matches!(job.stitcher().add_chunk(larger), Err(Error::Pictures { .. })));
+}
+
+#[test]
+fn a_damaged_sheet_is_found_before_anything_is_published() {
+    let job = Job::with_pictures();
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let audio = job.audio(&stitcher);
+    fs::write(job.out().join("thumbnails/sprite-001.jpg"), b"no picture").unwrap();
+    let error = stitcher.finish(audio, &job.sounds()).unwrap_err();
+    assert!(matches!(error, Error::NotProved(Violation::Unreadable { .. })), "{error}");
+    assert!(!job.has("master.m3u8") && !job.has("thumbnails/thumbnails.vtt") && !job.has("poster.jpg"));
 }
 
 #[test]

@@ -182,7 +182,9 @@ fn encode(file: &Path, size: &str) -> Result<()> {
         "-bf",
         "3",
         "-x264-params",
-        "keyint=50:min-keyint=50:scenecut=0:open-gop=0:bframes=3:b-adapt=0:stitchable=1:threads=1",
+        "keyint=250:min-keyint=1:scenecut=0:open-gop=0:bframes=3:b-adapt=0:stitchable=1:threads=1",
+        "-force_key_frames",
+        "expr:eq(mod(n,50),0)+eq(mod(n,50),30)",
     ];
     let tags = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", "-color_range", "tv"];
     let rest = [
@@ -236,6 +238,45 @@ fn every_frame_of_a_variable_rate_comes_back_at_its_time_with_its_picture() -> R
         let shown: Vec<i64> = shown.map(str::parse).collect::<Result<_, _>>()?;
         assert_eq!(shown, due, "{name}");
         assert_eq!(hashes(&whole)?, hashes(&job.folder.path().join(format!("{name}.mp4")))?, "{name}");
+    }
+    Ok(())
+}
+
+/// What [`hashes`] tells of the one picture that stands in this range of a segment, behind the initialization segment.
+fn hash_of_range(job: &Job, name: &str, segment: &m3u8_rs::MediaSegment) -> Result<Vec<String>> {
+    let range = segment.byte_range.as_ref().context("no range")?;
+    let start = range.offset.context("no offset")? as usize;
+    let bytes = fs::read(job.out().join(name).join(&segment.uri))?;
+    let alone = job.folder.path().join("alone.mp4");
+    let own = bytes.get(start..start + range.length as usize).context("a range beyond its file")?;
+    fs::write(&alone, [&fs::read(job.out().join(name).join("init.mp4"))?, own].concat())?;
+    hashes(&alone)
+}
+
+#[test]
+fn each_range_of_an_iframe_playlist_decodes_alone_to_exactly_its_picture() -> Result<()> {
+    if no_ffmpeg() {
+        return Ok(());
+    }
+    let job = Job::new()?;
+    job.stitch()?;
+    for name in ["hd", "mobile"] {
+        let all = hashes(&job.whole(name)?)?;
+        let text = fs::read(job.out().join(name).join("iframes.m3u8"))?;
+        let playlist = m3u8_rs::parse_media_playlist_res(&text).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        ensure!(playlist.i_frames_only);
+        let keys: Vec<usize> = (0..all.len()).filter(|frame| [0, 30].contains(&(frame % SEGMENT))).collect();
+        assert_eq!(playlist.segments.len(), keys.len(), "{name}: those that open segments, and those inside");
+        let seconds = |frame: usize| {
+            let pts = job.index.frames.get(frame).map_or(job.index.end(), |frame| frame.pts);
+            job.layout.video.time_base.seconds(pts)
+        };
+        let next = keys.iter().skip(1).copied().chain([all.len()]);
+        for ((segment, &frame), next) in playlist.segments.iter().zip(&keys).zip(next) {
+            assert_eq!(hash_of_range(&job, name, segment)?, [all[frame].as_str()], "{name}, frame {frame}");
+            let due = seconds(next) - seconds(frame);
+            ensure!((f64::from(segment.duration) - due).abs() < 2e-6, "{name}, frame {frame}: {}", segment.duration);
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use clap::Args;
 use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
 use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
+use vtp_engine::stills::Every;
 
 use crate::cache::CacheArguments;
 use crate::child::{self, Pool};
@@ -48,6 +49,15 @@ pub struct Arguments {
 
     #[command(flatten)]
     quality: QualityArguments,
+
+    /// From one thumbnail to the next; `auto` is 2 s up to ten minutes, 10 s up to fifty and so on, 300 in all; `off`
+    /// makes none
+    #[arg(long, value_name = "auto|DURATION|off", default_value = "auto", value_parser = parse::thumbnails)]
+    thumbnails: Every,
+
+    /// Make neither thumbnails nor a poster
+    #[arg(long, conflicts_with = "thumbnails")]
+    no_pictures: bool,
 
     #[command(flatten)]
     cache: CacheArguments,
@@ -185,6 +195,10 @@ pub struct EncodeRequest {
     pub chunk_s: Option<f64>,
     /// How the quality of what was encoded is checked, if it is.
     pub check: Option<Check>,
+    /// Thumbnails to scrub by.
+    pub thumbnails: Every,
+    /// Whether there is to be a poster.
+    pub poster: bool,
     /// Whether pictures that can't be decoded may be made up.
     pub allow_damage: bool,
     /// Whether sound of more than five channels is made in surround, besides stereo.
@@ -221,6 +235,8 @@ impl Arguments {
             segment_s: self.shape.segment,
             chunk_s: self.shape.chunk.0,
             check: self.quality.check(),
+            thumbnails: if self.no_pictures { Every::Never } else { self.thumbnails },
+            poster: !self.no_pictures,
             allow_damage: self.allow_damage,
             surround: !self.stereo,
             workers: self.workers.unwrap_or_else(cores),
@@ -330,6 +346,8 @@ mod tests {
             segment_s: 4.0,
             chunk_s: None,
             check: Some(Check { sampling: Sampling::DEFAULT, target: Target { mean: 93.0, floor: 80.0, save: false } }),
+            thumbnails: Every::Auto,
+            poster: true,
             allow_damage: false,
             surround: true,
             workers: std::thread::available_parallelism().unwrap(),
@@ -356,6 +374,13 @@ mod tests {
         let check = Check { sampling: Sampling::FULL, target: Target { mean: 90.0, floor: 70.5, save: true } };
         assert_eq!(parse(&words).unwrap().check, Some(check));
         assert_eq!(parse(&["in.mp4", "--out", "d", "--no-measure"]).unwrap().check, None);
+        let pictures = |words: &[&str]| {
+            let request = parse(&[&["in.mp4", "--out", "d"], words].concat()).unwrap();
+            (request.thumbnails, request.poster)
+        };
+        assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
+        assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
+        assert_eq!(pictures(&["--no-pictures"]), (Every::Never, false));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use vtp_stitcher::Pictures;
+
 use crate::records;
 use crate::report::{Audio, Proof, Report, Timing};
 use crate::text::{self, Align, Table};
@@ -15,6 +17,7 @@ pub fn render(report: &Report, folder: &Path) -> String {
         out.push('\n');
     };
     report.audio.iter().for_each(|track| line(audio(track)));
+    pictures(&report.pictures).into_iter().for_each(&mut line);
     line(String::new());
     line(proof(&report.proof));
     line(timing(&report.timing, report.source.duration_s));
@@ -68,6 +71,16 @@ fn audio(track: &Audio) -> String {
     )
 }
 
+/// `None` without pictures.
+fn pictures(pictures: &Pictures) -> Option<String> {
+    let thumbnails = pictures
+        .thumbnails
+        .as_ref()
+        .map(|it| format!("{}, one in {}", text::plural(it.count.into(), "thumbnail"), text::span(it.interval_s)));
+    let made: Vec<String> = pictures.poster.iter().map(|it| it.file.clone()).chain(thumbnails).collect();
+    (!made.is_empty()).then(|| format!("pictures: {}", made.join(", ")))
+}
+
 fn proof(proof: &Proof) -> String {
     let verdict = if proof.ok { "proven" } else { "NOT PROVEN" };
     let mut text = format!(
@@ -107,6 +120,7 @@ mod tests {
 rendition      size  frames  bytes    average       peak       fidelity  vmaf  codec
 standard   1280x720       4  260 B  13.0 kb/s  26.0 kb/s  94.5, p1 88.0  94.5  avc1.64001f
 audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
+pictures: poster.jpg, 1 thumbnail, one in 2.0 s
 
 proven: 4 frames in, 4 out of every rendition
         sound against picture +0.0 ms at the start, -0.2 ms at the end

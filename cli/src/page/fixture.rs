@@ -3,7 +3,7 @@
 
 use vtp_engine::ladder::Search;
 use vtp_engine::quality::{Cause, Outcome, Summary, Target, VISIBLE};
-use vtp_stitcher::{ChunkReport, JoinReport, RenditionReport};
+use vtp_stitcher::{ChunkReport, JoinReport, Pictures, RenditionReport};
 
 use crate::curves::{self, Curve, Curves, Point, SegmentSize};
 use crate::report::{self, Audio, PlanSummary, Proof, Report, Source, Timing};
@@ -72,6 +72,7 @@ impl Scene {
                 bytes: (self.duration_s * 16_000.0) as u64,
                 bandwidth: 131_000,
             }],
+            pictures: Pictures::default(),
             proof,
             timing: Timing {
                 wall_s: 98.2,

@@ -18,14 +18,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, StageCpu};
+use vtp_engine::ladder::Rendition;
 
 use key::Key;
 pub use key::SourceHash;
 
+use crate::stills::is_stills;
 use crate::{Observer, spool};
 
 /// What the names of entries end with.
 const SUFFIX: &str = "chunk";
+/// What those of pictures by themselves end with.
+const STILLS: &str = "stills";
 
 /// A folder of finished encodings.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ pub struct Cache {
 pub struct Usage {
     /// Encodings: one rendition of one chunk each.
     pub entries: u64,
-    /// Their size.
+    /// Their size, and that of the pictures beside them.
     pub bytes: u64,
 }
 
@@ -87,7 +91,9 @@ impl Cache {
         let Some(keys) = self.keys(source, extradata, task) else { return encode(task) };
         let mut renditions: Vec<Option<EncodedRendition>> =
             keys.iter().zip(&task.renditions).map(|(key, it)| self.take(key, it, &task.spool)).collect();
-        for taken in renditions.iter().flatten() {
+        // Pictures by themselves are no encodings that anybody waits for.
+        let encodings = renditions.iter().zip(&task.renditions).filter(|(_, of)| !is_stills(of));
+        for taken in encodings.filter_map(|(taken, _)| taken.as_ref()) {
             self.reused.fetch_add(1, Ordering::Relaxed);
             observer.frames_encoded(&taken.rendition, u32::try_from(task.frames.len()).unwrap_or(u32::MAX));
         }
@@ -99,7 +105,7 @@ impl Cache {
             let made = encode(&EncodeTask { renditions: rest, ..task.clone() })?;
             cpu = made.cpu;
             for (at, encoded) in missing.into_iter().zip(made.renditions) {
-                if let Err(error) = self.keep(&keys[at], &encoded) {
+                if let Err(error) = self.keep(&keys[at], &task.renditions[at], &encoded) {
                     self.is_troubled(&error);
                 }
                 renditions[at] = Some(encoded);
@@ -124,8 +130,8 @@ impl Cache {
     }
 
     /// The encoding of this key, its file linked into the folder `spool`; `None` if there is none that is whole.
-    fn take(&self, key: &Key, of: &vtp_engine::ladder::Rendition, spool: &Path) -> Option<EncodedRendition> {
-        let entry = self.path(key);
+    fn take(&self, key: &Key, of: &Rendition, spool: &Path) -> Option<EncodedRendition> {
+        let entry = self.path(key, of);
         let path = spool.join(spool::name(of));
         let taken = entry::read(&entry).and_then(|encoded| {
             remove(&path)?;
@@ -149,9 +155,9 @@ impl Cache {
     }
 
     /// Seals the encoding's spool file and links it into the cache.
-    fn keep(&self, key: &Key, encoded: &EncodedRendition) -> io::Result<()> {
+    fn keep(&self, key: &Key, of: &Rendition, encoded: &EncodedRendition) -> io::Result<()> {
         entry::seal(encoded)?;
-        let entry = self.path(key);
+        let entry = self.path(key, of);
         match link_or_copy(&encoded.spool, &entry) {
             // Another process was faster; the bytes are the same.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -160,8 +166,9 @@ impl Cache {
         }
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
-        self.folder.join(format!("{key}.{SUFFIX}"))
+    fn path(&self, key: &Key, of: &Rendition) -> PathBuf {
+        let suffix = if is_stills(of) { STILLS } else { SUFFIX };
+        self.folder.join(format!("{key}.{suffix}"))
     }
 }
 
@@ -171,7 +178,10 @@ impl Cache {
 /// It can't be read.
 pub fn usage(folder: &Path) -> io::Result<Usage> {
     let entries = list(folder)?;
-    Ok(Usage { entries: entries.len() as u64, bytes: entries.iter().map(|it| it.bytes).sum() })
+    Ok(Usage {
+        entries: entries.iter().map(|it| u64::from(it.is_encoding)).sum(),
+        bytes: entries.iter().map(|it| it.bytes).sum(),
+    })
 }
 
 /// Deletes what was not used for longest until `folder` holds at most `most_bytes`, and what interrupted runs left half
@@ -191,7 +201,7 @@ pub fn trim(folder: &Path, most_bytes: u64) -> io::Result<Usage> {
         }
         remove(&entry.path)?;
         excess = excess.saturating_sub(entry.bytes);
-        deleted = Usage { entries: deleted.entries + 1, bytes: deleted.bytes + entry.bytes };
+        deleted = Usage { entries: deleted.entries + u64::from(entry.is_encoding), bytes: deleted.bytes + entry.bytes };
     }
     Ok(deleted)
 }
@@ -200,12 +210,16 @@ struct Kept {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
+    is_encoding: bool,
 }
 
 fn list(folder: &Path) -> io::Result<Vec<Kept>> {
-    let kept = files(folder, |name| name.ends_with(&format!(".{SUFFIX}")))?;
+    let is_encoding = |path: &Path| path.extension().is_some_and(|it| it == SUFFIX);
+    let kept = files(folder, |name| [SUFFIX, STILLS].iter().any(|it| name.ends_with(&format!(".{it}"))))?;
     let facts = |path: PathBuf| match path.metadata() {
-        Ok(facts) => Ok(Some(Kept { bytes: facts.len(), used: facts.modified()?, path })),
+        Ok(facts) => {
+            Ok(Some(Kept { bytes: facts.len(), used: facts.modified()?, is_encoding: is_encoding(&path), path }))
+        }
         // Another process deleted it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -8,8 +8,9 @@ use crate::common::{Clip, Packets, archive, capped, decode_joined, generate, sha
 use vtp_encoder_node::{Class, Error, Observer, PacketSource};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk};
 use vtp_engine::index::FrameEntry;
+use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::media::demux::SourcePacket;
-use vtp_engine::units::PacketIndex;
+use vtp_engine::units::{PacketIndex, Ratio, Size};
 
 fn encode(clip: &Clip, task: &EncodeTask, packets: std::ops::Range<u32>) -> Result<EncodedChunk, Error> {
     clip.encode(task, &mut clip.source(packets), &(), &AtomicBool::new(false))
@@ -174,6 +175,32 @@ impl PacketSource for Failing {
     }
 }
 
+fn stills(name: &str, width: u32, height: u32, positions: &[u32]) -> Rendition {
+    let method = Method::Stills { positions: positions.to_vec() };
+    Rendition { name: name.to_owned(), size: Size { width, height }, sample_aspect: Ratio::ONE, method }
+}
+
+#[test]
+fn pictures_by_themselves_are_made_of_the_wanted_frames_alone_or_beside_an_encoding() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = small_clip(folder.path()) else { return };
+    let mut task = clip.task(0, 0..clip.packets, 25, folder.path());
+    task.renditions = vec![stills("thumbnails", 40, 30, &[0, 7, 49])];
+    let alone = encode(&clip, &task, 0..clip.packets).unwrap();
+    let [made] = &alone.renditions[..] else { panic!("{alone:?}") };
+    let told: Vec<_> = made.samples.iter().map(|it| (it.pts, it.size, it.sync)).collect();
+    assert_eq!(told, [0, 7, 49].map(|position: usize| (task.frames[position].pts, 40 * 30 * 3, true)));
+    let bytes = std::fs::read(&made.spool).unwrap();
+    assert_eq!(bytes.len(), 3 * 40 * 30 * 3);
+    assert_ne!(bytes[..3600], bytes[3600..7200], "the clip moves");
+    task.renditions.insert(0, capped("own", 160, 120, 300_000));
+    task.renditions.push(stills("poster", 160, 120, &[25]));
+    let beside = encode(&clip, &task, 0..clip.packets).unwrap();
+    assert_eq!(beside.renditions[0].samples.len(), task.frames.len());
+    assert_eq!(std::fs::read(&beside.renditions[1].spool).unwrap(), bytes);
+    assert_eq!(beside.renditions[2].samples.len(), 1);
+}
+
 #[test]
 fn a_failing_packet_source_ends_the_chunk_with_its_own_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,12 +217,14 @@ fn a_task_that_contradicts_itself_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let Some(clip) = small_clip(folder.path()) else { return };
     let good = clip.task(0, 0..clip.packets, 25, folder.path());
-    let changes: [fn(&mut EncodeTask); 5] = [
+    let changes: [fn(&mut EncodeTask); 7] = [
         |task| task.frames.clear(),
         |task| task.frames.swap(0, 1),
         |task| task.segment_starts = vec![1],
         |task| task.segment_starts = vec![0, 20, 20],
         |task| task.segment_starts.push(5000),
+        |task| task.renditions = vec![stills("thumbnails", 40, 30, &[3, 3])],
+        |task| task.renditions = vec![stills("thumbnails", 40, 30, &[5000])],
     ];
     for change in changes {
         let mut task = good.clone();

@@ -80,6 +80,12 @@ pub enum Method {
     },
     /// The source's packets.
     Copy,
+    /// No video: some frames by themselves, upright and in square pixels, as bytes of red, green and blue. Such a
+    /// rendition is made beside the others and is in no ladder (see [`stills`](crate::stills)).
+    Stills {
+        /// Which of a chunk's frames, in ascending order.
+        positions: Vec<u32>,
+    },
 }
 
 impl Method {
@@ -157,7 +163,7 @@ impl Rendition {
     pub fn bounds(&self) -> Option<Bounds> {
         match self.method {
             Method::Capped { codec, max_rate, .. } => Some(Bounds { max_rate, factors: codec.factors() }),
-            Method::Lossless { .. } | Method::Copy => None,
+            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => None,
         }
     }
 
@@ -165,7 +171,7 @@ impl Rendition {
     pub fn codec(&self) -> VideoCodec {
         match self.method {
             Method::Capped { codec, .. } => codec,
-            Method::Lossless { .. } | Method::Copy => VideoCodec::H264,
+            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => VideoCodec::H264,
         }
     }
 
@@ -173,7 +179,7 @@ impl Rendition {
     pub fn look(&self) -> Look {
         match self.method {
             Method::Capped { look, .. } => look,
-            Method::Lossless { .. } | Method::Copy => Look::Kept,
+            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => Look::Kept,
         }
     }
 

@@ -6,8 +6,10 @@
 //! from the directly scaled one by 50.5 dB (luma, 1080-line aerial footage; 53.2 dB on animation at 720 lines).
 //! An encoder at 35 dB would lose 0.12 dB by it: far more than that CPU can buy back.
 
+mod rgb;
 mod swscale;
 
+pub use rgb::RgbScaler;
 pub(crate) use swscale::{Swscale, Target, new_frame, range, raw_format};
 
 use ffmpeg_next::ffi;

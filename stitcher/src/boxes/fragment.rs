@@ -1,4 +1,5 @@
-//! Media segments: `styp`, one `moof`, and the head of its `mdat`. The samples' bytes follow and are not touched here.
+//! Media segments: `styp`, then fragments: a `moof` and the head of its `mdat` each. The samples' bytes follow and are not
+//! touched here.
 
 use mp4_atom::{FourCC, Header, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
 
@@ -52,25 +53,29 @@ fn video_entry(sample: &TimedSample) -> TrunEntry {
     }
 }
 
-/// Everything of a media segment that stands before its samples' bytes.
-///
-/// `sequence` is the segment's number from 1, `start` the decode time of its first sample.
-pub fn fragment_head(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Result<Vec<u8>, Error> {
+/// What a media segment opens with.
+pub fn segment_type() -> Result<Vec<u8>, Error> {
     let brands = [b"msdh", b"cmfs", b"cmff"];
-    let styp = Styp {
+    boxed(&Styp {
         major_brand: FourCC::new(b"msdh"),
         minor_version: 0,
         compatible_brands: brands.iter().map(|brand| FourCC::new(brand)).collect(),
-    };
-    let payload = samples.payload().ok_or(Error::Range { what: "a segment's size" })?;
+    })
+}
+
+/// Everything of a fragment that stands before its samples' bytes.
+///
+/// `sequence` is the fragment's number from 1, `start` the decode time of its first sample.
+pub fn fragment_head(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Result<Vec<u8>, Error> {
+    let payload = samples.payload().ok_or(Error::Range { what: "a fragment's size" })?;
     let mdat = boxed(&Header { kind: FourCC::new(b"mdat"), size: Some(payload) })?;
     let mut moof = moof(sequence, start, samples);
     let length = boxed(&moof)?.len() + mdat.len();
-    let offset = i32::try_from(length).map_err(|_| Error::Range { what: "a segment's sample table" })?;
+    let offset = i32::try_from(length).map_err(|_| Error::Range { what: "a fragment's sample table" })?;
     for run in moof.traf.iter_mut().flat_map(|traf| traf.trun.iter_mut()) {
         run.data_offset = Some(offset);
     }
-    Ok([boxed(&styp)?, boxed(&moof)?, mdat].concat())
+    Ok([boxed(&moof)?, mdat].concat())
 }
 
 fn moof(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Moof {

@@ -7,7 +7,7 @@ mod init;
 
 use mp4_atom::{Encode, FourCC, Header};
 
-pub use fragment::{FragmentSamples, fragment_head};
+pub use fragment::{FragmentSamples, fragment_head, segment_type};
 pub use init::{AudioInit, VideoInit, audio_init, video_init};
 
 /// The one track of every file.

@@ -3,9 +3,12 @@
 //!
 //! Proved is that every source frame is in exactly one segment of every rendition at exactly its time, that segments
 //! join without gap or overlap and open with a key picture, that audio is whole, and that sound and picture have the
-//! offset they have in the source, at the start and at the end. What the pictures show is not looked at.
+//! offset they have in the source, at the start and at the end; and that the I-frame playlists name key pictures at the
+//! times they say. What the pictures show is not looked at.
 
 mod audio;
+pub(crate) mod iframes;
+pub(crate) mod pictures;
 pub mod read;
 pub(crate) mod run;
 #[cfg(test)]
@@ -56,7 +59,7 @@ pub enum Violation {
         /// Segments planned.
         due: u32,
     },
-    /// A segment's sequence number is not its place.
+    /// A segment's sequence number is not that of its place.
     #[error("{track}, segment {segment}: sequence number {got}")]
     Sequence {
         /// The rendition.
@@ -109,6 +112,14 @@ pub enum Violation {
         track: String,
         /// The segment, from 1.
         segment: u32,
+    },
+    /// An I-frame playlist does not say what is there.
+    #[error("{track}: its I-frame playlist: {reason}")]
+    KeyPictures {
+        /// The rendition.
+        track: String,
+        /// What is wrong.
+        reason: String,
     },
     /// An audio segment's samples are not all frames of the due length.
     #[error("{track}, segment {segment}: a sample of {got} units, due are {due}")]

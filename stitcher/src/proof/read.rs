@@ -1,7 +1,8 @@
 //! Reads written files back: a walk over the boxes that trusts nothing of what the writer remembers.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use mp4_atom::{FourCC, Ftyp, Header, Moof, Moov, ReadAtom, ReadFrom, Styp, TrunEntry};
@@ -27,8 +28,10 @@ pub struct ReadInit {
 /// A media segment as it stands in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadSegment {
-    /// Its sequence number.
+    /// The sequence number of its first fragment.
     pub sequence: u32,
+    /// How many fragments it consists of; they join, and their sequence numbers follow each other.
+    pub fragments: u32,
     /// Decode time of its first sample.
     pub start: u64,
     /// Its samples in decode order.
@@ -54,6 +57,15 @@ pub struct ReadSample {
     pub sync: bool,
 }
 
+/// A picture that stands alone in its fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadPicture {
+    /// Presentation time before edits.
+    pub shown: i64,
+    /// Whether it is flagged as a sync sample, and is a key picture by its bytes.
+    pub is_key: bool,
+}
+
 impl ReadSegment {
     /// The decode time that must follow.
     pub fn end(&self) -> u64 {
@@ -77,7 +89,21 @@ pub fn segment(path: &Path, init: ReadInit, video: Option<&VideoConfig>) -> Resu
     read().map_err(|reason| unreadable(path, reason))
 }
 
-fn unreadable(path: &Path, reason: Reason) -> Violation {
+/// Reads the picture that these bytes of a media segment are: one fragment of one sample.
+pub fn picture(path: &Path, range: Range<u64>, init: ReadInit, video: &VideoConfig) -> Result<ReadPicture, Violation> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let outside = range.end > file.metadata()?.len() || range.start > range.end;
+        let length = usize::try_from(range.end.saturating_sub(range.start)).ok().filter(|_| !outside);
+        let mut bytes = vec![0; length.ok_or(Reason::Shape("a range beyond the file's end"))?];
+        file.seek(SeekFrom::Start(range.start))?;
+        file.read_exact(&mut bytes)?;
+        read_picture(&bytes, init, video)
+    };
+    read().map_err(|reason| unreadable(path, reason))
+}
+
+pub(super) fn unreadable(path: &Path, reason: Reason) -> Violation {
     let parts: Vec<_> = path.components().rev().take(2).map(|part| part.as_os_str().to_string_lossy()).collect();
     let file = parts.into_iter().rev().collect::<Vec<_>>().join("/");
     Violation::Unreadable { file, reason: reason.to_string() }
@@ -126,31 +152,81 @@ pub(crate) fn read_segment(
     video: Option<&VideoConfig>,
 ) -> Result<ReadSegment, Reason> {
     Styp::read_from(file)?;
-    let origin = file.stream_position()?;
-    let header = Header::read_from(file)?;
-    let moof = Moof::read_atom(&header, file)?;
-    let mdat = Header::read_from(file)?;
-    let (body, due) = (file.stream_position()?, mdat.size.ok_or(Reason::Shape("mdat without a size"))? as u64);
-    if mdat.kind != FourCC::new(b"mdat") || body + due != length {
-        return Err(Reason::Shape("not one moof and the mdat that belongs to it"));
-    }
-    let (start, samples, offset) = run(&moof, init)?;
-    if samples.iter().map(|sample| u64::from(sample.size)).sum::<u64>() != due {
-        return Err(Reason::Shape("the samples do not fill the mdat"));
-    }
-    if i64::try_from(body - origin) != Ok(i64::from(offset)) {
-        return Err(Reason::Shape("the samples do not start where the mdat does"));
-    }
-    let opens_with_key = match (video, samples.first()) {
-        (Some(config), Some(first)) => {
+    let first = read_fragment(file, length, init)?;
+    let opens_with_key = match (video, first.samples.first()) {
+        (Some(config), Some(sample)) => {
             let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(body))?;
-            file.take(first.size.into()).read_to_end(&mut bytes)?;
+            file.seek(SeekFrom::Start(first.body.start))?;
+            file.take(sample.size.into()).read_to_end(&mut bytes)?;
             config.is_key(&bytes)
         }
         _ => None,
     };
-    Ok(ReadSegment { sequence: moof.mfhd.sequence_number, start, samples, head_bytes: length - due, opens_with_key })
+    let payload = first.payload();
+    let Fragment { sequence, start, samples, body } = first;
+    file.seek(SeekFrom::Start(body.end))?;
+    let mut segment =
+        ReadSegment { sequence, fragments: 1, start, samples, head_bytes: length - payload, opens_with_key };
+    while file.stream_position()? < length {
+        let next = read_fragment(file, length, init)?;
+        if Some(next.sequence) != sequence.checked_add(segment.fragments) || next.start != segment.end() {
+            return Err(Reason::Shape("its fragments do not follow each other"));
+        }
+        segment.fragments += 1;
+        segment.head_bytes -= next.payload();
+        segment.samples.extend(next.samples);
+        file.seek(SeekFrom::Start(next.body.end))?;
+    }
+    Ok(segment)
+}
+
+/// The picture that `bytes` are: one fragment of one sample, and nothing else.
+pub(crate) fn read_picture(bytes: &[u8], init: ReadInit, video: &VideoConfig) -> Result<ReadPicture, Reason> {
+    let length = bytes.len() as u64;
+    let fragment = read_fragment(&mut Cursor::new(bytes), length, init)?;
+    let [sample] = &fragment.samples[..] else { return Err(Reason::Shape("not exactly one sample")) };
+    if fragment.body.end != length {
+        return Err(Reason::Shape("something behind the picture"));
+    }
+    let body = bytes.get(bytes.len() - sample.size as usize..).unwrap_or_default();
+    Ok(ReadPicture { shown: sample.shown, is_key: sample.sync && video.is_key(body) == Some(true) })
+}
+
+/// A `moof` and the `mdat` that belongs to it.
+struct Fragment {
+    sequence: u32,
+    start: u64,
+    samples: Vec<ReadSample>,
+    /// Where the samples' bytes are in the file.
+    body: Range<u64>,
+}
+
+impl Fragment {
+    fn payload(&self) -> u64 {
+        self.body.end - self.body.start
+    }
+}
+
+/// The fragment that starts here and ends before `length`.
+fn read_fragment(file: &mut (impl Read + Seek), length: u64, init: ReadInit) -> Result<Fragment, Reason> {
+    let origin = file.stream_position()?;
+    let header = Header::read_from(file)?;
+    if header.kind != FourCC::new(b"moof") {
+        return Err(Reason::Shape("no moof where one must be"));
+    }
+    let moof = Moof::read_atom(&header, file)?;
+    let mdat = Header::read_from(file)?;
+    let (start, due) = (file.stream_position()?, mdat.size.ok_or(Reason::Shape("mdat without a size"))? as u64);
+    let end = start.checked_add(due).filter(|end| *end <= length && mdat.kind == FourCC::new(b"mdat"));
+    let body = start..end.ok_or(Reason::Shape("not a moof and the mdat that belongs to it"))?;
+    let (start, samples, offset) = run(&moof, init)?;
+    if samples.iter().map(|sample| u64::from(sample.size)).sum::<u64>() != due {
+        return Err(Reason::Shape("the samples do not fill the mdat"));
+    }
+    if i64::try_from(body.start - origin) != Ok(i64::from(offset)) {
+        return Err(Reason::Shape("the samples do not start where the mdat does"));
+    }
+    Ok(Fragment { sequence: moof.mfhd.sequence_number, start, samples, body })
 }
 
 /// Decode time, samples and data offset of a fragment with one track and one run.

@@ -36,6 +36,7 @@ fn sample(decoded: u64, shown: i64, duration: u32, sync: bool) -> ReadSample {
 fn written() -> [ReadSegment; 2] {
     let segment = |sequence, start, samples: [ReadSample; 3]| ReadSegment {
         sequence,
+        fragments: 1,
         start,
         samples: samples.to_vec(),
         head_bytes: 100,
@@ -126,6 +127,7 @@ fn frames() -> [ReadSegment; 2] {
     let frame = |at: u64| sample(at * u64::from(FRAME), at as i64 * i64::from(FRAME), FRAME, true);
     let segment = |sequence, start: u64, samples: &[ReadSample]| ReadSegment {
         sequence,
+        fragments: 1,
         start: start * u64::from(FRAME),
         samples: samples.to_vec(),
         head_bytes: 100,

@@ -15,6 +15,7 @@ pub struct VideoCheck<'a> {
     plan: &'a Plan,
     clock: Clock,
     segments: u32,
+    fragments: u32,
     frames: u32,
     end: Option<u64>,
     shown: Option<(i64, i64)>,
@@ -23,7 +24,7 @@ pub struct VideoCheck<'a> {
 impl<'a> VideoCheck<'a> {
     /// Nothing seen yet.
     pub fn new(track: &'a str, index: &'a Index, plan: &'a Plan, clock: Clock) -> Self {
-        Self { track, index, plan, clock, segments: 0, frames: 0, end: None, shown: None }
+        Self { track, index, plan, clock, segments: 0, fragments: 0, frames: 0, end: None, shown: None }
     }
 
     /// Takes the next segment.
@@ -31,9 +32,10 @@ impl<'a> VideoCheck<'a> {
         let due = self.plan.segments.get(self.segments as usize).cloned().ok_or(self.count(self.segments + 1))?;
         self.segments += 1;
         let (track, segment) = (self.track.to_owned(), self.segments);
-        if read.sequence != segment {
+        if read.sequence != self.fragments + 1 {
             return Err(Violation::Sequence { track, segment, got: read.sequence });
         }
+        self.fragments += read.fragments;
         let start = self.end.unwrap_or(self.time(due.start));
         if read.start != start {
             return Err(Violation::DecodeTime { track, segment, got: read.start, due: start });

@@ -8,6 +8,7 @@ use vtp_engine::index::{FrameEntry, FrameList, Index};
 use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
+use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, BitRate, ChunkIndex, PacketIndex, Ratio, Size, TimeBase};
 use vtp_stitcher::{AudioTrack, Durability, OutputLayout, VideoTimeline};
 
@@ -57,7 +58,15 @@ pub(crate) fn layout(
         hdr: HdrMetadata::default(),
         rotation: Rotation::default(),
     };
-    OutputLayout { video, renditions, audio, plan, target_segment_s: 2.0, durability: Durability::Buffered }
+    OutputLayout {
+        video,
+        renditions,
+        audio,
+        plan,
+        target_segment_s: 2.0,
+        stills: Stills::default(),
+        durability: Durability::Buffered,
+    }
 }
 
 /// A rendition of a chunk: its name, its configuration, and its samples with their bytes.

@@ -14,6 +14,7 @@ use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::quality::Check;
+use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex};
 use vtp_splitter::Source;
 
@@ -84,6 +85,8 @@ pub(super) struct Job<'a> {
     pub(super) stop: &'a AtomicBool,
     /// Where encodings are kept for later runs, if they are.
     pub(super) cache: Option<&'a Cache>,
+    /// The pictures that go with the video.
+    pub(super) stills: Stills,
     /// The rendition that copies packets, if there is one.
     pub(super) copy: Option<Rendition>,
 }
@@ -119,7 +122,9 @@ impl Job<'_> {
     fn try_encode(&self, order: &Order) -> Result<EncodedChunk, ChunkError> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
         let (name, renditions) = match &order.work {
-            Work::Whole | Work::Concealed => ("attempt", self.encoded_renditions()),
+            Work::Whole | Work::Concealed => {
+                ("attempt", [self.encoded_renditions(), self.stills.of_chunk(plan.frames.clone())].concat())
+            }
             Work::Repair(renditions) => ("repair", renditions.clone()),
         };
         let spool = self.spool.join(format!("chunk-{:05}.{name}-{}", plan.index.0, order.attempt.0));
@@ -193,8 +198,11 @@ impl Job<'_> {
 }
 
 impl Observer for Job<'_> {
-    fn frames_encoded(&self, _rendition: &str, frames: u32) {
-        self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
+    fn frames_encoded(&self, rendition: &str, frames: u32) {
+        // Pictures by themselves are no progress.
+        if self.renditions.iter().any(|it| it.name == rendition) {
+            self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
+        }
     }
 }
 

@@ -138,6 +138,7 @@ pub fn run(
                 let curves = report::curves(&made.published);
                 let mut report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
                 report.timing.reused = cache.map(Cache::reused);
+                report.warnings.extend(pass.without_pictures());
                 report.warnings.extend(children.missing().into_iter().map(unwalled));
                 return Ok(Outcome { report, curves });
             }

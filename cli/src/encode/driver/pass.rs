@@ -10,6 +10,7 @@ use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
 use vtp_engine::source::Color;
+use vtp_engine::stills::{Every, Stills};
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, VideoTimeline};
 
@@ -86,7 +87,8 @@ impl Pass<'_> {
         let index = Arc::new(self.source.index.clone());
         let sound = audio::open(self)?;
         let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
-        let layout = self.layout(plan.clone(), audio::tracks(self, &configs));
+        let stills = self.stills(&plan);
+        let layout = self.layout(plan.clone(), audio::tracks(self, &configs), stills.clone());
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
@@ -106,6 +108,7 @@ impl Pass<'_> {
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
             check: self.request.check,
             cache: self.cache,
+            stills,
             copy: copied(self.source, self.renditions)?,
         };
         let (audio, gathered) = std::thread::scope(|scope| {
@@ -159,7 +162,24 @@ impl Pass<'_> {
         (self.progress)(ProgressEvent::Stage(if self.only_copies() { "copying" } else { "encoding" }));
     }
 
-    fn layout(&self, plan: Plan, audio: Vec<vtp_stitcher::AudioTrack>) -> OutputLayout {
+    /// The pictures that go with the video: those that the user wants, and none where nothing is decoded.
+    fn stills(&self, plan: &Plan) -> Stills {
+        let (every, info) = (self.request.thumbnails, &self.source.info.video);
+        if self.only_copies() {
+            return Stills::default();
+        }
+        let stills = Stills::plan(info, &self.source.index, self.source.origin, &plan.segments, every);
+        Stills { poster: stills.poster.filter(|_| self.request.poster), ..stills }
+    }
+
+    /// Why there are no pictures although they are wanted.
+    pub(super) fn without_pictures(&self) -> Option<String> {
+        let is_wanted = self.request.poster || self.request.thumbnails != Every::Never;
+        let why = "there are no thumbnails and no poster: where packets are copied, nothing is decoded";
+        (is_wanted && self.only_copies()).then(|| why.to_owned())
+    }
+
+    fn layout(&self, plan: Plan, audio: Vec<vtp_stitcher::AudioTrack>, stills: Stills) -> OutputLayout {
         let video = &self.source.info.video;
         OutputLayout {
             video: VideoTimeline {
@@ -173,6 +193,7 @@ impl Pass<'_> {
             audio,
             plan,
             target_segment_s: self.request.segment_s,
+            stills,
             durability: Durability::Buffered,
         }
     }

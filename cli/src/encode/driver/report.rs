@@ -40,6 +40,7 @@ pub(super) fn build(
         target,
         renditions: published.renditions,
         audio,
+        pictures: published.pictures,
         proof,
         timing: watch.timing(gathered.cpu),
         warnings,

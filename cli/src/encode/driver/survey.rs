@@ -10,6 +10,7 @@ use vtp_engine::ladder::Rendition;
 use vtp_engine::ladder::smart::Trial;
 use vtp_engine::plan::plan;
 use vtp_engine::quality::{Check, Sampling, Summary, Target, shown};
+use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, ChunkIndex};
 
 use super::EncodeFailure;
@@ -50,6 +51,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         encoded: AtomicU64::new(0),
         stop: pass.cancel,
         cache: pass.cache,
+        stills: Stills::default(),
         copy: None,
     };
     let chunks = encode(&job, &tried, pass.request.workers)?;

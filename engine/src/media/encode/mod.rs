@@ -80,8 +80,8 @@ pub fn open(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Resu
             let (settings, preparer) = settings::lossless(video, rendition, chunk)?;
             Ok(Box::new(encoder::Encoder::open(&settings, Some(preparer))?))
         }
-        Method::Copy => {
-            Err(Error::new(Kind::Internal, format!("rendition {} copies packets, it is not encoded", rendition.name)))
+        Method::Copy | Method::Stills { .. } => {
+            Err(Error::new(Kind::Internal, format!("rendition {} is not encoded", rendition.name)))
         }
     }
 }
