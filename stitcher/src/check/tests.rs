@@ -1,0 +1,1 @@
+//! The rules against streams that are made for them.
