@@ -135,6 +135,11 @@ pub struct Run {
 }
 
 impl Run {
+    /// How long its samples last together.
+    pub fn ticks(&self) -> u64 {
+        self.samples.iter().map(|(duration, _)| u64::from(*duration)).sum()
+    }
+
     /// The shortest duration of a sample that has one.
     pub fn shortest(&self) -> Option<u32> {
         self.samples.iter().map(|sample| sample.0).filter(|duration| *duration > 0).min()
@@ -521,16 +526,29 @@ fn picture(file: &mut (impl Read + Seek), at: u64, size: u32) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-/// Byte range, start and duration of what a `sidx` at byte `at` of a file refers to, and its timescale.
-pub(super) fn index(bytes: &[u8], at: u64) -> Result<(u32, Vec<(u64, u64, u64, u64)>), Damage> {
+/// A subsegment that an index refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Subsegment {
+    /// Its first byte in the file.
+    pub(super) start: u64,
+    /// Its size in bytes.
+    pub(super) size: u64,
+    /// Its earliest presentation time, in units of the index's timescale.
+    pub(super) time: u64,
+    /// Its duration in the same.
+    pub(super) ticks: u64,
+}
+
+/// What a `sidx` at byte `at` of a file refers to.
+pub(super) fn index(bytes: &[u8], at: u64) -> Result<Vec<Subsegment>, Damage> {
     let sidx: Sidx = leaf(need(bytes, &[b"sidx"])?)?;
     let mut start = at.saturating_add(bytes.len() as u64).saturating_add(sidx.first_offset);
     let (mut time, mut found) = (sidx.earliest_presentation_time, Vec::new());
     for reference in &sidx.references {
-        let (size, duration) = (u64::from(reference.referenced_size), u64::from(reference.subsegment_duration));
-        found.push((start, size, time, duration));
+        let (size, ticks) = (u64::from(reference.referenced_size), u64::from(reference.subsegment_duration));
+        found.push(Subsegment { start, size, time, ticks });
         start = start.saturating_add(size);
-        time = time.saturating_add(duration);
+        time = time.saturating_add(ticks);
     }
-    Ok((sidx.timescale, found))
+    Ok(found)
 }

@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::boxes::{self, Extent, Init};
+use super::boxes::{self, Extent, Init, Subsegment};
 use super::mpd::{self, Addressing, Dash, DashSegment, DashTrack, Listed, Reference};
 use super::playlist::{self, Encryption, Playlist};
 use super::stream::{Absent, Contents, Form, Found, Hls, MediaPlaylist, Rendition, Role, Segment, Stream};
@@ -27,27 +27,78 @@ pub struct Entry {
     pub mpd: Option<String>,
 }
 
-/// Reads a stream.
+/// Where files come from. Blocking.
+pub trait Files {
+    /// A file that is open for reading.
+    type File: Read + Seek;
+
+    /// Opens the file of this path, which is relative and has no `.` and `..` in it: itself, and its size in bytes.
+    ///
+    /// # Errors
+    /// [`Absent`], if there is none, or it must not be opened.
+    fn open(&self, path: &str) -> Found<(Self::File, u64)>;
+}
+
+/// The files in a folder.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// The folder at `root`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        root.canonicalize().map(Self)
+    }
+}
+
+impl Files for Folder {
+    type File = BufReader<File>;
+
+    fn open(&self, path: &str) -> Found<(Self::File, u64)> {
+        let real = self.0.join(path).canonicalize().map_err(|_| Absent::Missing)?;
+        if !real.starts_with(&self.0) {
+            return Err(Absent::Outside);
+        }
+        if !real.is_file() {
+            return Err(Absent::Missing);
+        }
+        let open = || File::open(&real).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (bytes, file) = open().map_err(|error| Absent::Damaged(error.to_string()))?;
+        Ok((BufReader::new(file), bytes))
+    }
+}
+
+/// Reads a stream from a folder.
 ///
 /// # Errors
 /// If the folder, the playlist or the MPD can't be read.
 pub fn load(entry: &Entry) -> io::Result<Stream> {
-    let root = entry.root.canonicalize()?;
-    let mut loader = Loader { root, inits: HashMap::new(), contents: HashMap::new() };
-    let hls = entry.playlist.as_deref().map(|name| loader.hls(name)).transpose()?;
-    let dash = entry.mpd.as_deref().map(|name| loader.dash(name)).transpose()?;
+    let folder = Folder::new(&entry.root)?;
+    load_from(&folder, entry.playlist.as_deref(), entry.mpd.as_deref())
+}
+
+/// Reads the stream of a playlist and an MPD from any files.
+///
+/// # Errors
+/// If the playlist or the MPD can't be read.
+pub fn load_from(files: &impl Files, playlist: Option<&str>, mpd: Option<&str>) -> io::Result<Stream> {
+    let mut loader = Loader { files, inits: HashMap::new(), contents: HashMap::new() };
+    let hls = playlist.map(|name| loader.hls(name)).transpose()?;
+    let dash = mpd.map(|name| loader.dash(name)).transpose()?;
     Ok(Stream { hls, dash })
 }
 
 /// A part of a file: its path from the root, and start and length where it is not the whole.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Piece {
-    path: Found2,
+    path: Resolved,
     range: Option<(u64, u64)>,
 }
 
 /// A path from the root, or why there is none.
-type Found2 = Result<String, Place>;
+type Resolved = Result<String, Place>;
 
 /// Why a URI names no file in the folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,7 +124,7 @@ impl Piece {
     }
 }
 
-fn resolve(folder: &str, uri: &str) -> Found2 {
+fn resolve(folder: &str, uri: &str) -> Resolved {
     let path = uri.split(['?', '#']).next().unwrap_or_default();
     if mpd::has_scheme(uri) || path.starts_with('/') {
         return Err(Place::Elsewhere(uri.to_owned()));
@@ -114,14 +165,14 @@ fn folder_of(name: &str) -> &str {
 }
 
 /// A part of a file as if it were one.
-struct Window {
-    file: BufReader<File>,
+struct Window<F> {
+    file: F,
     start: u64,
     length: u64,
     at: u64,
 }
 
-impl Read for Window {
+impl<F: Read> Read for Window<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.length.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let most = buffer.len().min(left);
@@ -131,7 +182,7 @@ impl Read for Window {
     }
 }
 
-impl Seek for Window {
+impl<F: Seek> Seek for Window<F> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let target = match to {
             SeekFrom::Start(at) => Some(at),
@@ -146,34 +197,25 @@ impl Seek for Window {
     }
 }
 
-struct Loader {
-    root: PathBuf,
+struct Loader<'a, F> {
+    files: &'a F,
     inits: HashMap<Piece, Found<Rc<Init>>>,
     contents: HashMap<(Piece, Option<Piece>, bool), Found<Rc<Contents>>>,
 }
 
-impl Loader {
+impl<F: Files> Loader<'_, F> {
     /// Opens a piece: itself, and its length.
-    fn open(&self, piece: &Piece) -> Found<Window> {
-        let path = match &piece.path {
-            Ok(path) => self.root.join(path),
+    fn open(&self, piece: &Piece) -> Found<Window<F::File>> {
+        let (file, bytes) = match &piece.path {
+            Ok(path) => self.files.open(path)?,
             Err(Place::Outside(_)) => return Err(Absent::Outside),
             Err(Place::Elsewhere(_)) => return Err(Absent::Elsewhere),
         };
-        let real = path.canonicalize().map_err(|_| Absent::Missing)?;
-        if !real.starts_with(&self.root) {
-            return Err(Absent::Outside);
-        }
-        if !real.is_file() {
-            return Err(Absent::Missing);
-        }
-        let open = || File::open(&real).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (bytes, file) = open().map_err(|error| Absent::Damaged(error.to_string()))?;
         let (start, length) = piece.range.unwrap_or((0, bytes));
         if length == 0 || start.checked_add(length).is_none_or(|end| end > bytes) {
             return Err(Absent::Short { bytes });
         }
-        let mut window = Window { file: BufReader::new(file), start, length, at: 0 };
+        let mut window = Window { file, start, length, at: 0 };
         window.seek(SeekFrom::Start(0)).map_err(|error| Absent::Damaged(error.to_string()))?;
         Ok(window)
     }
@@ -358,7 +400,7 @@ impl Loader {
 
     fn dash_track(&mut self, folder: &str, listed: &Listed) -> DashTrack {
         let piece = |reference: &Reference| {
-            let range = reference.range.map(|(first, last)| (first, last - first + 1));
+            let range = reference.range.map(|(first, last)| (first, (last - first).saturating_add(1)));
             Piece::of(folder, &reference.uri, range)
         };
         let (init, segments) = match &listed.addressing {
@@ -375,8 +417,8 @@ impl Loader {
                     boxes::index(&bytes, index.0).map_err(|damage| Absent::Damaged(damage.to_string()))
                 });
                 match rows {
-                    Ok((_, rows)) => {
-                        let segments = rows.into_iter().map(|(start, size, time, ticks)| {
+                    Ok(rows) => {
+                        let segments = rows.into_iter().map(|Subsegment { start, size, time, ticks }| {
                             (Piece { range: Some((start, size)), ..piece(&file) }, time, ticks)
                         });
                         (Some(piece(init)), segments.collect())
@@ -489,21 +531,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link")).unwrap();
         std::fs::create_dir(folder.path().join("dir")).unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        let loader = Loader { root, inits: HashMap::new(), contents: HashMap::new() };
-        let open = |uri: &str| loader.open(&Piece::of("", uri, None)).err();
-        assert_eq!(
-            (open("link"), open("dir"), open("none")),
-            (Some(Absent::Outside), Some(Absent::Missing), Some(Absent::Missing))
-        );
+        let files = Folder::new(folder.path()).unwrap();
+        let open = |uri: &str| files.open(uri).err();
+        assert_eq!((open("link"), open("dir")), (Some(Absent::Outside), Some(Absent::Missing)));
+        assert_eq!(open("none"), Some(Absent::Missing));
     }
 
     #[test]
     fn a_byte_range_that_a_file_does_not_have_is_told() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), b"12345").unwrap();
-        let root = folder.path().canonicalize().unwrap();
-        let loader = Loader { root, inits: HashMap::new(), contents: HashMap::new() };
+        let files = Folder::new(folder.path()).unwrap();
+        let loader = Loader { files: &files, inits: HashMap::new(), contents: HashMap::new() };
         let bytes = |range| loader.bytes(&Piece::of("", "a", range), 10);
         assert_eq!(bytes(Some((1, 3))), Ok(b"234".to_vec()));
         assert_eq!(bytes(Some((3, 3))), Err(Absent::Short { bytes: 5 }));

@@ -18,7 +18,7 @@ pub mod rule;
 mod rules;
 pub mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod transport;
 pub mod webvtt;
 

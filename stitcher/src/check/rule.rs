@@ -155,6 +155,9 @@ impl Findings {
     pub(super) fn verdict(self, absent: &'static str) -> Verdict {
         match self {
             Self { failures, more, .. } if !failures.is_empty() => Verdict::Fail { failures, more },
+            Self { looked: true, unknown: true, .. } => {
+                Verdict::NotChecked("it holds as far as it can be told, but not everything can be read here")
+            }
             Self { looked: true, .. } => Verdict::Pass,
             Self { unknown: true, .. } => Verdict::NotChecked("what it is about can't be read here"),
             _ => Verdict::NotApplicable(absent),

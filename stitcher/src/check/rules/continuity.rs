@@ -186,7 +186,7 @@ fn length(stream: &Stream) -> Verdict {
 
 fn sums(stream: &Stream) -> Verdict {
     let mut findings = Findings::default();
-    for (_, media) in whole(stream) {
+    for (_, media) in timed(stream) {
         let (mut told, mut real) = (0.0, 0.0);
         // How far the sum of EXTINFs was ahead of the segments at most, and behind.
         let (mut most, mut least): ((f64, &str), (f64, &str)) = ((0.0, ""), (0.0, ""));
@@ -276,7 +276,8 @@ fn marked(stream: &Stream) -> Verdict {
                     };
                     shape(first) == shape(second)
                 }
-                (first, second) => std::mem::discriminant(first) == std::mem::discriminant(second),
+                (Form::Fragments(..), Form::Transport(_)) | (Form::Transport(_), Form::Fragments(..)) => false,
+                _ => true,
             };
             findings.hold(what, &segment.name, || "it is coded differently, and none stands before it".to_owned());
         }

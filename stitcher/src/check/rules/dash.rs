@@ -172,7 +172,7 @@ fn duration(stream: &Stream) -> Verdict {
     let ends = outline.representations.iter().zip(&dash.tracks).filter_map(|(listed, track)| {
         let last = track.segments.last()?;
         let end = match is_exact(listed) {
-            true => (last.start + last.ticks) as f64 - listed.offset as f64,
+            true => last.start as f64 + last.ticks as f64 - listed.offset as f64,
             false => {
                 let (own, run) = run(last)?;
                 run.end.saturating_sub(own.skipped) as f64 / f64::from(own.timescale) * listed.timescale as f64
@@ -204,11 +204,14 @@ fn period_start(stream: &Stream) -> Verdict {
 /// The times at which a segment may be said to start and end, in seconds: decode or presentation times, with or without
 /// what an edit list takes out.
 fn candidates(track: &Track, run: &Run) -> [(f64, f64); 4] {
-    let length = run.end - run.start;
+    let length = run.ticks();
     let shown = u64::try_from(run.shown).unwrap_or(0);
     let seconds = |ticks: u64| ticks as f64 / f64::from(track.timescale);
     let edited = |start: u64| {
-        (seconds(start.saturating_sub(track.skipped)), seconds((start + length).saturating_sub(track.skipped)))
+        (
+            seconds(start.saturating_sub(track.skipped)),
+            seconds(start.saturating_add(length).saturating_sub(track.skipped)),
+        )
     };
     let plain = |start: u64| (seconds(start), seconds(start.saturating_add(length)));
     [plain(run.start), edited(run.start), plain(shown), edited(shown)]
@@ -299,11 +302,11 @@ fn media(stream: &Stream) -> Verdict {
         }
         if let Some(told) = listed.frame_rate.filter(|_| own.media == Media::Video) {
             let runs: Vec<&Run> = track.segments.iter().filter_map(run).map(|(_, run)| run).collect();
-            let ticks: u64 = runs.iter().map(|run| run.end - run.start).sum();
+            let ticks: f64 = runs.iter().map(|run| run.ticks() as f64).sum();
             let frames: usize = runs.iter().map(|run| run.samples.len()).sum();
             let shortest = runs.iter().filter_map(|run| run.shortest()).min();
-            if let Some(shortest) = shortest.filter(|_| ticks > 0) {
-                let average = frames as f64 * f64::from(own.timescale) / ticks as f64;
+            if let Some(shortest) = shortest.filter(|_| ticks > 0.0) {
+                let average = frames as f64 * f64::from(own.timescale) / ticks;
                 let most = f64::from(own.timescale) / f64::from(shortest);
                 findings.hold(told >= 0.99 * average && told <= 1.01 * most.max(average), &place, || {
                     format!("frameRate is {told:.3}, there are {average:.3} pictures a second")
@@ -340,7 +343,7 @@ fn bandwidth(stream: &Stream) -> Verdict {
             let mut time = run.start;
             for (duration, size) in &run.samples {
                 model.sample(time, *size);
-                time += u64::from(*duration);
+                time = time.saturating_add(u64::from(*duration));
             }
         }
         if let Some(model) = model {

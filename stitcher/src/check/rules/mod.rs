@@ -49,7 +49,8 @@ fn playlists(stream: &Stream) -> impl Iterator<Item = (&Rendition, &MediaPlaylis
 
 /// Every media playlist that was read, save those of I-frames.
 fn whole(stream: &Stream) -> impl Iterator<Item = (&Rendition, &MediaPlaylist)> {
-    playlists(stream).filter(|(_, media)| !media.text.has("EXT-X-I-FRAMES-ONLY"))
+    playlists(stream)
+        .filter(|(rendition, media)| rendition.roles != [Role::IFrames] && !media.text.has("EXT-X-I-FRAMES-ONLY"))
 }
 
 /// Every playlist, the multivariant one first.

@@ -271,7 +271,7 @@ fn nominal(stream: &Stream) -> Verdict {
     for (_, media) in whole(stream) {
         let mut seconds: Vec<f64> = media.segments.iter().filter_map(|segment| segment.seconds).collect();
         seconds.sort_by(f64::total_cmp);
-        let Some(median) = seconds.get(seconds.len() / 2) else { continue };
+        let Some(median) = seconds.get(seconds.len().saturating_sub(1) / 2) else { continue };
         findings.hold((5.0..=7.0).contains(median), &media.text.name, || {
             format!("half of them last {median:.1} s or less")
         });
