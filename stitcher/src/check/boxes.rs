@@ -15,7 +15,9 @@ pub(super) const MOST_INIT_BYTES: u64 = 16 << 20;
 /// Largest `moof` that is read, in bytes.
 const MOST_MOOF_BYTES: u64 = 64 << 20;
 /// Most samples of a segment.
-const MOST_SAMPLES: usize = 4_000_000;
+const MOST_SAMPLES: usize = 1_000_000;
+/// Largest decoder configuration that is kept, in bytes.
+const MOST_CONFIG_BYTES: usize = 64 << 10;
 /// How much of a picture is read to see what it is.
 const MOST_PICTURE_BYTES: u64 = 16 << 20;
 /// Most boxes at the top of a segment.
@@ -128,7 +130,7 @@ pub struct Run {
     pub sync: bool,
     /// Whether the first sample is a key picture by its bytes; `None` where that can't be told.
     pub key: Option<bool>,
-    /// Decode times of the samples flagged as such to start at.
+    /// Decode times of the pictures flagged as such to start at.
     pub syncs: Vec<u64>,
     /// Fragments that do not start where the one before ends: the time due and the time told.
     pub gaps: Vec<(u64, u64)>,
@@ -296,8 +298,12 @@ fn entry(kind: String, body: &[u8], media: Media) -> Result<Entry, Damage> {
         // Some writers leave four zero bytes at the end.
         let Ok((kind, inner)) = found else { break };
         match &kind {
-            b"avcC" | b"hvcC" | b"av1C" | b"dac3" | b"dec3" | b"dOps" | b"dfLa" => entry.config = inner.to_vec(),
-            b"vpcC" | b"esds" => entry.config = inner.get(4..).unwrap_or_default().to_vec(),
+            b"avcC" | b"hvcC" | b"av1C" | b"dac3" | b"dec3" | b"dOps" | b"dfLa" => {
+                entry.config = inner[..inner.len().min(MOST_CONFIG_BYTES)].to_vec();
+            }
+            b"vpcC" | b"esds" => {
+                entry.config = inner.get(4..inner.len().min(MOST_CONFIG_BYTES)).unwrap_or_default().to_vec()
+            }
             b"pasp" => {
                 let number = |at: usize| {
                     let bytes = inner.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
@@ -489,7 +495,7 @@ fn run(
                     run.key = key::is_key(&track.entry, &picture(file, at, size)?);
                 }
             }
-            if sync {
+            if sync && track.media == Media::Video {
                 run.syncs.push(time);
             }
             let shown = i64::try_from(time).unwrap_or(i64::MAX).saturating_add(entry.cts.unwrap_or(0));

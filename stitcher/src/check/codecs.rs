@@ -1,5 +1,7 @@
 //! RFC 6381 names of codecs from the decoder configurations in sample entries, and the comparison with those that a
 //! manifest tells. Pure; takes any bytes.
+//!
+//! They are made anew here and not by what names our own renditions (`vtp_engine::format`): who judges shares no mistakes.
 
 /// The name of a sample entry `kind` with the payload `config` of its configuration box (`avcC`, `hvcC`, `av1C`, `vpcC`
 /// without its version and flags, `esds` likewise). `None` where the configuration can't be read.

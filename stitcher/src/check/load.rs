@@ -13,8 +13,10 @@ use super::playlist::{self, Encryption, Playlist};
 use super::stream::{Absent, Contents, Form, Found, Hls, MediaPlaylist, Rendition, Role, Segment, Stream};
 use super::{transport, webvtt};
 
-/// Most media playlists of a multivariant playlist.
-const MOST_PLAYLISTS: usize = 2_000;
+/// Most samples of all segments together: eight renditions of a day at sixty pictures a second.
+const MOST_SAMPLES: usize = 50_000_000;
+/// Most segments of all playlists together.
+const MOST_SEGMENTS: usize = 2_000_000;
 
 /// Where a stream lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub fn load(entry: &Entry) -> io::Result<Stream> {
 /// # Errors
 /// If the playlist or the MPD can't be read.
 pub fn load_from(files: &impl Files, playlist: Option<&str>, mpd: Option<&str>) -> io::Result<Stream> {
-    let mut loader = Loader { files, inits: HashMap::new(), contents: HashMap::new() };
+    let mut loader = Loader::new(files);
     let hls = playlist.map(|name| loader.hls(name)).transpose()?;
     let dash = mpd.map(|name| loader.dash(name)).transpose()?;
     Ok(Stream { hls, dash })
@@ -201,9 +203,15 @@ struct Loader<'a, F> {
     files: &'a F,
     inits: HashMap<Piece, Found<Rc<Init>>>,
     contents: HashMap<(Piece, Option<Piece>, bool), Found<Rc<Contents>>>,
+    samples: usize,
+    segments: usize,
 }
 
-impl<F: Files> Loader<'_, F> {
+impl<'a, F: Files> Loader<'a, F> {
+    fn new(files: &'a F) -> Self {
+        Self { files, inits: HashMap::new(), contents: HashMap::new(), samples: 0, segments: 0 }
+    }
+
     /// Opens a piece: itself, and its length.
     fn open(&self, piece: &Piece) -> Found<Window<F::File>> {
         let (file, bytes) = match &piece.path {
@@ -294,8 +302,12 @@ impl<F: Files> Loader<'_, F> {
                     Absent::Opaque(why) => Absent::Opaque(why),
                     _ => Absent::Opaque("its initialization segment can't be read"),
                 })?;
+                if self.samples > MOST_SAMPLES {
+                    return Err(Absent::Opaque("there are more samples than are looked at"));
+                }
                 let extent = Extent { length, before, first };
                 let fragments = boxes::segment(&mut window, extent, &init).map_err(|error| damaged(&error))?;
+                self.samples += fragments.runs.iter().map(|run| run.samples.len()).sum::<usize>();
                 Form::Fragments(init, fragments)
             }
             _ if self.under_webm(under) => Form::Other("WebM"),
@@ -324,7 +336,6 @@ impl<F: Files> Loader<'_, F> {
             let piece = Piece::of(folder_of(name), &uri, None);
             let rendition = match renditions.iter().position(|known| known.name == piece.name()) {
                 Some(known) => known,
-                None if renditions.len() == MOST_PLAYLISTS => break,
                 None => {
                     let media = self
                         .bytes(&piece, playlist::MOST_BYTES)
@@ -340,7 +351,7 @@ impl<F: Files> Loader<'_, F> {
         Ok(Hls { master: Some(master), renditions })
     }
 
-    fn media(&mut self, text: Playlist) -> MediaPlaylist {
+    fn media(&mut self, mut text: Playlist) -> MediaPlaylist {
         let folder = folder_of(&text.name).to_owned();
         let (entries, maps) = text.entries();
         let frames = text.has("EXT-X-I-FRAMES-ONLY");
@@ -358,6 +369,11 @@ impl<F: Files> Loader<'_, F> {
         let inits: Vec<_> = inits.collect();
         let (mut segments, mut end) = (Vec::with_capacity(entries.len()), (String::new(), 0));
         for entry in entries {
+            self.segments += 1;
+            if self.segments > MOST_SEGMENTS {
+                text.syntax.push((entry.line, format!("only {MOST_SEGMENTS} segments are looked at")));
+                break;
+            }
             let whole = Piece::of(&folder, &entry.uri, None);
             let range = entry.range.map(|(length, start)| {
                 // Without a start it follows the segment before (RFC 8216bis 4.4.4.2).
@@ -542,7 +558,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), b"12345").unwrap();
         let files = Folder::new(folder.path()).unwrap();
-        let loader = Loader { files: &files, inits: HashMap::new(), contents: HashMap::new() };
+        let loader = Loader::new(&files);
         let bytes = |range| loader.bytes(&Piece::of("", "a", range), 10);
         assert_eq!(bytes(Some((1, 3))), Ok(b"234".to_vec()));
         assert_eq!(bytes(Some((3, 3))), Err(Absent::Short { bytes: 5 }));

@@ -15,6 +15,8 @@ use super::stream::{Contents, Found};
 pub const MOST_BYTES: u64 = 16 << 20;
 /// Most segments of a Representation.
 const MOST_SEGMENTS: usize = 200_000;
+/// Most segments of all Representations.
+const MOST_SEGMENTS_OF_ALL: usize = 1_000_000;
 
 /// An MPD.
 #[derive(Clone, Debug)]
@@ -179,7 +181,7 @@ fn outline(mpd: &MPD) -> Outline {
         buffer: seconds(mpd.minBufferTime),
         ..Outline::default()
     };
-    let (mut set, mut start) = (0, 0.0);
+    let (mut set, mut start, mut count) = (0, 0.0, 0);
     for (place, period) in mpd.periods.iter().enumerate() {
         start = seconds(period.start).unwrap_or(start);
         let next = mpd.periods.get(place + 1).and_then(|next| seconds(next.start));
@@ -189,6 +191,15 @@ fn outline(mpd: &MPD) -> Outline {
             for representation in &adaptations.representations {
                 let levels = Levels { mpd, period, set: adaptations, own: representation };
                 let mut listed = levels.listed(length, &mut outline.problems);
+                count += match &listed.addressing {
+                    Addressing::Segments { segments, .. } => segments.len(),
+                    _ => 1,
+                };
+                if count > MOST_SEGMENTS_OF_ALL {
+                    let what = format!("only {MOST_SEGMENTS_OF_ALL} segments are looked at");
+                    outline.problems.push((format!("Representation {}", listed.name), what));
+                    return outline;
+                }
                 (listed.set, listed.period_start, listed.period_length) = (set, start, length);
                 if mpd.periods.len() > 1 {
                     listed.name = format!("{}/{}", period.id.clone().unwrap_or_else(|| place.to_string()), listed.name);

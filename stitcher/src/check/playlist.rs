@@ -8,6 +8,10 @@ use std::collections::HashSet;
 
 /// Largest playlist that is read, in bytes.
 pub const MOST_BYTES: u64 = 16 << 20;
+/// Most lines that say something: a day in segments of a second has half of them.
+const MOST_LINES: usize = 400_000;
+/// The same of a multivariant playlist, whose lines are held against each other.
+const MOST_VARIANT_LINES: usize = 3_000;
 
 /// Tags with an attribute list (RFC 8216bis 4.4).
 const WITH_ATTRIBUTES: [&str; 18] = [
@@ -104,7 +108,15 @@ impl Playlist {
         let text = playlist.decode(bytes);
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
         for (number, line) in (1..).zip(text.split('\n')) {
+            if playlist.lines.len() == MOST_LINES {
+                playlist.syntax.push((number, format!("only {MOST_LINES} lines are read")));
+                break;
+            }
             playlist.line(number, line.strip_suffix('\r').unwrap_or(line));
+        }
+        if playlist.is_multivariant() && playlist.lines.len() > MOST_VARIANT_LINES {
+            playlist.lines.truncate(MOST_VARIANT_LINES);
+            playlist.syntax.push((0, format!("only {MOST_VARIANT_LINES} lines of a multivariant playlist are read")));
         }
         playlist
     }
@@ -324,10 +336,10 @@ pub(super) fn short(text: &str) -> String {
     if start.len() < text.len() && text.chars().count() > 40 { start + "…" } else { start }
 }
 
-/// A name of a file that may be hostile: nothing of it moves a terminal's cursor.
+/// A text that may be hostile, as it can be shown: not too long, and nothing of it moves a terminal's cursor.
 pub(super) fn printable(name: &str) -> String {
-    let mut shown: String = name.chars().take(200).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
-    if shown.len() < name.len() && name.chars().count() > 200 {
+    let mut shown: String = name.chars().take(400).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
+    if name.chars().nth(400).is_some() {
         shown.push('…');
     }
     shown

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::playlist::printable;
 use super::stream::Stream;
 
 /// Failures of one rule that are told one by one; what is more is counted.
@@ -139,7 +140,8 @@ impl Findings {
         if self.failures.len() == TOLD {
             self.more += 1;
         } else {
-            self.failures.push(Failure { place: place.to_owned(), what: what.into() });
+            // Names and values of somebody's making are in both.
+            self.failures.push(Failure { place: printable(place), what: printable(&what.into()) });
         }
     }
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Cursor;
 
-use vtp_engine::source::{Color, Rotation};
+use vtp_engine::ladder::VideoCodec;
+use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
 use super::load::{Files, load_from};
@@ -81,13 +82,14 @@ fn video_segment_of(number: u32, size: u32, pictures: u32, every: u32) -> Vec<u8
 
 fn video_head(size: Size) -> Vec<u8> {
     let color = Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 };
-    let config = VideoConfig::avc(&RECORD).unwrap();
+    let config = VideoConfig::new(VideoCodec::H264, &RECORD).unwrap();
     video_init(&VideoInit {
         timescale: 1000,
         size,
         sample_aspect: Ratio::ONE,
         color,
         rotation: Rotation::default(),
+        hdr: HdrMetadata::default(),
         config,
     })
     .unwrap()
@@ -521,6 +523,16 @@ fn what_is_encrypted_as_a_whole_is_not_looked_into() {
     let report = check(&load_from(&files, Some(MASTER), None).unwrap());
     let broken: Vec<_> = report.rules.iter().filter(|rule| rule.verdict == "fail").collect();
     assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn what_a_playlist_says_moves_no_cursor() {
+    let mut files = good();
+    files.replace(MASTER, "AUDIO=\"s\"", "AUDIO=\"\u{1B}[2J\u{9B}31m\"");
+    files.replace("b/index.m3u8", "2.m4s", "\u{1B}]0;x\u{7}2.m4s");
+    let text = format!("{:?}", files.report().rules.into_iter().flat_map(|rule| rule.failures).collect::<Vec<_>>());
+    assert!(text.contains("in the group") && text.contains("no such file"), "{text}");
+    assert!(!text.contains("\\u{1b}") && !text.contains("\\u{9b}") && !text.contains("\\u{7}"), "{text}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::key;
 /// Length of a packet.
 const PACKET: usize = 188;
 /// How much of the first picture or sound is kept.
-const MOST_KEPT: usize = 4 << 20;
+const MOST_KEPT: usize = 1 << 20;
 /// Units a second of times.
 pub const CLOCK: u32 = 90_000;
 /// Times are counted modulo this.

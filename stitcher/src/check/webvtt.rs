@@ -2,6 +2,8 @@
 
 use super::playlist::short;
 
+/// Problems that are told.
+const MOST_PROBLEMS: usize = 100;
 /// Largest file that is read, in bytes.
 pub(super) const MOST_BYTES: u64 = 16 << 20;
 
@@ -10,9 +12,11 @@ pub(super) const MOST_BYTES: u64 = 16 << 20;
 pub struct WebVtt {
     /// Whether X-TIMESTAMP-MAP stands in its header, and can be read.
     pub mapped: bool,
-    /// Start and end of each cue in seconds.
-    pub cues: Vec<(f64, f64)>,
-    /// What is wrong, with the line.
+    /// How many cues it has.
+    pub cues: usize,
+    /// Start of the last cue in seconds.
+    pub last: Option<f64>,
+    /// What is wrong, with the line, the first hundred.
     pub problems: Vec<String>,
 }
 
@@ -40,6 +44,7 @@ pub(super) fn read(bytes: &[u8]) -> WebVtt {
         } else if let Some((start, rest)) = line.split_once("-->") {
             cue(&mut found, number, start, rest);
         }
+        found.problems.truncate(MOST_PROBLEMS);
     }
     found
 }
@@ -62,10 +67,11 @@ fn cue(found: &mut WebVtt, number: usize, start: &str, rest: &str) {
     if end <= start {
         found.problems.push(format!("line {number}: a cue ends at {end:.3} s, not after its start at {start:.3} s"));
     }
-    if let Some((before, _)) = found.cues.last().filter(|(before, _)| *before > start) {
+    if let Some(before) = found.last.filter(|before| *before > start) {
         found.problems.push(format!("line {number}: a cue at {start:.3} s stands behind one at {before:.3} s"));
     }
-    found.cues.push((start, end));
+    found.cues += 1;
+    found.last = Some(start);
 }
 
 /// `hh:mm:ss.ttt` or `mm:ss.ttt` in seconds.
@@ -95,7 +101,7 @@ mod tests {
         let found = read(
             b"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n1\n00:01.000 --> 00:02.500 line:0\nHi\n",
         );
-        assert_eq!(found, WebVtt { mapped: true, cues: vec![(1.0, 2.5)], problems: vec![] });
+        assert_eq!(found, WebVtt { mapped: true, cues: 1, last: Some(1.0), problems: vec![] });
     }
 
     #[test]

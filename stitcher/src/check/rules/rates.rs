@@ -36,6 +36,23 @@ pub(super) const RULES: &[Rule] = &[
     rule("default-variant", "Apple 1.32", Level::Should, "The first variant is the one nearest to 2 Mb/s", default),
 ];
 
+/// Runs of segments that are looked at for a peak: a day in segments of a second has less.
+const MOST_WORK: usize = 5_000_000;
+
+/// How many runs of segments are no longer than a peak is looked for in.
+fn work(weights: &[Weight], target_s: f64) -> usize {
+    let (mut end, mut seconds, mut runs) = (0, 0.0, 0);
+    for (first, weight) in weights.iter().enumerate() {
+        while end < weights.len() && (end <= first || seconds <= 1.5 * target_s) {
+            seconds += weights[end].seconds;
+            end += 1;
+        }
+        runs += end - first;
+        seconds -= weight.seconds;
+    }
+    runs
+}
+
 /// Bits a second.
 #[derive(Clone, Copy)]
 struct Measured {
@@ -52,10 +69,11 @@ fn of(media: &MediaPlaylist) -> Option<Measured> {
         Some(Weight { bytes: segment.contents.as_ref().ok()?.bytes, seconds: segment.seconds? })
     };
     let weights: Vec<Weight> = media.segments.iter().map(weigh).collect::<Option<_>>()?;
-    (!weights.is_empty()).then(|| Measured {
-        peak: rates::peak(&weights, media.target().unwrap_or(0.0)),
-        average: rates::average(&weights),
-    })
+    let target = media.target()?;
+    if weights.is_empty() || work(&weights, target) > MOST_WORK {
+        return None;
+    }
+    Some(Measured { peak: rates::peak(&weights, target), average: rates::average(&weights) })
 }
 
 /// The rates of a variant with the largest renditions that play beside it.
@@ -150,4 +168,16 @@ fn default(stream: &Stream) -> Verdict {
         });
     }
     findings.verdict("there is no variant")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_counted_in_runs_and_not_endless() {
+        let of = |seconds: f64, count: usize| work(&vec![Weight { bytes: 1, seconds }; count], 4.0);
+        assert_eq!(of(4.0, 100), 199);
+        assert_eq!(of(0.0, 1000), 1000 * 1001 / 2);
+    }
 }
