@@ -290,6 +290,7 @@ impl<'a, F: Files> Loader<'a, F> {
             [0xEF, 0xBB, 0xBF, b'W', b'E', ..] | [b'W', b'E', b'B', b'V', ..] => {
                 Form::WebVtt(webvtt::read(&self.bytes(piece, webvtt::MOST_BYTES)?))
             }
+            [0xFF, 0xD8, ..] | [0x89, b'P', b'N', b'G', ..] => Form::Other("images"),
             [b'I', b'D', b'3', ..] | [0xFF, 0xF0..=0xFF, ..] => Form::Other("audio frames without a container"),
             [0x1A, 0x45, 0xDF, 0xA3, ..] => Form::Other("WebM"),
             [b'<', ..] | [0xEF, 0xBB, 0xBF, b'<', ..] => Form::Other("TTML"),
@@ -478,7 +479,10 @@ fn named(master: &Playlist) -> Vec<(Role, String)> {
     let frames = master
         .tags("EXT-X-I-FRAME-STREAM-INF")
         .filter_map(|(_, _, attributes)| Some((Role::IFrames, attributes.get("URI")?.to_owned())));
-    variants.chain(media).chain(frames).collect()
+    let images = master
+        .tags("EXT-X-IMAGE-STREAM-INF")
+        .filter_map(|(_, _, attributes)| Some((Role::Images, attributes.get("URI")?.to_owned())));
+    variants.chain(media).chain(frames).chain(images).collect()
 }
 
 /// The name by which a rendition is known that a manifest in `folder` names by `uri`.

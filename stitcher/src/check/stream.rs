@@ -62,6 +62,8 @@ pub enum Role {
     Subtitles,
     /// EXT-X-I-FRAME-STREAM-INF.
     IFrames,
+    /// EXT-X-IMAGE-STREAM-INF: thumbnails (the image media playlist specification, which players follow and no RFC has).
+    Images,
 }
 
 /// A media playlist and what it names.

@@ -526,6 +526,26 @@ fn what_is_encrypted_as_a_whole_is_not_looked_into() {
 }
 
 #[test]
+fn thumbnails_and_subtitles_of_their_own_form_are_no_fault() {
+    let mut files = good();
+    files.put("i/1.jpg", [0xFF, 0xD8, 0xFF, 0xE0]);
+    let images =
+        format!("{HEAD}#EXT-X-IMAGES-ONLY\n#EXTINF:12,\n#EXT-X-TILES:RESOLUTION=16x9,LAYOUT=4x3,DURATION=1\n1.jpg\n");
+    files.put("i/index.m3u8", images.replace("DURATION:6", "DURATION:12") + "#EXT-X-ENDLIST\n");
+    files.replace(
+        MASTER,
+        "#EXT-X-I-FRAME-S",
+        "#EXT-X-IMAGE-STREAM-INF:BANDWIDTH=9,URI=\"i/index.m3u8\"\n#EXT-X-I-FRAME-S",
+    );
+    let tiles = "<AdaptationSet contentType=\"image\" mimeType=\"image/jpeg\"><SegmentTemplate media=\"i/$Number$.jpg\" \
+                 duration=\"12\"/><Representation id=\"i\" bandwidth=\"9\"/></AdaptationSet></Period>";
+    files.replace(MPD, "</Period>", tiles);
+    assert_eq!(files.broken(), [""; 0]);
+    files.replace("i/index.m3u8", "1.jpg", "2.jpg");
+    assert_eq!(files.broken(), ["files-present"]);
+}
+
+#[test]
 fn what_a_playlist_says_moves_no_cursor() {
     let mut files = good();
     files.replace(MASTER, "AUDIO=\"s\"", "AUDIO=\"\u{1B}[2J\u{9B}31m\"");

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::super::boxes::Init;
+use super::super::boxes::{Init, Media};
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
 use super::super::stream::{Absent, Contents, Form, Found, Stream};
 use super::playlists;
@@ -116,10 +116,11 @@ fn shared(stream: &Stream) -> Verdict {
         playlists(stream).flat_map(|(_, media)| &media.segments).map(|segment| segment.name.as_str()).collect();
     let mut findings = Findings::default();
     for segment in stream.dash.iter().flat_map(|dash| &dash.tracks).flat_map(|track| &track.segments) {
-        // Images and whole subtitle files have their own form in each.
-        let is_text =
-            matches!(read(&segment.contents).map(|contents| &contents.form), Some(Form::WebVtt(_) | Form::Other(_)));
-        findings.hold(is_text || listed.contains(segment.name.as_str()), &segment.name, || {
+        // Images and subtitles have their own form in each.
+        let has_own_form = read(&segment.contents).is_some_and(|contents| {
+            matches!(contents.form, Form::WebVtt(_) | Form::Other(_)) || contents.leading() == Some(Media::Text)
+        });
+        findings.hold(has_own_form || listed.contains(segment.name.as_str()), &segment.name, || {
             "no media playlist names it".to_owned()
         });
     }

@@ -47,10 +47,12 @@ fn playlists(stream: &Stream) -> impl Iterator<Item = (&Rendition, &MediaPlaylis
     renditions.filter_map(|rendition| Some((rendition, rendition.playlist()?)))
 }
 
-/// Every media playlist that was read, save those of I-frames.
+/// Every media playlist that was read, save those of I-frames and images.
 fn whole(stream: &Stream) -> impl Iterator<Item = (&Rendition, &MediaPlaylist)> {
-    playlists(stream)
-        .filter(|(rendition, media)| rendition.roles != [Role::IFrames] && !media.text.has("EXT-X-I-FRAMES-ONLY"))
+    playlists(stream).filter(|(rendition, media)| {
+        let is_marked = media.text.has("EXT-X-I-FRAMES-ONLY") || media.text.has("EXT-X-IMAGES-ONLY");
+        !is_marked && rendition.roles != [Role::IFrames] && rendition.roles != [Role::Images]
+    })
 }
 
 /// Every playlist, the multivariant one first.

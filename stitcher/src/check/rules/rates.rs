@@ -33,7 +33,13 @@ pub(super) const RULES: &[Rule] = &[
         average,
     ),
     rule("peak-to-average", "Apple 1.30", Level::Should, "The peak is at most twice the average", ratio),
-    rule("default-variant", "Apple 1.32", Level::Should, "The first variant is the one nearest to 2 Mb/s", default),
+    rule(
+        "default-variant",
+        "Apple 1.32",
+        Level::Should,
+        "The first variant is the one of its codec that is nearest to 2 Mb/s",
+        default,
+    ),
 ];
 
 /// Runs of segments that are looked at for a peak: a day in segments of a second has less.
@@ -153,17 +159,22 @@ fn ratio(stream: &Stream) -> Verdict {
     findings.verdict("there is no variant")
 }
 
+/// Only variants of the first one's codec count: players that can't play it start at their own first.
 fn default(stream: &Stream) -> Verdict {
     let Some((hls, master)) = master(stream) else { return Verdict::NotApplicable(NO_MULTIVARIANT) };
     let distance = |rate: f64| (rate / crate::hls::DEFAULT_RATE).ln().abs();
-    let rates =
-        variants(hls, master).filter_map(|variant| Some((variant.attributes.number("BANDWIDTH")?, variant.place)));
-    let rates: Vec<(f64, String)> = rates.filter(|(rate, _)| *rate > 0.0).collect();
+    let family =
+        |variant: &Variant<'_>| variant.attributes.get("CODECS").and_then(|codecs| codecs.get(..4)).map(str::to_owned);
+    let mut rates = variants(hls, master).filter_map(|variant| {
+        let rate = variant.attributes.number("BANDWIDTH").filter(|rate| *rate > 0.0)?;
+        Some((rate, family(&variant), variant.place))
+    });
     let mut findings = Findings::default();
-    if let Some((first, place)) = rates.first() {
-        let nearest = rates.iter().map(|(rate, _)| *rate).min_by(|a, b| distance(*a).total_cmp(&distance(*b)));
-        let nearest = nearest.unwrap_or(*first);
-        findings.hold(distance(*first) <= distance(nearest), place, || {
+    if let Some((first, codec, place)) = rates.next() {
+        let others = rates.filter(|(_, other, _)| *other == codec).map(|(rate, ..)| rate);
+        let nearest = others.fold(first, |best, rate| if distance(rate) < distance(best) { rate } else { best });
+        // Two that are as good as equally far may stand either way.
+        findings.hold(distance(first) <= distance(nearest) + 0.01, &place, || {
             format!("it has {first:.0} b/s, another variant has {nearest:.0}")
         });
     }
