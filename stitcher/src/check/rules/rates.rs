@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         "default-variant",
         "Apple 1.32",
         Level::Should,
-        "The first variant is the one of its codec that is nearest to 2 Mb/s",
+        "The first variant is that of its codec and audio group that is nearest to 2 Mb/s",
         default,
     ),
 ];
@@ -159,19 +159,21 @@ fn ratio(stream: &Stream) -> Verdict {
     findings.verdict("there is no variant")
 }
 
-/// Only variants of the first one's codec count: players that can't play it start at their own first.
+/// Only variants of the first one's codec and audio group count: players that can't play these start at their own first.
 fn default(stream: &Stream) -> Verdict {
     let Some((hls, master)) = master(stream) else { return Verdict::NotApplicable(NO_MULTIVARIANT) };
     let distance = |rate: f64| (rate / crate::hls::DEFAULT_RATE).ln().abs();
-    let family =
-        |variant: &Variant<'_>| variant.attributes.get("CODECS").and_then(|codecs| codecs.get(..4)).map(str::to_owned);
+    let family = |variant: &Variant<'_>| {
+        let codec = variant.attributes.get("CODECS").and_then(|codecs| codecs.get(..4));
+        (codec.map(str::to_owned), variant.attributes.get("AUDIO").map(str::to_owned))
+    };
     let mut rates = variants(hls, master).filter_map(|variant| {
         let rate = variant.attributes.number("BANDWIDTH").filter(|rate| *rate > 0.0)?;
         Some((rate, family(&variant), variant.place))
     });
     let mut findings = Findings::default();
-    if let Some((first, codec, place)) = rates.next() {
-        let others = rates.filter(|(_, other, _)| *other == codec).map(|(rate, ..)| rate);
+    if let Some((first, own, place)) = rates.next() {
+        let others = rates.filter(|(_, other, _)| *other == own).map(|(rate, ..)| rate);
         let nearest = others.fold(first, |best, rate| if distance(rate) < distance(best) { rate } else { best });
         // Two that are as good as equally far may stand either way.
         findings.hold(distance(first) <= distance(nearest) + 0.01, &place, || {
