@@ -94,8 +94,11 @@ def of_an_output(vtp):
             head = init.read_bytes()
             at = head.find(b"avcC")
             record = head[at + 4 : at - 4 + int.from_bytes(head[at - 4 : at], "big")] if at > 0 else b""
+            named = out / "master.m3u8", init.parent / "index.m3u8", out / "manifest.mpd", init
+            listed = b"".join(block(path.read_bytes()) for path in named)
             for segment in sorted(init.parent.glob("*.m4s")):
                 keep("published", block(head) + block(record) + segment.read_bytes())
+                keep("check", listed + segment.read_bytes())
 
 
 def main(vtp, *files):

@@ -16,6 +16,8 @@ pub const USAGE: u8 = 2;
 pub const INPUT: u8 = 3;
 /// Exit code where quality was asked for strictly and missed.
 pub const QUALITY: u8 = 4;
+/// Exit code where a stream that was checked does not keep to the rules.
+pub const NONCONFORMING: u8 = 5;
 /// Exit code after an interrupt: 128 and the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 

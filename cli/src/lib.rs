@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod cache;
+pub mod check;
 pub mod child;
 pub mod curves;
 pub mod doctor;
@@ -46,6 +47,7 @@ enum Command {
     Probe(probe::Arguments),
     Plan(plan::Arguments),
     Report(redraw::Arguments),
+    Check(check::Arguments),
     Cache(cache::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Probe(arguments) => probe::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Report(arguments) => redraw::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),

@@ -1,12 +1,15 @@
 //! What the fuzz targets call: the readers of published files. Each function takes any bytes at all, and panics where a
 //! reader breaks a promise. Not part of the product.
 
+use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use vtp_engine::fuzzing::Reader;
 use vtp_engine::ladder::VideoCodec;
 
 use crate::boxes::codec::{VideoConfig, mpeg4_audio_name};
+use crate::check::stream::{Absent, Found};
+use crate::check::{self, load};
 use crate::proof::read::{read_init, read_picture, read_segment};
 
 /// An initialization segment, a decoder configuration, each behind its length, and a media segment.
@@ -42,6 +45,31 @@ pub fn configuration(data: &[u8]) {
             config.is_key(data.0);
         }
     }
+}
+
+/// A stream of somebody's making: a multivariant playlist, a media playlist, an MPD and an initialization segment, each
+/// behind its length, and a media segment. Whatever they name is one of these.
+pub fn stream(data: &[u8]) {
+    struct Files<'a>(BTreeMap<&'static str, &'a [u8]>, &'a [u8]);
+    impl<'a> load::Files for Files<'a> {
+        type File = Cursor<&'a [u8]>;
+        fn open(&self, path: &str) -> Found<(Self::File, u64)> {
+            if path.ends_with("missing") {
+                return Err(Absent::Missing);
+            }
+            let named = self.0.iter().find(|(end, _)| path.ends_with(*end));
+            let bytes = named.map_or(self.1, |(_, bytes)| *bytes);
+            Ok((Cursor::new(bytes), bytes.len() as u64))
+        }
+    }
+    let mut data = Reader(data);
+    let named = ["master.m3u8", "index.m3u8", ".mpd", "init.mp4"].map(|end| (end, data.block()));
+    let files = Files(named.into(), data.0);
+    let Ok(stream) = load::load_from(&files, Some("master.m3u8"), Some("manifest.mpd")) else { return };
+    let report = check::check(&stream);
+    assert_eq!(report.rules.len(), check::rules().count());
+    let told = |rule: &check::Judged| (rule.verdict == "fail") != rule.failures.is_empty();
+    assert!(report.rules.iter().all(told), "a rule that is broken says where, and no other does");
 }
 
 #[cfg(test)]
@@ -114,5 +142,21 @@ mod tests {
         let sample = [0, 0, 0, 2, 6, 0xFF, 0, 0, 0, 3, 0x65, 1, 2];
         let seeds = [[block(&RECORD), sample.to_vec()].concat(), block(&[0x12, 0x10]), block(&[0xF9, 0x40])];
         each_damaged(&seeds, 20_000, configuration);
+    }
+
+    #[test]
+    fn no_damage_makes_the_readers_of_streams_panic() {
+        let files = crate::check::tests::good();
+        let seeds = ["a", "b", "s"].map(|folder| {
+            let names = ["master.m3u8".to_owned(), format!("{folder}/index.m3u8"), "manifest.mpd".to_owned()];
+            let heads = names.into_iter().chain([format!("{folder}/init.mp4")]).flat_map(|name| block(&files.0[&name]));
+            heads.chain(files.0[&format!("{folder}/1.m4s")].iter().copied()).collect::<Vec<u8>>()
+        });
+        let transport = crate::check::tests::transport_segment(0, 0);
+        let text = b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\nx.ts\n#EXTINF:6,\ny.ts\n";
+        let vtt = b"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\n00:01.000 --> 00:02.000\nHi\n";
+        let plain = [&transport[..], vtt]
+            .map(|body| [block(&files.0["master.m3u8"]), block(text), block(b""), block(b""), body.to_vec()].concat());
+        each_damaged(&[&seeds[..], &plain].concat(), 3_000, stream);
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod audio;
 pub mod boxes;
+pub mod check;
 pub mod cut;
 pub mod dash;
 mod error;
