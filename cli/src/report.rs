@@ -9,6 +9,7 @@ use vtp_engine::plan::Plan;
 use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
+use vtp_stitcher::seal::{Scheme, Seal};
 use vtp_stitcher::{Pictures, RenditionReport};
 
 use crate::text;
@@ -36,6 +37,9 @@ pub struct Report {
     /// Thumbnails and poster.
     #[serde(default)]
     pub pictures: Pictures,
+    /// How it is encrypted, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// That nothing was lost.
     pub proof: Proof,
     /// What it took.
@@ -43,6 +47,31 @@ pub struct Report {
     /// What a user should know, in sentences.
     pub warnings: Vec<String>,
 }
+
+/// How an output is encrypted. The key is told nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    /// `cbcs` or `aes-128`.
+    pub scheme: String,
+    /// What players call the key.
+    pub key_id: String,
+    /// Where they get it.
+    pub key_uri: String,
+}
+
+impl Encryption {
+    /// What is to be told of a seal.
+    pub fn of(seal: &Seal) -> Self {
+        let scheme = match seal.scheme {
+            Scheme::Cbcs => "cbcs",
+            Scheme::Aes128 => AES_128,
+        };
+        Self { scheme: scheme.to_owned(), key_id: seal.key_uuid(), key_uri: seal.key_uri.clone() }
+    }
+}
+
+/// Whole segments; there is no MPD of them.
+pub const AES_128: &str = "aes-128";
 
 /// The source as it was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -214,6 +243,7 @@ pub fn build(parts: Parts<'_>) -> Report {
         renditions,
         audio,
         pictures,
+        encryption: None,
         proof,
         timing,
         warnings: source_warnings(info, index).into_iter().chain(warnings).collect(),

@@ -96,6 +96,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         thumbnails: Every::Auto,
         poster: true,
         allow_damage: false,
+        seal: None,
         surround: true,
         workers: NonZeroUsize::new(2).unwrap(),
     };

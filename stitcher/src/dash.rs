@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dash_mpd_core::{
-    AdaptationSet, AudioChannelConfiguration, BaseURL, EssentialProperty, Label, MPD, Period, Representation, Role, S,
-    SegmentTemplate, SegmentTimeline, SupplementalProperty,
+    AdaptationSet, AudioChannelConfiguration, BaseURL, ContentProtection, EssentialProperty, Label, Laurl, MPD, Period,
+    Representation, Role, S, SegmentTemplate, SegmentTimeline, SupplementalProperty,
 };
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::gcd;
@@ -12,10 +12,14 @@ use vtp_engine::units::gcd;
 use crate::Error;
 use crate::listing::{AudioListing, Listing, Presentation, VideoListing, Written};
 use crate::rates;
+use crate::seal::Seal;
 
 const NAMESPACE: &str = "urn:mpeg:dash:schema:mpd:2011";
 const PROFILES: &str = "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019";
 const ROLES: &str = "urn:mpeg:dash:role:2011";
+/// Common encryption, and ClearKey's licences (DASH-IF, content protection identifiers).
+const PROTECTION: &str = "urn:mpeg:dash:mp4protection:2011";
+const CLEAR_KEY: &str = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e";
 /// Players may go on in these other sets (ISO/IEC 23009-1 5.3.3.5).
 const SWITCHING: &str = "urn:mpeg:dash:adaptation-set-switching:2016";
 /// Transfer characteristics by their number in ITU-T H.273 (ISO/IEC 23091-2).
@@ -55,6 +59,29 @@ pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
         base_url: vec![BaseURL { base: "./".to_owned(), ..BaseURL::default() }],
         periods: vec![period],
         ..MPD::default()
+    }
+}
+
+/// Has the MPD tell that sound and pictures are protected by `cbcs` (ISO/IEC 23009-1 5.8.4.1, 23001-7 11.2), and where
+/// ClearKey players get a licence (DASH-IF IOP, part 6).
+pub fn protect(mpd: &mut MPD, seal: Option<&Seal>) {
+    let Some(seal) = seal else { return };
+    let common = ContentProtection {
+        schemeIdUri: PROTECTION.to_owned(),
+        value: Some("cbcs".to_owned()),
+        default_KID: Some(seal.key_uuid()),
+        ..ContentProtection::default()
+    };
+    let clear_key = seal.license_url.as_ref().map(|url| ContentProtection {
+        schemeIdUri: CLEAR_KEY.to_owned(),
+        value: Some("ClearKey1.0".to_owned()),
+        laurl: Some(Laurl { lic_type: Some("EME-1.0".to_owned()), content: Some(url.clone()) }),
+        ..ContentProtection::default()
+    });
+    for set in mpd.periods.iter_mut().flat_map(|period| &mut period.adaptations) {
+        if matches!(set.contentType.as_deref(), Some("video" | "audio")) {
+            set.ContentProtection = [Some(common.clone()), clear_key.clone()].into_iter().flatten().collect();
+        }
     }
 }
 

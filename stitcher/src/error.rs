@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vtp_engine::units::ChunkIndex;
 
-use crate::{boxes, cut, proof};
+use crate::{boxes, cut, proof, seal};
 
 /// Why an output cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,14 @@ pub enum Error {
         chunk: ChunkIndex,
         /// The rendition.
         rendition: String,
+    },
+    /// A track can't be sealed.
+    #[error("sealing {name}: {source}")]
+    Seal {
+        /// The rendition or audio track.
+        name: String,
+        /// What is in the way.
+        source: seal::Error,
     },
     /// Boxes could not be made.
     #[error("{name}: {source}")]

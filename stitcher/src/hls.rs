@@ -8,14 +8,15 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use m3u8_rs::{
-    AlternativeMedia, AlternativeMediaType, Map, MasterPlaylist, MediaPlaylist, MediaPlaylistType, MediaSegment,
-    QuotedOrUnquoted, Resolution, VariantStream, WRITE_OPT_FLOAT_PRECISION,
+    AlternativeMedia, AlternativeMediaType, Key, KeyMethod, Map, MasterPlaylist, MediaPlaylist, MediaPlaylistType,
+    MediaSegment, QuotedOrUnquoted, Resolution, VariantStream, WRITE_OPT_FLOAT_PRECISION,
 };
 
 use crate::iframes;
 use crate::listing::{AudioListing, INIT, Listing, PLAYLIST, Presentation, VideoListing, segment_name};
 use crate::pictures::SheetListing;
 use crate::rates;
+use crate::seal::{Scheme, Seal};
 
 /// The rate players should start at, in bits a second (HLS authoring specification for Apple devices, 1.32).
 pub const DEFAULT_RATE: f64 = 2_000_000.0;
@@ -45,6 +46,16 @@ pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
         independent_segments: true,
         ..MediaPlaylist::default()
     }
+}
+
+/// Has a playlist tell of the key of its segments, the first of which bears the tag for all.
+pub fn protect(playlist: &mut MediaPlaylist, seal: Option<&Seal>) {
+    let (Some(seal), Some(first)) = (seal, playlist.segments.first_mut()) else { return };
+    let method = match seal.scheme {
+        Scheme::Cbcs => KeyMethod::SampleAES,
+        Scheme::Aes128 => KeyMethod::AES128,
+    };
+    first.key = Some(Key { method, uri: Some(seal.key_uri.clone()), ..Key::default() });
 }
 
 /// The multivariant playlist.

@@ -106,7 +106,10 @@ pub fn playlist(video: &VideoListing, target_s: u32) -> MediaPlaylist {
 /// What the multivariant playlist says of the I-frame playlists, in ascending order.
 pub fn streams(presentation: &Presentation) -> Vec<VariantStream> {
     let target_s = presentation.target_s();
-    let mut streams: Vec<_> = presentation.video.iter().map(|video| stream(video, target_s)).collect();
+    let mut streams: Vec<_> = (presentation.video.iter())
+        .filter(|video| !video.pictures.is_empty())
+        .map(|video| stream(video, target_s))
+        .collect();
     streams.sort_by_key(|stream| stream.bandwidth);
     streams
 }

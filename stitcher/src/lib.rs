@@ -29,6 +29,7 @@ pub mod proof;
 pub mod rates;
 pub mod report;
 pub mod seal;
+mod sealing;
 pub mod stitcher;
 pub mod vbv;
 pub mod video;

@@ -24,13 +24,14 @@ use crate::boxes::codec::mpeg4_audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
 use crate::layout::{OutputLayout, unique};
-use crate::listing::{AudioListing, IFRAMES, Listing, MASTER, MPD, PLAYLIST, Presentation};
+use crate::listing::{AudioListing, IFRAMES, Listing, MASTER, MPD, PLAYLIST, Presentation, VideoListing};
 use crate::pictures::{Finished, Gallery, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
 use crate::report::{AudioReport, Published, RenditionReport};
+use crate::seal::{Scheme, Seal};
 use crate::video::{Delivered, VideoTrack};
-use crate::{Error, dash, hls, iframes, proof, rates};
+use crate::{Error, dash, hls, iframes, proof, rates, sealing};
 
 /// Owns the output folder of one job.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub struct Stitcher {
     index: Arc<Index>,
     videos: Vec<VideoTrack>,
     gallery: Gallery,
+    seal: Option<Seal>,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -62,7 +64,12 @@ impl Stitcher {
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
         let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
         let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
-        Ok(Self { dir: dir.to_owned(), layout, index, videos, gallery, waiting, next: 0 })
+        Ok(Self { dir: dir.to_owned(), layout, index, videos, gallery, seal: None, waiting, next: 0 })
+    }
+
+    /// Has the output sealed once it is proven.
+    pub fn seal_with(&mut self, seal: Seal) {
+        self.seal = Some(seal);
     }
 
     /// The writer of an audio track of the layout. It may go to another thread.
@@ -155,6 +162,9 @@ impl Stitcher {
         if let Some(sheets) = &presentation.sheets {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
         }
+        if let Some(seal) = &self.seal {
+            sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation)?;
+        }
         self.publish(&presentation, &pictures, &proved)?;
         Ok(self.report(&presentation, &pictures, proved))
     }
@@ -223,7 +233,8 @@ impl Stitcher {
     /// Reads the drafts of the I-frame playlists back.
     fn prove_key_pictures(&self, presentation: &Presentation) -> Result<(), Error> {
         let videos = self.videos.iter().filter_map(|video| Some((video, &video.init.as_ref()?.1.config)));
-        for (listing, (video, config)) in presentation.video.iter().zip(videos) {
+        let named = |(video, _): &(&VideoListing, _)| !video.pictures.is_empty();
+        for (listing, (video, config)) in presentation.video.iter().zip(videos).filter(named) {
             let draft = video.folder.draft_of(IFRAMES);
             proof::iframes::check(&draft, &self.dir.join(&listing.listing.folder), &listing.listing, config)?;
         }
@@ -240,12 +251,14 @@ impl Stitcher {
         let target = presentation.target_s();
         let mut manifests = Vec::new();
         for listing in presentation.listings() {
-            let (folder, playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
+            let (folder, mut playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
+            hls::protect(&mut playlist, self.seal.as_ref());
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
         }
-        for video in &presentation.video {
-            let (folder, playlist) = (self.dir.join(&video.listing.folder), iframes::playlist(video, target));
+        for video in presentation.video.iter().filter(|video| !video.pictures.is_empty()) {
+            let (folder, mut playlist) = (self.dir.join(&video.listing.folder), iframes::playlist(video, target));
+            hls::protect(&mut playlist, self.seal.as_ref());
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: IFRAMES, bytes: text });
         }
@@ -259,9 +272,12 @@ impl Stitcher {
         }
         let master = hls::master(presentation);
         let text = hls::text(|bytes| master.write_to(bytes)).map_err(at(&self.dir))?;
-        let mpd = dash::text(&dash::mpd(presentation, proved.buffer_s))?;
         manifests.push(Manifest { folder: self.dir.clone(), name: MASTER, bytes: text });
-        manifests.push(Manifest { folder: self.dir.clone(), name: MPD, bytes: mpd });
+        if self.seal.as_ref().is_none_or(|seal| seal.scheme == Scheme::Cbcs) {
+            let mut mpd = dash::mpd(presentation, proved.buffer_s);
+            dash::protect(&mut mpd, self.seal.as_ref());
+            manifests.push(Manifest { folder: self.dir.clone(), name: MPD, bytes: dash::text(&mpd)? });
+        }
         Ok(manifests)
     }
 

@@ -18,7 +18,7 @@ use crate::exit::Failure;
 /// How the output is encrypted, and where its key comes from.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Encryption")]
-pub struct KeyArguments {
+pub(super) struct KeyArguments {
     /// Encrypt what players fetch: cbcs (samples, for HLS and DASH; h264 and hevc) or aes-128 (whole segments, HLS alone)
     #[arg(long, value_enum, value_name = "SCHEME", requires_all = ["key", "key_uri"])]
     encrypt: Option<SchemeName>,

@@ -22,9 +22,11 @@ use crate::curves::Curves;
 use crate::exit::Failure;
 use crate::parse::{self, ChunkLength};
 use crate::progress::{Progress, Style};
-use crate::report::Report;
+use crate::report::{Encryption, Report};
 use crate::{Outcome, interrupt, page, print, records};
+use keys::KeyArguments;
 use output::Output;
+use vtp_stitcher::seal::Seal;
 
 /// Turn a video into an HLS/DASH ladder.
 ///
@@ -58,6 +60,9 @@ pub struct Arguments {
     /// Make neither thumbnails nor a poster
     #[arg(long, conflicts_with = "thumbnails")]
     no_pictures: bool,
+
+    #[command(flatten)]
+    keys: KeyArguments,
 
     #[command(flatten)]
     cache: CacheArguments,
@@ -201,6 +206,8 @@ pub struct EncodeRequest {
     pub poster: bool,
     /// Whether pictures that can't be decoded may be made up.
     pub allow_damage: bool,
+    /// What the output is encrypted with, if it is.
+    pub seal: Option<Seal>,
     /// Whether sound of more than five channels is made in surround, besides stereo.
     pub surround: bool,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
@@ -226,9 +233,9 @@ impl ShapeArguments {
 }
 
 impl Arguments {
-    fn request(&self) -> EncodeRequest {
+    fn request(&self) -> Result<EncodeRequest, Failure> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        EncodeRequest {
+        Ok(EncodeRequest {
             input: self.input.clone(),
             ladder: self.shape.ladder.clone(),
             options: self.shape.options(),
@@ -238,9 +245,10 @@ impl Arguments {
             thumbnails: if self.no_pictures { Every::Never } else { self.thumbnails },
             poster: !self.no_pictures,
             allow_damage: self.allow_damage,
+            seal: self.keys.seal()?,
             surround: !self.stereo,
             workers: self.workers.unwrap_or_else(cores),
-        }
+        })
     }
 }
 
@@ -254,7 +262,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
-    let request = arguments.request();
+    let request = arguments.request()?;
     crate::probe::require_file(&request.input)?;
     let children = arguments.limits.children()?;
     // One looks into the source, and another is ready when the first encodes or makes sound.
@@ -269,6 +277,7 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let doubt = doubt.or_else(untold).or(arguments.cache.trim());
     let driver::Outcome { mut report, curves } = run?;
     report.warnings.extend(doubt);
+    report.encryption = request.seal.as_ref().map(Encryption::of);
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }
@@ -333,7 +342,7 @@ mod tests {
     }
 
     fn parse(words: &[&str]) -> Result<EncodeRequest, clap::Error> {
-        Line::try_parse_from([&["encode"], words].concat()).map(|line| line.arguments.request())
+        Line::try_parse_from([&["encode"], words].concat()).map(|line| line.arguments.request().unwrap())
     }
 
     #[test]
@@ -349,6 +358,7 @@ mod tests {
             thumbnails: Every::Auto,
             poster: true,
             allow_damage: false,
+            seal: None,
             surround: true,
             workers: std::thread::available_parallelism().unwrap(),
         };

@@ -6,6 +6,7 @@ use std::path::Path;
 use vtp_stitcher::Pictures;
 
 use crate::records;
+use crate::report::AES_128;
 use crate::report::{Audio, Proof, Report, Timing};
 use crate::text::{self, Align, Table};
 
@@ -18,6 +19,9 @@ pub fn render(report: &Report, folder: &Path) -> String {
     };
     report.audio.iter().for_each(|track| line(audio(track)));
     pictures(&report.pictures).into_iter().for_each(&mut line);
+    let sealed =
+        report.encryption.as_ref().map(|it| format!("encrypted: {}, key {} from {}", it.scheme, it.key_id, it.key_uri));
+    sealed.into_iter().for_each(&mut line);
     line(String::new());
     line(proof(&report.proof));
     line(timing(&report.timing, report.source.duration_s));
@@ -25,7 +29,9 @@ pub fn render(report: &Report, folder: &Path) -> String {
     report.plan.reason.iter().for_each(|reason| line(format!("note: {reason}")));
     report.warnings.iter().for_each(|warning| line(format!("warning: {warning}")));
     line(format!("play: {}", folder.join("master.m3u8").display()));
-    line(format!("      {}", folder.join("manifest.mpd").display()));
+    if report.encryption.as_ref().is_none_or(|it| it.scheme != AES_128) {
+        line(format!("      {}", folder.join("manifest.mpd").display()));
+    }
     line(format!("page: {}", folder.join(records::PAGE).display()));
     out
 }

@@ -73,6 +73,7 @@ impl Scene {
                 bandwidth: 131_000,
             }],
             pictures: Pictures::default(),
+            encryption: None,
             proof,
             timing: Timing {
                 wall_s: 98.2,

@@ -9,6 +9,7 @@ mod cbcs;
 mod whole;
 
 use std::fmt;
+use std::ops::Range;
 
 use vtp_engine::ladder::VideoCodec;
 
@@ -140,6 +141,27 @@ impl Seal {
             Scheme::Aes128 => whole::open(&self.key, place, sealed),
         }
     }
+}
+
+/// Where the fragments of a segment stand in it, each a `moof` and its `mdat`.
+///
+/// # Errors
+/// [`Error::Layout`] where there are none to be seen.
+pub(crate) fn fragments(segment: &[u8]) -> Result<Vec<Range<u64>>, Error> {
+    let (mut found, mut at, mut start) = (Vec::new(), 0, None);
+    for it in boxes::boxes(segment)? {
+        let end = at + it.whole.len() as u64;
+        match (&it.kind, start) {
+            (b"moof", _) => start = Some(at),
+            (b"mdat", Some(from)) => {
+                found.push(from..end);
+                start = None;
+            }
+            _ => {}
+        }
+        at = end;
+    }
+    if found.is_empty() { Err(Error::Layout("a segment without a fragment")) } else { Ok(found) }
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vtp_encoder_node::Copier;
 use vtp_encoder_node::cache::Cache;
-use vtp_engine::ladder::{Look, Method, Rendition};
+use vtp_engine::ladder::{Look, Method, Rendition, VideoCodec};
 use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
 use vtp_engine::source::Color;
 use vtp_engine::stills::{Every, Stills};
 use vtp_splitter::Source;
+use vtp_stitcher::seal::{Scheme, Seal};
 use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, VideoTimeline};
 
 use super::EncodeFailure;
@@ -90,6 +91,10 @@ impl Pass<'_> {
         let stills = self.stills(&plan);
         let layout = self.layout(plan.clone(), audio::tracks(self, &configs), stills.clone());
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
+        if let Some(seal) = &self.request.seal {
+            sealable(self.renditions, seal)?;
+            stitcher.seal_with(seal.clone());
+        }
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
         let stop = AtomicBool::new(false);
@@ -216,6 +221,22 @@ pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option
     match Copier::new(&source.info.video, &source.index, parameters) {
         Ok(_) => Ok(Some(rendition.clone())),
         Err(refused) => Err(EncodeFailure::Usage(refused.to_string())),
+    }
+}
+
+/// Every rendition can be sealed so.
+///
+/// # Errors
+/// [`EncodeFailure::Usage`] if one can't.
+fn sealable(renditions: &[Rendition], seal: &Seal) -> Result<(), EncodeFailure> {
+    let mut codecs = renditions.iter().map(Rendition::codec);
+    let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1));
+    match unfit.filter(|_| seal.scheme == Scheme::Cbcs) {
+        None => Ok(()),
+        Some(codec) => {
+            let what = format!("{codec} is not encrypted by cbcs here: leave it out, or take --encrypt aes-128");
+            Err(EncodeFailure::Usage(what))
+        }
     }
 }
 

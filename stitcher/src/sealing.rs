@@ -1,0 +1,81 @@
+//! Replaces the proven media files of an output by sealed ones. Each is opened again by what stands in its own boxes, and
+//! only what then equals the proven bytes stays.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use crate::Error;
+use crate::files::{Folder, at, write_bytes};
+use crate::iframes::KeyPicture;
+use crate::layout::Durability;
+use crate::listing::{INIT, Listing, Presentation, segment_name};
+use crate::seal::{self, Content, Scheme, Seal};
+
+/// Seals every track of the presentation below `dir`, which tells the new sizes afterwards. Where whole segments are sealed,
+/// key pictures can't be fetched alone, and none are told.
+pub(crate) fn seal(
+    dir: &Path,
+    durability: Durability,
+    seal: &Seal,
+    presentation: &mut Presentation,
+) -> Result<(), Error> {
+    for video in &mut presentation.video {
+        let folder = Folder::create(dir.join(&video.listing.folder), durability)?;
+        track(&folder, seal, Content::Video(video.codec), &mut video.listing, &mut video.pictures)?;
+    }
+    for audio in &mut presentation.audio {
+        let folder = Folder::create(dir.join(&audio.listing.folder), durability)?;
+        track(&folder, seal, Content::Audio, &mut audio.listing, &mut Vec::new())?;
+    }
+    Ok(())
+}
+
+fn track(
+    folder: &Folder,
+    seal: &Seal,
+    content: Content,
+    listing: &mut Listing,
+    pictures: &mut Vec<KeyPicture>,
+) -> Result<(), Error> {
+    let name = listing.folder.clone();
+    let failed = |source: seal::Error| Error::Seal { name: name.clone(), source };
+    let init = seal.init(&read(folder, INIT)?).map_err(failed)?;
+    for (place, segment) in (0..).zip(&mut listing.segments) {
+        let file = segment_name(place);
+        let clear = read(folder, &file)?;
+        let sealed = seal.segment(place, content, &clear).map_err(failed)?;
+        if seal.open(place, &init, &sealed).map_err(failed)? != clear {
+            return Err(failed(seal::Error::Layout("it does not open to what was sealed")));
+        }
+        write(folder, &file, &sealed)?;
+        segment.bytes = sealed.len() as u64;
+        for picture in pictures.iter_mut().filter(|picture| picture.segment == place) {
+            picture.range = moved(&picture.range, &clear, &sealed).map_err(failed)?;
+        }
+    }
+    if seal.scheme == Scheme::Aes128 {
+        pictures.clear();
+    }
+    write(folder, INIT, &init)
+}
+
+/// Where the fragment that filled `range` of the clear segment stands in the sealed one.
+fn moved(range: &Range<u64>, clear: &[u8], sealed: &[u8]) -> Result<Range<u64>, seal::Error> {
+    let place = seal::fragments(clear)?.iter().position(|fragment| fragment == range);
+    let place = place.ok_or(seal::Error::Layout("a key picture that is no fragment"))?;
+    // A whole segment that is sealed has no fragments that anybody could see.
+    seal::fragments(sealed).map_or(Ok(range.clone()), |all| {
+        all.get(place).cloned().ok_or(seal::Error::Layout("fewer fragments than before"))
+    })
+}
+
+fn read(folder: &Folder, name: &str) -> Result<Vec<u8>, Error> {
+    let path = folder.file(name);
+    fs::read(&path).map_err(at(&path))
+}
+
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let path = folder.file(name);
+    folder.publish(name, |file| write_bytes(file, &path, bytes))
+}
