@@ -117,7 +117,7 @@ fn sum(report: &Report, view: View) -> String {
     };
     let Summary { passed, not_applicable, not_checked, .. } = sum;
     format!(
-        "{broken}; {passed} hold, {not_applicable} have nothing to apply to, {not_checked} can't be told from files"
+        "{broken}\n{passed} hold, {not_applicable} have nothing to apply to, {not_checked} can't be told from files"
     )
 }
 
