@@ -35,9 +35,10 @@ fn a_ladder_is_written_with_every_frame_in_every_rendition() {
     let mut after = scene.files();
     assert_eq!(after.remove("in.mp4"), before.get("in.mp4").copied(), "the source is as it was");
     for file in after.keys() {
-        let folders = ["out/standard/", "out/mobile/", "out/audio-1/"];
-        let known = ["out/master.m3u8", "out/manifest.mpd", "out/report.json", "out/quality.json", "out/report.html"];
-        let is_known = folders.iter().any(|folder| file.starts_with(folder)) || known.contains(&file.as_str());
+        let folders = ["out/standard/", "out/mobile/", "out/audio-1/", "out/thumbnails/"];
+        let known = ["master.m3u8", "manifest.mpd", "poster.jpg", "report.json", "quality.json", "report.html"];
+        let is_known = folders.iter().any(|folder| file.starts_with(folder))
+            || known.iter().any(|name| *file == format!("out/{name}"));
         assert!(is_known, "{file} is in the output");
     }
 }
@@ -49,7 +50,22 @@ fn the_report_has_every_member_and_is_the_one_that_is_printed() {
     let written: Value = serde_json::from_slice(&std::fs::read(scene.path("out/report.json")).unwrap()).unwrap();
     assert_eq!(printed, written);
     let members: [(&str, &[&str]); 9] = [
-        ("", &["version", "source", "plan", "target", "choices", "renditions", "audio", "proof", "timing", "warnings"]),
+        (
+            "",
+            &[
+                "version",
+                "source",
+                "plan",
+                "target",
+                "choices",
+                "renditions",
+                "audio",
+                "pictures",
+                "proof",
+                "timing",
+                "warnings",
+            ],
+        ),
         ("/source", &["bytes", "duration_s", "frames", "width", "height", "fps", "codec"]),
         ("/plan", &["chunks", "reason"]),
         (
