@@ -15,7 +15,6 @@ mod bjontegaard;
 pub mod chunking;
 pub mod copy;
 pub mod gate;
-mod images;
 pub mod kill;
 pub mod ladder;
 mod measured;
@@ -30,5 +29,4 @@ mod table;
 pub mod truth;
 mod vmaf;
 
-pub use images::hide_image_sets;
 pub use processes::kill_all;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::images::hide_image_sets;
 use crate::measured;
 use crate::table::Table;
 
@@ -154,7 +153,6 @@ fn one(options: &Options, file: &Path, exceptions: &Exceptions) -> Result<(Fate,
 }
 
 fn check(options: &Options, file: &Path, out: &Path, exceptions: &Exceptions) -> Result<Fate> {
-    hide_image_sets(out)?;
     let mut command = Command::new(&options.checker);
     // A name with a dash in front is no option.
     let file_argument = file.canonicalize()?;

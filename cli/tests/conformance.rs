@@ -13,8 +13,6 @@ use common::{Scene, bundled, shared};
 fn check(scene: &Scene, source: &Path, ladder: &str, options: &[&str]) {
     let Some(checker) = shared("checks/check_output.py") else { return };
     scene.encode(&format!("{} --ladder {ladder}", source.display()));
-    // It takes thumbnails for video.
-    vtp_benches::hide_image_sets(&scene.path("out")).unwrap();
     let mut command = Command::new("python3");
     command.arg(checker).arg(source).arg(scene.path("out")).args(options);
     let output = command.output().unwrap();

@@ -36,7 +36,15 @@ fn a_ladder_is_written_with_every_frame_in_every_rendition() {
     assert_eq!(after.remove("in.mp4"), before.get("in.mp4").copied(), "the source is as it was");
     for file in after.keys() {
         let folders = ["out/standard/", "out/mobile/", "out/audio-1/", "out/thumbnails/"];
-        let known = ["master.m3u8", "manifest.mpd", "poster.jpg", "report.json", "quality.json", "report.html"];
+        let known = [
+            "master.m3u8",
+            "manifest.mpd",
+            "manifest-thumbnails.mpd",
+            "poster.jpg",
+            "report.json",
+            "quality.json",
+            "report.html",
+        ];
         let is_known = folders.iter().any(|folder| file.starts_with(folder))
             || known.iter().any(|name| *file == format!("out/{name}"));
         assert!(is_known, "{file} is in the output");

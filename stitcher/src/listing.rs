@@ -18,6 +18,9 @@ pub const IFRAMES: &str = "iframes.m3u8";
 pub const MASTER: &str = "master.m3u8";
 /// The MPD.
 pub const MPD: &str = "manifest.mpd";
+/// The MPD with a set of images besides. There are readers that take every set of an MPD for sound or pictures with an
+/// initialization segment; they are given the one without.
+pub const MPD_WITH_THUMBNAILS: &str = "manifest-thumbnails.mpd";
 
 /// The file of a segment counted from 0.
 pub fn segment_name(place: u32) -> String {

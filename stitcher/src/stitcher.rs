@@ -24,7 +24,9 @@ use crate::boxes::codec::mpeg4_audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
 use crate::layout::{OutputLayout, unique};
-use crate::listing::{AudioListing, IFRAMES, Listing, MASTER, MPD, PLAYLIST, Presentation, VideoListing};
+use crate::listing::{
+    AudioListing, IFRAMES, Listing, MASTER, MPD, MPD_WITH_THUMBNAILS, PLAYLIST, Presentation, VideoListing,
+};
 use crate::pictures::{Finished, Gallery, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
@@ -274,9 +276,16 @@ impl Stitcher {
         let text = hls::text(|bytes| master.write_to(bytes)).map_err(at(&self.dir))?;
         manifests.push(Manifest { folder: self.dir.clone(), name: MASTER, bytes: text });
         if self.seal.as_ref().is_none_or(|seal| seal.scheme == Scheme::Cbcs) {
-            let mut mpd = dash::mpd(presentation, proved.buffer_s);
-            dash::protect(&mut mpd, self.seal.as_ref());
-            manifests.push(Manifest { folder: self.dir.clone(), name: MPD, bytes: dash::text(&mpd)? });
+            let mut add = |name, presentation: &Presentation| {
+                let mut mpd = dash::mpd(presentation, proved.buffer_s);
+                dash::protect(&mut mpd, self.seal.as_ref());
+                manifests.push(Manifest { folder: self.dir.clone(), name, bytes: dash::text(&mpd)? });
+                Ok::<_, Error>(())
+            };
+            if presentation.sheets.is_some() {
+                add(MPD_WITH_THUMBNAILS, presentation)?;
+            }
+            add(MPD, &Presentation { sheets: None, ..presentation.clone() })?;
         }
         Ok(manifests)
     }

@@ -248,7 +248,8 @@ fn pictures_come_in_any_order_and_every_manifest_names_them() {
         let job = Job::with_pictures();
         let published = job.run(order).unwrap();
         assert_eq!(fs::read_dir(job.folder.path()).unwrap().count(), 1, "spool files are deleted");
-        (job.read("master.m3u8"), job.read("manifest.mpd"), files(&job.out()), published.pictures)
+        assert!(!job.read("manifest.mpd").contains("image"), "there are readers that take every set for media");
+        (job.read("master.m3u8"), job.read("manifest-thumbnails.mpd"), files(&job.out()), published.pictures)
     });
     assert_eq!(outputs[0], outputs[1]);
     let (master, mpd, files, pictures) = &outputs[0];
