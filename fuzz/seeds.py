@@ -16,6 +16,7 @@ import tempfile
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 # As in engine/src/fuzzing.rs.
 CODECS = ["h264", "hevc", "mpeg2video", "mpeg4", "vp8", "vp9", "prores", "av1", "vc1"]
+FORMS = ["subrip", "text", "ass", "mov_text", "webvtt"]
 PACKETS = 6
 LARGEST = 4000
 
@@ -62,6 +63,9 @@ def of_streams(file):
             keep("configuration", block(headers) + (data or [b""])[0])
         if stream.get("codec_name") == "aac":
             list(map(lambda frame: keep("headers", frame[:64]), data[:1]))
+        if stream.get("codec_name") in FORMS:
+            head = bytes([FORMS.index(stream["codec_name"])])
+            list(map(lambda payload: keep("subtitles", head + block(b"") + payload), data))
         if stream.get("codec_type") == "video":
             num, den = map(int, stream["time_base"].split("/"))
             of_times(min(num, 0xFFFF), min(den, 0xFFFF), found["packets"], stream["index"])
@@ -107,6 +111,12 @@ def main(vtp, *files):
     lines += ["cache trim --to 1.5MB", "report out --json", "bench kill in.mp4 --kills 3", "plan in.mp4 --chunk 1.5h"]
     for line in lines:
         keep("words", line.replace(" ", "\0").encode())
+    srt = "1\n00:00:01,000 --> 00:00:02,000\n{\\an8}<i>a</i> &amp; b\n\n2\n00:00:01,500 --> 00:00:09,000\nc\n"
+    vtt = "WEBVTT\n\nSTYLE\nx\n\nid\n00:01.000 --> 00:02.000 line:0\n<v Fred>a</v>\n\nNOTE x\n"
+    ass = "[Script Info]\n[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00,{\\i1}a,b\\Nc\n"
+    for text in [srt, vtt, ass]:
+        keep("subtitles", b"\xff" + text.encode())
+        keep("subtitles", b"\xff" + text.encode("utf-16"))
     of_an_output(vtp)
     for file in files:
         try:

@@ -43,7 +43,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Encode(encode::Arguments),
+    Encode(Box<encode::Arguments>),
     Probe(probe::Arguments),
     Plan(plan::Arguments),
     Report(redraw::Arguments),

@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 use clap::Args;
 use serde::Serialize;
 use vtp_engine::index::{CutClass, FrameList, Index};
-use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
+use vtp_engine::source::{AudioInfo, SourceInfo, SubtitleInfo, VideoInfo};
 use vtp_engine::units::Ratio;
 
 use crate::encode::LimitArguments;
 use crate::exit::Failure;
-use crate::report::{duration_s, source_warnings};
+use crate::report::{channel, duration_s, source_warnings};
 use crate::text;
 use crate::{Outcome, print};
 
@@ -80,7 +80,19 @@ pub fn run(arguments: &Arguments) -> Outcome {
 /// # Errors
 /// [`Failure::Usage`].
 pub(crate) fn require_file(path: &Path) -> Outcome {
-    let refuse = |what: &str| Err(Failure::Usage(format!("{} {what}; give the path of a video", path.display())));
+    require(path, "a video")
+}
+
+/// The same of a file of subtitles.
+///
+/// # Errors
+/// [`Failure::Usage`].
+pub(crate) fn require_subtitles(path: &Path) -> Outcome {
+    require(path, "a file of subtitles")
+}
+
+fn require(path: &Path, wanted: &str) -> Outcome {
+    let refuse = |what: &str| Err(Failure::Usage(format!("{} {what}; give the path of {wanted}", path.display())));
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(metadata) if metadata.is_dir() => refuse("is a folder"),
@@ -120,6 +132,11 @@ pub fn render(info: &SourceInfo, index: &Index) -> String {
     row("container", format!("{}, {}, {duration}", info.container, text::bytes(info.bytes)));
     row("video", video(&info.video));
     info.audio.iter().for_each(|stream| row("audio", audio(stream)));
+    info.subtitles.iter().for_each(|stream| row("subtitles", subtitles(stream)));
+    if !info.captions.is_empty() {
+        let channels: Vec<String> = info.captions.iter().map(channel).collect();
+        row("captions", format!("{} in the video", channels.join(", ")));
+    }
     row("frames", frames(index));
     row("cuts", cuts(Cuts::of(index)));
     source_warnings(info, index).into_iter().for_each(|warning| row("warning", warning));
@@ -159,6 +176,15 @@ fn audio(audio: &AudioInfo) -> String {
     if audio.default {
         parts.push("default".to_owned());
     }
+    parts.join(", ")
+}
+
+fn subtitles(track: &SubtitleInfo) -> String {
+    let mut parts = vec![format!("#{} {}", track.stream, track.codec), text::plural(track.cues as u64, "cue")];
+    parts.extend(track.language.clone().filter(|language| language != "und"));
+    parts.extend(track.title.as_ref().map(|title| format!("{title:?}")));
+    let told = [(track.default, "default"), (track.forced, "forced"), (track.hearing_impaired, "sdh")];
+    parts.extend(told.iter().filter(|(is, _)| *is).map(|(_, word)| (*word).to_owned()));
     parts.join(", ")
 }
 
@@ -205,6 +231,7 @@ mod tests {
         let expected = "\
 container  mov,mp4, 5.0 kB, 0.2 s
 video      #0 h264, 1280x720, 25 fps, yuv420p
+captions   CC1 in the video
 frames     4 in 2 packets, as the packets tell
 cuts       1 closed, 0 open, at most 2 packets apart
 warning    stream 2 (subtitles) is left out

@@ -3,6 +3,7 @@
 //! Readers skip members they don't know; a member that changes its meaning raises the version.
 
 use serde::{Deserialize, Serialize};
+use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::smart::{Trial, Verdict};
 use vtp_engine::plan::Plan;
@@ -10,7 +11,7 @@ use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
 use vtp_stitcher::seal::{Scheme, Seal};
-use vtp_stitcher::{Pictures, RenditionReport};
+use vtp_stitcher::{Pictures, RenditionReport, SubtitleReport};
 
 use crate::text;
 
@@ -34,6 +35,12 @@ pub struct Report {
     pub renditions: Vec<RenditionReport>,
     /// Its audio tracks.
     pub audio: Vec<Audio>,
+    /// Its tracks of subtitles.
+    #[serde(default)]
+    pub subtitles: Vec<SubtitleReport>,
+    /// The captions that its pictures carry, such as `CC1`.
+    #[serde(default)]
+    pub captions: Vec<String>,
     /// Thumbnails and poster.
     #[serde(default)]
     pub pictures: Pictures,
@@ -221,6 +228,10 @@ pub struct Parts<'a> {
     pub renditions: Vec<RenditionReport>,
     /// The audio tracks as they were packaged.
     pub audio: Vec<Audio>,
+    /// The tracks of subtitles as they were packaged.
+    pub subtitles: Vec<SubtitleReport>,
+    /// The captions that the pictures carry.
+    pub captions: Vec<Channel>,
     /// The pictures as they were published.
     pub pictures: Pictures,
     /// The proof.
@@ -233,7 +244,8 @@ pub struct Parts<'a> {
 
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
-    let Parts { info, index, plan, target, renditions, audio, pictures, proof, timing, warnings } = parts;
+    let Parts { info, index, plan, target, renditions, audio, subtitles, captions, pictures, proof, timing, warnings } =
+        parts;
     Report {
         version: VERSION,
         source: source(info, index),
@@ -242,11 +254,21 @@ pub fn build(parts: Parts<'_>) -> Report {
         target,
         renditions,
         audio,
+        subtitles,
+        captions: captions.iter().map(channel).collect(),
         pictures,
         encryption: None,
         proof,
         timing,
         warnings: source_warnings(info, index).into_iter().chain(warnings).collect(),
+    }
+}
+
+/// What players call captions inside the video.
+pub(crate) fn channel(channel: &Channel) -> String {
+    match channel {
+        Channel::Cea608(number) => format!("CC{number}"),
+        Channel::Cea708(number) => format!("SERVICE{number}"),
     }
 }
 
@@ -308,6 +330,8 @@ pub(crate) mod tests {
                 frame_rate: Ratio::new(25, 1).unwrap(),
             },
             audio: Vec::new(),
+            subtitles: Vec::new(),
+            captions: vec![Channel::Cea608(1)],
             left_out: vec!["stream 2 (subtitles) is left out".to_owned()],
         }
     }
@@ -388,6 +412,16 @@ pub(crate) mod tests {
                 bytes: 400,
                 bandwidth: 20_000,
             }],
+            subtitles: vec![SubtitleReport {
+                name: "subtitles-de".to_owned(),
+                title: "German".to_owned(),
+                language: "de".to_owned(),
+                default: true,
+                forced: false,
+                cues: 3,
+                bytes: 321,
+            }],
+            captions: vec![Channel::Cea608(1)],
             pictures: Pictures {
                 poster: Some(PosterReport {
                     file: "poster.jpg".to_owned(),
@@ -441,13 +475,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_report_from_before_joins_were_checked_and_pictures_made_is_read_as_well() {
+    fn a_report_from_before_joins_subtitles_and_pictures_is_read_as_well() {
         let mut older: serde_json::Value =
             serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
         older["renditions"][0].as_object_mut().unwrap().remove("joins").unwrap();
-        older.as_object_mut().unwrap().remove("pictures").unwrap();
-        let read: Report = serde_json::from_value(older).unwrap();
-        assert_eq!((&read.renditions[0].joins[..], read.pictures), (&[][..], Pictures::default()));
+        for member in ["subtitles", "captions", "pictures"] {
+            older.as_object_mut().unwrap().remove(member).unwrap();
+        }
+        let read = serde_json::from_value::<Report>(older).unwrap();
+        assert_eq!(
+            (&read.renditions[0].joins[..], &read.subtitles[..], &read.captions[..]),
+            (&[][..], &[][..], &[][..])
+        );
+        assert_eq!(read.pictures, Pictures::default());
     }
 
     #[test]

@@ -61,6 +61,8 @@ fn real_clips_conform() {
     let names = [
         "d_h264_audio_starts_late.mp4",
         "h264_dog_vfr_rot180.mp4",
+        "mkv_srt.mkv",
+        "mov_text_subs.mp4",
         "mov_iphone_rot_gps_mebx.mov",
         "vp9_odd_dims_161x121.webm",
         "d_ts_pts_wrap.ts",

@@ -17,6 +17,7 @@ use vtp_cli::child::Pool;
 use vtp_cli::encode::EncodeRequest;
 use vtp_cli::encode::driver::{self, EncodeFailure};
 use vtp_cli::encode::output::Dirs;
+use vtp_cli::encode::subtitles::SubtitleArguments;
 use vtp_cli::report::Report;
 use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest};
 use vtp_engine::limits::Limits;
@@ -95,6 +96,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         check: Some(Check { sampling: Sampling::FULL, target }),
         thumbnails: Every::Auto,
         poster: true,
+        subtitles: SubtitleArguments::default(),
         allow_damage: false,
         seal: None,
         surround: true,

@@ -4,7 +4,11 @@
 use std::fmt::Debug;
 
 use crate::bitstream::Classifier;
+use crate::bitstream::captions::CaptionFinder;
+use crate::limits::Limits;
 use crate::nal;
+use crate::subtitles::packet::Form;
+use crate::subtitles::{self, Cue, markup, vtt};
 
 /// Codecs that a classifier tells apart, by FFmpeg's names.
 const CODECS: [&str; 9] = ["h264", "hevc", "mpeg2video", "mpeg4", "vp8", "vp9", "prores", "av1", "vc1"];
@@ -54,9 +58,13 @@ pub fn classifier(data: &[u8]) {
     let (head, headers) = (data.byte(), data.block());
     let codec = CODECS[usize::from(head & 0x7F) % CODECS.len()];
     let mut classifier = Classifier::new(codec, headers);
+    let mut captions = CaptionFinder::new(codec, headers);
     while !data.is_at_end() {
         let packet = data.block();
         let class = classifier.classify(packet, head & 0x80 != 0);
+        let before = captions.channels().len();
+        captions.look(packet);
+        assert!(captions.channels().len() >= before.min(1), "what was found is lost");
         assert_eq!(classifier.is_disposable(packet), classifier.is_disposable(packet), "{class:?}");
     }
 }
@@ -84,6 +92,40 @@ pub fn units(data: &[u8]) {
         assert!(sets(nal::avc::SPS).chain(sets(nal::avc::PPS)).all(|set| holds(set)), "a parameter set is lost");
         assert!(nal::avc_config_sets(&record).is_some());
     }
+}
+
+/// The forms of subtitles in containers, by FFmpeg's names of their codecs.
+const FORMS: [&str; 5] = ["subrip", "text", "ass", "mov_text", "webvtt"];
+
+/// Subtitles: a form in one byte and the payload of a packet, or a whole file.
+pub fn subtitles(data: &[u8]) {
+    let mut data = Reader(data);
+    let limits = Limits { cues: 1000, cue: 4096, subtitles: 1 << 20, ..Limits::DEFAULT };
+    let cues = match FORMS.get(usize::from(data.byte())).copied().and_then(Form::of) {
+        Some(form) => {
+            let settings = String::from_utf8_lossy(data.block()).into_owned();
+            let markup::Marked { text, settings } = form.read(data.0, &settings).marked;
+            let cue = Cue { start_us: 0, end_us: 1_000_000, settings, text };
+            Some(cue).filter(|cue| !cue.text.is_empty()).into_iter().collect()
+        }
+        None => match subtitles::file::parse(data.0, &limits) {
+            Ok(parsed) => parsed.cues,
+            Err(_) => return,
+        },
+    };
+    for cue in &cues {
+        assert!(!cue.text.is_empty() && !cue.text.contains("\n\n") && !cue.text.contains("-->"), "{cue:?}");
+        let again = markup::vtt(&cue.text, &cue.settings);
+        assert_eq!((&again.text, &again.settings), (&cue.text, &cue.settings));
+    }
+    let shown = subtitles::shown(&cues, 0);
+    let unlimited = Limits { cues: u64::MAX, cue: u64::MAX, subtitles: u64::MAX, ..Limits::DEFAULT };
+    let read = vtt::parse(&vtt::file(&shown.cues), &unlimited).unwrap_or_default();
+    let [read, due]: [Vec<(u64, u64, &str)>; 2] = [
+        read.iter().map(|it| (it.start_us as u64 / 1000, it.end_us as u64 / 1000, it.text.as_str())).collect(),
+        shown.cues.iter().map(|it| (it.start_ms, it.end_ms, it.text.as_str())).collect(),
+    ];
+    assert_eq!(read, due, "what is written is read back");
 }
 
 /// An AudioSpecificConfig, an ADTS frame, an `avcC`.
@@ -176,6 +218,22 @@ mod tests {
             stream(8, &[], &[&[1], &[2]]),
         ];
         each_damaged(&seeds, 20_000, classifier);
+    }
+
+    #[test]
+    fn no_damage_makes_the_readers_of_subtitles_panic() {
+        let packet = |form: u8, payload: &[u8]| [&[form, 0, 0], payload].concat();
+        let file = |text: &str| [&[0xFF], text.as_bytes()].concat();
+        let seeds = [
+            packet(0, b"{\\an8}a <i>b</i> &amp; <font color=x>c</font>\r\nd"),
+            packet(2, b"0,0,Default,,0,0,0,,{\\i1\\pos(1,2)}a\\Nb{\\p1}m 0 0{\\p0}"),
+            packet(3, b"\0\x04abcd\0\0\0\x16styl\0\x01\0\x01\0\x02\0\x01\x02\x12\xff\xff\xff\xff"),
+            [&[4, 8, 0], &b"line:10%<v.x Fred>a <00:01.000>b</v><ruby>c<rt>d</ruby>"[..]].concat(),
+            file("1\n00:00:01,000 --> 00:00:02,000\n<b>a</b>\n\n2\n00:00:01,500 --> 00:00:09,000\nb\n"),
+            file("WEBVTT\n\nSTYLE\nx\n\n00:01.000 --> 00:02.000 line:0\na\n\nb\n00:03.000 --> 00:04.000\nc\n"),
+            file("[Script Info]\n[Events]\nFormat: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00,{\\an5}a,b"),
+        ];
+        each_damaged(&seeds, 20_000, subtitles);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The vocabulary that the roles share.
 //!
-//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `stills`, `chunk`, `gathering`, `pcm`, `coordinator`) hold values and
+//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `stills`, `chunk`, `gathering`, `pcm`, `subtitles`, `coordinator`) hold values and
 //! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg and libvmaf, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
@@ -25,4 +25,5 @@ pub mod quality;
 pub mod sandbox;
 pub mod source;
 pub mod stills;
+pub mod subtitles;
 pub mod units;

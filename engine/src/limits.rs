@@ -21,6 +21,12 @@ pub struct Limits {
     pub duration: u64,
     /// Bytes that the list of a source's packets takes in memory.
     pub index: u64,
+    /// Cues of a track of subtitles.
+    pub cues: u64,
+    /// Bytes of text of one cue.
+    pub cue: u64,
+    /// Bytes that the subtitles of a source take in memory, or those of a file.
+    pub subtitles: u64,
     /// Bytes of memory of a process that works on the source; 0 lets the size of its pictures decide.
     pub memory: u64,
     /// Seconds without a sign of life after which such a process counts as hung.
@@ -34,13 +40,16 @@ impl Default for Limits {
 }
 
 /// What each limit is called, and what it counts.
-pub const NAMES: [(&str, &str); 8] = [
+pub const NAMES: [(&str, &str); 11] = [
     ("pixels", "samples in a picture"),
     ("frames", "frames of video"),
     ("streams", "streams"),
     ("metadata", "bytes of tags and headers"),
     ("duration", "seconds"),
     ("index", "bytes of index"),
+    ("cues", "cues of subtitles in a track"),
+    ("cue", "bytes of text in a cue of subtitles"),
+    ("subtitles", "bytes of subtitles"),
     ("memory", "bytes of memory of a process"),
     ("silence", "seconds without a sign of life"),
 ];
@@ -54,6 +63,9 @@ impl Limits {
         metadata: 16 << 20,
         duration: 24 * 3600,
         index: 512 << 20,
+        cues: 100_000,
+        cue: 16 << 10,
+        subtitles: 16 << 20,
         memory: 0,
         silence: 120,
     };
@@ -84,6 +96,9 @@ impl Limits {
             "metadata" => self.metadata,
             "duration" => self.duration,
             "index" => self.index,
+            "cues" => self.cues,
+            "cue" => self.cue,
+            "subtitles" => self.subtitles,
             "memory" => self.memory,
             "silence" => self.silence,
             _ => return None,
@@ -100,6 +115,9 @@ impl Limits {
             "metadata" => &mut self.metadata,
             "duration" => &mut self.duration,
             "index" => &mut self.index,
+            "cues" => &mut self.cues,
+            "cue" => &mut self.cue,
+            "subtitles" => &mut self.subtitles,
             "memory" => &mut self.memory,
             _ => &mut self.silence,
         };

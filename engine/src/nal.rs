@@ -149,6 +149,21 @@ pub fn unescaped(unit: &[u8]) -> Vec<u8> {
     payload
 }
 
+/// A unit (header included) with emulation prevention bytes put in (ITU-T H.264, 7.4.1.1): the reverse of [`unescaped`].
+pub fn escaped(payload: &[u8]) -> Vec<u8> {
+    let mut unit = Vec::with_capacity(payload.len() + payload.len() / 64 + 1);
+    let mut zeros = 0;
+    for &byte in payload {
+        if zeros >= 2 && byte <= 3 {
+            unit.push(3);
+            zeros = 0;
+        }
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+        unit.push(byte);
+    }
+    unit
+}
+
 /// The `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15, 5.3.3.1) for samples with lengths of four bytes.
 ///
 /// # Errors
@@ -395,6 +410,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_escaped_has_no_start_code_and_comes_back(bytes in proptest::collection::vec(0_u8..5, 0..60)) {
+            let unit = escaped(&bytes);
+            prop_assert!(!unit.windows(3).any(|three| three[..2] == [0, 0] && three[2] < 3), "{:?}", unit);
+            prop_assert_eq!(unescaped(&unit), bytes);
+        }
+
         #[test]
         fn units_survive_a_byte_stream_and_a_sample(units in proptest::collection::vec(unit(), 0..6), zeros in 0_usize..3) {
             let (mut stream, mut sample) = (Vec::new(), Vec::new());

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bitstream::captions::Channel;
 use crate::units::{Ratio, Size, TimeBase};
 
 /// What probing a source tells.
@@ -15,6 +16,10 @@ pub struct SourceInfo {
     pub video: VideoInfo,
     /// The audio streams that can be decoded, in the container's order.
     pub audio: Vec<AudioInfo>,
+    /// The subtitle streams that are text, in the container's order.
+    pub subtitles: Vec<SubtitleInfo>,
+    /// The captions that the video itself carries.
+    pub captions: Vec<Channel>,
     /// Streams that are left out, each with a sentence that says why.
     pub left_out: Vec<String>,
 }
@@ -176,4 +181,25 @@ pub struct AudioInfo {
     pub time_base: TimeBase,
     /// Presentation time of the first sample that decoding yields (priming already dropped), in `time_base`.
     pub start: i64,
+}
+
+/// One stream of subtitles that are text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubtitleInfo {
+    /// Index of the stream in the container.
+    pub stream: usize,
+    /// FFmpeg's name of the codec, such as `subrip`.
+    pub codec: String,
+    /// The language as the container tells it (ISO 639), if it does.
+    pub language: Option<String>,
+    /// The title as the container tells it, if it does.
+    pub title: Option<String>,
+    /// Whether the container marks the stream as the default one.
+    pub default: bool,
+    /// Whether it has to be shown to everybody: what is foreign to the language of the sound.
+    pub forced: bool,
+    /// Whether it also tells what there is to hear.
+    pub hearing_impaired: bool,
+    /// Number of cues that show something.
+    pub cues: usize,
 }

@@ -70,6 +70,16 @@ impl Healer {
         self.streams.iter().filter_map(|position| position.last.map(|(time, duration)| time + duration)).max()
     }
 
+    /// Where `stream` is in the healed timeline, in microseconds; `None` before its first packet.
+    pub fn at_us(&self, stream: usize) -> Option<i64> {
+        self.streams.get(stream)?.last.map(|(time, _)| time)
+    }
+
+    /// Every shift that was needed so far, in microseconds, in the order in which they came; the first is 0.
+    pub fn shifts_us(&self) -> &[i64] {
+        &self.shifts
+    }
+
     /// The jumps that were taken out so far.
     pub fn jumps(&self) -> &[Jump] {
         &self.jumps

@@ -14,6 +14,7 @@ pub mod heal;
 mod mend;
 mod reader;
 mod scan;
+mod subtitles;
 mod tracks;
 
 use std::path::Path;
@@ -24,6 +25,8 @@ use vtp_engine::limits::Exceeded;
 use vtp_engine::media::demux::{CodecParameters, KnownContainer, SourceFile};
 use vtp_engine::media::{self, Kind};
 use vtp_engine::source::SourceInfo;
+use vtp_engine::subtitles::Cue;
+use vtp_engine::units::{Ratio, TimeBase};
 
 pub use reader::ChunkReader;
 
@@ -38,6 +41,8 @@ pub struct Source {
     pub index: Index,
     /// For each of `info.audio`: how its timestamps are shifted.
     pub audio_shifts: Vec<Vec<TimeShift>>,
+    /// For each of `info.subtitles`: its cues, in the container's order, their times on the healed timeline.
+    pub cues: Vec<Vec<Cue>>,
     /// The moment that becomes time 0 of the output, in the video's ticks: where the earlier of picture and sound
     /// starts.
     pub origin: i64,
@@ -69,6 +74,12 @@ impl Source {
     /// Its container in `file`, ready to be opened again.
     pub fn container(&self, file: &SourceFile) -> KnownContainer {
         KnownContainer::new(file.clone(), self.streams.clone())
+    }
+
+    /// The moment that becomes time 0 of the output, in microseconds.
+    pub fn origin_us(&self) -> i64 {
+        let microseconds = TimeBase(Ratio::new(1, 1_000_000).unwrap_or(Ratio::ONE));
+        self.info.video.time_base.rescale(self.origin, microseconds)
     }
 
     /// The codec parameters of its video.

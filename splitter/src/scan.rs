@@ -2,6 +2,7 @@
 //! the first picture and where each sound starts.
 
 use vtp_engine::bitstream::Classifier;
+use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
 use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, TimeShift};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::audio::AudioDecoder;
@@ -9,10 +10,12 @@ use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{SourceFile, SourcePacket, StreamFacts};
 use vtp_engine::media::{self, Demuxer, Picture};
 use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
+use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::frames::{self, ScannedPacket};
 use crate::heal::{Healer, LONGEST_GAP_US};
+use crate::subtitles::SubtitleScan;
 use crate::{Error, Source, tracks};
 
 /// What the pass found.
@@ -30,7 +33,13 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let mut left_out = tracks.left_out;
     let wanted: Vec<usize> =
         std::iter::once(&tracks.video).chain(tracks.audio.iter().map(|(f, _)| f)).map(|f| f.index).collect();
-    demuxer.keep_only(&wanted);
+    let texts = tracks.subtitles.iter().map(|(facts, _)| facts.index);
+    demuxer.keep_only(&wanted.iter().copied().chain(texts).collect::<Vec<_>>());
+    let mut subtitles: Vec<SubtitleScan> = Vec::new();
+    for (facts, form) in tracks.subtitles {
+        let headers = demuxer.parameters(facts.index)?;
+        subtitles.push(SubtitleScan::new(facts, form, headers.extradata(), limits));
+    }
     let mut healer = Healer::new(wanted.len());
     let mut video = VideoScan::new(&demuxer, tracks.video, tracks.video_decoder)?;
     let mut audio: Vec<AudioScan> =
@@ -40,7 +49,7 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
         match wanted.iter().position(|&stream| stream == packet.stream()) {
             Some(0) => video.take(packet, &mut healer, limits)?,
             Some(track) => audio[track - 1].take(packet, track, &mut healer)?,
-            None => {}
+            None => take_subtitles(&mut subtitles, &packet, &healer, limits),
         }
     }
     hold_to_length(&healer, limits)?;
@@ -48,8 +57,20 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     if demuxer.ended_in_damage() {
         warnings.push("the container is damaged: it could not be read to its end".to_owned());
     }
-    warnings.extend(missing_end(demuxer.declared_duration_s(), &healer));
     let doubt = video.doubt.take();
+    let captions = video.captions();
+    let (mut texts, mut cues) = (Vec::new(), Vec::new());
+    for track in subtitles {
+        match track.finish(&healer, &mut warnings) {
+            Ok((info, found)) => {
+                texts.push(info);
+                cues.push(found);
+            }
+            Err(why) => left_out.push(why),
+        }
+    }
+    let last_text = cues.iter().flatten().map(|cue: &Cue| cue.end_us).max();
+    warnings.extend(missing_end(demuxer.declared_duration_s(), &healer, last_text));
     let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
     let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
     for track in audio {
@@ -63,18 +84,37 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
         }
     }
     let origin = origin(&info, &index, &streams);
-    let info = SourceInfo { bytes: file.size(), container: demuxer.container(), video: info, audio: streams, left_out };
-    let source = Source { streams: demuxer.all_parameters(), info, index, audio_shifts, origin };
+    let info = SourceInfo {
+        bytes: file.size(),
+        container: demuxer.container(),
+        video: info,
+        audio: streams,
+        subtitles: texts,
+        captions,
+        left_out,
+    };
+    let source = Source { streams: demuxer.all_parameters(), info, index, audio_shifts, cues, origin };
     Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
 }
 
+fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &Healer, limits: &Limits) {
+    let Some(place) = tracks.iter().position(|track| track.stream() == packet.stream()) else { return };
+    tracks[place].take(packet, healer);
+    let all = tracks.iter().map(SubtitleScan::bytes).sum();
+    if let Err(exceeded) = limits.check("subtitles", all) {
+        tracks[place].refuse(exceeded);
+    }
+}
+
 /// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
-/// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding.
-fn missing_end(declared_s: Option<f64>, healer: &Healer) -> Option<String> {
+/// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text
+/// may be shown for longer than there are pictures and sound.
+fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i64>) -> Option<String> {
     let declared = declared_s?;
     let (start, end) = (healer.began_us()?, healer.reached_us()?);
-    let found = (end - start) as f64 / f64::from(MICROSECONDS);
-    (found < declared - f64::max(1.0, declared * 0.02)).then(|| {
+    let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(MICROSECONDS);
+    let (found, with_text) = (seconds(end), seconds(end.max(last_text_us.unwrap_or(end))));
+    (with_text < declared - f64::max(1.0, declared * 0.02)).then(|| {
         format!("the container declares {declared:.1} s, but its video and audio end after {found:.1} s; if it was cut short, get the whole file")
     })
 }
@@ -94,7 +134,7 @@ fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
 
 const MICROSECONDS: u32 = 1_000_000;
 
-fn microseconds() -> TimeBase {
+pub(crate) fn microseconds() -> TimeBase {
     TimeBase(Ratio::new(1, MICROSECONDS).unwrap_or(Ratio::ONE))
 }
 
@@ -102,7 +142,7 @@ fn microseconds() -> TimeBase {
 const LATEST_US: u64 = 1 << 53;
 
 /// A time in ticks of `base` that can be meant; damage makes others, which count as not told.
-fn believable(base: TimeBase, time: Option<i64>) -> Option<i64> {
+pub(crate) fn believable(base: TimeBase, time: Option<i64>) -> Option<i64> {
     let is_sum_of_two_safe = |ticks: &i64| ticks.unsigned_abs() < 1 << 61;
     time.filter(is_sum_of_two_safe).filter(|&ticks| base.rescale(ticks, microseconds()).unsigned_abs() <= LATEST_US)
 }
@@ -130,6 +170,7 @@ pub(crate) fn healed(
 struct VideoScan {
     facts: StreamFacts,
     classifier: Classifier,
+    captions: CaptionFinder,
     decoder: VideoDecoder,
     first_picture: Option<Picture>,
     packets: Vec<ScannedPacket>,
@@ -143,7 +184,9 @@ impl VideoScan {
         let classifier = Classifier::new(&facts.codec, parameters.extradata());
         // Two packets may make one frame of two fields; only decoding tells which.
         let doubt = (facts.interlaced && facts.codec == "h264").then(|| "field pictures are possible".to_owned());
-        Ok(Self { facts, classifier, decoder, first_picture: None, packets: Vec::new(), doubt, encrypted: false })
+        let captions = CaptionFinder::new(&facts.codec, parameters.extradata());
+        let (first_picture, packets) = (None, Vec::new());
+        Ok(Self { facts, classifier, captions, decoder, first_picture, packets, doubt, encrypted: false })
     }
 
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
@@ -153,6 +196,7 @@ impl VideoScan {
         let times = [packet.pts(), packet.dts()];
         let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
         let class = self.classifier.classify(packet.data(), packet.is_key());
+        self.captions.look(packet.data());
         if packet.is_corrupt() && self.doubt.is_none() {
             self.doubt = Some("the container marks packets as damaged".to_owned());
         }
@@ -178,6 +222,10 @@ impl VideoScan {
             self.decoder.send::<media::Error>(index, packet, &mut |picture| keep_first(first, picture))?;
         }
         Ok(())
+    }
+
+    fn captions(&self) -> Vec<Channel> {
+        self.captions.channels()
     }
 
     /// The stream's facts and index; why the frames need a census, if they do.

@@ -5,6 +5,7 @@ use vtp_engine::media::Demuxer;
 use vtp_engine::media::audio::AudioDecoder;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{Medium, StreamFacts};
+use vtp_engine::subtitles::packet::Form;
 
 use crate::Error;
 
@@ -13,14 +14,17 @@ pub(crate) struct Tracks {
     pub(crate) video: StreamFacts,
     pub(crate) video_decoder: VideoDecoder,
     pub(crate) audio: Vec<(StreamFacts, AudioDecoder)>,
+    pub(crate) subtitles: Vec<(StreamFacts, Form)>,
     /// A sentence for each stream that is not used.
     pub(crate) left_out: Vec<String>,
 }
 
-/// The first video stream that is not a cover picture, and every audio stream that has a decoder.
+/// The first video stream that is not a cover picture, every audio stream that has a decoder, and all subtitles that are
+/// text.
 pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error> {
     let mut video = None;
     let mut audio = Vec::new();
+    let mut subtitles = Vec::new();
     let mut left_out = Vec::new();
     for facts in demuxer.streams() {
         let (index, codec) = (facts.index, facts.codec.clone());
@@ -28,7 +32,15 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
             Medium::Video if video.is_none() => video = Some(facts),
             Medium::Video => left_out.push(format!("stream {index} ({codec}) is a second video stream")),
             Medium::Cover => left_out.push(format!("stream {index} ({codec}) is a cover picture")),
-            Medium::Other => left_out.push(format!("stream {index} ({codec}) is neither video nor audio")),
+            Medium::Other => left_out.push(format!("stream {index} ({codec}) is neither video, audio nor subtitles")),
+            Medium::Subtitle => match Form::of(&codec) {
+                Some(form) => subtitles.push((facts, form)),
+                None if is_pictures(&codec) => left_out.push(format!(
+                    "stream {index} ({codec}) is subtitles as pictures, which no player of HLS or DASH shows; give them \
+                     as text with --subtitle"
+                )),
+                None => left_out.push(format!("stream {index} ({codec}) is subtitles in a form that is not read")),
+            },
             Medium::Audio if facts.channels == 0 || facts.sample_rate == 0 => {
                 left_out.push(format!("stream {index} ({codec}) is declared as audio but holds none"));
             }
@@ -40,7 +52,12 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
     }
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
     let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
-    Ok(Tracks { video, video_decoder, audio, left_out })
+    Ok(Tracks { video, video_decoder, audio, subtitles, left_out })
+}
+
+/// Whether subtitles of this codec are bitmaps.
+fn is_pictures(codec: &str) -> bool {
+    ["hdmv_pgs_subtitle", "dvd_subtitle", "dvb_subtitle", "xsub"].contains(&codec)
 }
 
 fn no_video(has_audio: bool) -> Error {

@@ -43,6 +43,11 @@ impl Cuts {
         Self { planned: lead.chain(own).collect(), next: 0, tail, step }
     }
 
+    /// The cuts up to the last start of a video segment.
+    pub(crate) fn planned(&self) -> &[u64] {
+        &self.planned
+    }
+
     /// Takes the next cut if it is not after `samples` at `rate` a second; with it all that are not after it either.
     fn reached(&mut self, samples: u64, rate: u32, timescale: u32) -> bool {
         let mut any = false;

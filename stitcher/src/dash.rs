@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use dash_mpd_core::{
-    AdaptationSet, AudioChannelConfiguration, BaseURL, ContentProtection, EssentialProperty, Label, Laurl, MPD, Period,
-    Representation, Role, S, SegmentTemplate, SegmentTimeline, SupplementalProperty,
+    Accessibility, AdaptationSet, AudioChannelConfiguration, BaseURL, ContentProtection, EssentialProperty, Label,
+    Laurl, MPD, Period, Representation, Role, S, SegmentTemplate, SegmentTimeline, SupplementalProperty,
 };
+use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::gcd;
 
 use crate::Error;
-use crate::listing::{AudioListing, Listing, Presentation, VideoListing, Written};
+use crate::listing::{AudioListing, Listing, Presentation, SubtitleListing, VideoListing, Written};
 use crate::rates;
 use crate::seal::Seal;
 
@@ -24,6 +25,8 @@ const CLEAR_KEY: &str = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e";
 const SWITCHING: &str = "urn:mpeg:dash:adaptation-set-switching:2016";
 /// Transfer characteristics by their number in ITU-T H.273 (ISO/IEC 23091-2).
 const TRANSFER: &str = "urn:mpeg:mpegB:cicp:TransferCharacteristics";
+const CEA_608: &str = "urn:scte:dash:cc:cea-608:2015";
+const CEA_708: &str = "urn:scte:dash:cc:cea-708:2015";
 const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
 
 /// The MPD. `buffer_s` is what `@bandwidth` of every Representation needs (23009-1 5.3.5.2).
@@ -40,12 +43,13 @@ pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
     let video = (1_usize..).zip(&codecs).map(|(id, codec)| video_set(id, *codec, codecs.len(), presentation));
     let audio =
         (codecs.len().max(1) + 1..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
-    let images =
-        presentation.sheets.iter().map(|sheets| sheets.set(codecs.len().max(1) + 1 + presentation.audio.len()));
+    let first = codecs.len().max(1) + 1 + presentation.audio.len();
+    let text = (first..).zip(&presentation.subtitles).map(|(id, track)| text_set(id, track, presentation));
+    let images = presentation.sheets.iter().map(|sheets| sheets.set(first + presentation.subtitles.len()));
     let period = Period {
         id: Some("1".to_owned()),
         start: Some(Duration::ZERO),
-        adaptations: video.chain(audio).chain(images).collect(),
+        adaptations: video.chain(audio).chain(text).chain(images).collect(),
         ..Period::default()
     };
     MPD {
@@ -116,6 +120,10 @@ fn video_set(id: usize, codec: VideoCodec, sets: usize, presentation: &Presentat
         contentType: Some("video".to_owned()),
         segmentAlignment: Some(true),
         startWithSAP: Some(1),
+        Accessibility: match presentation.carries_captions(codec) {
+            true => captions(&presentation.captions),
+            false => Vec::new(),
+        },
         maxWidth: videos.iter().map(|video| video.size.width.into()).max(),
         maxHeight: videos.iter().map(|video| video.size.height.into()).max(),
         SegmentTemplate: videos.first().map(|video| template(&video.listing)),
@@ -165,6 +173,48 @@ fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> Ad
         representations: vec![one],
         ..AdaptationSet::default()
     }
+}
+
+/// Subtitles as fragments of WebVTT: text that comes in segments has to (DASH-IF IOP 4.3, 6.4.5).
+fn text_set(id: usize, track: &SubtitleListing, presentation: &Presentation) -> AdaptationSet {
+    let what = match track {
+        SubtitleListing { forced: true, .. } => "forced-subtitle",
+        SubtitleListing { hearing_impaired: true, .. } => "caption",
+        _ => "subtitle",
+    };
+    let roles = [Some(what), track.default.then_some("main")].into_iter().flatten();
+    let role = |value: &str| Role { schemeIdUri: ROLES.to_owned(), value: Some(value.to_owned()), ..Role::default() };
+    AdaptationSet {
+        id: Some(id.to_string()),
+        contentType: Some("text".to_owned()),
+        lang: Some(track.language.tag()),
+        segmentAlignment: Some(true),
+        startWithSAP: Some(1),
+        Role: roles.map(role).collect(),
+        Label: vec![Label { content: track.name.clone(), ..Label::default() }],
+        SegmentTemplate: Some(template(&track.fragments)),
+        representations: vec![representation(&track.fragments, "application/mp4", presentation)],
+        ..AdaptationSet::default()
+    }
+}
+
+/// What tells of captions inside the video (ANSI/SCTE 214-1, 7.2.3 and 7.2.4).
+fn captions(captions: &[Channel]) -> Vec<Accessibility> {
+    let of = |scheme: &str, values: Vec<String>| {
+        (!values.is_empty()).then(|| Accessibility {
+            schemeIdUri: scheme.to_owned(),
+            value: Some(values.join(";")),
+            ..Accessibility::default()
+        })
+    };
+    let (mut line21, mut services) = (Vec::new(), Vec::new());
+    for channel in captions {
+        match channel {
+            Channel::Cea608(number) => line21.push(format!("CC{number}=und")),
+            Channel::Cea708(number) => services.push(format!("{number}=lang:und")),
+        }
+    }
+    [of(CEA_608, line21), of(CEA_708, services)].into_iter().flatten().collect()
 }
 
 fn representation(listing: &Listing, mime: &str, presentation: &Presentation) -> Representation {

@@ -8,12 +8,16 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use m3u8_rs::{
-    AlternativeMedia, AlternativeMediaType, Key, KeyMethod, Map, MasterPlaylist, MediaPlaylist, MediaPlaylistType,
-    MediaSegment, QuotedOrUnquoted, Resolution, VariantStream, WRITE_OPT_FLOAT_PRECISION,
+    AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, InstreamId, Key, KeyMethod, Map, MasterPlaylist,
+    MediaPlaylist, MediaPlaylistType, MediaSegment, QuotedOrUnquoted, Resolution, VariantStream,
+    WRITE_OPT_FLOAT_PRECISION,
 };
+use vtp_engine::bitstream::captions::Channel;
 
 use crate::iframes;
-use crate::listing::{AudioListing, INIT, Listing, PLAYLIST, Presentation, VideoListing, segment_name};
+use crate::listing::{
+    AudioListing, INIT, Listing, PLAYLIST, Presentation, SubtitleListing, VideoListing, segment_name, text_name,
+};
 use crate::pictures::SheetListing;
 use crate::rates;
 use crate::seal::{Scheme, Seal};
@@ -27,6 +31,14 @@ pub(crate) const VERSION: usize = 7;
 /// The one group of audio renditions.
 const AUDIO_GROUP: &str = "audio";
 const SURROUND_GROUP: &str = "surround";
+/// The one group of subtitles.
+const SUBTITLE_GROUP: &str = "subtitles";
+/// The one group of captions inside the video.
+const CAPTION_GROUP: &str = "captions";
+
+/// What subtitles for those who can't hear promise (HLS authoring specification for Apple devices, 4.5).
+const ACCESSIBLE: &str =
+    "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound";
 
 /// The media playlist of one rendition.
 pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
@@ -58,6 +70,15 @@ pub fn protect(playlist: &mut MediaPlaylist, seal: Option<&Seal>) {
     first.key = Some(Key { method, uri: Some(seal.key_uri.clone()), ..Key::default() });
 }
 
+/// The media playlist of a track of subtitles.
+pub fn subtitles(track: &SubtitleListing, target_s: u32) -> MediaPlaylist {
+    let mut playlist = media(&track.files, target_s);
+    for (segment, place) in playlist.segments.iter_mut().zip(0..) {
+        (segment.uri, segment.map) = (text_name(place), None);
+    }
+    playlist
+}
+
 /// The multivariant playlist.
 pub fn master(presentation: &Presentation) -> MasterPlaylist {
     let groups = groups(&presentation.audio);
@@ -81,7 +102,12 @@ pub fn master(presentation: &Presentation) -> MasterPlaylist {
     MasterPlaylist {
         version: Some(VERSION),
         independent_segments: true,
-        alternatives: groups.iter().flat_map(alternatives).collect(),
+        alternatives: [
+            groups.iter().flat_map(alternatives).collect(),
+            subtitle_alternatives(&presentation.subtitles),
+            caption_alternatives(&presentation.captions),
+        ]
+        .concat(),
         variants,
         unknown_tags: presentation.sheets.iter().map(SheetListing::stream).collect(),
         ..MasterPlaylist::default()
@@ -123,6 +149,17 @@ fn groups(audio: &[AudioListing]) -> Vec<Group<'_>> {
 fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation) -> VariantStream {
     let own = presentation.rates(&video.listing);
     let audio = || group.tracks.iter().map(|audio| presentation.rates(&audio.listing));
+    let text = || presentation.subtitles.iter().map(|track| presentation.rates(&track.files));
+    let most = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, f64::max);
+    let peak = most(&mut audio().map(|it| it.peak)) + most(&mut text().map(|it| it.peak));
+    let average = most(&mut audio().map(|it| it.average)) + most(&mut text().map(|it| it.average));
+    // Where one variant has captions, none may say that it has none (RFC 8216bis 4.4.6.2).
+    let captions = match presentation.captions.is_empty() {
+        true => Some(ClosedCaptionGroupId::None),
+        false => {
+            presentation.carries_captions(video.codec).then(|| ClosedCaptionGroupId::GroupId(CAPTION_GROUP.to_owned()))
+        }
+    };
     let mut codecs = vec![video.listing.codec.clone()];
     for audio in &group.tracks {
         if !codecs.contains(&audio.listing.codec) {
@@ -132,12 +169,14 @@ fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation)
     let range = QuotedOrUnquoted::Unquoted(video_range(video.transfer).to_owned());
     VariantStream {
         uri: format!("{}/{PLAYLIST}", video.listing.folder),
-        bandwidth: rates::whole(own.peak + audio().map(|rates| rates.peak).fold(0.0, f64::max)),
-        average_bandwidth: Some(rates::whole(own.average + audio().map(|rates| rates.average).fold(0.0, f64::max))),
+        bandwidth: rates::whole(own.peak + peak),
+        average_bandwidth: Some(rates::whole(own.average + average)),
         codecs: Some(codecs.join(",")),
         resolution: Some(Resolution { width: video.display.width.into(), height: video.display.height.into() }),
         frame_rate: Some(((video.frame_rate.as_f64() * 1000.0).round() / 1000.0).max(0.001)),
         audio: group.id.map(str::to_owned),
+        subtitles: (!presentation.subtitles.is_empty()).then(|| SUBTITLE_GROUP.to_owned()),
+        closed_captions: captions,
         other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), range)])),
         ..VariantStream::default()
     }
@@ -168,6 +207,45 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
         ..AlternativeMedia::default()
     };
     group.tracks.iter().map(one).collect()
+}
+
+fn subtitle_alternatives(tracks: &[SubtitleListing]) -> Vec<AlternativeMedia> {
+    // As with sound: one of a language is chosen by itself. Forced ones always are (RFC 8216bis 4.4.6.1).
+    let mut written: HashSet<String> =
+        tracks.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    let one = |track: &SubtitleListing| AlternativeMedia {
+        media_type: AlternativeMediaType::Subtitles,
+        uri: Some(format!("{}/{PLAYLIST}", track.files.folder)),
+        group_id: SUBTITLE_GROUP.to_owned(),
+        language: Some(track.language.tag()),
+        name: track.name.clone(),
+        default: track.default,
+        autoselect: track.forced || track.default || written.insert(track.language.tag()),
+        forced: track.forced,
+        characteristics: track.hearing_impaired.then(|| ACCESSIBLE.to_owned()),
+        ..AlternativeMedia::default()
+    };
+    tracks.iter().map(one).collect()
+}
+
+/// Captions name no language of their own.
+fn caption_alternatives(captions: &[Channel]) -> Vec<AlternativeMedia> {
+    let one = |channel: &Channel| {
+        let (id, name) = match *channel {
+            Channel::Cea608(number) => (InstreamId::CC(number), format!("CC{number}")),
+            Channel::Cea708(number) => (InstreamId::Service(number), format!("Service {number}")),
+        };
+        AlternativeMedia {
+            media_type: AlternativeMediaType::ClosedCaptions,
+            group_id: CAPTION_GROUP.to_owned(),
+            language: Some("und".to_owned()),
+            name,
+            autoselect: captions.first() == Some(channel),
+            instream_id: Some(id),
+            ..AlternativeMedia::default()
+        }
+    };
+    captions.iter().map(one).collect()
 }
 
 /// Single precision is what the crate holds; six decimals of it are exact up to 8 seconds, and within half a

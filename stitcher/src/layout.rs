@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
+use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::Rendition;
 use vtp_engine::plan::Plan;
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::stills::{POSTER, Stills, THUMBNAILS};
+use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{FrameIndex, TimeBase};
 
 use crate::Error;
@@ -24,6 +26,10 @@ pub struct OutputLayout {
     pub renditions: Vec<Rendition>,
     /// The audio tracks; all of them go with every video rendition.
     pub audio: Vec<AudioTrack>,
+    /// The subtitle tracks; all of them go with every video rendition.
+    pub subtitles: Vec<SubtitleTrack>,
+    /// The captions that the pictures of every rendition carry.
+    pub captions: Vec<Channel>,
     /// Where the source is cut.
     pub plan: Plan,
     /// Target length of a segment in seconds. Audio keeps to it where no video segment tells where to cut.
@@ -70,6 +76,23 @@ pub struct AudioTrack {
     pub config: Vec<u8>,
 }
 
+/// One track of subtitles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubtitleTrack {
+    /// The language as the container or the user tells it (ISO 639 or BCP 47), if they do.
+    pub language: Option<String>,
+    /// The title, if one is told.
+    pub title: Option<String>,
+    /// Whether it is marked as the default one.
+    pub default: bool,
+    /// Whether it has to be shown to everybody.
+    pub forced: bool,
+    /// Whether it also tells what there is to hear.
+    pub hearing_impaired: bool,
+    /// Its cues in the timeline of the output, in order.
+    pub cues: Vec<ShownCue>,
+}
+
 /// What a published segment has survived before its spool file is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -100,21 +123,21 @@ impl OutputLayout {
 
     /// Folder names of the audio tracks: `audio-` and the language, or the track's number where that is unknown.
     pub fn audio_folders(&self) -> Vec<String> {
-        let mut taken = HashSet::new();
-        let stem = |(i, track): (usize, &AudioTrack)| {
-            let what = if track.surround_of.is_some() { "surround" } else { "audio" };
-            match Language::of(track.language.as_deref()) {
-                language if language.is_known() => format!("{what}-{}", language.tag()),
-                _ => format!("{what}-{}", track.surround_of.unwrap_or(i) + 1),
-            }
-        };
-        self.audio.iter().enumerate().map(stem).map(|stem| unique(stem, "-", &mut taken)).collect()
+        let kind = |track: &AudioTrack| if track.surround_of.is_some() { "surround" } else { "audio" };
+        let tracks = self.audio.iter().enumerate();
+        folders(tracks.map(|(i, track)| (kind(track), track.language.as_deref(), track.surround_of.unwrap_or(i))))
+    }
+
+    /// Folder names of the subtitle tracks, likewise.
+    pub fn subtitle_folders(&self) -> Vec<String> {
+        let tracks = self.subtitles.iter().enumerate();
+        folders(tracks.map(|(i, track)| ("subtitles", track.language.as_deref(), i)))
     }
 
     /// Refuses what cannot be carried out: no rendition, names that are no folder names or repeat, a plan that is not
     /// one of this index.
     pub(crate) fn check(&self, index: &Index) -> Result<(), Error> {
-        let mut names: HashSet<String> = self.audio_folders().into_iter().collect();
+        let mut names: HashSet<String> = self.audio_folders().into_iter().chain(self.subtitle_folders()).collect();
         names.extend([THUMBNAILS, POSTER].map(str::to_owned));
         if self.renditions.is_empty() {
             return Err(Error::Layout("no renditions".to_owned()));
@@ -154,6 +177,16 @@ impl OutputLayout {
         }
         Ok(())
     }
+}
+
+/// The kind and the language of each track, or its number, from 0, where that is unknown.
+fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
+    let mut taken = HashSet::new();
+    let stem = |(kind, language, place): (&str, Option<&str>, usize)| match Language::of(language) {
+        language if language.is_known() => format!("{kind}-{}", language.tag()),
+        _ => format!("{kind}-{}", place + 1),
+    };
+    tracks.map(stem).map(|stem| unique(stem, "-", &mut taken)).collect()
 }
 
 /// `stem`, or `stem`, `separator` and the first number from 2 on that makes it new in `taken`.

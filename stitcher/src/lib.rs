@@ -5,9 +5,9 @@
 //! encodes, or publishes a manifest of segments that it has not read back and compared with the source.
 //!
 //! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
-//! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`] and [`audio`] write them; [`proof`] reads them back; [`rates`] and [`listing`] are
-//! what the manifests ([`hls`], [`dash`]) say of them; [`pictures`] are thumbnails and
-//! poster; [`stitcher`] ties it together. [`vbv`] stands alone.
+//! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`], [`audio`] and `subtitles`
+//! write them; [`proof`] reads them back; [`rates`] and [`listing`] are what the manifests ([`hls`], [`dash`]) say of
+//! them; [`pictures`] are thumbnails and poster; [`stitcher`] ties it together. [`vbv`] stands alone.
 
 pub mod audio;
 pub mod boxes;
@@ -31,13 +31,16 @@ pub mod report;
 pub mod seal;
 mod sealing;
 pub mod stitcher;
+mod subtitles;
 pub mod vbv;
 pub mod video;
 
 pub use audio::{AudioWriter, FinishedAudio};
 pub use error::Error;
-pub use layout::{AudioTrack, Durability, OutputLayout, VideoTimeline};
+pub use layout::{AudioTrack, Durability, OutputLayout, SubtitleTrack, VideoTimeline};
 pub use pictures::Pictures;
 pub use proof::{Proof, SourceSound};
-pub use report::{AudioReport, ChunkReport, Curve, JoinReport, Published, RenditionReport, SegmentSize, TimedScore};
+pub use report::{
+    AudioReport, ChunkReport, Curve, JoinReport, Published, RenditionReport, SegmentSize, SubtitleReport, TimedScore,
+};
 pub use stitcher::{Delivery, Stitcher};

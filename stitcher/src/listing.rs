@@ -1,5 +1,7 @@
 //! What manifests say of the renditions: names, segments on the presentation timeline, sizes and rates. Pure.
 
+use vtp_engine::bitstream::captions::Channel;
+use vtp_engine::format::captions;
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::units::{Ratio, Size, gcd};
 
@@ -25,6 +27,11 @@ pub const MPD_WITH_THUMBNAILS: &str = "manifest-thumbnails.mpd";
 /// The file of a segment counted from 0.
 pub fn segment_name(place: u32) -> String {
     format!("seg-{:05}.m4s", u64::from(place) + 1)
+}
+
+/// The WebVTT file of a segment counted from 0.
+pub fn text_name(place: u32) -> String {
+    format!("seg-{:05}.vtt", u64::from(place) + 1)
 }
 
 /// A published segment, in media time.
@@ -134,6 +141,25 @@ pub struct AudioListing {
     pub sample_rate: u32,
 }
 
+/// A track of subtitles.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubtitleListing {
+    /// Its WebVTT files.
+    pub files: Listing,
+    /// The same as fragments.
+    pub fragments: Listing,
+    /// Name shown to users, unique among the tracks.
+    pub name: String,
+    /// The language.
+    pub language: Language,
+    /// Whether it is shown when the user has no preference; true of one track at most.
+    pub default: bool,
+    /// Whether it has to be shown to everybody who understands its language and no other is chosen.
+    pub forced: bool,
+    /// Whether it also tells what there is to hear.
+    pub hearing_impaired: bool,
+}
+
 /// Everything the manifests are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Presentation {
@@ -141,12 +167,21 @@ pub struct Presentation {
     pub video: Vec<VideoListing>,
     /// The audio tracks that have samples, in the layout's order.
     pub audio: Vec<AudioListing>,
+    /// The subtitle tracks, in the layout's order.
+    pub subtitles: Vec<SubtitleListing>,
+    /// The captions that the pictures carry.
+    pub captions: Vec<Channel>,
     /// The thumbnails, if there are some.
     pub sheets: Option<SheetListing>,
 }
 
 impl Presentation {
-    /// All renditions.
+    /// Whether `video` carries the captions, if there are any.
+    pub fn carries_captions(&self, video: VideoCodec) -> bool {
+        !self.captions.is_empty() && captions::carries(video)
+    }
+
+    /// All renditions of pictures and sound.
     pub fn listings(&self) -> impl Iterator<Item = &Listing> {
         self.video.iter().map(|video| &video.listing).chain(self.audio.iter().map(|audio| &audio.listing))
     }
@@ -158,9 +193,14 @@ impl Presentation {
         ((self.longest_s() + 0.5).floor() as u32).max(1)
     }
 
+    /// Whatever has segments.
+    fn timed(&self) -> impl Iterator<Item = &Listing> {
+        self.listings().chain(self.subtitles.iter().flat_map(|track| [&track.files, &track.fragments]))
+    }
+
     /// The longest segment in seconds.
     pub fn longest_s(&self) -> f64 {
-        self.listings().flat_map(Listing::seconds).fold(0.0, f64::max)
+        self.timed().flat_map(Listing::seconds).fold(0.0, f64::max)
     }
 
     /// Peak and average segment bit rate of one rendition.
@@ -171,7 +211,7 @@ impl Presentation {
 
     /// First start and last end over all renditions, in seconds.
     pub fn interval(&self) -> (f64, f64) {
-        let all = self.listings().filter_map(Listing::interval);
+        let all = self.timed().filter_map(Listing::interval);
         let (start, end) = all.fold((f64::INFINITY, 0.0_f64), |(a, b), (start, end)| (a.min(start), b.max(end)));
         (start.min(end), end)
     }

@@ -14,6 +14,9 @@ pub struct Published {
     pub renditions: Vec<RenditionReport>,
     /// The audio tracks that have samples, in the layout's order.
     pub audio: Vec<AudioReport>,
+    /// The subtitle tracks, in the layout's order.
+    #[serde(default)]
+    pub subtitles: Vec<SubtitleReport>,
     /// What is told of each rendition over time, in the same order.
     pub curves: Vec<Curve>,
     /// Thumbnails and poster.
@@ -155,4 +158,23 @@ pub struct AudioReport {
     pub bandwidth: u64,
     /// Average segment bit rate in bits a second.
     pub average_bandwidth: u64,
+}
+
+/// One track of subtitles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubtitleReport {
+    /// Its folder.
+    pub name: String,
+    /// What users read.
+    pub title: String,
+    /// BCP 47 tag.
+    pub language: String,
+    /// Whether it is shown when the user has no preference.
+    pub default: bool,
+    /// Whether it has to be shown to everybody.
+    pub forced: bool,
+    /// Number of cues.
+    pub cues: u64,
+    /// Size of its WebVTT files.
+    pub bytes: u64,
 }

@@ -23,15 +23,17 @@ use crate::audio::{AudioWriter, Cuts, FinishedAudio};
 use crate::boxes::codec::mpeg4_audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
-use crate::layout::{OutputLayout, unique};
+use crate::layout::{OutputLayout, SubtitleTrack, unique};
 use crate::listing::{
-    AudioListing, IFRAMES, Listing, MASTER, MPD, MPD_WITH_THUMBNAILS, PLAYLIST, Presentation, VideoListing,
+    AudioListing, IFRAMES, Listing, MASTER, MPD, MPD_WITH_THUMBNAILS, PLAYLIST, Presentation, SubtitleListing,
+    VideoListing,
 };
 use crate::pictures::{Finished, Gallery, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
-use crate::report::{AudioReport, Published, RenditionReport};
+use crate::report::{AudioReport, Published, RenditionReport, SubtitleReport};
 use crate::seal::{Scheme, Seal};
+use crate::subtitles::{self, FinishedSubtitles, Ruler};
 use crate::video::{Delivered, VideoTrack};
 use crate::{Error, dash, hls, iframes, proof, rates, sealing};
 
@@ -76,6 +78,12 @@ impl Stitcher {
 
     /// The writer of an audio track of the layout. It may go to another thread.
     pub fn audio_writer(&self, track: usize) -> Result<AudioWriter, Error> {
+        let (cuts, _, timescale) = self.cuts()?;
+        AudioWriter::create(&self.dir, &self.layout, track, (cuts, timescale))
+    }
+
+    /// Where sound and subtitles are cut, when video ends, and the units a second of both.
+    fn cuts(&self) -> Result<(Cuts, u64, u32), Error> {
         let clock = self.layout.clock(&self.index);
         let time = |frame: u32| {
             let outside = || Error::Layout(format!("frame {frame} has no time in the output"));
@@ -85,7 +93,15 @@ impl Stitcher {
             self.layout.plan.segments.iter().map(|frames| time(frames.start)).collect::<Result<Vec<_>, _>>()?;
         let end = time(self.index.frame_count())?;
         let cuts = Cuts::new(&starts, end, clock.timescale, self.layout.target_segment_s);
-        AudioWriter::create(&self.dir, &self.layout, track, (cuts, clock.timescale))
+        Ok((cuts, end, clock.timescale))
+    }
+
+    /// Writes all subtitles.
+    fn subtitles(&self, ruler: &Ruler) -> Result<Vec<FinishedSubtitles>, Error> {
+        let tracks = self.layout.subtitle_folders().into_iter().zip(&self.layout.subtitles);
+        let write =
+            |(name, track): (String, _)| subtitles::write(&self.dir, &name, track, ruler, self.layout.durability);
+        tracks.map(write).collect()
     }
 
     /// Takes a chunk, in any order, and publishes the segments of all chunks that are contiguous now. Its spool files
@@ -149,7 +165,9 @@ impl Stitcher {
             return Err(Error::MissingAudio { got, due });
         }
         let heard: Vec<_> = audio.into_iter().filter(|finished| !finished.segments.is_empty()).collect();
-        let mut presentation = self.presentation(&heard)?;
+        let (cuts, end, timescale) = self.cuts()?;
+        let ruler = Ruler::new(&cuts, end, timescale);
+        let mut presentation = self.presentation(&heard, &self.subtitles(&ruler)?, &ruler)?;
         let video_end = presentation.video.iter().filter_map(|it| it.listing.interval()).map(|(_, end)| end);
         let (video_end, end) = (video_end.fold(0.0, f64::max), presentation.interval().1);
         let pictures = std::mem::take(&mut self.gallery).finish(video_end, end)?;
@@ -158,8 +176,8 @@ impl Stitcher {
             self.videos.iter().filter_map(|video| Some(video.init.as_ref()?.1.config.clone())).collect();
         let tracks: Vec<_> = heard.iter().map(|finished| finished.track).collect();
         let (dir, layout, index) = (&*self.dir, &*self.layout, &*self.index);
-        let claim =
-            Claim { dir, layout, index, presentation: &presentation, configs: &configs, tracks: &tracks, sounds };
+        let (configs, tracks, ruler) = (&configs[..], &tracks[..], &ruler);
+        let claim = Claim { dir, layout, index, presentation: &presentation, configs, tracks, sounds, ruler };
         let proved = claim.prove()?;
         if let Some(sheets) = &presentation.sheets {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
@@ -171,14 +189,19 @@ impl Stitcher {
         Ok(self.report(&presentation, &pictures, proved))
     }
 
-    fn presentation(&self, heard: &[FinishedAudio]) -> Result<Presentation, Error> {
+    fn presentation(
+        &self,
+        heard: &[FinishedAudio],
+        written: &[FinishedSubtitles],
+        ruler: &Ruler,
+    ) -> Result<Presentation, Error> {
         let folders = self.layout.audio_folders();
         let flagged = heard.iter().position(|finished| self.layout.audio[finished.track].default).unwrap_or(0);
         let mut taken = HashSet::new();
         let names: Vec<String> = self.layout.audio.iter().enumerate().fold(Vec::new(), |mut names, (track, spec)| {
             let mut own = |track| {
                 let language = Language::of(spec.language.as_deref());
-                unique(display_name(spec.title.as_deref(), &language, track), " ", &mut taken)
+                unique(display_name(spec.title.as_deref(), &language, "Audio", track), " ", &mut taken)
             };
             let same = spec.surround_of.and_then(|of| names.get(of).cloned());
             names.push(same.unwrap_or_else(|| own(track)));
@@ -202,8 +225,33 @@ impl Stitcher {
         Ok(Presentation {
             audio: audio.collect::<Result<_, Error>>()?,
             video: self.videos.iter().filter_map(|video| video.listing(&self.index)).collect(),
+            subtitles: self.subtitle_listings(written, ruler),
+            captions: self.layout.captions.clone(),
             sheets: None,
         })
+    }
+
+    fn subtitle_listings(&self, written: &[FinishedSubtitles], ruler: &Ruler) -> Vec<SubtitleListing> {
+        let default = self.layout.subtitles.iter().position(|track| track.default);
+        let mut names = HashSet::new();
+        let tracks = self.layout.subtitle_folders().into_iter().zip(&self.layout.subtitles).zip(written);
+        let listing = |(place, ((folder, track), written)): (usize, ((String, &SubtitleTrack), &FinishedSubtitles))| {
+            let language = Language::of(track.language.as_deref());
+            let name = display_name(track.title.as_deref(), &language, "Subtitles", place);
+            let forced = if track.forced && track.title.is_none() { " (forced)" } else { "" };
+            let list =
+                |timescale, segments: &_| Listing::new(folder.clone(), "wvtt".to_owned(), timescale, segments, 0);
+            SubtitleListing {
+                files: list(ruler.timescale, &written.files),
+                fragments: list(ruler.fine().timescale, &written.fragments),
+                name: unique(name + forced, " ", &mut names),
+                language,
+                default: Some(place) == default,
+                forced: track.forced,
+                hearing_impaired: track.hearing_impaired,
+            }
+        };
+        tracks.enumerate().map(listing).collect()
     }
 
     /// Writes all manifests under temporary names, then reveals them in order.
@@ -255,6 +303,11 @@ impl Stitcher {
         for listing in presentation.listings() {
             let (folder, mut playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
             hls::protect(&mut playlist, self.seal.as_ref());
+            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
+            manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
+        }
+        for track in &presentation.subtitles {
+            let (folder, playlist) = (self.dir.join(&track.files.folder), hls::subtitles(track, target));
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
         }
@@ -328,7 +381,18 @@ impl Stitcher {
                 average_bandwidth,
             }
         });
-        Published { renditions: renditions.collect(), audio: audio.collect(), curves, pictures, proof: proved.proof }
+        let subtitles =
+            presentation.subtitles.iter().zip(&self.layout.subtitles).map(|(listing, track)| SubtitleReport {
+                name: listing.files.folder.clone(),
+                title: listing.name.clone(),
+                language: listing.language.tag(),
+                default: listing.default,
+                forced: listing.forced,
+                cues: track.cues.len() as u64,
+                bytes: listing.files.bytes(),
+            });
+        let (audio, subtitles) = (audio.collect(), subtitles.collect());
+        Published { renditions: renditions.collect(), audio, subtitles, curves, pictures, proof: proved.proof }
     }
 }
 
@@ -341,7 +405,7 @@ struct Manifest {
 
 /// What users read: the title, else the language in English, else a number. A quoted string of a playlist holds no
 /// quotes and no control characters.
-fn display_name(title: Option<&str>, language: &Language, track: usize) -> String {
+fn display_name(title: Option<&str>, language: &Language, kind: &str, track: usize) -> String {
     let clean: String = title
         .unwrap_or_default()
         .chars()
@@ -350,7 +414,7 @@ fn display_name(title: Option<&str>, language: &Language, track: usize) -> Strin
         .collect();
     match clean.trim() {
         "" if language.is_known() => language.to_string(),
-        "" => format!("Audio {}", track + 1),
+        "" => format!("{kind} {}", track + 1),
         title => title.to_owned(),
     }
 }

@@ -8,14 +8,17 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::chunk::{EncodedChunk, Sample};
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::stills::{POSTER, Poster, Stills, Thumbnails, rgb_bytes};
+use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{ChunkIndex, Size};
 use vtp_stitcher::proof::Violation;
 use vtp_stitcher::{
-    AudioTrack, Delivery, Durability, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher, cut,
+    AudioTrack, Delivery, Durability, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher,
+    SubtitleTrack, cut,
 };
 
 /// A configuration record with the shape of one; nothing here decodes.
@@ -198,7 +201,7 @@ fn the_multivariant_playlist_tells_what_players_must_know() {
     let master = job.read("master.m3u8");
     let (hd, audio) = (&published.renditions[0], &published.audio[0]);
     let expected = format!(
-        "BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"avc1.64001F,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,VIDEO-RANGE=SDR,AUDIO=\"audio\"",
+        "BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"avc1.64001F,mp4a.40.2\",RESOLUTION=640x360,FRAME-RATE=25,VIDEO-RANGE=SDR,AUDIO=\"audio\",CLOSED-CAPTIONS=NONE",
         hd.bandwidth + audio.bandwidth,
         hd.average_bandwidth + audio.average_bandwidth
     );
@@ -212,6 +215,45 @@ fn the_multivariant_playlist_tells_what_players_must_know() {
     assert!(master.contains("NAME=\"Say 'A'\",AUTOSELECT=YES") || master.contains("NAME=\"Say 'A'\",CHANNELS"));
     assert!(master.contains("URI=\"audio-de-2/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\""), "{master}");
     assert_eq!(master.matches("AUTOSELECT=YES").count(), 1, "one track of a language is chosen by itself");
+}
+
+#[test]
+fn subtitles_and_captions_are_listed_in_both_manifests_and_cut_as_video_is() {
+    let mut job = Job::new();
+    let cue = |start_ms, end_ms| ShownCue { start_ms, end_ms, settings: String::new(), text: format!("{start_ms}") };
+    let track = |forced, cues| SubtitleTrack {
+        language: Some("fre".to_owned()),
+        title: None,
+        default: false,
+        forced,
+        hearing_impaired: !forced,
+        cues,
+    };
+    job.layout.subtitles =
+        vec![track(false, vec![cue(0, 2001), cue(9999, 10_000)]), track(true, vec![cue(50_000, 60_000)])];
+    job.layout.captions = vec![Channel::Cea608(1), Channel::Cea608(3)];
+    let published = job.run([0, 1, 2]).unwrap();
+    let told: Vec<_> = published.subtitles.iter().map(|it| (it.name.as_str(), it.title.as_str(), it.cues)).collect();
+    assert_eq!(told, [("subtitles-fr", "French", 2), ("subtitles-fr-2", "French (forced)", 1)]);
+    let holds = |track: &str, place: u32| job.read(&format!("{track}/seg-0000{place}.vtt")).matches("-->").count();
+    assert_eq!([1, 2, 3, 4, 5].map(|place| holds("subtitles-fr", place)), [1, 1, 0, 0, 1]);
+    assert_eq!([4, 5].map(|place| holds("subtitles-fr-2", place)), [0, 1], "what comes too late stands in the last");
+    let playlist = job.read("subtitles-fr/index.m3u8");
+    assert!(playlist.contains("#EXT-X-TARGETDURATION:2\n") && !playlist.contains("EXT-X-MAP"), "{playlist}");
+    assert_eq!(playlist.matches("#EXTINF:2.000000").count(), 5);
+    let master = job.read("master.m3u8");
+    let accessible = "NAME=\"French\",AUTOSELECT=YES,CHARACTERISTICS=\"public.accessibility.transcribes-spoken-dialog,";
+    assert!(master.contains(accessible), "{master}");
+    assert!(master.contains("NAME=\"French (forced)\",AUTOSELECT=YES,FORCED=YES\n"), "{master}");
+    assert_eq!(master.matches("SUBTITLES=\"subtitles\",CLOSED-CAPTIONS=\"captions\"").count(), 2, "{master}");
+    assert!(master.contains("NAME=\"CC3\",INSTREAM-ID=\"CC3\""), "{master}");
+    let mpd = dash_mpd_core::parse(&job.read("manifest.mpd")).unwrap();
+    let sets = &mpd.periods[0].adaptations;
+    assert_eq!(sets[0].Accessibility[0].value.as_deref(), Some("CC1=und;CC3=und"));
+    let roles: Vec<_> = sets[3..].iter().map(|set| (set.id.as_deref(), set.Role[0].value.as_deref())).collect();
+    assert_eq!(roles, [(Some("4"), Some("caption")), (Some("5"), Some("forced-subtitle"))]);
+    let ids: std::collections::HashSet<_> = sets.iter().map(|set| set.id.clone()).collect();
+    assert_eq!(ids.len(), sets.len());
 }
 
 #[test]

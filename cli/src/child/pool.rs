@@ -49,6 +49,11 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// What its children keep to.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// A pool of children that are `program`, a `vtp`, and keep to `limits`. None is started before it is needed.
     ///
     /// # Errors

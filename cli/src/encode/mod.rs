@@ -4,6 +4,7 @@
 pub mod driver;
 mod keys;
 pub mod output;
+pub mod subtitles;
 pub mod summary;
 
 use std::num::NonZeroUsize;
@@ -26,6 +27,7 @@ use crate::report::{Encryption, Report};
 use crate::{Outcome, interrupt, page, print, records};
 use keys::KeyArguments;
 use output::Output;
+use subtitles::SubtitleArguments;
 use vtp_stitcher::seal::Seal;
 
 /// Turn a video into an HLS/DASH ladder.
@@ -63,6 +65,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     keys: KeyArguments,
+
+    #[command(flatten)]
+    subtitles: SubtitleArguments,
 
     #[command(flatten)]
     cache: CacheArguments,
@@ -134,7 +139,8 @@ impl QualityArguments {
 #[derive(Debug, Args)]
 pub struct LimitArguments {
     /// Refuse sources with more than this: pixels (of a picture), frames, streams, metadata and index (bytes), duration
-    /// (seconds); memory (bytes) and silence (seconds) bound the processes that work on it. Can be given several times
+    /// (seconds); cues (of a track of subtitles), cue (bytes of one) and subtitles (bytes of all); memory (bytes) and
+    /// silence (seconds) bound the processes that work on it. Can be given several times
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     changes: Vec<Change>,
 }
@@ -204,6 +210,8 @@ pub struct EncodeRequest {
     pub thumbnails: Every,
     /// Whether there is to be a poster.
     pub poster: bool,
+    /// Which subtitles go into the output.
+    pub subtitles: SubtitleArguments,
     /// Whether pictures that can't be decoded may be made up.
     pub allow_damage: bool,
     /// What the output is encrypted with, if it is.
@@ -244,6 +252,7 @@ impl Arguments {
             check: self.quality.check(),
             thumbnails: if self.no_pictures { Every::Never } else { self.thumbnails },
             poster: !self.no_pictures,
+            subtitles: self.subtitles.clone(),
             allow_damage: self.allow_damage,
             seal: self.keys.seal()?,
             surround: !self.stereo,
@@ -264,6 +273,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let request = arguments.request()?;
     crate::probe::require_file(&request.input)?;
+    request.subtitles.files.iter().try_for_each(|file| file.require_outside(&arguments.out))?;
     let children = arguments.limits.children()?;
     // One looks into the source, and another is ready when the first encodes or makes sound.
     children.start_ahead(2);
@@ -357,6 +367,7 @@ mod tests {
             check: Some(Check { sampling: Sampling::DEFAULT, target: Target { mean: 93.0, floor: 80.0, save: false } }),
             thumbnails: Every::Auto,
             poster: true,
+            subtitles: SubtitleArguments::default(),
             allow_damage: false,
             seal: None,
             surround: true,
@@ -391,6 +402,10 @@ mod tests {
         assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
         assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
         assert_eq!(pictures(&["--no-pictures"]), (Every::Never, false));
+        let words = ["in.mp4", "--out", "d", "--no-subtitles", "--subtitle", "de=a.srt", "--subtitle", "b.vtt"];
+        let subtitles = parse(&words).unwrap().subtitles;
+        assert_eq!((subtitles.no_subtitles, subtitles.files.len()), (true, 2));
+        assert_eq!(subtitles.files[0].language.as_deref(), Some("de"));
     }
 
     #[test]

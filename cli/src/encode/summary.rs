@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use vtp_stitcher::Pictures;
+use vtp_stitcher::{Pictures, SubtitleReport};
 
 use crate::records;
 use crate::report::AES_128;
@@ -18,6 +18,10 @@ pub fn render(report: &Report, folder: &Path) -> String {
         out.push('\n');
     };
     report.audio.iter().for_each(|track| line(audio(track)));
+    report.subtitles.iter().for_each(|track| line(subtitles(track)));
+    if !report.captions.is_empty() {
+        line(format!("captions in the video: {}", report.captions.join(", ")));
+    }
     pictures(&report.pictures).into_iter().for_each(&mut line);
     let sealed =
         report.encryption.as_ref().map(|it| format!("encrypted: {}, key {} from {}", it.scheme, it.key_id, it.key_uri));
@@ -77,6 +81,14 @@ fn audio(track: &Audio) -> String {
     )
 }
 
+fn subtitles(track: &SubtitleReport) -> String {
+    let language = if track.language == "und" { String::new() } else { format!(" {}", track.language) };
+    let cues = text::plural(track.cues, "cue");
+    let told = [(track.default, ", default"), (track.forced, ", forced")];
+    let told: String = told.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    format!("{}{language}: {:?}, {cues}, {}{told}", track.name, track.title, text::bytes(track.bytes))
+}
+
 /// `None` without pictures.
 fn pictures(pictures: &Pictures) -> Option<String> {
     let thumbnails = pictures
@@ -126,6 +138,8 @@ mod tests {
 rendition      size  frames  bytes    average       peak       fidelity  vmaf  codec
 standard   1280x720       4  260 B  13.0 kb/s  26.0 kb/s  94.5, p1 88.0  94.5  avc1.64001f
 audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
+subtitles-de de: \"German\", 3 cues, 321 B, default
+captions in the video: CC1
 pictures: poster.jpg, 1 thumbnail, one in 2.0 s
 
 proven: 4 frames in, 4 out of every rendition

@@ -72,6 +72,8 @@ impl Scene {
                 bytes: (self.duration_s * 16_000.0) as u64,
                 bandwidth: 131_000,
             }],
+            subtitles: Vec::new(),
+            captions: Vec::new(),
             pictures: Pictures::default(),
             encryption: None,
             proof,

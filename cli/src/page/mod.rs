@@ -32,7 +32,7 @@ pub fn render(report: &Report, curves: Option<&Curves>) -> String {
     let body: String = [head::render(report), trial::render(report), tables::renditions(report)]
         .into_iter()
         .chain(panels)
-        .chain([tables::audio(report), tables::timing(report), tables::notes(report)])
+        .chain([tables::audio(report), tables::subtitles(report), tables::timing(report), tables::notes(report)])
         .collect();
     format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\

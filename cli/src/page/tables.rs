@@ -111,6 +111,40 @@ pub(super) fn audio(report: &Report) -> String {
     format!("<section>\n<h2>Sound</h2>\n{}</section>\n", table.render())
 }
 
+/// The tracks of subtitles and the captions in the video; nothing where there are none.
+pub(super) fn subtitles(report: &Report) -> String {
+    if report.subtitles.is_empty() && report.captions.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(vec![
+        Column::words("track"),
+        Column::words("language"),
+        Column::words("shown as"),
+        Column::numbers("cues"),
+        Column::numbers("bytes"),
+        Column::words("flags"),
+    ]);
+    for track in &report.subtitles {
+        let flags = [(track.default, "default"), (track.forced, "forced")];
+        let flags: Vec<&str> = flags.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        let cells = [
+            track.name.clone(),
+            track.language.clone(),
+            track.title.clone(),
+            text::count(track.cues),
+            text::bytes(track.bytes),
+            flags.join(", "),
+        ];
+        table.row(cells, false);
+    }
+    let table = if report.subtitles.is_empty() { String::new() } else { table.render() };
+    let captions = match &report.captions[..] {
+        [] => String::new(),
+        channels => format!("<p>Captions in the video: {}</p>\n", escape(&channels.join(", "))),
+    };
+    format!("<section>\n<h2>Subtitles</h2>\n{table}{captions}</section>\n")
+}
+
 /// What the run took, as a whole and by stage.
 pub(super) fn timing(report: &Report) -> String {
     let timing = &report.timing;

@@ -42,7 +42,7 @@ fn is_exact_recovery_point(unit: &[u8]) -> bool {
 }
 
 /// Type and size of the next SEI message (ITU-T H.264, 7.3.2.3.1), and what follows its header.
-fn message(data: &[u8]) -> Option<(usize, usize, &[u8])> {
+pub(super) fn message(data: &[u8]) -> Option<(usize, usize, &[u8])> {
     if data.len() < 2 {
         return None;
     }

@@ -5,6 +5,7 @@
 //! picture and keeps no packet.
 
 mod avc;
+pub mod captions;
 mod hevc;
 mod mpeg;
 mod vpx;

@@ -8,6 +8,7 @@ mod obu {
     pub(super) const SEQUENCE_HEADER: u8 = 1;
     pub(super) const TEMPORAL_DELIMITER: u8 = 2;
     pub(super) const FRAME_HEADER: u8 = 3;
+    pub(super) const METADATA: u8 = 5;
     pub(super) const FRAME: u8 = 6;
     pub(super) const PADDING: u8 = 15;
 }
@@ -54,6 +55,37 @@ fn take(bytes: &[u8]) -> Option<(Obu<'_>, &[u8])> {
     let end = start.checked_add(length)?;
     let payload = bytes.get(start..end)?;
     Some((Obu { kind: header >> 3 & 15, whole: &bytes[..end], payload }, &bytes[end..]))
+}
+
+/// Hands the payloads of the units of metadata (5.8) to `sink`, up to the first unit that can't be read.
+pub(crate) fn each_metadata(sample: &[u8], sink: &mut dyn FnMut(&[u8])) {
+    let units = Obus(sample).map_while(Result::ok);
+    units.filter(|unit| unit.kind == obu::METADATA).for_each(|unit| sink(unit.payload));
+}
+
+/// A sample with a unit of metadata (5.8), whose payload with its trailing bits is told, in front of the frame that it
+/// shows, which is its last (7.5): decoders take it for the next frame's.
+///
+/// # Errors
+/// It has no frame, or can't be read.
+pub(super) fn with_metadata(sample: &[u8], payload: &[u8]) -> Result<Vec<u8>, Error> {
+    const HAS_SIZE: u8 = 2;
+    let units: Vec<Obu<'_>> = Obus(sample).collect::<Result<_, _>>()?;
+    let is_frame = |unit: &Obu<'_>| matches!(unit.kind, obu::FRAME_HEADER | obu::FRAME);
+    let shown = units.iter().rposition(is_frame).ok_or(Error("no frame in it"))?;
+    let (before, after) = units.split_at(shown);
+    let mut out = Vec::with_capacity(sample.len() + payload.len() + 4);
+    before.iter().for_each(|unit| out.extend_from_slice(unit.whole));
+    out.push(obu::METADATA << 3 | HAS_SIZE);
+    let mut size = payload.len();
+    while size > 0x7F {
+        out.push((size & 0x7F) as u8 | 0x80);
+        size >>= 7;
+    }
+    out.push(size as u8);
+    out.extend_from_slice(payload);
+    after.iter().for_each(|unit| out.extend_from_slice(unit.whole));
+    Ok(out)
 }
 
 /// A number and how many bytes it takes (4.10.5).

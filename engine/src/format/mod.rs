@@ -2,6 +2,7 @@
 //! samples are stored in ISO/IEC 14496-12 files. Pure.
 
 pub mod av1;
+pub mod captions;
 pub mod hevc;
 pub mod vp9;
 

@@ -20,7 +20,8 @@ fn source(width: u32, height: u32, sample_aspect: (u32, u32), quarter_turns: u8)
         interlaced: false,
         frame_rate: Ratio::new(25, 1).unwrap(),
     };
-    SourceInfo { bytes: 1, container: "mov".to_owned(), video, audio: Vec::new(), left_out: Vec::new() }
+    let (audio, subtitles, captions, left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    SourceInfo { bytes: 1, container: "mov".to_owned(), video, audio, subtitles, captions, left_out }
 }
 
 fn square(width: u32, height: u32) -> SourceInfo {

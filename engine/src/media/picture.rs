@@ -157,6 +157,27 @@ impl Picture {
         }
     }
 
+    /// The caption data beside the picture (ATSC A/53 Part 4, 6.2.3): triples of `cc_data`; `None` if there is none.
+    pub(crate) fn captions(&self) -> Option<Vec<u8>> {
+        let kind = ffi::AVFrameSideDataType::AV_FRAME_DATA_A53_CC;
+        // SAFETY: the frame is valid; its side data is null or lives as long as the frame, with `size` bytes at `data`.
+        let data = unsafe {
+            let side = ffi::av_frame_get_side_data(self.0.as_ptr(), kind).as_ref()?;
+            (side.size > 0 && !side.data.is_null()).then(|| std::slice::from_raw_parts(side.data, side.size))
+        };
+        data.map(<[u8]>::to_vec)
+    }
+
+    /// The same picture without its captions, sharing its samples. `None` when memory is short.
+    pub(crate) fn without_captions(&self) -> Option<Self> {
+        let mut copy = self.share()?;
+        // SAFETY: the frame is valid and owned, and its list of side data is its own.
+        unsafe {
+            ffi::av_frame_remove_side_data(copy.0.as_mut_ptr(), ffi::AVFrameSideDataType::AV_FRAME_DATA_A53_CC);
+        }
+        Some(copy)
+    }
+
     /// Whether the picture consists of two fields.
     pub fn is_interlaced(&self) -> bool {
         self.raw().interlaced_frame != 0

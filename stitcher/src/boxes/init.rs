@@ -92,14 +92,14 @@ pub fn audio_init(audio: &AudioInit) -> Result<Vec<u8>, Error> {
 }
 
 /// What `mdia` holds.
-struct Media {
-    mdhd: Mdhd,
-    hdlr: Hdlr,
-    header: Vec<u8>,
-    entry: Vec<u8>,
+pub(super) struct Media {
+    pub(super) mdhd: Mdhd,
+    pub(super) hdlr: Hdlr,
+    pub(super) header: Vec<u8>,
+    pub(super) entry: Vec<u8>,
 }
 
-fn init(brands: &[&[u8; 4]], tkhd: &Tkhd, edits: Option<&Edts>, media: Media) -> Result<Vec<u8>, Error> {
+pub(super) fn init(brands: &[&[u8; 4]], tkhd: &Tkhd, edits: Option<&Edts>, media: Media) -> Result<Vec<u8>, Error> {
     let compatible_brands = brands.iter().map(|brand| FourCC::new(brand)).collect();
     let ftyp = Ftyp { major_brand: FourCC::new(b"iso6"), minor_version: 0, compatible_brands };
     let mvhd = Mvhd {
@@ -125,7 +125,7 @@ fn init(brands: &[&[u8; 4]], tkhd: &Tkhd, edits: Option<&Edts>, media: Media) ->
     Ok([boxed(&ftyp)?, moov].concat())
 }
 
-fn track_header() -> Tkhd {
+pub(super) fn track_header() -> Tkhd {
     Tkhd { track_id: TRACK, enabled: true, in_movie: true, ..Tkhd::default() }
 }
 

@@ -4,11 +4,13 @@
 pub mod codec;
 mod fragment;
 mod init;
+mod text;
 
 use mp4_atom::{Encode, FourCC, Header};
 
 pub use fragment::{FragmentSamples, fragment_head, segment_type};
 pub use init::{AudioInit, VideoInit, audio_init, video_init};
+pub use text::{text_init, text_sample};
 
 /// The one track of every file.
 pub const TRACK: u32 = 1;

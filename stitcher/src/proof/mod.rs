@@ -2,15 +2,16 @@
 //! files and [`run`] brings both together.
 //!
 //! Proved is that every source frame is in exactly one segment of every rendition at exactly its time, that segments
-//! join without gap or overlap and open with a key picture, that audio is whole, and that sound and picture have the
-//! offset they have in the source, at the start and at the end; and that the I-frame playlists name key pictures at the
-//! times they say. What the pictures show is not looked at.
+//! join without gap or overlap and open with a key picture, that audio is whole, that every cue of subtitles stands in the
+//! segments that show it, and that sound and picture have the offset they have in the source, at the start and at the
+//! end; and that the I-frame playlists name key pictures at the times they say. What the pictures show is not looked at.
 
 mod audio;
 pub(crate) mod iframes;
 pub(crate) mod pictures;
 pub mod read;
 pub(crate) mod run;
+pub(crate) mod subtitles;
 #[cfg(test)]
 mod tests;
 mod video;
@@ -152,6 +153,16 @@ pub enum Violation {
         got: u64,
         /// Samples due.
         due: u64,
+    },
+    /// Subtitles are not what they should be.
+    #[error("{track}, segment {segment}: {reason}")]
+    Text {
+        /// The track.
+        track: String,
+        /// The segment, from 1.
+        segment: u32,
+        /// What is wrong, as the end of a sentence.
+        reason: &'static str,
     },
     /// Sound moved against picture.
     #[error("{track}: sound is {start_ms:+.2} ms off at the start and {end_ms:+.2} ms off at the end")]

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use vtp_engine::index::Index;
+use vtp_engine::subtitles::ShownCue;
 
 use super::read::{self, ReadInit, ReadSegment};
+use super::subtitles::SubtitleCheck;
 use super::{AudioCheck, Proof, SourceSound, VideoCheck, Violation, shift};
 use crate::boxes::codec::VideoConfig;
 use crate::layout::OutputLayout;
-use crate::listing::{AudioListing, INIT, Listing, Presentation, VideoListing, segment_name};
+use crate::listing::{
+    AudioListing, INIT, Listing, Presentation, SubtitleListing, VideoListing, segment_name, text_name,
+};
 use crate::rates::{self, BufferModel};
+use crate::subtitles::Ruler;
 
 /// An output whose conservation is proved.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +38,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) tracks: &'a [usize],
     /// The source's audio, a track of the layout each.
     pub(crate) sounds: &'a [SourceSound],
+    /// Where subtitles are cut.
+    pub(crate) ruler: &'a Ruler,
 }
 
 impl Claim<'_> {
@@ -44,6 +51,9 @@ impl Claim<'_> {
             frames_out.insert(video.listing.folder.clone(), frames);
             buffer_s = buffer_s.max(needed);
             shown = Some(times);
+        }
+        for (listing, track) in self.presentation.subtitles.iter().zip(&self.layout.subtitles) {
+            buffer_s = buffer_s.max(self.subtitles(listing, &track.cues)?);
         }
         let (mut start, mut end) = (None, None);
         for (audio, track) in self.presentation.audio.iter().zip(self.tracks) {
@@ -92,6 +102,31 @@ impl Claim<'_> {
         let mut check = AudioCheck::new(&audio.listing.folder);
         let (init, needed) = self.walk(&audio.listing, None, |segment| check.segment(segment))?;
         check.finish(&init, self.layout.audio[track].priming, &self.sounds()?[track])?;
+        Ok(needed)
+    }
+
+    /// The buffer needed by fragments.
+    fn subtitles(&self, listing: &SubtitleListing, cues: &[ShownCue]) -> Result<f64, Violation> {
+        let name = &listing.files.folder;
+        let mut check = SubtitleCheck::new(name, self.ruler, cues);
+        let unreadable = |file: &str, error: std::io::Error| Violation::Unreadable {
+            file: format!("{name}/{file}"),
+            reason: error.to_string(),
+        };
+        let read = |file: &str| std::fs::read(self.dir.join(name).join(file)).map_err(|error| unreadable(file, error));
+        for (place, _) in (0..).zip(&listing.files.segments) {
+            let file = text_name(place);
+            let text = String::from_utf8(read(&file)?);
+            check.file(&text.map_err(|error| unreadable(&file, std::io::Error::other(error)))?)?;
+        }
+        let mut place = 0;
+        let (_, needed) = self.walk(&listing.fragments, None, |segment| {
+            let bytes = read(&segment_name(place))?;
+            place += 1;
+            let head = usize::try_from(segment.head_bytes).unwrap_or(usize::MAX);
+            check.fragment(segment, bytes.get(head..).unwrap_or_default())
+        })?;
+        check.finish()?;
         Ok(needed)
     }
 

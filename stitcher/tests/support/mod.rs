@@ -62,6 +62,8 @@ pub(crate) fn layout(
         video,
         renditions,
         audio,
+        subtitles: Vec::new(),
+        captions: Vec::new(),
         plan,
         target_segment_s: 2.0,
         stills: Stills::default(),

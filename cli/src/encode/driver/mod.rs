@@ -13,6 +13,7 @@ mod crew;
 mod pass;
 mod report;
 mod run;
+mod subtitles;
 mod survey;
 mod timing;
 
@@ -110,6 +111,7 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<Outcome, EncodeFailure> {
     let mut watch = Stopwatch::start();
+    let files = &subtitles::read(&request.subtitles, children.limits())?;
     progress(ProgressEvent::Stage("indexing"));
     let (file, mut source) = children.index(&request.input, cancel)?;
     watch.lap("index");
@@ -121,6 +123,7 @@ pub fn run(
         let pass = Pass {
             request,
             source: &source,
+            files,
             renditions,
             dirs,
             progress,

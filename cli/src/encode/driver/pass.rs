@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use vtp_encoder_node::Copier;
 use vtp_encoder_node::cache::Cache;
+use vtp_engine::bitstream::captions::Channel;
+use vtp_engine::format::captions::carries;
 use vtp_engine::ladder::{Look, Method, Rendition, VideoCodec};
 use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
 use vtp_engine::source::Color;
 use vtp_engine::stills::{Every, Stills};
+use vtp_engine::subtitles::file::Parsed;
 use vtp_splitter::Source;
 use vtp_stitcher::seal::{Scheme, Seal};
 use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, VideoTimeline};
@@ -19,6 +22,7 @@ use super::EncodeFailure;
 use super::audio::{self, Finished};
 use super::crew::Job;
 use super::run::{Gathered, Run};
+use super::subtitles;
 use super::timing::Stopwatch;
 use crate::child::{Adoption, Pool};
 use crate::encode::EncodeRequest;
@@ -30,6 +34,8 @@ use crate::progress::ProgressEvent;
 pub(super) struct Pass<'a> {
     pub(super) request: &'a EncodeRequest,
     pub(super) source: &'a Source,
+    /// What is in the files of subtitles of the request.
+    pub(super) files: &'a [Parsed],
     pub(super) renditions: &'a [Rendition],
     pub(super) dirs: &'a Dirs,
     pub(super) progress: &'a (dyn Fn(ProgressEvent) + Sync),
@@ -49,6 +55,10 @@ pub(super) struct Made {
     pub(super) published: Published,
     pub(super) audio: Option<Finished>,
     pub(super) gathered: Gathered,
+    /// The captions that the pictures carry.
+    pub(super) captions: Vec<Channel>,
+    /// What a user should know of the subtitles.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Why a pass made nothing.
@@ -89,7 +99,14 @@ impl Pass<'_> {
         let sound = audio::open(self)?;
         let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
         let stills = self.stills(&plan);
-        let layout = self.layout(plan.clone(), audio::tracks(self, &configs), stills.clone());
+        let (request, limits) = (&self.request.subtitles, self.children.limits());
+        let mut texts = subtitles::gather(request, self.source, self.files, limits);
+        let captions = self.captions(&mut texts.warnings);
+        let layout = OutputLayout {
+            subtitles: texts.tracks,
+            captions: captions.clone(),
+            ..self.layout(plan.clone(), audio::tracks(self, &configs), stills.clone())
+        };
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         if let Some(seal) = &self.request.seal {
             sealable(self.renditions, seal)?;
@@ -134,7 +151,19 @@ impl Pass<'_> {
         let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
         let published = stitcher.finish(tracks, &sounds)?;
         watch.lap("prove");
-        Ok(Made { plan, published, audio, gathered })
+        Ok(Made { plan, published, audio, gathered, captions, warnings: texts.warnings })
+    }
+
+    /// The captions that any rendition carries; what of them is lost goes to `warnings`.
+    fn captions(&self, warnings: &mut Vec<String>) -> Vec<Channel> {
+        let captions = &self.source.info.captions;
+        let (with, without): (Vec<&Rendition>, Vec<&Rendition>) =
+            self.renditions.iter().partition(|rendition| carries(rendition.codec()));
+        if !captions.is_empty() && !without.is_empty() {
+            let names: Vec<&str> = without.iter().map(|rendition| rendition.name.as_str()).collect();
+            warnings.push(format!("the captions in the video are not in {}: their codec holds none", names.join(", ")));
+        }
+        if with.is_empty() { Vec::new() } else { captions.clone() }
     }
 
     fn plan(&self) -> Plan {
@@ -196,6 +225,8 @@ impl Pass<'_> {
             },
             renditions: self.renditions.to_vec(),
             audio,
+            subtitles: Vec::new(),
+            captions: Vec::new(),
             plan,
             target_segment_s: self.request.segment_s,
             stills,

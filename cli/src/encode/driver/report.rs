@@ -22,11 +22,12 @@ pub(super) fn build(
     mut warnings: Vec<String>,
     watch: &Stopwatch,
 ) -> Report {
-    let Made { plan, mut published, audio, gathered } = made;
+    let Made { plan, mut published, audio, gathered, captions, warnings: of_subtitles } = made;
     for rendition in &mut published.renditions {
         rendition.joins = joins(rendition, &gathered.joins);
     }
     warnings.extend(audio.iter().flat_map(audio_warnings));
+    warnings.extend(of_subtitles);
     warnings.extend(gathered.concealed.iter().map(concealment));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
     warnings.extend(published.renditions.iter().flat_map(quality_warnings));
@@ -40,6 +41,8 @@ pub(super) fn build(
         target,
         renditions: published.renditions,
         audio,
+        subtitles: published.subtitles,
+        captions,
         pictures: published.pictures,
         proof,
         timing: watch.timing(gathered.cpu),

@@ -97,7 +97,7 @@ fn is_told(stream: &format::stream::Stream<'_>) -> bool {
                 && facts.channels > 0
                 && is_aac_lc(stream::extradata(raw))
         }
-        Medium::Cover | Medium::Other => true,
+        Medium::Cover | Medium::Subtitle | Medium::Other => true,
     }
 }
 

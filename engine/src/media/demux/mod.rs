@@ -93,6 +93,20 @@ impl SourcePacket {
         unsafe { !ffi::av_packet_get_side_data(self.packet.as_ptr(), kind, ptr::null_mut()).is_null() }
     }
 
+    /// The settings of a WebVTT cue, which containers keep beside its text.
+    pub fn cue_settings(&self) -> &str {
+        let mut size = 0;
+        let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_WEBVTT_SETTINGS;
+        // SAFETY: the packet is valid; its side data is null or of `size` bytes, and lives as long as the packet.
+        let settings = unsafe {
+            match ffi::av_packet_get_side_data(self.packet.as_ptr(), kind, &mut size) {
+                data if data.is_null() => &[],
+                data => std::slice::from_raw_parts(data, size),
+            }
+        };
+        std::str::from_utf8(settings).unwrap_or_default().trim_end_matches('\0')
+    }
+
     /// Replaces both times.
     pub fn set_times(&mut self, pts: Option<i64>, dts: Option<i64>) {
         self.packet.set_pts(pts);

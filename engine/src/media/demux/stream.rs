@@ -17,7 +17,9 @@ pub enum Medium {
     Cover,
     /// Sound.
     Audio,
-    /// Anything else: subtitles, data, attachments.
+    /// Subtitles.
+    Subtitle,
+    /// Anything else: data, attachments.
     Other,
 }
 
@@ -46,6 +48,10 @@ pub struct StreamFacts {
     pub title: Option<String>,
     /// Whether the container marks it as default.
     pub default: bool,
+    /// Whether the container marks it as one that has to be shown to everybody.
+    pub forced: bool,
+    /// Whether the container marks it as made for those who can't hear.
+    pub hearing_impaired: bool,
     /// Samples a second (audio).
     pub sample_rate: u32,
     /// Channels (audio).
@@ -82,6 +88,8 @@ pub(super) fn facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
         language: text("language"),
         title: text("title"),
         default: disposition & ffi::AV_DISPOSITION_DEFAULT != 0,
+        forced: disposition & ffi::AV_DISPOSITION_FORCED != 0,
+        hearing_impaired: disposition & (ffi::AV_DISPOSITION_HEARING_IMPAIRED | ffi::AV_DISPOSITION_CAPTIONS) != 0,
         sample_rate: u32::try_from(raw.sample_rate).unwrap_or(0),
         channels: u16::try_from(raw.ch_layout.nb_channels).unwrap_or(0),
         is_aac_lc: match raw.profile {
@@ -96,6 +104,7 @@ fn medium(kind: media::Type, disposition: i32) -> Medium {
         media::Type::Video if disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0 => Medium::Cover,
         media::Type::Video => Medium::Video,
         media::Type::Audio => Medium::Audio,
+        media::Type::Subtitle => Medium::Subtitle,
         _ => Medium::Other,
     }
 }

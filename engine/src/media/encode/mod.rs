@@ -6,6 +6,7 @@
 //! ([`ChunkCap`]).
 
 mod by_segment;
+mod captions;
 mod context;
 mod encoder;
 mod level;
@@ -17,6 +18,8 @@ mod vbv;
 
 pub use level::level_for;
 pub use vbv::{ChunkCap, ChunkShape};
+
+use captions::Captioned;
 
 use super::{Error, Kind, Picture};
 use crate::ladder::{Method, Rendition, VideoCodec};
@@ -72,8 +75,10 @@ pub fn open(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Resu
         Method::Capped { codec, .. } => {
             let settings = settings::capped(video, rendition, chunk)?;
             match codec {
-                VideoCodec::H264 | VideoCodec::Hevc => Ok(Box::new(encoder::Encoder::open(&settings, None)?)),
-                VideoCodec::Vp9 | VideoCodec::Av1 => Ok(Box::new(by_segment::BySegment::open(settings)?)),
+                VideoCodec::H264 => Ok(Box::new(encoder::Encoder::open(&settings, None)?)),
+                VideoCodec::Hevc => Ok(Box::new(Captioned::new(encoder::Encoder::open(&settings, None)?, *codec))),
+                VideoCodec::Vp9 => Ok(Box::new(by_segment::BySegment::open(settings)?)),
+                VideoCodec::Av1 => Ok(Box::new(Captioned::new(by_segment::BySegment::open(settings)?, *codec))),
             }
         }
         Method::Lossless { .. } => {
