@@ -1,12 +1,19 @@
 //! From the samples of a chunk to the samples of its segments. Pure.
 //!
-//! A segment's decode times start with its first picture, end where the next segment starts, and are never after the
-//! presentation time of a sample. So segments join without a gap, no edit list has to take out a reordering delay, and
-//! presentation times are the source's exactly, variable rates too. Within a segment whose pictures are reordered by
-//! `d`, the first `d + 1` share the time of the first frame, each later one is decoded when the frame `d` places before
-//! it is shown, and the last when it is shown itself.
+//! A segment's decode times start with its first picture and end where the next segment starts, and presentation times
+//! are the source's exactly, variable rates too.
 //!
-//! Negative composition offsets (`trun` version 1) would give rounder decode times, but FFmpeg's demuxer delays all
+//! The decode times of a segment are the times at which its pictures are shown, in order: so each sample lasts as long as
+//! a picture, which is what players take a sample's duration for. (Those that build on Media Source Extensions show, after
+//! a seek, the picture whose time and duration cover the place; where a picture lasts a third of its time or three times
+//! as long, they show a neighbour.) Pictures that are shown before their turn to be decoded would then be late, so all
+//! presentation times stand in the file by one [`delay`] later, which the edit list takes out again.
+//!
+//! A segment that needs more than this delay (decided by the first chunk and the longest frames) makes do without: the
+//! first `d + 1` of its samples, whose pictures are reordered by `d`, share the time of the first frame, each later one is
+//! decoded when the frame `d` places before it is shown, and the last when it is shown itself.
+//!
+//! Negative composition offsets (`trun` version 1) would need neither delay nor edit list, but FFmpeg's demuxer delays all
 //! later pictures of a fragmented file by the most negative offset that it has met so far (seen with 5.1): sound and
 //! picture part, and times jump where a segment reorders more than those before it.
 //!
@@ -17,6 +24,10 @@ use vtp_engine::index::Index;
 use vtp_engine::plan::{ChunkPlan, Plan};
 
 use crate::layout::Clock;
+
+/// By how many places encoders reorder pictures whose B-pictures refer to B-pictures, if not more; a first chunk may
+/// happen to have less.
+const PYRAMID: usize = 2;
 
 /// What is wrong with a chunk's samples.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,8 +71,8 @@ pub struct TimedSample {
     pub size: u32,
     /// From its decode time to that of the next sample.
     pub duration: u32,
-    /// From its decode time to its presentation time; below 2^31.
-    pub composition: u32,
+    /// From its decode time to its presentation time; above the negative [`delay`] of its rendition.
+    pub composition: i32,
     /// Whether decoding can start here.
     pub sync: bool,
 }
@@ -86,13 +97,39 @@ impl Segment {
     }
 }
 
-/// Cuts a chunk's samples, which stand in decode order, into its planned segments.
+/// By how much later than they are shown a rendition's pictures stand in its file, in media time units, so that samples
+/// like these of its first chunk can be decoded evenly. 0 where pictures are coded in the order in which they are shown.
+///
+/// That is the longest time that so many successive frames take, but not more than twice what they take on the average:
+/// whoever overlooks the edit list is not to see the picture long after the sound.
+pub fn delay(first: &[Sample], plan: &Plan, index: &Index, clock: Clock) -> Option<u64> {
+    let shown: Vec<u64> = first.iter().map(|sample| clock.media_time(sample.pts)).collect::<Option<_>>()?;
+    let mut sorted = shown.clone();
+    sorted.sort_unstable();
+    let places = match reorder_delay(&shown, &sorted) {
+        0 => return Some(0),
+        places => u32::try_from(places.max(PYRAMID)).ok()?,
+    };
+    let mut longest = 0;
+    for segment in &plan.segments {
+        for frame in segment.start..segment.end.saturating_sub(places) {
+            let ticks = clock.frame_time(index, frame + places)? - clock.frame_time(index, frame)?;
+            longest = longest.max(ticks);
+        }
+    }
+    let whole = clock.frame_time(index, index.frame_count())? - clock.frame_time(index, 0)?;
+    let average = whole.div_ceil(u64::from(index.frame_count().max(1)));
+    Some(longest.min(2 * u64::from(places) * average))
+}
+
+/// Cuts a chunk's samples, which stand in decode order, into its planned segments, for a rendition with this [`delay`].
 pub fn cut(
     samples: &[Sample],
     chunk: &ChunkPlan,
     plan: &Plan,
     index: &Index,
     clock: Clock,
+    delay: u64,
 ) -> Result<Vec<Segment>, Error> {
     if samples.len() != chunk.frames.len() {
         return Err(Error::Count { got: samples.len(), due: chunk.frames.len() });
@@ -102,14 +139,14 @@ pub fn cut(
     for place in chunk.segments.clone() {
         let frames = &plan.segments[place as usize];
         let (own, later) = rest.split_at(frames.len());
-        segments.push(one(own, place, index, frames.start, clock)?);
+        segments.push(one(own, place, index, frames.start, (clock, delay))?);
         rest = later;
     }
     Ok(segments)
 }
 
 /// Times the samples of one segment whose first frame is `first`.
-fn one(samples: &[Sample], place: u32, index: &Index, first: u32, clock: Clock) -> Result<Segment, Error> {
+fn one(samples: &[Sample], place: u32, index: &Index, first: u32, clock: (Clock, u64)) -> Result<Segment, Error> {
     let mut shown: Vec<i64> = samples.iter().map(|sample| sample.pts).collect();
     shown.sort_unstable();
     let due = &index.frames[first as usize..][..samples.len()];
@@ -124,27 +161,41 @@ fn one(samples: &[Sample], place: u32, index: &Index, first: u32, clock: Clock) 
         .ok_or(Error::Range { segment: place })
 }
 
-fn timed(samples: &[Sample], index: &Index, first: u32, clock: Clock) -> Option<(u64, u64, Vec<TimedSample>)> {
+fn timed(
+    samples: &[Sample],
+    index: &Index,
+    first: u32,
+    (clock, delay): (Clock, u64),
+) -> Option<(u64, u64, Vec<TimedSample>)> {
     let shown: Vec<u64> = samples.iter().map(|sample| clock.media_time(sample.pts)).collect::<Option<_>>()?;
     let end = clock.frame_time(index, first + u32::try_from(samples.len()).ok()?)?;
-    let decoded = decode_times(&shown)?;
+    let decoded = even_times(&shown, delay).or_else(|| decode_times(&shown))?;
     let start = *decoded.first()?;
     let next = decoded.iter().copied().skip(1).chain([end]);
     let times = decoded.iter().zip(next).zip(shown);
     let found = samples.iter().zip(times).map(|(sample, ((decoded, next), shown))| {
-        let composition = i32::try_from(shown.checked_sub(*decoded)?).ok()?;
+        let composition = i64::try_from(shown).ok()?.checked_sub_unsigned(*decoded)?;
         Some(TimedSample {
             size: sample.size,
             duration: u32::try_from(next.checked_sub(*decoded)?).ok()?,
-            composition: composition.unsigned_abs(),
+            composition: i32::try_from(composition).ok()?,
             sync: sample.sync,
         })
     });
     Some((start, end - start, found.collect::<Option<_>>()?))
 }
 
-/// Decode times of a segment whose samples, in decode order, are shown at `shown`, the first one first. Strictly
-/// increasing; `None` where the first frame is too short to hold those that decoding runs ahead by.
+/// The times at which the pictures are shown, in order, as decode times; `None` where one would be decoded more than
+/// `delay` after it is shown.
+fn even_times(shown: &[u64], delay: u64) -> Option<Vec<u64>> {
+    let mut sorted = shown.to_vec();
+    sorted.sort_unstable();
+    let in_time = sorted.iter().zip(shown).all(|(decoded, shown)| *decoded <= shown + delay);
+    in_time.then_some(sorted)
+}
+
+/// Decode times of a segment whose samples, in decode order, are shown at `shown`, the first one first, and decoded no
+/// later than that. Strictly increasing; `None` where the first frame is too short to hold those that decoding runs ahead by.
 fn decode_times(shown: &[u64]) -> Option<Vec<u64>> {
     let mut sorted = shown.to_vec();
     sorted.sort_unstable();
@@ -238,15 +289,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_coding_order_every_frame_keeps_its_time_and_segments_join((index, plan, samples) in chunk()) {
-            let segments = cut(&samples, &plan.chunks[0], &plan, &index, CLOCK).unwrap();
+        fn whatever_the_coding_order_every_frame_keeps_its_time_and_segments_join(
+            (index, plan, samples) in chunk(), own_delay: bool
+        ) {
+            let delay = if own_delay { delay(&samples, &plan, &index, CLOCK).unwrap() } else { 0 };
+            let segments = cut(&samples, &plan.chunks[0], &plan, &index, CLOCK, delay).unwrap();
             let mut at = CLOCK.media_time(index.frames[0].pts).unwrap();
             let mut given = samples.iter();
             for segment in &segments {
                 prop_assert_eq!(segment.start, at);
                 for (timed, sample) in segment.samples.iter().zip(given.by_ref()) {
                     prop_assert!(timed.duration > 0);
-                    prop_assert_eq!(at + u64::from(timed.composition), CLOCK.media_time(sample.pts).unwrap());
+                    let shown = at.checked_add_signed(timed.composition.into());
+                    prop_assert_eq!(shown, CLOCK.media_time(sample.pts));
+                    prop_assert!(i64::from(timed.composition) + delay as i64 >= 0);
                     prop_assert_eq!((timed.size, timed.sync), (sample.size, sample.sync));
                     at += u64::from(timed.duration);
                 }
@@ -259,7 +315,7 @@ mod tests {
         fn a_sample_that_is_no_frame_is_refused((index, plan, mut samples) in chunk(), which in any::<prop::sample::Index>()) {
             let which = which.index(samples.len());
             samples[which].pts = index.end();
-            let found = cut(&samples, &plan.chunks[0], &plan, &index, CLOCK);
+            let found = cut(&samples, &plan.chunks[0], &plan, &index, CLOCK, 0);
             let refused = matches!(found, Err(Error::Frame { .. }));
             prop_assert!(refused, "{:?}", found);
         }
@@ -271,11 +327,14 @@ mod tests {
         let good = coded(&index, &plan, &[0, 1, 2, 3]);
         let mut open = good.clone();
         open[2].sync = false;
-        assert_eq!(cut(&open, &plan.chunks[0], &plan, &index, CLOCK), Err(Error::NotSync { segment: 1 }));
+        assert_eq!(cut(&open, &plan.chunks[0], &plan, &index, CLOCK, 0), Err(Error::NotSync { segment: 1 }));
         let mut crossing = good.clone();
         crossing.swap(1, 2);
-        assert!(matches!(cut(&crossing, &plan.chunks[0], &plan, &index, CLOCK), Err(Error::Frame { segment: 0, .. })));
-        assert_eq!(cut(&good[..3], &plan.chunks[0], &plan, &index, CLOCK), Err(Error::Count { got: 3, due: 4 }));
+        assert!(matches!(
+            cut(&crossing, &plan.chunks[0], &plan, &index, CLOCK, 0),
+            Err(Error::Frame { segment: 0, .. })
+        ));
+        assert_eq!(cut(&good[..3], &plan.chunks[0], &plan, &index, CLOCK, 0), Err(Error::Count { got: 3, due: 4 }));
     }
 
     #[test]
@@ -289,11 +348,43 @@ mod tests {
     }
 
     #[test]
+    fn with_a_delay_every_sample_lasts_as_long_as_a_picture() {
+        let (index, plan) = (index(&[10; 12]), plan(&[5, 7]));
+        let order = [0, 4, 2, 1, 3, 5, 8, 7, 6, 11, 10, 9];
+        let sample = |frame: u32| Sample {
+            pts: index.frames[frame as usize].pts,
+            size: 1,
+            sync: plan.segments.iter().any(|segment| segment.start == frame),
+        };
+        let samples = order.map(sample);
+        let delay = delay(&samples[..5], &plan, &index, CLOCK).unwrap();
+        assert_eq!(delay, 2 * 70);
+        let index = Index { last_duration: 10, ..index };
+        let segments = cut(&samples, &plan.chunks[0], &plan, &index, CLOCK, delay).unwrap();
+        assert!(segments.iter().flat_map(|segment| &segment.samples).all(|sample| sample.duration == 70));
+        let compositions: Vec<i32> = segments[0].samples.iter().map(|sample| sample.composition / 70).collect();
+        assert_eq!(compositions, [0, 3, 0, -2, -1]);
+    }
+
+    #[test]
+    fn pictures_in_order_need_no_delay_and_a_long_frame_does_not_stretch_it() {
+        let plan = plan(&[30]);
+        let even = index(&[10; 30]);
+        assert_eq!(delay(&coded(&even, &plan, &[0; 30]), &plan, &even, CLOCK), Some(0));
+        let mut gaps = [10; 30];
+        gaps[20] = 10_000;
+        let uneven = index(&gaps);
+        let reordered = coded(&uneven, &plan, &std::array::from_fn::<u64, 30, _>(|frame| frame as u64 ^ 1));
+        let average = (10_000 + 28 * 10 + 3) * 7_u64;
+        assert_eq!(delay(&reordered, &plan, &uneven, CLOCK), Some(4 * average.div_ceil(30)));
+    }
+
+    #[test]
     fn a_time_that_no_box_can_hold_is_refused() {
         let (index, plan) = (index(&[1, i64::from(u32::MAX)]), plan(&[2]));
         let samples = coded(&index, &plan, &[0, 1]);
-        assert_eq!(cut(&samples, &plan.chunks[0], &plan, &index, CLOCK), Err(Error::Range { segment: 0 }));
+        assert_eq!(cut(&samples, &plan.chunks[0], &plan, &index, CLOCK, 0), Err(Error::Range { segment: 0 }));
         let late = Clock { origin: 0, ..CLOCK };
-        assert_eq!(cut(&samples, &plan.chunks[0], &plan, &index, late), Err(Error::Range { segment: 0 }));
+        assert_eq!(cut(&samples, &plan.chunks[0], &plan, &index, late, 0), Err(Error::Range { segment: 0 }));
     }
 }

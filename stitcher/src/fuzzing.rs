@@ -99,6 +99,7 @@ mod tests {
             hdr: HdrMetadata::default(),
             rotation: Rotation::default(),
             config: VideoConfig::new(VideoCodec::H264, &RECORD).unwrap(),
+            delay: 1024,
         };
         let config = vec![0x11, 0x90];
         let audio = AudioInit { sample_rate: 48_000, channels: 2, priming: 1024, language: "eng".to_owned(), config };
@@ -109,8 +110,8 @@ mod tests {
             sync,
         });
         let key = [0, 0, 0, 4, 0x65, 1, 2, 3];
-        let alone = fragment_head(1, 0, FragmentSamples::Video(&samples[..1])).unwrap();
-        let rest = fragment_head(2, 512, FragmentSamples::Video(&samples[1..])).unwrap();
+        let alone = fragment_head(1, 0, FragmentSamples::Video { samples: &samples[..1], delay: 1024 }).unwrap();
+        let rest = fragment_head(2, 512, FragmentSamples::Video { samples: &samples[1..], delay: 1024 }).unwrap();
         let shown = [segment_type().unwrap(), alone, key.to_vec(), rest, vec![0; 11]].concat();
         let heard = fragment_head(2, 1024, FragmentSamples::Audio { sizes: &[9, 10], duration: 1024 }).unwrap();
         let heard = [segment_type().unwrap(), heard].concat();
@@ -129,6 +130,8 @@ mod tests {
             let segment = read_segment(&mut Cursor::new(data.0), data.0.len() as u64, init, config.as_ref()).unwrap();
             assert_eq!(segment.opens_with_key, config.as_ref().map(|_| true));
             assert_eq!(segment.fragments, if config.is_some() { 2 } else { 1 });
+            // What the edit list takes out stands in the offsets of the pictures, and in the first decode time of the sound.
+            assert_eq!(segment.samples[0].shown, if config.is_some() { 512 } else { 0 });
         }
     }
 

@@ -53,7 +53,7 @@ pub fn fragments(segment: &Segment, timescale: u32, last: Option<u64>) -> Vec<Fr
     let gap = LEAST_GAP_S * u64::from(timescale);
     let (mut found, mut last, mut decoded): (Vec<Fragment>, _, _) = (Vec::new(), last, segment.start);
     for (place, sample) in segment.samples.iter().enumerate() {
-        let shown = decoded + u64::from(sample.composition);
+        let shown = decoded.saturating_add_signed(sample.composition.into());
         let far = last.is_none_or(|last| shown >= last + gap);
         if sample.sync && (place == 0 || far) {
             found.push(Fragment { samples: place..place + 1, start: decoded, picture: Some(shown) });

@@ -124,7 +124,8 @@ pub(crate) fn write(
         };
         finished.files.push(written(span(ruler), text.len(), cues.len()));
         let (samples, payload) = samples(&cues, &fine, place as usize).map_err(boxes_error)?;
-        let head = fragment_head(place + 1, span(&fine).0, FragmentSamples::Video(&samples)).map_err(boxes_error)?;
+        let head = fragment_head(place + 1, span(&fine).0, FragmentSamples::Video { samples: &samples, delay: 0 })
+            .map_err(boxes_error)?;
         let bytes = [segment_type().map_err(boxes_error)?, head, payload].concat();
         publish(&segment_name(place), &bytes)?;
         finished.fragments.push(written(span(&fine), bytes.len(), samples.len()));

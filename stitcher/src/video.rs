@@ -78,14 +78,14 @@ impl VideoTrack {
 
     /// Publishes the segments of the next chunk, then deletes its spool file.
     pub(crate) fn append(&mut self, it: Delivered<'_>, layout: &OutputLayout, index: &Index) -> Result<(), Error> {
-        let cut = cut::cut(&it.encoded.samples, it.plan, &layout.plan, index, self.clock);
+        let delay = self.configure(it, layout, index)?;
+        let cut = cut::cut(&it.encoded.samples, it.plan, &layout.plan, index, self.clock, delay);
         let segments = cut.map_err(|source| self.cut_error(it.plan, source))?;
-        self.configure(it, layout)?;
         let spool = &it.encoded.spool;
         let mut bytes = File::open(spool).map_err(at(spool))?;
         let before = self.segments.len();
         for segment in &segments {
-            let written = self.write(segment, &mut bytes, spool)?;
+            let written = self.write(segment, delay, &mut bytes, spool)?;
             self.segments.push(written);
         }
         let time_s = |position: u32| {
@@ -148,12 +148,15 @@ impl VideoTrack {
         self.cap.as_ref()?.worst().map(|worst| worst.overflow_bits)
     }
 
-    /// The first chunk's configuration becomes the initialization segment; all later ones must be equal.
-    fn configure(&mut self, it: Delivered<'_>, layout: &OutputLayout) -> Result<(), Error> {
-        if let Some((first, _)) = &self.init {
+    /// The first chunk's configuration becomes the initialization segment; all later ones must be equal. Returns the
+    /// delay of its pictures.
+    fn configure(&mut self, it: Delivered<'_>, layout: &OutputLayout, index: &Index) -> Result<u64, Error> {
+        if let Some((first, init)) = &self.init {
             let (chunk, rendition) = (it.plan.index, self.rendition.name.clone());
-            return if *first == it.encoded.config { Ok(()) } else { Err(Error::Config { chunk, rendition }) };
+            return if *first == it.encoded.config { Ok(init.delay) } else { Err(Error::Config { chunk, rendition }) };
         }
+        let range = || self.cut_error(it.plan, cut::Error::Range { segment: it.plan.segments.start });
+        let delay = cut::delay(&it.encoded.samples, &layout.plan, index, self.clock).ok_or_else(range)?;
         let (color, hdr) = match self.rendition.look() {
             Look::Kept => (layout.video.color, layout.video.hdr),
             Look::Sdr => {
@@ -172,21 +175,23 @@ impl VideoTrack {
                 Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => layout.video.rotation,
             },
             config: VideoConfig::new(self.rendition.codec(), &it.encoded.config).map_err(self.boxes_error())?,
+            delay,
         };
         let bytes = video_init(&init).map_err(self.boxes_error())?;
         let path = self.folder.file(INIT);
         self.folder.publish(INIT, |file| write_bytes(file, &path, &bytes))?;
         self.init = Some((it.encoded.config.clone(), init));
-        Ok(())
+        Ok(delay)
     }
 
-    fn write(&mut self, segment: &Segment, spool: &mut File, spool_path: &Path) -> Result<Written, Error> {
+    fn write(&mut self, segment: &Segment, delay: u64, spool: &mut File, spool_path: &Path) -> Result<Written, Error> {
         let last = self.pictures.last().map(|picture| picture.shown);
         let styp = segment_type().map_err(self.boxes_error())?;
         let (mut bytes, mut parts, mut pictures) = (styp.len() as u64, Vec::new(), Vec::new());
         for (part, sequence) in iframes::fragments(segment, self.clock.timescale, last).into_iter().zip(1..) {
             let samples = &segment.samples[part.samples];
-            let head = fragment_head(self.fragments + sequence, part.start, FragmentSamples::Video(samples));
+            let fragment = FragmentSamples::Video { samples, delay };
+            let head = fragment_head(self.fragments + sequence, part.start, fragment);
             let head = head.map_err(self.boxes_error())?;
             let payload = samples.iter().map(|sample| u64::from(sample.size)).sum();
             let range = bytes..bytes + head.len() as u64 + payload;

@@ -551,7 +551,7 @@ fn a_time_base_of_one_tick_a_frame_is_refined_for_reordered_pictures() {
     let clock = layout.clock(&index);
     assert_eq!(clock.timescale, 25 * 32);
     let order = [0, 4, 2, 1, 3].map(|pts| Sample { pts, size: 1, sync: pts == 0 });
-    let segments = cut::cut(&order, &plan.chunks[0], &plan, &index, clock).unwrap();
+    let segments = cut::cut(&order, &plan.chunks[0], &plan, &index, clock, 0).unwrap();
     assert_eq!(segments[0].ticks, 5 * 32);
     let fine = support::layout(vec![support::rendition("hd", 64, 64)], Vec::new(), plan, (1, 90_000), 0);
     assert_eq!(fine.clock(&support::index(&[0, 3600, 7200, 10_800, 14_400])).timescale, 90_000);

@@ -15,7 +15,12 @@ const NOT_SYNC: u32 = 0x0101_0000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FragmentSamples<'a> {
     /// Video: every sample has its own duration, composition offset and flags.
-    Video(&'a [TimedSample]),
+    Video {
+        /// The samples in decode order.
+        samples: &'a [TimedSample],
+        /// What the edit list takes out: see [`delay`](crate::cut::delay).
+        delay: u64,
+    },
     /// Audio: all samples are sync samples of the same duration; only their sizes differ.
     Audio {
         /// Sizes in bytes.
@@ -28,7 +33,7 @@ pub enum FragmentSamples<'a> {
 impl FragmentSamples<'_> {
     fn payload(&self) -> Option<usize> {
         let bytes: u64 = match self {
-            Self::Video(samples) => samples.iter().map(|sample| u64::from(sample.size)).sum(),
+            Self::Video { samples, .. } => samples.iter().map(|sample| u64::from(sample.size)).sum(),
             Self::Audio { sizes, .. } => sizes.iter().copied().map(u64::from).sum(),
         };
         usize::try_from(bytes).ok()
@@ -36,7 +41,7 @@ impl FragmentSamples<'_> {
 
     fn run(&self) -> Vec<TrunEntry> {
         match self {
-            Self::Video(samples) => samples.iter().map(video_entry).collect(),
+            Self::Video { samples, delay } => samples.iter().map(|sample| video_entry(sample, *delay)).collect(),
             Self::Audio { sizes, .. } => {
                 sizes.iter().map(|size| TrunEntry { size: Some(*size), ..TrunEntry::default() }).collect()
             }
@@ -44,12 +49,12 @@ impl FragmentSamples<'_> {
     }
 }
 
-fn video_entry(sample: &TimedSample) -> TrunEntry {
+fn video_entry(sample: &TimedSample, delay: u64) -> TrunEntry {
     TrunEntry {
         duration: Some(sample.duration),
         size: Some(sample.size),
         flags: Some(if sample.sync { SYNC } else { NOT_SYNC }),
-        cts: Some(sample.composition.into()),
+        cts: i64::from(sample.composition).checked_add_unsigned(delay),
     }
 }
 
@@ -80,7 +85,7 @@ pub fn fragment_head(sequence: u32, start: u64, samples: FragmentSamples<'_>) ->
 
 fn moof(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Moof {
     let (duration, flags) = match samples {
-        FragmentSamples::Video(_) => (None, None),
+        FragmentSamples::Video { .. } => (None, None),
         FragmentSamples::Audio { duration, .. } => (Some(duration), Some(SYNC)),
     };
     let tfhd = Tfhd {

@@ -31,6 +31,8 @@ pub struct VideoInit {
     pub rotation: Rotation,
     /// The decoder configuration.
     pub config: VideoConfig,
+    /// What an edit list takes out at the start, in media time units: see [`delay`](crate::cut::delay).
+    pub delay: u64,
 }
 
 /// What an audio track's initialization segment says.
@@ -73,22 +75,27 @@ pub fn video_init(video: &VideoInit) -> Result<Vec<u8>, Error> {
         header: boxed(&Vmhd::default())?,
         entry: video_entry(video)?,
     };
-    // cmf2: a segment's decode time is the presentation time of its first picture, without an edit list.
-    init(&[b"iso6", b"cmfc", b"cmf2"], &tkhd, None, media)
+    let edits = edits(video.delay);
+    // cmf2 promises that there is no edit list.
+    let brands: &[_] = if edits.is_some() { &[b"iso6", b"cmfc"] } else { &[b"iso6", b"cmfc", b"cmf2"] };
+    init(brands, &tkhd, edits.as_ref(), media)
 }
 
 /// The initialization segment of an audio track. Priming is taken out by an edit that lasts to the end of the track.
 pub fn audio_init(audio: &AudioInit) -> Result<Vec<u8>, Error> {
-    let edit =
-        ElstEntry { segment_duration: 0, media_time: Some(audio.priming.into()), media_rate: FixedPoint::new(1, 0) };
-    let edits = (audio.priming > 0).then(|| Edts { elst: Some(Elst { entries: vec![edit] }) });
     let media = Media {
         mdhd: Mdhd { timescale: audio.sample_rate, language: audio.language.clone(), ..Mdhd::default() },
         hdlr: Hdlr { handler: FourCC::new(b"soun"), name: "SoundHandler".to_owned() },
         header: boxed(&Smhd::default())?,
         entry: boxed(&audio_entry(audio))?,
     };
-    init(&[b"iso6", b"cmfc"], &Tkhd { volume: 1.into(), ..track_header() }, edits.as_ref(), media)
+    init(&[b"iso6", b"cmfc"], &Tkhd { volume: 1.into(), ..track_header() }, edits(audio.priming.into()).as_ref(), media)
+}
+
+/// The edit that takes out so many media time units at the start of a track, if any.
+fn edits(skipped: u64) -> Option<Edts> {
+    let edit = ElstEntry { segment_duration: 0, media_time: Some(skipped), media_rate: FixedPoint::new(1, 0) };
+    (skipped > 0).then(|| Edts { elst: Some(Elst { entries: vec![edit] }) })
 }
 
 /// What `mdia` holds.

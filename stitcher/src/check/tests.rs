@@ -75,7 +75,9 @@ fn video_segment_of(number: u32, size: u32, pictures: u32, every: u32) -> Vec<u8
         sync: is_key(n),
     };
     let samples: Vec<_> = (0..pictures).map(sample).collect();
-    let head = fragment_head(number + 1, u64::from(number) * 6000, FragmentSamples::Video(&samples)).unwrap();
+    let head =
+        fragment_head(number + 1, u64::from(number) * 6000, FragmentSamples::Video { samples: &samples, delay: 0 })
+            .unwrap();
     let bodies = (0..pictures).flat_map(|n| picture(samples[n as usize].size, is_key(n)));
     head.into_iter().chain(bodies).collect()
 }
@@ -91,6 +93,7 @@ fn video_head(size: Size) -> Vec<u8> {
         rotation: Rotation::default(),
         hdr: HdrMetadata::default(),
         config,
+        delay: 0,
     })
     .unwrap()
 }

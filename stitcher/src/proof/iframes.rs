@@ -95,6 +95,7 @@ mod tests {
                 hdr: HdrMetadata::default(),
                 rotation: Rotation::default(),
                 config: config.clone(),
+                delay: 0,
             };
             fs::write(folder.path().join(INIT), video_init(&init).unwrap()).unwrap();
             let mut edges = [0; 3];
@@ -105,7 +106,10 @@ mod tests {
                 for (frame, kind) in [(0, 0x65), (1, 0x41)] {
                     let sample = TimedSample { size: 6, duration: 10, composition: 0, sync: frame == 0 };
                     let (sequence, start) = (2 * segment + frame + 1, u64::from(20 * segment + 10 * frame));
-                    bytes.extend(fragment_head(sequence, start, FragmentSamples::Video(&[sample])).unwrap());
+                    bytes.extend(
+                        fragment_head(sequence, start, FragmentSamples::Video { samples: &[sample], delay: 0 })
+                            .unwrap(),
+                    );
                     bytes.extend([0, 0, 0, 2, kind, 1]);
                     edges[frame as usize + 1] = bytes.len() as u64;
                 }

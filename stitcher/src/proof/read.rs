@@ -47,7 +47,7 @@ pub struct ReadSegment {
 pub struct ReadSample {
     /// Decode time.
     pub decoded: u64,
-    /// Presentation time before edits.
+    /// Presentation time: what the edit list takes out is taken off.
     pub shown: i64,
     /// Duration.
     pub duration: u32,
@@ -133,7 +133,7 @@ pub(crate) fn read_init(file: &mut impl Read) -> Result<ReadInit, Reason> {
         [edit] if edit.segment_duration == 0 && edit.media_rate.integer() == 1 => {
             edit.media_time.ok_or(Reason::Shape("an empty edit"))?
         }
-        _ => return Err(Reason::Shape("an edit list other than one of priming")),
+        _ => return Err(Reason::Shape("an edit list other than one that takes out the start")),
     };
     Ok(ReadInit {
         timescale: trak.mdia.mdhd.timescale,
@@ -238,6 +238,7 @@ fn run(moof: &Moof, init: ReadInit) -> Result<(u64, Vec<ReadSample>, i32), Reaso
         return Err(Reason::Shape("another track, or offsets that do not start at the moof"));
     }
     let start = traf.tfdt.as_ref().ok_or(Reason::Shape("no tfdt"))?.base_media_decode_time;
+    let skipped = i64::try_from(init.skipped).map_err(|_| Reason::Shape("an edit past 63 bits"))?;
     let mut decoded = start;
     let mut samples = Vec::with_capacity(trun.samples.len());
     for entry in trun.samples.iter() {
@@ -246,7 +247,10 @@ fn run(moof: &Moof, init: ReadInit) -> Result<(u64, Vec<ReadSample>, i32), Reaso
         let flags = flags.or(tfhd.default_sample_flags).unwrap_or(init.default_flags);
         samples.push(ReadSample {
             decoded,
-            shown: i64::try_from(decoded).map_err(|_| Reason::Shape("a time past 63 bits"))? + cts.unwrap_or(0),
+            shown: i64::try_from(decoded)
+                .ok()
+                .and_then(|decoded| decoded.checked_add(cts.unwrap_or(0))?.checked_sub(skipped))
+                .ok_or(Reason::Shape("a time past 63 bits"))?,
             duration,
             size: size.ok_or(Reason::Shape("a sample without a size"))?,
             sync: flags & 0x1_0000 == 0,

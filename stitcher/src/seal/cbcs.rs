@@ -337,7 +337,7 @@ mod tests {
             sync: true,
         });
         let timed: Vec<_> = timed.collect();
-        [fragment_head(1, 0, FragmentSamples::Video(&timed)).unwrap(), samples.concat()].concat()
+        [fragment_head(1, 0, FragmentSamples::Video { samples: &timed, delay: 0 }).unwrap(), samples.concat()].concat()
     }
 
     fn audio(frames: &[Vec<u8>]) -> Vec<u8> {
