@@ -4,13 +4,13 @@
 # make fuzz   every fuzz target for FUZZ_SECONDS (60) each
 #
 # On Debian and its relatives missing packages are installed (with sudo unless you are root). Elsewhere, install
-# FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja, pkg-config and xxd first.
-# Where there is no Rust, it is installed with rustup.
+# FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja, pkg-config and xxd first; for the
+# tests also Chromium and Node.js (18 or newer) with npm. Where there is no Rust, it is installed with rustup.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
-.PHONY: demo test build fuzz packages test-packages rust clean
+.PHONY: demo test build fuzz packages test-packages players rust clean
 .NOTPARALLEL:
 
 RUST_LEAST := 1.95
@@ -23,6 +23,10 @@ PACKAGES := build-essential ca-certificates clang curl libclang-dev meson nasm n
 	libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
 # What the tests need besides: ffmpeg as the reference that outputs are held against.
 TEST_PACKAGES := ffmpeg python3
+# A browser for real players, and Node.js to drive it. What is there from elsewhere will do: Debian's npm brings hundreds
+# of packages.
+PLAYER_PACKAGES := $(shell command -v chromium >/dev/null || echo chromium) \
+	$(shell command -v node >/dev/null || echo nodejs) $(shell command -v npm >/dev/null || echo npm)
 
 # Rust where rustup puts it, also in a shell that was started before.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -40,7 +44,9 @@ build: packages rust
 
 # The tests measure quality: a libvmaf without optimisation takes several times as long.
 test: export CFLAGS := -O2
-test: test-packages rust
+# Without it, tests that find no browser or players are skipped.
+test: export VTP_PLAYERS := required
+test: test-packages players rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -71,6 +77,16 @@ packages:
 
 test-packages:
 	@$(call install,$(PACKAGES) $(TEST_PACKAGES))
+
+# The players that the tests play with, in the versions of the lock file; done again only when that changes.
+PLAYERS := cli/tests/players
+
+players:
+	@$(call install,$(PLAYER_PACKAGES))
+	@cmp -s $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed || { \
+		(cd $(PLAYERS) && npm ci --no-progress --loglevel=error) && \
+		cp $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed; \
+	}
 
 # Installs those of the packages in $(1) that are missing; quick when none is, and silent where there is no apt.
 define install
@@ -106,4 +122,4 @@ rust:
 
 clean:
 	cargo clean
-	rm -rf out fuzz/target
+	rm -rf out fuzz/target $(PLAYERS)/node_modules

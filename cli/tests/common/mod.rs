@@ -5,6 +5,7 @@
 #![allow(dead_code)] // each file of tests uses its part
 
 pub(crate) mod media;
+pub(crate) mod players;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
