@@ -187,16 +187,16 @@ fn seeks_and_chooses(player: Player) {
     let middle = |frame: f64| (frame + 0.5) / RATE;
     // Coming from afar, for browsers take a place that is not loaded for the next that is, if that is two pictures away,
     // and hls.js may wait forever where the last picture is sought before anything near it was.
-    let around = |join: &f64| [*join - 8.0, *join - 1.0, *join];
-    let targets = [FRAMES - 14.0, FRAMES - 1.0, 0.0].into_iter();
-    let targets: Vec<f64> = targets.chain(joins.iter().rev().chain(&joins).flat_map(around)).collect();
+    let back = joins.iter().rev().flat_map(|join| [*join - 8.0, *join - 1.0, *join]);
+    let forward = joins.iter().flat_map(|join| [*join - 1.0, *join]);
+    let targets: Vec<f64> = [FRAMES - 14.0, FRAMES - 1.0].into_iter().chain(back).chain([0.0]).chain(forward).collect();
     let seek = |frame: f64| json!({ "do": "seek", "to": middle(frame) });
     let over = |join: &f64| [seek(join - 6.0), json!({ "do": "play", "to": middle(join + 6.0) })];
     let mut asked: Vec<Value> = targets.iter().copied().map(seek).collect();
     asked.extend(joins.iter().flat_map(over));
     asked.push(seek(1.0));
     let renditions = ladder.list("renditions").len();
-    asked.extend((0..renditions).chain([0]).map(|place| json!({ "do": "rendition", "place": place })));
+    asked.extend((0..renditions).map(|place| json!({ "do": "rendition", "place": place })));
     let sounds =
         (1..SOUNDS.len()).chain([0]).map(|place| json!({ "do": "audio", "place": place, "hz": SOUNDS[place].1 }));
     asked.extend(sounds);
