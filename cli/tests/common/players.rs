@@ -37,9 +37,9 @@ impl Player {
     }
 }
 
-/// Does `cases` with what is in `folder`; tells what came of each. `None`, said aloud, where there is no browser, unless
+/// Does `cases` with what is in `folder`, so many at a time as there are `lanes`; tells what came of each. `None`, said aloud, where there is no browser, unless
 /// the environment's `VTP_PLAYERS` says that it is `required`.
-pub(crate) fn drive(folder: &Path, cases: &[Value]) -> Option<Vec<Value>> {
+pub(crate) fn drive(folder: &Path, lanes: u32, cases: &[Value]) -> Option<Vec<Value>> {
     // Browsers that run at the same time take each other's processors, and drop pictures.
     static BROWSER: Mutex<()> = Mutex::new(());
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players");
@@ -54,7 +54,7 @@ pub(crate) fn drive(folder: &Path, cases: &[Value]) -> Option<Vec<Value>> {
     };
     let _one_at_a_time = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=10", "120"]).arg(node).arg(here.join("drive.js")).arg(folder);
+    command.args(["--kill-after=10", "120"]).arg(node).arg(here.join("drive.js")).arg(folder).arg(lanes.to_string());
     command.env("CHROMIUM", chromium).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut driver = command.spawn().unwrap();
     driver.stdin.take().unwrap().write_all(&serde_json::to_vec(cases).unwrap()).unwrap();

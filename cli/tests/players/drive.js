@@ -1,6 +1,8 @@
 // Plays what is in a folder with real players in a real browser, as told; prints what came of it. Judges nothing.
 //
-//   node drive.js FOLDER < cases.json > results.json
+//   node drive.js FOLDER [LANES] < cases.json > results.json
+//
+// Does so many cases at a time, otherwise one after the other: those that play side by side take each other's time.
 //
 // In: a list of cases, `{ "player": "hls" | "dash" | "shaka" | "native", "steps": [...] }`. The steps are the methods
 // of the class Stage in page/stage.js, such as `{ "do": "load", "url": "master.m3u8" }` and `{ "do": "play", "to": 5 }`;
@@ -17,7 +19,7 @@ import { chromium } from 'playwright-core';
 import { serve } from './serve.js';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const folder = process.argv[2];
+const [, , folder, lanes = 1] = process.argv;
 const cases = JSON.parse(readFileSync(0, 'utf8'));
 
 // Two origins: media is seldom served from where the page is.
@@ -29,7 +31,11 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--autoplay-policy=no-user-gesture-required'],
 });
 const results = [];
-for (const { player, steps } of cases) results.push({ player, ...(await perform(player, steps)) });
+const waiting = cases.entries();
+const lane = async () => {
+  for (const [place, { player, steps }] of waiting) results[place] = { player, ...(await perform(player, steps)) };
+};
+await Promise.all(Array.from({ length: Number(lanes) }, lane));
 await browser.close();
 process.stdout.write(`${JSON.stringify(results)}\n`);
 

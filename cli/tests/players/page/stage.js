@@ -105,7 +105,10 @@ class Stage {
     return { longest_stand_s: longest / 1000 };
   }
 
-  /** Seeks while paused; tells the number of the picture that is shown then, and whether it had been loaded before. */
+  /**
+   * Seeks while paused; tells the number of the picture that is shown then, and whether it had been loaded before. Where
+   * less than half a second more is loaded, plays until it is.
+   */
   async seek({ to }) {
     const video = this.#video;
     const loaded = ranges(video).some(([start, end]) => start <= to && to < end);
@@ -114,7 +117,16 @@ class Stage {
     await this.#within('the seek', seeked);
     await this.#until('a picture after the seek', () => this.#frames.length > 0);
     await this.#settled();
-    return { number: this.#number(), loaded };
+    const number = this.#number();
+    const enough = Math.min(to + 0.5, video.duration - 0.1);
+    const goesOn = () => ranges(video).some(([start, end]) => start <= to && end >= enough);
+    // A paused dash.js may not load on after a seek, whoever made the stream.
+    if (!(await this.#comes(goesOn, 3000))) {
+      await video.play();
+      await this.#until('loading on', goesOn);
+      video.pause();
+    }
+    return { number, loaded };
   }
 
   /**
@@ -206,11 +218,17 @@ class Stage {
   }
 
   async #until(what, holds, patience = PATIENCE_MS) {
+    if (!(await this.#comes(holds, patience))) throw new Error(`${what}: not within ${Math.round(patience / 1000)} s`);
+  }
+
+  /** Whether it holds before so many milliseconds have passed. */
+  async #comes(holds, patience) {
     const late = performance.now() + patience;
     while (!holds()) {
-      if (performance.now() > late) throw new Error(`${what}: not within ${Math.round(patience / 1000)} s`);
+      if (performance.now() > late) return false;
       await sleep(20);
     }
+    return true;
   }
 
   async #within(what, promise) {
