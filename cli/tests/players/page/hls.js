@@ -13,9 +13,12 @@ class HlsJs {
       maxMaxBufferLength: buffer,
       ...clearKeys(clear_keys),
     });
-    this.hls.on(Hls.Events.ERROR, (_, { type, details, fatal, reason, error }) => {
-      // That it gave up loading what a seek made needless.
-      if (details === Hls.ErrorDetails.INTERNAL_ABORTED) return;
+    this.hls.on(Hls.Events.ERROR, (_, { type, details, fatal, reason, error, bufferInfo }) => {
+      const { INTERNAL_ABORTED, BUFFER_STALLED_ERROR } = Hls.ErrorDetails;
+      // That it gave up loading what a seek made needless; that the browser stood still although there was enough to
+      // play, which is told by how long it did.
+      if (details === INTERNAL_ABORTED) return;
+      if (details === BUFFER_STALLED_ERROR && !fatal && bufferInfo?.len > 0.5) return;
       report.error(`${fatal ? 'fatal ' : ''}${type} ${details}: ${reason ?? error?.message ?? ''}`);
     });
     this.hls.attachMedia(video);
