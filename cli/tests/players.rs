@@ -321,17 +321,21 @@ fn av1_and_vp9_play_and_hevc_is_passed_over() {
     }
 }
 
-/// A film with stereo, 5.1 and Opus, in three languages, one of them unknown.
+/// A film with stereo, 5.1, which is kept beside its mix, and Opus, in three languages, one of them unknown.
 #[test]
 fn a_real_film_plays_with_each_of_its_sounds() {
     let Some(film) = shared("media/torture/d_mkv_3audio_51_2srt_chapters.mkv") else { return };
     let scene = Scene::new();
     let report = scene.encode(&format!("{} --no-measure", film.display()));
-    let sounds = report["audio"].as_array().unwrap().len();
-    assert_eq!(sounds, 3);
-    let each = (0..sounds).map(|place| json!({ "do": "audio", "place": place }));
-    let asked: Vec<Value> = [json!({ "do": "play", "to": 1.0 })].into_iter().chain(each).collect();
-    let cases = PLAYERS.map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked));
+    let channels: Vec<_> = report["audio"].as_array().unwrap().iter().map(|audio| &audio["channels"]).collect();
+    assert_eq!(channels, [2, 2, 2, 6]);
+    let cases = PLAYERS.map(|player| {
+        // In HLS the surround sound is another group, of which players take one.
+        let sounds = if player.manifest.ends_with(".mpd") { 4 } else { 3 };
+        let each = (0..sounds).map(|place| json!({ "do": "audio", "place": place }));
+        let asked: Vec<Value> = [json!({ "do": "play", "to": 1.0 })].into_iter().chain(each).collect();
+        player.case("out", &json!({ "buffer": AHEAD }), &asked)
+    });
     let Some(mut results) = drive(&scene.path(""), LANES, &cases) else { return };
     for result in &mut results {
         // The film's picture starts 21 ms after its sound, which dash.js remarks upon.
