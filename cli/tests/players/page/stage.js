@@ -106,8 +106,8 @@ class Stage {
   }
 
   /**
-   * Seeks while paused; tells the number of the picture that is shown then, and whether it had been loaded before. Where
-   * less than half a second more is loaded, plays until it is.
+   * Seeks while paused; tells the number of the picture that is shown then, its time, and whether it had been loaded
+   * before. Where less than half a second more is loaded, plays until it is.
    */
   async seek({ to }) {
     const video = this.#video;
@@ -117,7 +117,7 @@ class Stage {
     await this.#within('the seek', seeked);
     await this.#until('a picture after the seek', () => this.#frames.length > 0);
     await this.#settled();
-    const number = this.#number();
+    const [number, at] = [this.#number(), this.#frames.at(-1)[0]];
     const enough = Math.min(to + 0.5, video.duration - 0.1);
     const goesOn = () => ranges(video).some(([start, end]) => start <= to && end >= enough);
     // A paused dash.js may not load on after a seek, whoever made the stream.
@@ -126,7 +126,7 @@ class Stage {
       await this.#until('loading on', goesOn);
       video.pause();
     }
-    return { number, loaded };
+    return { number, at, loaded };
   }
 
   /**
