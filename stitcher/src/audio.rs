@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::boxes::codec::mpeg4_audio_name;
 use crate::boxes::{AudioInit, FragmentSamples, audio_init, fragment_head, segment_type};
+use crate::early::Heard;
 use crate::files::{Folder, write_bytes};
 use crate::language::Language;
 use crate::layout::{AudioTrack, OutputLayout};
@@ -79,6 +80,8 @@ pub struct AudioWriter {
     sizes: Vec<u32>,
     bytes: Vec<u8>,
     segments: Vec<Written>,
+    /// Who tells of the segments before the end, if anybody does.
+    told: Option<Heard>,
     start: u64,
 }
 
@@ -110,8 +113,14 @@ impl AudioWriter {
             sizes: Vec::new(),
             bytes: Vec::new(),
             segments: Vec::new(),
+            told: None,
             start: 0,
         })
+    }
+
+    /// Has every segment told there, too, as soon as it is written.
+    pub(crate) fn told_to(self, heard: Heard) -> Self {
+        Self { told: Some(heard), ..self }
     }
 
     /// Takes the next AAC frame (raw, without ADTS header). The first `priming` samples of the track are not presented.
@@ -157,7 +166,11 @@ impl AudioWriter {
         })?;
         let ticks = self.sizes.len() as u64 * u64::from(FRAME);
         let bytes = (head.len() + self.bytes.len()) as u64;
-        self.segments.push(Written { start: self.start, ticks, bytes, samples: self.sizes.len() as u32 });
+        let written = Written { start: self.start, ticks, bytes, samples: self.sizes.len() as u32 };
+        self.segments.push(written);
+        if let Some(mut told) = self.told.as_ref().and_then(|told| told.lock().ok()) {
+            told.push(written);
+        }
         self.start += ticks;
         self.sizes.clear();
         self.bytes.clear();

@@ -14,6 +14,7 @@ pub mod boxes;
 pub mod check;
 pub mod cut;
 pub mod dash;
+mod early;
 mod error;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -173,6 +173,8 @@ pub struct Presentation {
     pub captions: Vec<Channel>,
     /// The thumbnails, if there are some.
     pub sheets: Option<SheetListing>,
+    /// The target duration that was told already and must not change (RFC 8216bis 6.2.1), in seconds; 0 if none was.
+    pub told_target_s: u32,
 }
 
 impl Presentation {
@@ -190,7 +192,7 @@ impl Presentation {
     /// at least 1.
     pub fn target_s(&self) -> u32 {
         // Saturating; a segment of 2^32 seconds does not fit its boxes.
-        ((self.longest_s() + 0.5).floor() as u32).max(1)
+        ((self.longest_s() + 0.5).floor() as u32).max(self.told_target_s).max(1)
     }
 
     /// Whatever has segments.

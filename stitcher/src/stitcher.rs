@@ -9,6 +9,7 @@
 //! ```
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,9 +22,10 @@ use vtp_engine::units::ChunkIndex;
 
 use crate::audio::{AudioWriter, Cuts, FinishedAudio};
 use crate::boxes::codec::mpeg4_audio_name;
+use crate::early::{self, Early};
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
-use crate::layout::{OutputLayout, SubtitleTrack, unique};
+use crate::layout::{Durability, OutputLayout, SubtitleTrack, unique};
 use crate::listing::{
     AudioListing, IFRAMES, Listing, MASTER, MPD, MPD_WITH_THUMBNAILS, PLAYLIST, Presentation, SubtitleListing,
     VideoListing,
@@ -46,6 +48,7 @@ pub struct Stitcher {
     videos: Vec<VideoTrack>,
     gallery: Gallery,
     seal: Option<Seal>,
+    early: Option<Early>,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -68,7 +71,7 @@ impl Stitcher {
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
         let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
         let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
-        Ok(Self { dir: dir.to_owned(), layout, index, videos, gallery, seal: None, waiting, next: 0 })
+        Ok(Self { dir: dir.to_owned(), layout, index, videos, gallery, seal: None, early: None, waiting, next: 0 })
     }
 
     /// Has the output sealed once it is proven.
@@ -76,10 +79,32 @@ impl Stitcher {
         self.seal = Some(seal);
     }
 
+    /// Has playlists written, and kept up to date, of what is there before all is: EVENT playlists, which
+    /// [`Stitcher::finish`] replaces. To be called before any audio writer is made, and not for what is to be sealed.
+    pub fn play_early(&mut self) {
+        let clock = self.layout.clock(&self.index);
+        let seconds = |frames: &Range<u32>| -> Option<f64> {
+            let (start, end) =
+                (clock.frame_time(&self.index, frames.start)?, clock.frame_time(&self.index, frames.end)?);
+            Some(end.saturating_sub(start) as f64 / f64::from(clock.timescale))
+        };
+        let longest = self.layout.plan.segments.iter().filter_map(seconds).fold(0.0, f64::max);
+        self.early = Some(Early::new(self.layout.audio.len(), longest, self.layout.target_segment_s));
+    }
+
+    /// Whether there are playlists already, whatever is in them.
+    pub fn is_playable(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.is_playable)
+    }
+
     /// The writer of an audio track of the layout. It may go to another thread.
     pub fn audio_writer(&self, track: usize) -> Result<AudioWriter, Error> {
         let (cuts, _, timescale) = self.cuts()?;
-        AudioWriter::create(&self.dir, &self.layout, track, (cuts, timescale))
+        let writer = AudioWriter::create(&self.dir, &self.layout, track, (cuts, timescale))?;
+        Ok(match self.early.as_ref().and_then(|early| early.heard.get(track)) {
+            Some(heard) => writer.told_to(heard.clone()),
+            None => writer,
+        })
     }
 
     /// Where sound and subtitles are cut, when video ends, and the units a second of both.
@@ -121,7 +146,51 @@ impl Stitcher {
             self.append(&plan, &chunk)?;
             self.next += 1;
         }
+        self.tell_early()?;
         Ok(Delivery::Accepted)
+    }
+
+    /// Writes playlists of what is there, if that is asked for: media playlists first.
+    fn tell_early(&mut self) -> Result<(), Error> {
+        let Some(early) = &self.early else { return Ok(()) };
+        let Some(segments) = early.segments().filter(|_| self.next > 0) else { return Ok(()) };
+        let heard = segments.into_iter().enumerate().map(|(track, segments)| FinishedAudio { track, segments });
+        let (cuts, end, timescale) = self.cuts()?;
+        let presentation = self.presentation(&heard.collect::<Vec<_>>(), &[], &Ruler::new(&cuts, end, timescale))?;
+        let (target_s, is_playable) = (early.target_s, early.is_playable);
+        for listing in presentation.listings() {
+            let playlist = early::media(listing, target_s);
+            self.tell(&listing.folder, PLAYLIST, |bytes| playlist.write_to(bytes))?;
+        }
+        if !is_playable {
+            let master = early::master(&presentation, &self.layout.renditions);
+            self.tell("", MASTER, |bytes| master.write_to(bytes))?;
+        }
+        if let Some(early) = &mut self.early {
+            early.is_playable = true;
+        }
+        Ok(())
+    }
+
+    fn tell(
+        &self,
+        folder: &str,
+        name: &str,
+        write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
+        let path = self.dir.join(folder);
+        let text = hls::text(write).map_err(at(&path))?;
+        let folder = Folder::create(path, Durability::Buffered)?;
+        let path = folder.file(name);
+        folder.publish(name, |file| write_bytes(file, &path, &text))
+    }
+
+    /// Takes back what was told too early.
+    fn withdraw(dir: &Path, folders: &[String]) {
+        let playlists = folders.iter().map(|folder| dir.join(folder).join(PLAYLIST));
+        for path in std::iter::once(dir.join(MASTER)).chain(playlists).filter(|path| path.exists()) {
+            discard(&path);
+        }
     }
 
     /// How many chunks are published, from the first on.
@@ -155,7 +224,19 @@ impl Stitcher {
     /// Proves conservation and publishes the manifests: media playlists first, then the multivariant playlist and the
     /// MPD. `audio` are the finished tracks, `sounds` what the source's audio is, both for every track of the layout
     /// in its order. After an error no manifest is left.
-    pub fn finish(mut self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+    pub fn finish(self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+        let told = self.early.is_some().then(|| {
+            let videos = self.layout.renditions.iter().map(|rendition| rendition.name.clone());
+            (self.dir.clone(), videos.chain(self.layout.audio_folders()).collect::<Vec<_>>())
+        });
+        let finished = self.prove_and_publish(audio, sounds);
+        if let (Some((dir, folders)), Err(_)) = (told, &finished) {
+            Self::withdraw(&dir, &folders);
+        }
+        finished
+    }
+
+    fn prove_and_publish(mut self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
         if let Some(missing) = self.due() {
             return Err(Error::MissingChunk(missing.index));
         }
@@ -228,6 +309,7 @@ impl Stitcher {
             subtitles: self.subtitle_listings(written, ruler),
             captions: self.layout.captions.clone(),
             sheets: None,
+            told_target_s: self.early.as_ref().map_or(0, |early| early.target_s),
         })
     }
 

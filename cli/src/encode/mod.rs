@@ -79,6 +79,11 @@ pub struct Arguments {
     #[arg(long)]
     allow_damage: bool,
 
+    /// Write HLS playlists that grow while the video is encoded, so that viewers can begin; what they name is proven only at
+    /// the end. DIR has to be new
+    #[arg(long, conflicts_with_all = ["encrypt", "force"])]
+    play_early: bool,
+
     /// Mix all sound down to stereo, and leave out what is otherwise made in 5.1 besides
     #[arg(long)]
     stereo: bool,
@@ -216,6 +221,8 @@ pub struct EncodeRequest {
     pub allow_damage: bool,
     /// What the output is encrypted with, if it is.
     pub seal: Option<Seal>,
+    /// Whether playlists of what is there are written before all is.
+    pub play_early: bool,
     /// Whether sound of more than five channels is made in surround, besides stereo.
     pub surround: bool,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
@@ -255,6 +262,7 @@ impl Arguments {
             subtitles: self.subtitles.clone(),
             allow_damage: self.allow_damage,
             seal: self.keys.seal()?,
+            play_early: self.play_early,
             surround: !self.stereo,
             workers: self.workers.unwrap_or_else(cores),
         })
@@ -370,6 +378,7 @@ mod tests {
             subtitles: SubtitleArguments::default(),
             allow_damage: false,
             seal: None,
+            play_early: false,
             surround: true,
             workers: std::thread::available_parallelism().unwrap(),
         };

@@ -112,6 +112,9 @@ impl Pass<'_> {
             sealable(self.renditions, seal)?;
             stitcher.seal_with(seal.clone());
         }
+        if self.request.play_early {
+            stitcher.play_early();
+        }
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
         let stop = AtomicBool::new(false);

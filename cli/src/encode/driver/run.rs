@@ -286,8 +286,13 @@ impl<'a, 'j> Run<'a, 'j> {
         for next in next {
             match next {
                 Next::Deliver(chunk) => {
-                    if let Err(error) = self.stitcher.add_chunk(chunk) {
-                        self.end(Err(error.into()));
+                    let was_playable = self.stitcher.is_playable();
+                    match self.stitcher.add_chunk(chunk) {
+                        Err(error) => self.end(Err(error.into())),
+                        Ok(_) if self.stitcher.is_playable() && !was_playable => {
+                            (self.pass.progress)(ProgressEvent::Stage("encoding, and playable"));
+                        }
+                        Ok(_) => {}
                     }
                 }
                 Next::Repair(chunk, _) => {
