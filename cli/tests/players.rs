@@ -363,6 +363,41 @@ fn players_decrypt_what_was_encrypted() {
     by_players.for_each(|step| assert!(step["number"].is_number(), "{step}"));
 }
 
+#[test]
+fn subtitles_are_shown_when_their_time_has_come() {
+    let scene = numbered("scale=426:240", "-c:a aac");
+    let cue = |from: &str, to: &str, text: &str| format!("1\n00:00:0{from} --> 00:00:0{to}\n{text}\n\n");
+    // The second one lasts over the end of a segment.
+    let english = [cue("0,500", "1,500", "The first words"), cue("3,200", "4,500", "The last ones")].concat();
+    std::fs::write(scene.path("en.srt"), english).unwrap();
+    std::fs::write(scene.path("fr.srt"), cue("1,000", "2,000", "Des mots")).unwrap();
+    let options = "--speed superfast --no-measure --segment 2s --chunk 3s --progress none";
+    scene.vtp(&format!("encode in.mp4 --out out --subtitle en=en.srt --subtitle fr=fr.srt {options}")).ok();
+    let asked =
+        [json!({ "do": "text", "place": 0, "to": 4.8 }), seek(6.0), json!({ "do": "text", "place": 1, "to": 2.5 })];
+    let cases = PLAYERS.map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked));
+    let Some(results) = drive(&scene.path(""), LANES, &cases) else { return };
+    let due = [vec![("The first words", 0.5, 1.5), ("The last ones", 3.2, 4.5)], vec![("Des mots", 1.0, 2.0)]];
+    for result in &results {
+        all_well(result);
+        let languages: Vec<_> =
+            steps(result)[0]["texts"].as_array().unwrap().iter().map(|it| &it["language"]).collect();
+        assert_eq!(languages, ["en", "fr"]);
+        for (step, due) in done(result, "text").into_iter().zip(&due) {
+            let seen = step["seen"].as_array().unwrap();
+            assert_eq!(seen.len(), due.len(), "{}: {seen:?}", result["player"]);
+            for (cue, (text, from, until)) in seen.iter().zip(due) {
+                assert_eq!(cue["text"], *text);
+                let (shown, gone) = (number(&cue["from"]), number(&cue["until"]));
+                // No text comes early or stays. dash.js loads texts later than it could, and comes late with some.
+                let late = if result["player"] == "dash" { until - from } else { 0.3 };
+                let in_time = shown >= *from && shown < from + late && gone < until + 0.3 && gone > until - late;
+                assert!(in_time, "{}: {text} from {shown} s until {gone} s", result["player"]);
+            }
+        }
+    }
+}
+
 /// A film with stereo, 5.1, which is kept beside its mix, and Opus, in three languages, one of them unknown.
 #[test]
 fn a_real_film_plays_with_each_of_its_sounds() {
