@@ -13,12 +13,11 @@ class HlsJs {
       maxMaxBufferLength: buffer,
       ...clearKeys(clear_keys),
     });
-    this.hls.on(Hls.Events.ERROR, (_, { type, details, fatal, reason, error, bufferInfo }) => {
+    this.hls.on(Hls.Events.ERROR, (_, { type, details, fatal, reason, error }) => {
       const { INTERNAL_ABORTED, BUFFER_STALLED_ERROR } = Hls.ErrorDetails;
-      // That it gave up loading what a seek made needless; that the browser stood still although there was enough to
-      // play, which is told by how long it did.
-      if (details === INTERNAL_ABORTED) return;
-      if (details === BUFFER_STALLED_ERROR && !fatal && bufferInfo?.len > 0.5) return;
+      // That it gave up loading what a seek made needless; that playing waits, which the video element tells itself. (Holes
+      // that it has to jump over, and nudges, are errors of other names.)
+      if (!fatal && [INTERNAL_ABORTED, BUFFER_STALLED_ERROR].includes(details)) return;
       report.error(`${fatal ? 'fatal ' : ''}${type} ${details}: ${reason ?? error?.message ?? ''}`);
     });
     this.hls.attachMedia(video);

@@ -164,14 +164,14 @@ class Stage {
     return { heard_hz: this.#ear.pitch() };
   }
 
-  /** Chooses a subtitle track (`null` for none), plays on to a time, and tells which texts were active when. */
+  /** Chooses a subtitle track (`null` for none), plays on to a time, and tells which texts were shown when. */
   async text({ place, to }) {
     const video = this.#video;
     this.#player.chooseText(place);
     const seen = new Map();
     await video.play();
     await this.#until(`${to} s`, () => {
-      const active = [...video.textTracks].filter(({ mode }) => mode !== 'disabled')
+      const active = [...video.textTracks].filter(({ mode }) => mode === 'showing')
         .flatMap(({ activeCues }) => [...(activeCues ?? [])]);
       for (const { text } of active) {
         const span = seen.get(text) ?? [video.currentTime, video.currentTime];
