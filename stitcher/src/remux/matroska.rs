@@ -85,8 +85,7 @@ pub(super) fn time_ms(track: &Track, shown: i64) -> i64 {
 }
 
 fn codec_delay_ns(track: &Track) -> u64 {
-    let delay = if track.is_video() { 0 } else { track.nanoseconds(track.lead()) };
-    u64::try_from(delay).unwrap_or(0)
+    u64::try_from(track.nanoseconds(track.priming.cast_signed())).unwrap_or(0)
 }
 
 /// The whole file, but for the samples' bytes.
@@ -247,7 +246,7 @@ fn projection(rotation: Rotation) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Cursor;
 
     use super::super::read;
@@ -255,7 +254,7 @@ mod tests {
     use super::*;
 
     /// The file with zeros for samples.
-    fn file(container: Container, tracks: &[Track]) -> Vec<u8> {
+    pub(in super::super) fn file(container: Container, tracks: &[Track]) -> Vec<u8> {
         let plan = plan(container, tracks).unwrap();
         let mut bytes = plan.head;
         for cluster in &plan.clusters {

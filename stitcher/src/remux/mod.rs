@@ -167,6 +167,8 @@ pub(crate) struct Track {
     /// Its samples in decode order; there is at least one.
     pub(crate) samples: Vec<ReadSample>,
     pub(crate) language: Language,
+    /// What is taken out at the start of sound, in media time.
+    pub(crate) priming: u64,
     /// What users read; empty where nothing is told.
     pub(crate) name: String,
     /// Whether it plays when the user has no preference.

@@ -177,6 +177,45 @@ fn load(
         }
     }
     let entry = entry::of(&bytes).map_err(failed)?;
-    let track = Track { kind, entry, tkhd: trak.tkhd, mdhd: trak.mdia.mdhd, samples, language, name, default };
+    let priming = if matches!(kind, Kind::Video(_)) { 0 } else { init.skipped };
+    let (tkhd, mdhd) = (trak.tkhd, trak.mdia.mdhd);
+    let track = Track { kind, entry, tkhd, mdhd, samples, language, priming, name, default };
     Ok((track, Source { folder, places, open: None, sum: Hasher::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{audio, video};
+    use super::*;
+
+    #[test]
+    fn a_file_with_one_wrong_byte_or_one_too_few_is_not_taken_for_proven() {
+        let tracks = [video(10, 5), audio(20)];
+        let sum = |track: &Track| {
+            let mut sum = Hasher::new();
+            track.samples.iter().for_each(|it| sum.update(&vec![0; it.size as usize]));
+            sum.finalize()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for container in Container::ALL.into_iter().filter(|it| *it != Container::WebM) {
+            let mut bytes = match container {
+                Container::Mkv => matroska::tests::file(container, &tracks),
+                _ => {
+                    let mut bytes = mp4::head(container, &tracks, &interleave(&tracks)).unwrap();
+                    let payload: usize = tracks.iter().flat_map(|it| &it.samples).map(|it| it.size as usize).sum();
+                    bytes.resize(bytes.len() + payload, 0);
+                    bytes
+                }
+            };
+            let draft = folder.path().join(container.file_name());
+            let proved = |bytes: &[u8]| {
+                fs::write(&draft, bytes).unwrap();
+                prove(&draft, container, &tracks, &tracks.each_ref().map(sum))
+            };
+            assert_eq!(proved(&bytes).unwrap(), bytes.len() as u64, "{container}");
+            assert!(proved(&bytes[..bytes.len() - 1]).is_err(), "{container}");
+            *bytes.last_mut().unwrap() = 1;
+            assert!(matches!(proved(&bytes), Err(Error::NotProved(_))), "{container}");
+        }
+    }
 }

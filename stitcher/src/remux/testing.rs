@@ -36,7 +36,7 @@ pub(super) fn video(count: u32, gop: u32) -> Track {
         delay: 1,
     };
     let entry = super::entry::of(&video_init(&init).unwrap()).unwrap();
-    track(Kind::Video(Box::new(init)), entry, samples.collect(), 25)
+    track(Kind::Video(Box::new(init)), entry, samples.collect(), (25, 0))
 }
 
 /// So many frames of AAC at 48 kHz, of which the first is priming.
@@ -56,10 +56,10 @@ pub(super) fn audio(count: u32) -> Track {
         config: vec![0x11, 0x90],
     };
     let entry = super::entry::of(&audio_init(&init).unwrap()).unwrap();
-    track(Kind::Audio { channels: 2, sample_rate: 48_000 }, entry, samples.collect(), 48_000)
+    track(Kind::Audio { channels: 2, sample_rate: 48_000 }, entry, samples.collect(), (48_000, 1024))
 }
 
-fn track(kind: Kind, entry: Vec<u8>, samples: Vec<ReadSample>, timescale: u32) -> Track {
+fn track(kind: Kind, entry: Vec<u8>, samples: Vec<ReadSample>, (timescale, priming): (u32, u64)) -> Track {
     Track {
         kind,
         entry,
@@ -67,6 +67,7 @@ fn track(kind: Kind, entry: Vec<u8>, samples: Vec<ReadSample>, timescale: u32) -
         mdhd: Mdhd { timescale, language: "deu".to_owned(), ..Mdhd::default() },
         samples,
         language: Language::of(Some("de")),
+        priming,
         name: "German".to_owned(),
         default: true,
     }
