@@ -134,6 +134,7 @@ fn webm_takes_the_codec_that_it_holds_and_a_picture_on_its_side_stays_so() {
 
     turn_by_90_degrees(&scene.path("in.mp4"));
     scene.encode_into("turned", "in.mp4 --ladder copy --files mp4,mov");
+    scene.vtp("encode in.mp4 --out x --ladder copy --files mkv --progress none").failed(2, "but upright pictures");
     for kind in ["mp4", "mov"] {
         let shown = scene.ffprobe(&format!("-show_streams turned/video.{kind}"));
         let rotation = &shown["streams"][0]["side_data_list"][0]["rotation"];

@@ -38,19 +38,28 @@ pub(super) fn of(init: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(stsd.get(8..).unwrap_or_default().to_vec())
 }
 
-/// Type, own fields and inner boxes of a sample entry.
-fn parts(entry: &[u8], own: usize) -> Result<([u8; 4], &[u8], Vec<Found<'_>>), Error> {
+/// A sample entry taken apart.
+struct Parts<'a> {
+    kind: [u8; 4],
+    /// Its own fields.
+    fields: &'a [u8],
+    /// The boxes behind them.
+    inner: Vec<Found<'a>>,
+}
+
+/// Takes a sample entry apart that has so many bytes of its own.
+fn parts(entry: &[u8], own: usize) -> Result<Parts<'_>, Error> {
     let all = boxes::boxes(entry).map_err(shape)?;
     let [entry] = &all[..] else { return Err(Error::Config("not exactly one sample entry".to_owned())) };
     let short = || Error::Config("a sample entry that is cut off".to_owned());
     let (fields, inner) = entry.payload.split_at_checked(own).ok_or_else(short)?;
-    Ok((entry.kind, fields, boxes::boxes(inner).map_err(shape)?))
+    Ok(Parts { kind: entry.kind, fields, inner: boxes::boxes(inner).map_err(shape)? })
 }
 
 /// The entry as QuickTime has it: colours without a range (QTFF, `nclc`), and AAC described within `wave` of a second version
 /// of the entry.
 pub(super) fn quicktime(entry: &[u8], is_video: bool) -> Result<Vec<u8>, Error> {
-    let (kind, fields, inner) = parts(entry, if is_video { VISUAL } else { SOUND })?;
+    let Parts { kind, fields, inner } = parts(entry, if is_video { VISUAL } else { SOUND })?;
     let mut out = vec![fields.to_vec()];
     if is_video {
         for it in inner {
@@ -75,7 +84,7 @@ pub(super) fn quicktime(entry: &[u8], is_video: bool) -> Result<Vec<u8>, Error> 
 
 /// The codec as Matroska describes it (Matroska Codec Specifications).
 pub(super) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
-    let (kind, _, inner) = parts(entry, if is_video { VISUAL } else { SOUND })?;
+    let Parts { kind, inner, .. } = parts(entry, if is_video { VISUAL } else { SOUND })?;
     let payload = |kind: &[u8; 4]| {
         let found = inner.iter().find(|it| it.kind == *kind).map(|it| it.payload);
         found.ok_or_else(|| Error::Config("a sample entry without its decoder configuration".to_owned()))
@@ -116,13 +125,13 @@ mod tests {
     #[test]
     fn quicktime_gets_its_own_colours_and_its_own_place_for_aac() {
         let picture = quicktime(&video(1, 1).entry, true).unwrap();
-        let (kind, _, inner) = parts(&picture, VISUAL).unwrap();
+        let Parts { kind, inner, .. } = parts(&picture, VISUAL).unwrap();
         assert_eq!(&kind, b"avc1");
         assert!(inner.iter().any(|it| it.payload == b"nclc\0\x01\0\x01\0\x01"));
         let sound = quicktime(&audio(1).entry, false).unwrap();
-        let (kind, fields, inner) = parts(&sound, SOUND + 16).unwrap();
+        let Parts { kind, fields, inner } = parts(&sound, SOUND + 16).unwrap();
         assert_eq!((&kind, &fields[8..10]), (b"mp4a", &[0, 1][..]));
-        let wave: Vec<_> = boxes::boxes(&inner[0].payload[..]).unwrap().iter().map(|it| it.kind).collect();
+        let wave: Vec<_> = boxes::boxes(inner[0].payload).unwrap().iter().map(|it| it.kind).collect();
         assert_eq!(wave, [*b"frma", *b"mp4a", *b"esds", [0; 4]]);
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Times are whole milliseconds, as everywhere in Matroska: WebM asks for it, and readers expect it.
 
-use vtp_engine::source::{Color, HdrMetadata, Rotation};
+use vtp_engine::source::{Color, HdrMetadata};
 
 use super::ebml::{element, float, id_bytes, master, size, text, uint, wide, wide_size};
 use super::{Container, Kind, Track, entry};
@@ -209,14 +209,13 @@ fn default_duration(track: &Track) -> Option<u64> {
 
 fn video(init: &VideoInit) -> Vec<u8> {
     let display = init.display();
-    let mut parts = vec![
+    let parts = [
         uint(0xB0, init.size.width.into()),
         uint(0xBA, init.size.height.into()),
         uint(0x54B0, display.width.into()),
         uint(0x54BA, display.height.into()),
         master(0x55B0, &colour(init.color, init.hdr)),
     ];
-    parts.extend(projection(init.rotation));
     master(0xE0, &parts)
 }
 
@@ -236,13 +235,6 @@ fn colour(color: Color, hdr: HdrMetadata) -> Vec<Vec<u8>> {
         parts.push(master(0x55D0, &metadata));
     }
     parts
-}
-
-/// How a picture that does not stand upright is turned: ProjectionPoseRoll counts against the clock.
-fn projection(rotation: Rotation) -> Option<Vec<u8>> {
-    let turns = rotation.quarter_turns % 4;
-    let roll = if turns == 3 { 90.0 } else { -90.0 * f64::from(turns) };
-    (turns > 0).then(|| master(0x7670, &[uint(0x7671, 0), float(0x7673, 0.0), float(0x7674, 0.0), float(0x7675, roll)]))
 }
 
 #[cfg(test)]
@@ -305,12 +297,17 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_picture_that_is_turned_clockwise_rolls_the_other_way() {
-        assert_eq!(projection(Rotation::default()), None);
-        let roll = |quarter_turns| {
-            let bytes = projection(Rotation { quarter_turns, mirrored: false }).unwrap();
-            f64::from_be_bytes(bytes[bytes.len() - 8..].try_into().unwrap())
-        };
-        assert_eq!([roll(1), roll(2), roll(3)], [-90.0, -180.0, 90.0]);
+    fn what_a_high_dynamic_range_was_mastered_for_is_told_in_the_units_of_matroska() {
+        use vtp_engine::source::{ContentLight, MasteringDisplay};
+
+        let primaries = [[34_000, 16_000], [13_250, 34_500], [7_500, 3_000]];
+        let mastering = MasteringDisplay { primaries, white: [15_635, 16_450], most: 10_000_000, least: 1 };
+        let light = Some(ContentLight { most: 1000, most_mean: 400 });
+        let color = Color { full_range: Some(false), ..Color::BT709 };
+        let told = colour(color, HdrMetadata { mastering: Some(mastering), light }).concat();
+        let has = |element: Vec<u8>| told.windows(element.len()).any(|it| it == element);
+        assert!(has(uint(0x55B9, 1)) && has(uint(0x55BC, 1000)) && has(uint(0x55BD, 400)));
+        assert!(has(float(0x55D1, 0.68)) && has(float(0x55D4, 0.69)) && has(float(0x55D8, 0.329)));
+        assert!(has(float(0x55D9, 1000.0)) && has(float(0x55DA, 0.0001)));
     }
 }

@@ -60,13 +60,14 @@ impl Container {
         format!("video.{self}")
     }
 
-    /// Whether it holds pictures of this codec. Matroska tells how pictures are to be turned, but not that they are mirrored.
+    /// Whether it holds pictures of this codec that are to be turned so. What Matroska has for turning (`Projection`) many
+    /// players pass over, so there pictures have to be upright.
     pub fn holds_video(self, codec: VideoCodec, rotation: Rotation) -> bool {
         match self {
             Self::Mp4 => true,
             Self::Mov => matches!(codec, VideoCodec::H264 | VideoCodec::Hevc),
-            Self::Mkv => !rotation.mirrored,
-            Self::WebM => matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1) && !rotation.mirrored,
+            Self::Mkv => rotation == Rotation::default(),
+            Self::WebM => matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1) && rotation == Rotation::default(),
         }
     }
 
@@ -149,7 +150,7 @@ pub enum Refusal {
 /// What a container shows, in words.
 fn takes(container: Container) -> &'static str {
     match container {
-        Container::Mp4 | Container::Mkv => "pictures that are not mirrored",
+        Container::Mp4 | Container::Mkv => "upright pictures",
         Container::Mov => "h264 and hevc",
         Container::WebM => "vp9 and av1",
     }
@@ -270,9 +271,10 @@ mod tests {
         assert_eq!(Container::WebM.best(&all, upright), Some(3));
         assert_eq!(Container::Mov.best(&all[..1], upright), Some(0));
         assert_eq!(Container::WebM.best(&all[..3], upright), None);
-        let mirrored = Rotation { quarter_turns: 0, mirrored: true };
-        assert_eq!(Container::Mkv.best(&all[..1], mirrored), None);
-        assert_eq!(Container::Mkv.best(&all, mirrored), Some(2), "what is scaled is upright");
+        let turned = Rotation { quarter_turns: 1, mirrored: false };
+        assert_eq!(Container::Mp4.best(&all[..1], turned), Some(0));
+        assert_eq!(Container::Mkv.best(&all[..1], turned), None);
+        assert_eq!(Container::Mkv.best(&all, turned), Some(2), "what is scaled is upright");
     }
 
     #[test]
