@@ -492,7 +492,7 @@ pub(crate) mod tests {
         let mut older: serde_json::Value =
             serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
         older["renditions"][0].as_object_mut().unwrap().remove("joins").unwrap();
-        for member in ["subtitles", "captions", "pictures"] {
+        for member in ["subtitles", "captions", "pictures", "files"] {
             older.as_object_mut().unwrap().remove(member).unwrap();
         }
         let read = serde_json::from_value::<Report>(older).unwrap();
@@ -501,6 +501,7 @@ pub(crate) mod tests {
             (&[][..], &[][..], &[][..])
         );
         assert_eq!(read.pictures, Pictures::default());
+        assert!(read.files.is_empty());
     }
 
     #[test]
