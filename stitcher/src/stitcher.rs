@@ -223,8 +223,9 @@ impl Stitcher {
             let best = container.best(&self.layout.renditions, self.layout.video.rotation);
             let video = best.and_then(|place| Some((presentation.video.get(place)?, *inits.get(place)?)));
             let none = || Error::Layout(format!("nothing that is made can be shown by {container}"));
-            let held = |it: &&AudioListing| container.holds_audio(&it.listing.codec);
-            let sound: Vec<&AudioListing> = presentation.audio.iter().filter(held).collect();
+            let codecs: Vec<&str> = presentation.audio.iter().map(|it| it.listing.codec.as_str()).collect();
+            let sound = container.sound(&codecs).into_iter().filter_map(|place| presentation.audio.get(place));
+            let sound: Vec<&AudioListing> = sound.collect();
             let file = video
                 .ok_or_else(none)
                 .and_then(|video| remux::run::write(&self.dir, self.layout.durability, *container, video, &sound));

@@ -80,6 +80,14 @@ impl Container {
         }
     }
 
+    /// The places of the tracks of sound that go into a file, of those with these RFC 6381 names: all of the first codec that it
+    /// holds, for the same sound in another codec would be there twice.
+    pub fn sound(self, codecs: &[&str]) -> Vec<usize> {
+        let family = |codec: &str| codec.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        let first = codecs.iter().find(|codec| self.holds_audio(codec)).map(|codec| family(codec));
+        (0..codecs.len()).filter(|&place| Some(family(codecs[place])) == first).collect()
+    }
+
     /// The place of the rendition that a file of all that there is shows: the largest picture, and of several of its size the
     /// first. What is lossless is for archives, and taken only where there is nothing else. `rotation` is that of the source.
     pub fn best(self, renditions: &[Rendition], rotation: Rotation) -> Option<usize> {
@@ -103,7 +111,8 @@ impl Container {
         if self.best(renditions, rotation).is_none() {
             return Err(Refusal::Video { container: self });
         }
-        if !codecs.is_empty() && !codecs.iter().any(|codec| self.holds_audio(codec)) {
+        let codecs: Vec<&str> = codecs.iter().map(String::as_str).collect();
+        if !codecs.is_empty() && self.sound(&codecs).is_empty() {
             return Err(Refusal::Audio { container: self });
         }
         Ok(())
@@ -290,6 +299,15 @@ mod tests {
         assert_eq!(check(Container::WebM, VideoCodec::Av1, &["opus".to_owned()]), Ok(()));
         assert!(check(Container::Mov, VideoCodec::Av1, &aac).is_err());
         assert_eq!(check(Container::Mkv, VideoCodec::Hevc, &aac), Ok(()));
+    }
+
+    #[test]
+    fn of_the_same_sound_in_two_codecs_the_first_that_is_held_is_taken() {
+        let codecs = ["mp4a.40.2", "mp4a.40.2", "opus"];
+        assert_eq!(Container::Mp4.sound(&codecs), [0, 1]);
+        assert_eq!(Container::WebM.sound(&codecs), [2]);
+        assert_eq!(Container::Mkv.sound(&["opus", "mp4a.40.2"]), [0]);
+        assert_eq!(Container::WebM.sound(&codecs[..2]), [0; 0]);
     }
 
     #[test]
