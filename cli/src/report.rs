@@ -11,7 +11,7 @@ use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
 use vtp_stitcher::seal::{Scheme, Seal};
-use vtp_stitcher::{Pictures, RenditionReport, SubtitleReport};
+use vtp_stitcher::{FileReport, Pictures, RenditionReport, SubtitleReport};
 
 use crate::text;
 
@@ -44,6 +44,9 @@ pub struct Report {
     /// Thumbnails and poster.
     #[serde(default)]
     pub pictures: Pictures,
+    /// The whole files beside the ladder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileReport>,
     /// How it is encrypted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
@@ -234,6 +237,8 @@ pub struct Parts<'a> {
     pub captions: Vec<Channel>,
     /// The pictures as they were published.
     pub pictures: Pictures,
+    /// The whole files as they were published.
+    pub files: Vec<FileReport>,
     /// The proof.
     pub proof: Proof,
     /// What it took.
@@ -244,8 +249,8 @@ pub struct Parts<'a> {
 
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
-    let Parts { info, index, plan, target, renditions, audio, subtitles, captions, pictures, proof, timing, warnings } =
-        parts;
+    let Parts { info, index, plan, target, renditions, audio, subtitles, captions, pictures, files, .. } = parts;
+    let Parts { proof, timing, warnings, .. } = parts;
     Report {
         version: VERSION,
         source: source(info, index),
@@ -257,6 +262,7 @@ pub fn build(parts: Parts<'_>) -> Report {
         subtitles,
         captions: captions.iter().map(channel).collect(),
         pictures,
+        files,
         encryption: None,
         proof,
         timing,
@@ -422,6 +428,13 @@ pub(crate) mod tests {
                 bytes: 321,
             }],
             captions: vec![Channel::Cea608(1)],
+            files: vec![FileReport {
+                name: "video.mp4".to_owned(),
+                container: "mp4".to_owned(),
+                video: "standard".to_owned(),
+                audio: vec!["audio-0".to_owned()],
+                bytes: 660,
+            }],
             pictures: Pictures {
                 poster: Some(PosterReport {
                     file: "poster.jpg".to_owned(),
@@ -479,7 +492,7 @@ pub(crate) mod tests {
         let mut older: serde_json::Value =
             serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
         older["renditions"][0].as_object_mut().unwrap().remove("joins").unwrap();
-        for member in ["subtitles", "captions", "pictures"] {
+        for member in ["subtitles", "captions", "pictures", "files"] {
             older.as_object_mut().unwrap().remove(member).unwrap();
         }
         let read = serde_json::from_value::<Report>(older).unwrap();
@@ -488,6 +501,7 @@ pub(crate) mod tests {
             (&[][..], &[][..], &[][..])
         );
         assert_eq!(read.pictures, Pictures::default());
+        assert!(read.files.is_empty());
     }
 
     #[test]

@@ -60,6 +60,12 @@ impl Language {
         format!("{}{}", self.base.to_639_1().unwrap_or(self.base.to_639_3()), self.region)
     }
 
+    /// The three letters that Matroska calls its language by (ISO 639-2/B).
+    pub fn bibliographic(&self) -> &'static str {
+        let code = self.three_letters();
+        BIBLIOGRAPHIC.iter().find(|(_, new)| *new == code).map_or(code, |(old, _)| old)
+    }
+
     /// The three letters that `mdhd` holds (ISO 639-2/T).
     pub fn three_letters(&self) -> &'static str {
         self.base.to_639_3()
@@ -87,6 +93,8 @@ mod tests {
             assert_eq!(tag(code), "de", "{code}");
         }
         assert_eq!(Language::of(Some("ger")).three_letters(), "deu");
+        assert_eq!(Language::of(Some("de")).bibliographic(), "ger");
+        assert_eq!(Language::of(Some("en")).bibliographic(), "eng");
         assert_eq!(Language::of(Some("ger")).to_string(), "German");
     }
 

@@ -21,6 +21,9 @@ pub struct Published {
     pub curves: Vec<Curve>,
     /// Thumbnails and poster.
     pub pictures: Pictures,
+    /// The whole files beside the ladder.
+    #[serde(default)]
+    pub files: Vec<FileReport>,
     /// That nothing of the source was lost.
     pub proof: Proof,
 }
@@ -158,6 +161,21 @@ pub struct AudioReport {
     pub bandwidth: u64,
     /// Average segment bit rate in bits a second.
     pub average_bandwidth: u64,
+}
+
+/// One whole file beside the ladder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileReport {
+    /// Its name in the output folder.
+    pub name: String,
+    /// `mp4`, `mov`, `mkv` or `webm`.
+    pub container: String,
+    /// The rendition whose pictures it shows.
+    pub video: String,
+    /// The audio tracks that it holds, by their folders.
+    pub audio: Vec<String>,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// One track of subtitles.

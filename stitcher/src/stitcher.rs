@@ -33,11 +33,12 @@ use crate::listing::{
 use crate::pictures::{Finished, Gallery, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
-use crate::report::{AudioReport, Published, RenditionReport, SubtitleReport};
+use crate::remux::{Container, Refusal};
+use crate::report::{AudioReport, FileReport, Published, RenditionReport, SubtitleReport};
 use crate::seal::{Scheme, Seal};
 use crate::subtitles::{self, FinishedSubtitles, Ruler};
 use crate::video::{Delivered, VideoTrack};
-use crate::{Error, dash, hls, iframes, proof, rates, sealing};
+use crate::{Error, dash, hls, iframes, proof, rates, remux, sealing};
 
 /// Owns the output folder of one job.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub struct Stitcher {
     gallery: Gallery,
     seal: Option<Seal>,
     early: Option<Early>,
+    /// The whole files that are to stand beside the ladder.
+    containers: Vec<Container>,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -71,7 +74,9 @@ impl Stitcher {
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
         let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
         let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
-        Ok(Self { dir: dir.to_owned(), layout, index, videos, gallery, seal: None, early: None, waiting, next: 0 })
+        let (containers, early) = (Vec::new(), None);
+        let dir = dir.to_owned();
+        Ok(Self { dir, layout, index, videos, gallery, seal: None, early, containers, waiting, next: 0 })
     }
 
     /// Has the output sealed once it is proven.
@@ -95,6 +100,23 @@ impl Stitcher {
     /// Whether there are playlists already, whatever is in them.
     pub fn is_playable(&self) -> bool {
         self.early.as_ref().is_some_and(|early| early.is_playable)
+    }
+
+    /// Has a whole file written in each of these containers, beside the ladder, once it is proven.
+    ///
+    /// # Errors
+    /// [`Refusal`] where that can't be.
+    pub fn also_write(&mut self, containers: &[Container]) -> Result<(), Refusal> {
+        if self.seal.is_some() && !containers.is_empty() {
+            return Err(Refusal::Sealed);
+        }
+        let codecs: Vec<String> =
+            self.layout.audio.iter().filter_map(|track| mpeg4_audio_name(&track.config).ok()).collect();
+        for container in containers {
+            container.check(&self.layout.renditions, self.layout.video.rotation, &codecs)?;
+        }
+        self.containers = containers.to_vec();
+        Ok(())
     }
 
     /// The writer of an audio track of the layout. It may go to another thread.
@@ -263,11 +285,36 @@ impl Stitcher {
         if let Some(sheets) = &presentation.sheets {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
         }
+        let files = self.files(&presentation)?;
         if let Some(seal) = &self.seal {
             sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation)?;
         }
-        self.publish(&presentation, &pictures, &proved)?;
-        Ok(self.report(&presentation, &pictures, proved))
+        let published = self.publish(&presentation, &pictures, &proved);
+        published.inspect_err(|_| files.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
+        Ok(Published { files, ..self.report(&presentation, &pictures, proved) })
+    }
+
+    /// Writes the whole files. After an error none is left.
+    fn files(&self, presentation: &Presentation) -> Result<Vec<FileReport>, Error> {
+        if self.seal.is_some() && !self.containers.is_empty() {
+            return Err(Error::Layout(Refusal::Sealed.to_string()));
+        }
+        let inits: Vec<_> = self.videos.iter().filter_map(|video| Some(&video.init.as_ref()?.1)).collect();
+        let mut written: Vec<FileReport> = Vec::new();
+        for container in &self.containers {
+            let best = container.best(&self.layout.renditions, self.layout.video.rotation);
+            let video = best.and_then(|place| Some((presentation.video.get(place)?, *inits.get(place)?)));
+            let none = || Error::Layout(format!("nothing that is made can be shown by {container}"));
+            let codecs: Vec<&str> = presentation.audio.iter().map(|it| it.listing.codec.as_str()).collect();
+            let sound = container.sound(&codecs).into_iter().filter_map(|place| presentation.audio.get(place));
+            let sound: Vec<&AudioListing> = sound.collect();
+            let file = video
+                .ok_or_else(none)
+                .and_then(|video| remux::run::write(&self.dir, self.layout.durability, *container, video, &sound));
+            let file = file.inspect_err(|_| written.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
+            written.push(file);
+        }
+        Ok(written)
     }
 
     fn presentation(
@@ -474,7 +521,8 @@ impl Stitcher {
                 bytes: listing.files.bytes(),
             });
         let (audio, subtitles) = (audio.collect(), subtitles.collect());
-        Published { renditions: renditions.collect(), audio, subtitles, curves, pictures, proof: proved.proof }
+        let (renditions, files) = (renditions.collect(), Vec::new());
+        Published { renditions, audio, subtitles, curves, pictures, files, proof: proved.proof }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{Outcome, interrupt, page, print, records};
 use keys::KeyArguments;
 use output::Output;
 use subtitles::SubtitleArguments;
+use vtp_stitcher::remux::Container;
 use vtp_stitcher::seal::Seal;
 
 /// Turn a video into an HLS/DASH ladder.
@@ -62,6 +63,11 @@ pub struct Arguments {
     /// Make neither thumbnails nor a poster
     #[arg(long, conflicts_with = "thumbnails")]
     no_pictures: bool,
+
+    /// Some of mp4,mov,mkv,webm: write a file of that kind beside the ladder, video.mp4 and so on, of the best rendition that
+    /// it holds and all sound, without encoding anything again. webm takes vp9 and av1
+    #[arg(long = "files", value_name = "KINDS", value_delimiter = ',', conflicts_with = "encrypt")]
+    containers: Vec<Container>,
 
     #[command(flatten)]
     keys: KeyArguments,
@@ -219,6 +225,8 @@ pub struct EncodeRequest {
     pub subtitles: SubtitleArguments,
     /// Whether pictures that can't be decoded may be made up.
     pub allow_damage: bool,
+    /// The whole files that stand beside the ladder.
+    pub files: Vec<Container>,
     /// What the output is encrypted with, if it is.
     pub seal: Option<Seal>,
     /// Whether playlists of what is there are written before all is.
@@ -261,6 +269,7 @@ impl Arguments {
             poster: !self.no_pictures,
             subtitles: self.subtitles.clone(),
             allow_damage: self.allow_damage,
+            files: Container::ALL.into_iter().filter(|kind| self.containers.contains(kind)).collect(),
             seal: self.keys.seal()?,
             play_early: self.play_early,
             surround: !self.stereo,
@@ -377,6 +386,7 @@ mod tests {
             poster: true,
             subtitles: SubtitleArguments::default(),
             allow_damage: false,
+            files: Vec::new(),
             seal: None,
             play_early: false,
             surround: true,
@@ -411,6 +421,8 @@ mod tests {
         assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
         assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
         assert_eq!(pictures(&["--no-pictures"]), (Every::Never, false));
+        let files = parse(&["in.mp4", "--out", "d", "--files", "mkv,mp4", "--files", "mkv"]).unwrap().files;
+        assert_eq!(files, [Container::Mp4, Container::Mkv]);
         let words = ["in.mp4", "--out", "d", "--no-subtitles", "--subtitle", "de=a.srt", "--subtitle", "b.vtt"];
         let subtitles = parse(&words).unwrap().subtitles;
         assert_eq!((subtitles.no_subtitles, subtitles.files.len()), (true, 2));
@@ -475,6 +487,7 @@ mod tests {
             ["--workers", "0"],
             ["--speed", "warp"],
             ["--chunk", "x"],
+            ["--files", "avi"],
         ] {
             let error = parse(&["in.mp4", "--out", "d", option[0], option[1]]).unwrap_err();
             assert_eq!(error.exit_code(), 2);

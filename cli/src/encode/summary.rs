@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use vtp_stitcher::{Pictures, SubtitleReport};
+use vtp_stitcher::{FileReport, Pictures, SubtitleReport};
 
 use crate::records;
 use crate::report::AES_128;
@@ -23,6 +23,7 @@ pub fn render(report: &Report, folder: &Path) -> String {
         line(format!("captions in the video: {}", report.captions.join(", ")));
     }
     pictures(&report.pictures).into_iter().for_each(&mut line);
+    report.files.iter().for_each(|it| line(file(it)));
     let sealed =
         report.encryption.as_ref().map(|it| format!("encrypted: {}, key {} from {}", it.scheme, it.key_id, it.key_uri));
     sealed.into_iter().for_each(&mut line);
@@ -89,6 +90,11 @@ fn subtitles(track: &SubtitleReport) -> String {
     format!("{}{language}: {:?}, {cues}, {}{told}", track.name, track.title, text::bytes(track.bytes))
 }
 
+fn file(file: &FileReport) -> String {
+    let tracks: Vec<&str> = std::iter::once(&file.video).chain(&file.audio).map(String::as_str).collect();
+    format!("{}: {}, {}", file.name, tracks.join(" + "), text::bytes(file.bytes))
+}
+
 /// `None` without pictures.
 fn pictures(pictures: &Pictures) -> Option<String> {
     let thumbnails = pictures
@@ -141,6 +147,7 @@ audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
 subtitles-de de: \"German\", 3 cues, 321 B, default
 captions in the video: CC1
 pictures: poster.jpg, 1 thumbnail, one in 2.0 s
+video.mp4: standard + audio-0, 660 B
 
 proven: 4 frames in, 4 out of every rendition
         sound against picture +0.0 ms at the start, -0.2 ms at the end

@@ -75,6 +75,7 @@ impl Scene {
             subtitles: Vec::new(),
             captions: Vec::new(),
             pictures: Pictures::default(),
+            files: Vec::new(),
             encryption: None,
             proof,
             timing: Timing {

@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 /// The bytes of a box.
-fn boxed<T: Encode>(atom: &T) -> Result<Vec<u8>, Error> {
+pub(crate) fn boxed<T: Encode>(atom: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     atom.encode(&mut bytes)?;
     Ok(bytes)
@@ -41,7 +41,7 @@ fn boxed<T: Encode>(atom: &T) -> Result<Vec<u8>, Error> {
 
 /// A box of boxes, in the order given (`mp4_atom`'s own containers put optional boxes last; readers are told to expect
 /// the order of ISO/IEC 14496-12 table 1).
-fn nest(kind: &[u8; 4], children: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+pub(crate) fn nest(kind: &[u8; 4], children: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
     let body = children.concat();
     let mut bytes = boxed(&Header { kind: FourCC::new(kind), size: Some(body.len()) })?;
     bytes.extend_from_slice(&body);

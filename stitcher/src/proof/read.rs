@@ -89,6 +89,16 @@ pub fn segment(path: &Path, init: ReadInit, video: Option<&VideoConfig>) -> Resu
     read().map_err(|reason| unreadable(path, reason))
 }
 
+/// The samples of a media segment, and where in the file each one's bytes begin.
+pub(crate) fn located(path: &Path, init: ReadInit) -> Result<Vec<(ReadSample, u64)>, Violation> {
+    let read = || {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        read_located(&mut BufReader::new(file), length, init)
+    };
+    read().map_err(|reason| unreadable(path, reason))
+}
+
 /// Reads the picture that these bytes of a media segment are: one fragment of one sample.
 pub fn picture(path: &Path, range: Range<u64>, init: ReadInit, video: &VideoConfig) -> Result<ReadPicture, Violation> {
     let read = || {
@@ -103,7 +113,7 @@ pub fn picture(path: &Path, range: Range<u64>, init: ReadInit, video: &VideoConf
     read().map_err(|reason| unreadable(path, reason))
 }
 
-pub(super) fn unreadable(path: &Path, reason: Reason) -> Violation {
+pub(crate) fn unreadable(path: &Path, reason: Reason) -> Violation {
     let parts: Vec<_> = path.components().rev().take(2).map(|part| part.as_os_str().to_string_lossy()).collect();
     let file = parts.into_iter().rev().collect::<Vec<_>>().join("/");
     Violation::Unreadable { file, reason: reason.to_string() }
@@ -178,6 +188,21 @@ pub(crate) fn read_segment(
         file.seek(SeekFrom::Start(next.body.end))?;
     }
     Ok(segment)
+}
+
+fn read_located(file: &mut (impl Read + Seek), length: u64, init: ReadInit) -> Result<Vec<(ReadSample, u64)>, Reason> {
+    Styp::read_from(file)?;
+    let mut located = Vec::new();
+    while file.stream_position()? < length {
+        let fragment = read_fragment(file, length, init)?;
+        let mut offset = fragment.body.start;
+        for sample in fragment.samples {
+            located.push((sample, offset));
+            offset += u64::from(sample.size);
+        }
+        file.seek(SeekFrom::Start(fragment.body.end))?;
+    }
+    Ok(located)
 }
 
 /// The picture that `bytes` are: one fragment of one sample, and nothing else.

@@ -5,14 +5,14 @@ use super::Error;
 
 /// A box: its type, all its bytes, and its payload.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found<'a> {
-    pub(super) kind: [u8; 4],
-    pub(super) whole: &'a [u8],
-    pub(super) payload: &'a [u8],
+pub(crate) struct Found<'a> {
+    pub(crate) kind: [u8; 4],
+    pub(crate) whole: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 /// The boxes that stand one behind the other in `bytes`.
-pub(super) fn boxes(bytes: &[u8]) -> Result<Vec<Found<'_>>, Error> {
+pub(crate) fn boxes(bytes: &[u8]) -> Result<Vec<Found<'_>>, Error> {
     let mut rest = bytes;
     let mut found = Vec::new();
     while !rest.is_empty() {
@@ -27,7 +27,7 @@ pub(super) fn boxes(bytes: &[u8]) -> Result<Vec<Found<'_>>, Error> {
 }
 
 /// The one box of this type in `bytes`.
-pub(super) fn only<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Found<'a>, Error> {
+pub(crate) fn only<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Found<'a>, Error> {
     let mut all = boxes(bytes)?.into_iter().filter(|it| it.kind == *kind);
     match (all.next(), all.next()) {
         (Some(found), None) => Ok(found),
@@ -36,14 +36,14 @@ pub(super) fn only<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Result<Found<'a>, Err
 }
 
 /// A box of this type and payload.
-pub(super) fn boxed(kind: &[u8; 4], payload: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn boxed(kind: &[u8; 4], payload: &[u8]) -> Result<Vec<u8>, Error> {
     let size = u32::try_from(payload.len() + 8).map_err(|_| Error::Layout("a box too large"))?;
     Ok([&size.to_be_bytes(), &kind[..], payload].concat())
 }
 
 /// `bytes` with the box at `path`, which there must be once, replaced by what `edit` makes of it. The boxes of `stsd`, of
 /// which we write one, stand behind eight bytes of its own.
-pub(super) fn edited(
+pub(crate) fn edited(
     bytes: &[u8],
     path: &[&[u8; 4]],
     edit: &dyn Fn(Found<'_>) -> Result<Vec<u8>, Error>,

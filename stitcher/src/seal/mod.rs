@@ -4,7 +4,7 @@
 //! Two ways: `cbcs`, the samples of CMAF files (ISO/IEC 23001-7, 23000-19 8.2), which HLS and DASH share; and whole segments
 //! by AES-128 (RFC 8216bis 4.4.4.4), which only HLS has.
 
-mod boxes;
+pub(crate) mod boxes;
 mod cbcs;
 mod whole;
 

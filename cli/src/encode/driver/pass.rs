@@ -115,6 +115,8 @@ impl Pass<'_> {
         if self.request.play_early {
             stitcher.play_early();
         }
+        let refused = stitcher.also_write(&self.request.files);
+        refused.map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
         let stop = AtomicBool::new(false);

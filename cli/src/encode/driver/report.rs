@@ -44,6 +44,7 @@ pub(super) fn build(
         subtitles: published.subtitles,
         captions,
         pictures: published.pictures,
+        files: published.files,
         proof,
         timing: watch.timing(gathered.cpu),
         warnings,

@@ -1,0 +1,221 @@
+//! Copies the samples of proven segments into a file, one by one, and reads the file back before it has its name.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Seek as _, Write};
+use std::path::{Path, PathBuf};
+
+use crc32fast::Hasher;
+use mp4_atom::{Ftyp, Moov, ReadFrom};
+
+use super::{Container, Kind, Track, entry, interleave, matroska, mp4, read};
+use crate::boxes::{self, VideoInit};
+use crate::files::{Folder, at, discard, write_bytes};
+use crate::language::Language;
+use crate::layout::Durability;
+use crate::listing::{AudioListing, INIT, Listing, VideoListing, segment_name};
+use crate::proof;
+use crate::report::FileReport;
+use crate::{Error, proof::read::ReadSample};
+
+const BUFFER: usize = 1 << 20;
+
+/// Where a track's samples come from.
+struct Source {
+    folder: PathBuf,
+    /// The segment of each sample, and where in it the sample begins.
+    places: Vec<(u32, u64)>,
+    open: Option<(u32, BufReader<File>)>,
+    sum: Hasher,
+}
+
+impl Source {
+    /// The bytes of a sample. Quick where samples are asked for in order.
+    fn read(&mut self, sample: usize, size: u32, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let (segment, offset) = self.places[sample];
+        let path = self.folder.join(segment_name(segment));
+        let reader = match self.open.take().filter(|(open, _)| *open == segment) {
+            Some((_, reader)) => reader,
+            None => BufReader::with_capacity(BUFFER, File::open(&path).map_err(at(&path))?),
+        };
+        let (_, reader) = self.open.insert((segment, reader));
+        read_at(reader, offset, size, bytes).map_err(at(&path))?;
+        self.sum.update(bytes);
+        Ok(())
+    }
+}
+
+fn read_at(reader: &mut BufReader<File>, offset: u64, size: u32, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let here = reader.stream_position()?;
+    reader.seek_relative(offset.cast_signed() - here.cast_signed())?;
+    bytes.resize(size as usize, 0);
+    reader.read_exact(bytes)
+}
+
+/// Writes a file of this rendition and these tracks of sound into `dir`, where their segments are, and gives it its name once
+/// what it holds is what they hold. After an error it is not there.
+pub(crate) fn write(
+    dir: &Path,
+    durability: Durability,
+    container: Container,
+    (video, init): (&VideoListing, &VideoInit),
+    sound: &[&AudioListing],
+) -> Result<FileReport, Error> {
+    let name = container.file_name();
+    let (mut tracks, mut sources) = (Vec::new(), Vec::new());
+    let mut add = |listing: &Listing, kind, language, name, default| {
+        let (track, source) = load(dir, listing, kind, language, name, default)?;
+        tracks.push(track);
+        sources.push(source);
+        Ok::<_, Error>(())
+    };
+    let unknown = Language::of(None);
+    add(&video.listing, Kind::Video(Box::new(init.clone())), unknown, String::new(), true)?;
+    let default = sound.iter().position(|it| it.default);
+    for (place, it) in sound.iter().enumerate() {
+        let kind = Kind::Audio { channels: it.channels, sample_rate: it.sample_rate };
+        add(&it.listing, kind, it.language.clone(), it.name.clone(), Some(place) == default)?;
+    }
+    let folder = Folder::create(dir.to_owned(), durability)?;
+    let path = folder.file(&name);
+    let failed = |source: boxes::Error| Error::Boxes { name: name.clone(), source };
+    let draft = folder.draft(&name, |file| match container {
+        Container::Mp4 | Container::Mov => {
+            let runs = interleave(&tracks);
+            let head = mp4::head(container, &tracks, &runs).map_err(failed)?;
+            let samples = runs.into_iter().flat_map(|run| run.samples.map(move |sample| (run.track, sample)));
+            fill(file, &path, [(head, samples)], &tracks, &mut sources, |_, _| Vec::new())
+        }
+        Container::Mkv | Container::WebM => {
+            let plan = matroska::plan(container, &tracks).map_err(failed)?;
+            let clusters = plan.clusters.iter().map(|it| (it.head(), it.blocks.iter().map(|it| (it.track, it.sample))));
+            write_bytes(file, &path, &plan.head)?;
+            let mut heads = plan.clusters.iter().flat_map(|it| &it.blocks).map(matroska::Block::head);
+            fill(file, &path, clusters, &tracks, &mut sources, |_, _| heads.next().unwrap_or_default())
+        }
+    })?;
+    let sums: Vec<u32> = sources.into_iter().map(|source| source.sum.finalize()).collect();
+    let proved = prove(&draft, container, &tracks, &sums);
+    let bytes =
+        proved.and_then(|bytes| folder.reveal(&draft, &name).map(|()| bytes)).inspect_err(|_| discard(&draft))?;
+    Ok(FileReport {
+        name,
+        container: container.to_string(),
+        video: video.listing.folder.clone(),
+        audio: sound.iter().map(|it| it.listing.folder.clone()).collect(),
+        bytes,
+    })
+}
+
+/// Writes groups of samples, each behind its head, and each sample behind what `before` says.
+fn fill<S: Iterator<Item = (usize, usize)>>(
+    file: &mut File,
+    path: &Path,
+    groups: impl IntoIterator<Item = (Vec<u8>, S)>,
+    tracks: &[Track],
+    sources: &mut [Source],
+    mut before: impl FnMut(usize, usize) -> Vec<u8>,
+) -> Result<(), Error> {
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    let mut bytes = Vec::new();
+    for (head, samples) in groups {
+        out.write_all(&head).map_err(at(path))?;
+        for (track, sample) in samples {
+            sources[track].read(sample, tracks[track].samples[sample].size, &mut bytes)?;
+            out.write_all(&before(track, sample)).and_then(|()| out.write_all(&bytes)).map_err(at(path))?;
+        }
+    }
+    out.flush().map_err(at(path))
+}
+
+/// Finds all samples in the draft by its own tables and adds their bytes up. Returns its size.
+fn prove(draft: &Path, container: Container, tracks: &[Track], sums: &[u32]) -> Result<u64, Error> {
+    let unreadable = |reason| Error::NotProved(proof::read::unreadable(draft, reason));
+    let file = File::open(draft).map_err(at(draft))?;
+    let length = file.metadata().map_err(at(draft))?.len();
+    let mut reader = BufReader::with_capacity(BUFFER, file);
+    let found = match container {
+        Container::Mp4 | Container::Mov => read::mp4(&mut reader, tracks),
+        Container::Mkv | Container::WebM => read::matroska(&mut reader, length, tracks),
+    };
+    let mut bytes = Vec::new();
+    for (located, due) in found.map_err(unreadable)?.iter().zip(sums) {
+        let mut sum = Hasher::new();
+        for it in located {
+            read_at(&mut reader, it.offset, it.size, &mut bytes).map_err(at(draft))?;
+            sum.update(&bytes);
+        }
+        if sum.finalize() != *due {
+            return Err(unreadable(proof::read::Reason::Shape("samples of other bytes than the segments'")));
+        }
+    }
+    Ok(length)
+}
+
+/// Reads everything of a track but its samples' bytes.
+fn load(
+    dir: &Path,
+    listing: &Listing,
+    kind: Kind,
+    language: Language,
+    name: String,
+    default: bool,
+) -> Result<(Track, Source), Error> {
+    let folder = dir.join(&listing.folder);
+    let path = folder.join(INIT);
+    let bytes = fs::read(&path).map_err(at(&path))?;
+    let failed = |source: boxes::Error| Error::Boxes { name: listing.folder.clone(), source };
+    let mut rest = &bytes[..];
+    let moov = Ftyp::read_from(&mut rest).and_then(|_| Moov::read_from(&mut rest));
+    let trak = moov.map_err(|error| failed(error.into()))?.trak.into_iter().next();
+    let trak = trak.ok_or_else(|| failed(boxes::Error::Config("no track".to_owned())))?;
+    let init = proof::read::init(&path)?;
+    let (mut samples, mut places): (Vec<ReadSample>, Vec<_>) = (Vec::new(), Vec::new());
+    for (place, _) in (0..).zip(&listing.segments) {
+        for (sample, offset) in proof::read::located(&folder.join(segment_name(place)), init)? {
+            samples.push(sample);
+            places.push((place, offset));
+        }
+    }
+    let entry = entry::of(&bytes).map_err(failed)?;
+    let priming = if matches!(kind, Kind::Video(_)) { 0 } else { init.skipped };
+    let (tkhd, mdhd) = (trak.tkhd, trak.mdia.mdhd);
+    let track = Track { kind, entry, tkhd, mdhd, samples, language, priming, name, default };
+    Ok((track, Source { folder, places, open: None, sum: Hasher::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{audio, video};
+    use super::*;
+
+    #[test]
+    fn a_file_with_one_wrong_byte_or_one_too_few_is_not_taken_for_proven() {
+        let tracks = [video(10, 5), audio(20)];
+        let sum = |track: &Track| {
+            let mut sum = Hasher::new();
+            track.samples.iter().for_each(|it| sum.update(&vec![0; it.size as usize]));
+            sum.finalize()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for container in Container::ALL.into_iter().filter(|it| *it != Container::WebM) {
+            let mut bytes = match container {
+                Container::Mkv => matroska::tests::file(container, &tracks),
+                _ => {
+                    let mut bytes = mp4::head(container, &tracks, &interleave(&tracks)).unwrap();
+                    let payload: usize = tracks.iter().flat_map(|it| &it.samples).map(|it| it.size as usize).sum();
+                    bytes.resize(bytes.len() + payload, 0);
+                    bytes
+                }
+            };
+            let draft = folder.path().join(container.file_name());
+            let proved = |bytes: &[u8]| {
+                fs::write(&draft, bytes).unwrap();
+                prove(&draft, container, &tracks, &tracks.each_ref().map(sum))
+            };
+            assert_eq!(proved(&bytes).unwrap(), bytes.len() as u64, "{container}");
+            assert!(proved(&bytes[..bytes.len() - 1]).is_err(), "{container}");
+            *bytes.last_mut().unwrap() = 1;
+            assert!(matches!(proved(&bytes), Err(Error::NotProved(_))), "{container}");
+        }
+    }
+}
