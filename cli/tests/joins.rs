@@ -100,6 +100,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         allow_damage: false,
         seal: None,
         surround: true,
+        loudness: None,
         workers: NonZeroUsize::new(2).unwrap(),
     };
     let dirs = Dirs { out, work: work.to_owned() };

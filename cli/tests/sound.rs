@@ -1,10 +1,11 @@
-//! What `vtp encode` makes of sound in surround. FFmpeg makes it and reads what came out.
+//! What `vtp encode` makes of sound: surround, and how loud it is. FFmpeg makes it and reads what came out.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 mod common;
 
 use std::f64::consts::TAU;
+use std::process::Command;
 
 use common::Scene;
 use serde_json::Value;
@@ -94,4 +95,94 @@ fn who_asks_for_stereo_gets_nothing_else() {
     let channels: Vec<u64> =
         report["audio"].as_array().unwrap().iter().map(|track| track["channels"].as_u64().unwrap()).collect();
     assert_eq!(channels, [2, 2]);
+}
+
+/// What FFmpeg's filter `ebur128` measures of a file's sound: integrated loudness (LUFS) and true peak (dBTP).
+fn r128(scene: &Scene, file: &str) -> (f64, f64) {
+    let words =
+        ["-hide_banner", "-nostats", "-i", file, "-map", "0:a:0", "-af", "ebur128=peak=true", "-f", "null", "-"];
+    let ended = Command::new("ffmpeg").args(words).current_dir(scene.path(".")).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    let summary = &told[told.rfind("Summary:").unwrap()..];
+    let figure = |name: &str| {
+        let line = summary.lines().rfind(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap_or(f64::NEG_INFINITY)
+    };
+    (figure("I:"), figure("Peak:"))
+}
+
+/// Five seconds of pictures with sound from these sources of FFmpeg's filters, one a track.
+fn loud_scene(tracks: &[&str]) -> Scene {
+    let scene = Scene::new();
+    let sources: String = tracks.iter().map(|source| format!(" -f lavfi -i {source}:d=5")).collect();
+    let maps: String = (1..=tracks.len()).map(|input| format!(" -map {input}:a")).collect();
+    let video = "-f lavfi -i testsrc2=size=160x96:rate=25:duration=5";
+    scene.ffmpeg(&format!("{video}{sources} -map 0:v{maps} -c:v libx264 -preset ultrafast -c:a pcm_s16le in.mkv"));
+    scene
+}
+
+fn told(report: &Value, track: usize, figure: &str) -> Option<f64> {
+    report["audio"][track]["loudness"][figure].as_f64()
+}
+
+#[test]
+fn every_track_is_made_as_loud_as_asked_by_a_gain_of_its_own() {
+    let surround =
+        "aevalsrc=0.02*sin(440*2*PI*t)|0.02*sin(550*2*PI*t)|0.2*sin(660*2*PI*t)|0.1*sin(50*2*PI*t)|0|0:c=5.1";
+    let scene = loud_scene(&["anoisesrc=c=pink:a=0.05:seed=1:r=48000", surround]);
+    let report = scene.encode("in.mkv --no-measure --loudness -20");
+    let folders: Vec<&str> =
+        report["audio"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(folders.len(), 3);
+    for (track, folder) in folders.iter().enumerate() {
+        let (lufs, peak) = r128(&scene, &format!("out/{folder}/index.m3u8"));
+        assert!((lufs + 20.0).abs() < 0.5, "{folder} is at {lufs} LUFS");
+        assert!(peak < 0.0, "{folder} peaks at {peak} dBTP");
+        let (measured, gain) = (told(&report, track, "measured_lufs"), told(&report, track, "gain_db"));
+        assert!((measured.unwrap() + gain.unwrap() + 20.0).abs() < 0.02, "{report}");
+        assert_eq!(report["audio"][track]["loudness"]["missed_because"], Value::Null);
+    }
+    let (own, _) = r128(&scene, "in.mkv");
+    assert!((told(&report, 0, "measured_lufs").unwrap() - own).abs() < 0.15, "{own} LUFS by FFmpeg: {report}");
+    assert_ne!(told(&report, 1, "gain_db"), told(&report, 2, "gain_db"), "the mix is measured by itself");
+}
+
+#[test]
+fn a_track_with_high_peaks_gets_as_much_as_they_allow_and_the_report_says_why() {
+    let beats = "aevalsrc=0.6*pow(sin(PI*t)\\,200)*sin(1000*2*PI*t)";
+    let scene = loud_scene(&[beats, "anullsrc=cl=mono"]);
+    let report = scene.encode("in.mkv --no-measure --loudness -8");
+    let (lufs, peak) = r128(&scene, "out/audio-1/index.m3u8");
+    assert!(lufs < -9.0 && (-1.5..-0.7).contains(&peak), "{lufs} LUFS, {peak} dBTP");
+    let peak = told(&report, 0, "true_peak_dbtp").unwrap() + told(&report, 0, "gain_db").unwrap();
+    assert!((peak + 1.0).abs() < 0.02, "{report}");
+    let why = report["audio"][0]["loudness"]["missed_because"].as_str().unwrap();
+    assert!(why.ends_with("LUFS, not -8.0: its true peak would be above -1 dBTP"), "{why}");
+    let warnings: Vec<&str> = (report["warnings"].as_array().unwrap().iter())
+        .filter_map(Value::as_str)
+        .filter(|warning| warning.starts_with("audio"))
+        .collect();
+    assert_eq!(warnings, [format!("audio-1: {why}")], "silence needs none");
+    assert_eq!((told(&report, 1, "measured_lufs"), told(&report, 1, "gain_db")), (None, Some(0.0)));
+    assert_eq!(report["audio"][1]["loudness"]["missed_because"], "it is silent");
+}
+
+#[test]
+fn sound_that_is_made_louder_stays_where_it_is() {
+    let clicks = "aevalsrc=0.1*between(mod(t\\,1)\\,0.5\\,0.504)*cos(2*PI*1000*t)|0:c=stereo:s=48000";
+    let scene = loud_scene(&[clicks]);
+    let plain = scene.encode("in.mkv --no-measure");
+    let louder = scene.encode_into("louder", "in.mkv --no-measure --loudness -30");
+    assert_eq!(plain["audio"][0]["samples"], louder["audio"][0]["samples"]);
+    let factor = 10.0_f64.powf(told(&louder, 0, "gain_db").unwrap() / 20.0);
+    assert!(factor > 1.2, "{louder}");
+    let one = &middle(&scene, "out/audio-1/index.m3u8", 2)[0];
+    let other = &middle(&scene, "louder/audio-1/index.m3u8", 2)[0];
+    assert_eq!(one.len(), other.len());
+    let off = |shift: usize| -> f64 {
+        one.iter().zip(&other[shift..]).map(|(one, other)| (one * factor - other).powi(2)).sum()
+    };
+    let best = (0..20).min_by(|&a, &b| off(a).total_cmp(&off(b)));
+    assert_eq!(best, Some(0), "not a sample later");
+    assert!(off(0) < 0.05 * one.iter().map(|it| (it * factor).powi(2)).sum::<f64>());
 }

@@ -171,6 +171,7 @@ fn a_cancelled_task_ends_without_an_outcome() {
         shifts: Vec::new(),
         mode: AudioMode::Encode,
         speakers: Speakers::Stereo,
+        loudness: None,
     };
     let origin = Moment { ticks: 0, time_base: TimeBase::per_second(1).unwrap() };
     let task = AudioTask::open(&known(&path), &[request], origin).unwrap();

@@ -83,6 +83,11 @@ pub struct Arguments {
     #[arg(long)]
     stereo: bool,
 
+    /// Make every track as loud as this (EBU R 128), such as -23 or -16, measuring it first; by one gain over all of it, and
+    /// no more than its true peak allows (-1 dBTP)
+    #[arg(long, value_name = "LUFS", allow_negative_numbers = true, value_parser = parse::loudness)]
+    loudness: Option<f64>,
+
     /// How progress is shown on stderr
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
     progress: Style,
@@ -218,6 +223,8 @@ pub struct EncodeRequest {
     pub seal: Option<Seal>,
     /// Whether sound of more than five channels is made in surround, besides stereo.
     pub surround: bool,
+    /// How loud every track is made, in LUFS; `None` is as loud as it is.
+    pub loudness: Option<f64>,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -256,6 +263,7 @@ impl Arguments {
             allow_damage: self.allow_damage,
             seal: self.keys.seal()?,
             surround: !self.stereo,
+            loudness: self.loudness,
             workers: self.workers.unwrap_or_else(cores),
         })
     }
@@ -371,6 +379,7 @@ mod tests {
             allow_damage: false,
             seal: None,
             surround: true,
+            loudness: None,
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);
@@ -401,6 +410,9 @@ mod tests {
         };
         assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
         assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
+        let loudness = |lufs| parse(&["in.mp4", "--out", "d", "--loudness", lufs]).map(|it| it.loudness);
+        assert_eq!(loudness("-16").unwrap(), Some(-16.0));
+        assert!(["16", "-70", "loud", "nan"].iter().all(|lufs| loudness(lufs).is_err()));
         assert_eq!(pictures(&["--no-pictures"]), (Every::Never, false));
         let words = ["in.mp4", "--out", "d", "--no-subtitles", "--subtitle", "de=a.srt", "--subtitle", "b.vtt"];
         let subtitles = parse(&words).unwrap().subtitles;

@@ -157,7 +157,8 @@ pub(crate) fn known(path: &Path) -> KnownContainer {
 /// As [`make`], the way `mode` says.
 pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
     media::silence_log();
-    let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode, speakers: Speakers::Stereo };
+    let request =
+        |info| AudioRequest { info, shifts: shifts.to_vec(), mode, speakers: Speakers::Stereo, loudness: None };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
     let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
     let task = AudioTask::open(&known(path), &requests, origin).unwrap();

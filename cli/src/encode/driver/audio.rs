@@ -11,6 +11,7 @@ use vtp_stitcher::{AudioTrack, AudioWriter, FinishedAudio, SourceSound};
 
 use super::pass::Pass;
 use crate::child::{self, Sound};
+use crate::encode::EncodeRequest;
 use crate::progress::ProgressEvent;
 
 /// How often the display hears of audio.
@@ -47,22 +48,23 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
         return Ok(None);
     }
     let origin = Moment { ticks: source.origin, time_base: source.info.video.time_base };
-    let requests = requests(source, pass.audio_mode(), pass.request.surround);
+    let requests = requests(source, pass.audio_mode(), pass.request);
     let seconds = total_seconds(source);
     let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
     pass.children.retried(open).map(Some)
 }
 
 /// The tracks to be made: every one of the source, and after them those that are made in surround, too.
-fn requests(source: &Source, mode: AudioMode, surround: bool) -> Vec<AudioRequest> {
+fn requests(source: &Source, mode: AudioMode, of: &EncodeRequest) -> Vec<AudioRequest> {
     let request = |place: usize, speakers| AudioRequest {
         info: source.info.audio[place].clone(),
         shifts: source.audio_shifts[place].clone(),
         mode,
         speakers,
+        loudness: of.loudness,
     };
     let all = (0..source.info.audio.len()).map(|place| request(place, Speakers::Stereo));
-    all.chain(in_surround(source, mode, surround).map(|place| request(place, Speakers::Surround))).collect()
+    all.chain(in_surround(source, mode, of.surround).map(|place| request(place, Speakers::Surround))).collect()
 }
 
 /// The places of the source's tracks that are made in surround, too. Where sound is only passed on, it is as it is.

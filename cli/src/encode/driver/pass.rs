@@ -176,9 +176,13 @@ impl Pass<'_> {
         plan
     }
 
-    /// Where all video is copied, sound is too if it can be.
+    /// Where all video is copied, sound is too if it can be, and is to stay as loud as it is.
     pub(super) fn audio_mode(&self) -> AudioMode {
-        if self.only_copies() { AudioMode::CopyIfPossible } else { AudioMode::Encode }
+        if self.only_copies() && self.request.loudness.is_none() {
+            AudioMode::CopyIfPossible
+        } else {
+            AudioMode::Encode
+        }
     }
 
     pub(super) fn only_copies(&self) -> bool {

@@ -4,6 +4,7 @@ use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, codec, ffi, format, fra
 
 use super::resample::Planes;
 use super::task::UnitSink;
+use crate::loudness::Meter;
 use crate::media::{Error, Kind};
 
 /// Samples of one access unit.
@@ -38,6 +39,8 @@ fn bit_rate(rate: u32, channels: u16) -> usize {
 pub(super) struct AacEncoder {
     encoder: codec::encoder::audio::Encoder,
     pending: Planes,
+    /// What every sample is multiplied by.
+    factor: f32,
     channels: u16,
     taken: u64,
     priming: u32,
@@ -70,7 +73,7 @@ impl AacEncoder {
             let config = if raw.extradata.is_null() { &[] } else { std::slice::from_raw_parts(raw.extradata, size) };
             (u32::try_from(raw.initial_padding).unwrap_or(0), config.to_vec())
         };
-        Ok(Self { encoder, pending: Planes::new(channels), channels, taken: 0, priming, config })
+        Ok(Self { encoder, pending: Planes::new(channels), factor: 1.0, channels, taken: 0, priming, config })
     }
 
     /// Samples at the start of the first access unit that are no sound of the source's.
@@ -81,6 +84,25 @@ impl AacEncoder {
     /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
     pub(super) fn config(&self) -> &[u8] {
         &self.config
+    }
+
+    /// Multiplies every sample that is encoded from here on.
+    pub(super) fn set_factor(&mut self, factor: f32) {
+        self.factor = factor;
+    }
+
+    /// Has `meter` hear all samples that are pending, in place of encoding them.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] when it refuses them.
+    pub(super) fn measure(&mut self, meter: &mut Meter) -> Result<(), Error> {
+        self.pending.0.iter_mut().flatten().for_each(|sample| *sample = tame(*sample));
+        let planes: Vec<&[f32]> = self.pending.0.iter().map(Vec::as_slice).collect();
+        meter.hear(&planes).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        let heard = self.pending.len();
+        self.taken += heard as u64;
+        self.pending.drop_front(heard);
+        Ok(())
     }
 
     /// Where samples to be encoded are appended.
@@ -138,7 +160,7 @@ impl AacEncoder {
         frame.set_rate(self.encoder.rate());
         for (channel, plane) in self.pending.0.iter().enumerate() {
             for (to, sample) in frame.plane_mut::<f32>(channel).iter_mut().zip(&plane[from..from + count]) {
-                *to = tame(*sample);
+                *to = tame(*sample) * self.factor;
             }
         }
         self.taken += count as u64;

@@ -185,6 +185,7 @@ impl Copier {
             dropped_s: seconds(self.dropped),
             damaged: self.damaged,
             slips: self.timeline.slips(),
+            loudness: None,
         })
     }
 

@@ -4,6 +4,7 @@ use super::aac::{AacEncoder, rate_for};
 use super::resample::Resampler;
 use super::task::{AudioOutcome, AudioTrackConfig, Speakers, UnitSink};
 use super::{AudioDecoder, Sound};
+use crate::loudness::{Loudness, Measured, Meter};
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::{Error, Kind};
 use crate::pcm::{Clock, Edit, Moment, Timeline};
@@ -23,6 +24,32 @@ impl Transcoder {
         origin: Moment,
     ) -> Result<Self, Error> {
         Ok(Self { decoder: AudioDecoder::new(parameters, info.time_base)?, layer: Layer::new(info, speakers, origin)? })
+    }
+
+    /// Measures, and encodes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] where there is no measure for such sound.
+    pub(super) fn measuring(mut self) -> Result<Self, Error> {
+        let layer = &mut self.layer;
+        let meter = Meter::new(layer.channels, layer.rate);
+        layer.meter = Some(meter.map_err(|error| Error::new(Kind::Unsupported, error.to_string()))?);
+        Ok(self)
+    }
+
+    /// What was measured, at the end of the sound.
+    pub(super) fn finish_measuring(mut self) -> Result<Option<Measured>, Error> {
+        let layer = &mut self.layer;
+        let mut no_units = |_: &[u8]| Ok::<_, Error>(());
+        self.decoder.finish(&mut |sound| layer.hear(sound, &mut no_units))?;
+        self.layer.finish(&mut no_units)?;
+        Ok(self.layer.meter.map(|meter| meter.measured()))
+    }
+
+    /// Makes the sound as loud as `loudness` plans it.
+    pub(super) fn set_loudness(&mut self, loudness: Loudness) {
+        self.layer.encoder.set_factor(loudness.factor());
+        self.layer.loudness = Some(loudness);
     }
 
     pub(super) fn config(&self) -> AudioTrackConfig {
@@ -64,6 +91,9 @@ struct Layer {
     held: Option<Sound>,
     resampler: Option<Resampler>,
     encoder: AacEncoder,
+    /// What hears the samples in place of the encoder, where they are only measured.
+    meter: Option<Meter>,
+    loudness: Option<Loudness>,
     rate: u32,
     channels: u16,
     heard: Option<(f64, f64)>,
@@ -91,6 +121,8 @@ impl Layer {
             held: None,
             resampler: None,
             encoder: AacEncoder::open(rate, channels)?,
+            meter: None,
+            loudness: None,
             rate,
             channels,
             heard: None,
@@ -137,7 +169,15 @@ impl Layer {
                 self.convert(run, 0, samples)?;
             }
         }
-        self.encoder.encode(sink)
+        self.encode(sink)
+    }
+
+    /// Encodes what is pending, or measures it.
+    fn encode<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        match &mut self.meter {
+            Some(meter) => self.encoder.measure(meter).map_err(E::from),
+            None => self.encoder.encode(sink),
+        }
     }
 
     /// Damage can yield sound of a shape that nothing converts: it is left out, and its time becomes silence.
@@ -187,11 +227,11 @@ impl Layer {
     }
 
     fn fall_silent<E: From<Error>>(&mut self, count: u64, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
-        let Some(resampler) = self.resampler.as_mut() else { return Ok(()) };
         let mut left = count;
         while left > 0 {
+            let Some(resampler) = self.resampler.as_mut() else { return Ok(()) };
             left -= resampler.silence(left, self.encoder.pending())?;
-            self.encoder.encode(sink)?;
+            self.encode(sink)?;
         }
         self.inserted_s += count as f64 / f64::from(self.timeline.clock().rate);
         Ok(())
@@ -202,7 +242,10 @@ impl Layer {
             self.lay(&last, Next::End, sink)?;
         }
         self.drain_resampler()?;
-        self.encoder.finish(sink)
+        match &mut self.meter {
+            Some(meter) => self.encoder.measure(meter).map_err(E::from),
+            None => self.encoder.finish(sink),
+        }
     }
 
     fn outcome(&self) -> AudioOutcome {
@@ -215,6 +258,7 @@ impl Layer {
             dropped_s: self.dropped_s,
             damaged: self.unusable,
             slips: self.timeline.slips(),
+            loudness: self.loudness,
         }
     }
 }
