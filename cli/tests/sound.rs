@@ -40,7 +40,12 @@ fn loudness(samples: &[f64], tone: f64) -> f64 {
 
 /// Half a second from the middle of a file's sound, channel by channel.
 fn middle(scene: &Scene, file: &str, channels: usize) -> Vec<Vec<f64>> {
-    scene.ffmpeg(&format!("-i {file} -ss 0.5 -t 0.5 -map 0:a:0 -c:a pcm_f32le -f f32le heard.raw"));
+    decoded(scene, &format!("-i {file} -ss 0.5 -t 0.5"), channels)
+}
+
+/// What FFmpeg hears of the input that these words name, channel by channel.
+fn decoded(scene: &Scene, input: &str, channels: usize) -> Vec<Vec<f64>> {
+    scene.ffmpeg(&format!("{input} -map 0:a:0 -c:a pcm_f32le -f f32le heard.raw"));
     let bytes = std::fs::read(scene.path("heard.raw")).unwrap();
     let samples: Vec<f64> = bytes.chunks_exact(4).map(|it| f32::from_le_bytes(it.try_into().unwrap()).into()).collect();
     (0..channels).map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect()).collect()
@@ -185,4 +190,82 @@ fn sound_that_is_made_louder_stays_where_it_is() {
     let best = (0..20).min_by(|&a, &b| off(a).total_cmp(&off(b)));
     assert_eq!(best, Some(0), "not a sample later");
     assert!(off(0) < 0.05 * one.iter().map(|it| (it * factor).powi(2)).sum::<f64>());
+}
+
+/// What ffprobe tells of the sound in a file.
+fn probed(scene: &Scene, file: &str) -> Value {
+    let words = ["-v", "error", "-select_streams", "a:0", "-show_streams", "-of", "json", file];
+    let ended = Command::new("ffprobe").args(words).current_dir(scene.path(".")).output().unwrap();
+    serde_json::from_slice::<Value>(&ended.stdout).unwrap()["streams"][0].clone()
+}
+
+#[test]
+fn opus_stands_beside_aac_in_groups_and_sets_of_its_own_and_in_the_same_place() {
+    let scene = scene();
+    let report = scene.encode("in.mkv --no-measure --audio opus,aac --segment 1s");
+    let tracks: Vec<(&str, &str)> = (report["audio"].as_array().unwrap().iter())
+        .map(|track| (track["name"].as_str().unwrap(), track["codec"].as_str().unwrap()))
+        .collect();
+    let aac = ["audio-en", "audio-de", "surround-en"].map(|name| (name, "mp4a.40.2"));
+    let opus = ["opus-en", "opus-de", "opus-surround-en"].map(|name| (name, "opus"));
+    assert_eq!(tracks, [aac, opus].concat());
+
+    let master = std::fs::read_to_string(scene.path("out/master.m3u8")).unwrap();
+    let variants: Vec<&str> = master.lines().filter(|line| line.starts_with("#EXT-X-STREAM-INF:")).collect();
+    for (group, codec) in
+        [("audio", "mp4a.40.2"), ("surround", "mp4a.40.2"), ("opus", "opus"), ("opus-surround", "opus")]
+    {
+        assert_eq!(master.matches(&format!("GROUP-ID=\"{group}\"")).count(), 2, "{group}: {master}");
+        let of = format!("AUDIO=\"{group}\"");
+        let variant = variants.iter().find(|line| line.contains(&of)).unwrap();
+        assert!(variant.contains(&format!(",{codec}\"")), "{variant}");
+    }
+    assert!(variants.len() == 4 && variants[0].contains("AUDIO=\"audio\""), "{master}");
+    let manifest = std::fs::read_to_string(scene.path("out/manifest.mpd")).unwrap();
+    assert_eq!(manifest.matches("codecs=\"opus\"").count(), 3);
+    assert_eq!(manifest.matches("codecs=\"mp4a.40.2\"").count(), 3);
+
+    for (folder, channels) in [("opus-en", 2), ("opus-surround-en", 6)] {
+        let stream = probed(&scene, &format!("out/{folder}/index.m3u8"));
+        assert_eq!((&stream["codec_name"], &stream["channels"]), (&"opus".into(), &channels.into()), "{stream}");
+    }
+    let heard = middle(&scene, "out/opus-surround-en/index.m3u8", 6);
+    for (channel, samples) in heard.iter().enumerate() {
+        let level = loudness(samples, TONES[channel]);
+        assert!((0.15..0.25).contains(&level), "channel {channel} is at {level}");
+    }
+    let checked = scene.vtp("check out --failed");
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+}
+
+#[test]
+fn clicks_are_heard_at_the_same_sample_in_opus_as_in_the_source() {
+    let clicks = "aevalsrc=0.5*between(mod(t\\,1)\\,0.7\\,0.704)*cos(2*PI*1000*t)|0:c=stereo:s=44100";
+    let scene = loud_scene(&[clicks]);
+    scene.encode("in.mkv --no-measure --audio aac,opus");
+    let source = &decoded(&scene, "-i in.mkv -ar 48000", 2)[0];
+    let init = std::fs::read(scene.path("out/opus-1/init.mp4")).unwrap();
+    let segments = (1..).map(|n| scene.path(&format!("out/opus-1/seg-{n:05}.m4s"))).take_while(|path| path.exists());
+    let bytes: Vec<u8> = segments.flat_map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(!bytes.is_empty());
+    std::fs::write(scene.path("opus.mp4"), [init, bytes].concat()).unwrap();
+    let opus = &decoded(&scene, "-i opus.mp4", 2)[0];
+    for second in 0..5 {
+        let from = second * 48_000 + 33_000;
+        let off =
+            |shift: usize| -> f64 { (from..from + 1600).map(|n| (source[n] - opus[n + shift - 400]).powi(2)).sum() };
+        assert_eq!((0..800).min_by(|&a, &b| off(a).total_cmp(&off(b))), Some(400), "in second {second}");
+    }
+    assert!((240_000..240_960).contains(&opus.len()), "{} samples", opus.len());
+}
+
+#[test]
+fn opus_is_not_encrypted_sample_by_sample_and_the_run_says_so() {
+    let scene = loud_scene(&["anullsrc=cl=mono"]);
+    std::fs::write(scene.path("key.txt"), "00112233445566778899aabbccddeeff").unwrap();
+    let line = "encode in.mkv --out out --no-measure --encrypt cbcs --key file:key.txt --key-uri k --progress none";
+    let ended = scene.vtp(&format!("{line} --audio aac,opus"));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("opus is not encrypted by cbcs here"), "{}", ended.stderr);
+    assert_eq!(scene.vtp(&format!("{line} --audio aac")).code, Some(0));
 }

@@ -20,7 +20,7 @@ use vtp_engine::stills::THUMBNAILS;
 use vtp_engine::units::ChunkIndex;
 
 use crate::audio::{AudioWriter, Cuts, FinishedAudio};
-use crate::boxes::codec::mpeg4_audio_name;
+use crate::boxes::codec::audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
 use crate::layout::{OutputLayout, SubtitleTrack, unique};
@@ -203,21 +203,22 @@ impl Stitcher {
                 let language = Language::of(spec.language.as_deref());
                 unique(display_name(spec.title.as_deref(), &language, "Audio", track), " ", &mut taken)
             };
-            let same = spec.surround_of.and_then(|of| names.get(of).cloned());
+            let same = spec.version_of.and_then(|of| names.get(of).cloned());
             names.push(same.unwrap_or_else(|| own(track)));
             names
         });
         let audio = heard.iter().enumerate().map(|(place, finished)| {
             let spec = &self.layout.audio[finished.track];
             let (language, folder) = (Language::of(spec.language.as_deref()), folders[finished.track].clone());
-            let codec = mpeg4_audio_name(&spec.config);
+            let codec = audio_name(spec.codec, &spec.config);
             let codec = codec.map_err(|source| Error::Boxes { name: folder.clone(), source })?;
             Ok(AudioListing {
                 listing: Listing::new(folder, codec, spec.sample_rate, &finished.segments, spec.priming),
                 name: names[finished.track].clone(),
                 language,
-                default: place == flagged || spec.surround_of == heard.get(flagged).map(|it| it.track),
-                surround: spec.surround_of.is_some(),
+                default: place == flagged || spec.version_of == heard.get(flagged).map(|it| it.track),
+                surround: spec.surround,
+                codec: spec.codec,
                 channels: spec.channels,
                 sample_rate: spec.sample_rate,
             })

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
+use vtp_engine::ladder::{AudioCodec, FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
 use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
 use vtp_engine::stills::Every;
@@ -82,6 +82,10 @@ pub struct Arguments {
     /// Mix all sound down to stereo, and leave out what is otherwise made in 5.1 besides
     #[arg(long)]
     stereo: bool,
+
+    /// Some of aac,opus: every track of sound is made with each, AAC first
+    #[arg(long, value_name = "CODECS", value_delimiter = ',', default_value = "aac")]
+    audio: Vec<AudioCodec>,
 
     /// Make every track as loud as this (EBU R 128), such as -23 or -16, measuring it first; by one gain over all of it, and
     /// no more than its true peak allows (-1 dBTP)
@@ -225,6 +229,8 @@ pub struct EncodeRequest {
     pub surround: bool,
     /// How loud every track is made, in LUFS; `None` is as loud as it is.
     pub loudness: Option<f64>,
+    /// What sound is encoded with, in order and each once.
+    pub audio: Vec<AudioCodec>,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -264,6 +270,7 @@ impl Arguments {
             seal: self.keys.seal()?,
             surround: !self.stereo,
             loudness: self.loudness,
+            audio: AudioCodec::ALL.into_iter().filter(|codec| self.audio.contains(codec)).collect(),
             workers: self.workers.unwrap_or_else(cores),
         })
     }
@@ -380,6 +387,7 @@ mod tests {
             seal: None,
             surround: true,
             loudness: None,
+            audio: vec![AudioCodec::Aac],
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);
@@ -410,6 +418,10 @@ mod tests {
         };
         assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
         assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
+        let audio = |codecs| parse(&["in.mp4", "--out", "d", "--audio", codecs]).map(|it| it.audio);
+        assert_eq!(audio("opus,aac,opus").unwrap(), AudioCodec::ALL);
+        assert_eq!(audio("opus").unwrap(), [AudioCodec::Opus]);
+        assert!(audio("mp3").is_err());
         let loudness = |lufs| parse(&["in.mp4", "--out", "d", "--loudness", lufs]).map(|it| it.loudness);
         assert_eq!(loudness("-16").unwrap(), Some(-16.0));
         assert!(["16", "-70", "loud", "nan"].iter().all(|lufs| loudness(lufs).is_err()));

@@ -1,4 +1,4 @@
-//! All audio tracks of a source in one pass over it: packets in, AAC access units out, track by track. It writes no
+//! All audio tracks of a source in one pass over it: packets in, access units out, track by track. It writes no
 //! file and decides nothing about packaging.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::copy::Copier;
 use super::track::Transcoder;
 use crate::index::TimeShift;
+use crate::ladder::AudioCodec;
 use crate::loudness::Loudness;
 use crate::media::Error;
 use crate::media::demux::{Demuxer, KnownContainer, SourcePacket};
@@ -29,6 +30,8 @@ pub struct AudioRequest {
     pub shifts: Vec<TimeShift>,
     /// How it is made.
     pub mode: AudioMode,
+    /// What it is encoded with, unless it is passed on.
+    pub codec: AudioCodec,
     /// In what.
     pub speakers: Speakers,
     /// How loud a track that is encoded is made, in LUFS (EBU R 128); `None` is as loud as it is.
@@ -65,9 +68,11 @@ pub enum AudioMode {
 }
 
 /// What the packager must know of a track before its first access unit. Every access unit holds
-/// [`super::AAC_FRAME`] samples.
+/// [`AudioCodec::frame`] samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioTrackConfig {
+    /// What it is encoded with.
+    pub codec: AudioCodec,
     /// Samples a second.
     pub sample_rate: u32,
     /// Number of channels.
@@ -75,7 +80,7 @@ pub struct AudioTrackConfig {
     /// Samples at the start of the first access unit that are not to be heard; the next one is heard at the
     /// output's time 0.
     pub priming: u32,
-    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
     pub config: Vec<u8>,
     /// Whether the source's own access units are passed on.
     pub copied: bool,
@@ -214,7 +219,7 @@ impl Measuring {
         let measured = |(number, (request, track)): (usize, (&AudioRequest, &Track))| {
             let of = |target_lufs| {
                 let parameters = source.parameters(track.stream)?;
-                let transcoder = Transcoder::new(parameters, &request.info, request.speakers, origin)?.measuring()?;
+                let transcoder = Transcoder::new(parameters, request, origin)?.measuring()?;
                 let times = Times::new(request);
                 Ok(MeasuredTrack { number, target_lufs, stream: track.stream, times, transcoder })
             };
@@ -272,7 +277,7 @@ impl Track {
     fn new(source: &KnownContainer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let stream = request.info.stream;
         let encode = |because| {
-            let transcoder = Transcoder::new(source.parameters(stream)?, &request.info, request.speakers, origin)?;
+            let transcoder = Transcoder::new(source.parameters(stream)?, request, origin)?;
             Ok::<_, Error>(Work::Encode(Box::new(transcoder), because))
         };
         let work = match request.mode {

@@ -1,14 +1,13 @@
 //! One audio track on its way: decoded, laid on the output's timeline, converted, encoded. It reads no container.
 
-use super::aac::{AacEncoder, rate_for};
+use super::encoder::{Encoder, rate_for};
 use super::resample::Resampler;
-use super::task::{AudioOutcome, AudioTrackConfig, Speakers, UnitSink};
+use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, UnitSink};
 use super::{AudioDecoder, Sound};
 use crate::loudness::{Loudness, Measured, Meter};
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::{Error, Kind};
 use crate::pcm::{Clock, Edit, Moment, Timeline};
-use crate::source::AudioInfo;
 
 /// A track that is decoded and encoded anew.
 pub(super) struct Transcoder {
@@ -17,13 +16,9 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    pub(super) fn new(
-        parameters: &CodecParameters,
-        info: &AudioInfo,
-        speakers: Speakers,
-        origin: Moment,
-    ) -> Result<Self, Error> {
-        Ok(Self { decoder: AudioDecoder::new(parameters, info.time_base)?, layer: Layer::new(info, speakers, origin)? })
+    pub(super) fn new(parameters: &CodecParameters, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+        let decoder = AudioDecoder::new(parameters, request.info.time_base)?;
+        Ok(Self { decoder, layer: Layer::new(request, origin)? })
     }
 
     /// Measures, and encodes nothing.
@@ -57,6 +52,7 @@ impl Transcoder {
         AudioTrackConfig {
             sample_rate: layer.rate,
             channels: layer.channels,
+            codec: layer.encoder.codec(),
             priming: layer.encoder.priming(),
             config: layer.encoder.config().to_vec(),
             copied: false,
@@ -90,7 +86,7 @@ struct Layer {
     start: i64,
     held: Option<Sound>,
     resampler: Option<Resampler>,
-    encoder: AacEncoder,
+    encoder: Encoder,
     /// What hears the samples in place of the encoder, where they are only measured.
     meter: Option<Meter>,
     loudness: Option<Loudness>,
@@ -112,15 +108,16 @@ enum Next {
 }
 
 impl Layer {
-    fn new(info: &AudioInfo, speakers: Speakers, origin: Moment) -> Result<Self, Error> {
-        let (rate, channels) = (rate_for(info.sample_rate), speakers.channels(info.channels));
+    fn new(request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+        let (info, codec) = (&request.info, request.codec);
+        let (rate, channels) = (rate_for(codec, info.sample_rate), request.speakers.channels(info.channels));
         let clock = Clock { time_base: info.time_base, origin, rate: info.sample_rate.max(1) };
         Ok(Self {
             timeline: Timeline::new(clock),
             start: info.start,
             held: None,
             resampler: None,
-            encoder: AacEncoder::open(rate, channels)?,
+            encoder: Encoder::open(codec, rate, channels)?,
             meter: None,
             loudness: None,
             rate,
