@@ -269,3 +269,42 @@ fn opus_is_not_encrypted_sample_by_sample_and_the_run_says_so() {
     assert!(ended.stderr.contains("opus is not encrypted by cbcs here"), "{}", ended.stderr);
     assert_eq!(scene.vtp(&format!("{line} --audio aac")).code, Some(0));
 }
+
+#[test]
+fn what_a_track_is_for_stands_in_both_manifests() {
+    let scene = Scene::new();
+    let inputs = "-f lavfi -i testsrc2=size=160x96:rate=25:duration=2 -f lavfi -i sine=440:d=2";
+    let maps = "-map 0:v -map 1:a -map 1:a -map 1:a -map 1:a -map 1:a -c:v libx264 -preset ultrafast -c:a aac";
+    let purposes = "-disposition:a:0 default -disposition:a:1 comment -disposition:a:2 visual_impaired \
+                    -disposition:a:3 hearing_impaired -disposition:a:4 0";
+    let languages = "-metadata:s:a:0 language=eng -metadata:s:a:1 language=eng -metadata:s:a:2 language=eng \
+                     -metadata:s:a:3 language=eng -metadata:s:a:4 language=deu";
+    scene.ffmpeg(&format!("{inputs} {maps} {purposes} {languages} in.mkv"));
+    scene.encode("in.mkv --no-measure");
+    let master = std::fs::read_to_string(scene.path("out/master.m3u8")).unwrap();
+    let media: Vec<&str> = master.lines().filter(|line| line.starts_with("#EXT-X-MEDIA:TYPE=AUDIO")).collect();
+    let chosen: Vec<bool> = media.iter().map(|line| line.contains("AUTOSELECT=YES")).collect();
+    assert_eq!(chosen, [true, false, true, false, true], "{master}");
+    let describing: Vec<bool> =
+        media.iter().map(|line| line.contains("CHARACTERISTICS=\"public.accessibility.describes-video\"")).collect();
+    assert_eq!(describing, [false, false, true, false, false], "{master}");
+    let manifest = std::fs::read_to_string(scene.path("out/manifest.mpd")).unwrap();
+    let sets: Vec<&str> =
+        manifest.split("<AdaptationSet").filter(|set| set.contains("contentType=\"audio\"")).collect();
+    let valued = |element: &str| -> Vec<Vec<&str>> {
+        sets.iter()
+            .map(|set| {
+                let tags = set.split('<').filter(|tag| tag.starts_with(element));
+                tags.map(|tag| tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap()).collect()
+            })
+            .collect()
+    };
+    let clear = "enhanced-audio-intelligibility";
+    let roles = [vec!["main"], vec!["commentary"], vec!["description"], vec![clear], vec!["alternate"]];
+    assert_eq!(valued("Role "), roles, "{manifest}");
+    assert_eq!(valued("Accessibility "), [vec![], vec![], vec!["description"], vec![clear], vec![]], "{manifest}");
+    let checked = scene.vtp("check out --failed");
+    // One size of pictures makes one variant; nothing else is broken.
+    let broken: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with('✗')).collect();
+    assert!(broken.len() == 1 && broken[0].starts_with("✗ variants "), "{}", checked.stdout);
+}

@@ -14,6 +14,7 @@ use m3u8_rs::{
 };
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::ladder::AudioCodec;
+use vtp_engine::source::AudioPurpose;
 
 use crate::iframes;
 use crate::layout::audio_kind;
@@ -38,6 +39,9 @@ const CAPTION_GROUP: &str = "captions";
 /// What subtitles for those who can't hear promise (HLS authoring specification for Apple devices, 4.5).
 const ACCESSIBLE: &str =
     "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound";
+
+/// What sound for those who can't see promises (RFC 8216bis 4.4.6.1).
+const DESCRIBES: &str = "public.accessibility.describes-video";
 
 /// The media playlist of one rendition.
 pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
@@ -201,6 +205,7 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
     // Of several tracks in one language only one may be chosen by itself (RFC 8216bis 4.4.6.1): the default or the first.
     let mut spoken: HashSet<String> =
         group.tracks.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    let describes = |track: &AudioListing| track.purpose == AudioPurpose::Description;
     let one = |track: &&AudioListing| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
         uri: Some(format!("{}/{PLAYLIST}", track.listing.folder)),
@@ -208,7 +213,11 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
         language: Some(track.language.tag()),
         name: track.name.clone(),
         default: track.default,
-        autoselect: spoken.insert(track.language.tag()) || track.default,
+        // What describes pictures is chosen by who asked for descriptions, beside the one of its language.
+        autoselect: describes(track)
+            || track.default
+            || (track.purpose != AudioPurpose::Commentary && spoken.insert(track.language.tag())),
+        characteristics: describes(track).then(|| DESCRIBES.to_owned()),
         channels: Some(track.channels.to_string()),
         ..AlternativeMedia::default()
     };

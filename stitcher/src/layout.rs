@@ -6,7 +6,7 @@ use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{AudioCodec, Rendition};
 use vtp_engine::plan::Plan;
-use vtp_engine::source::{Color, HdrMetadata, Rotation};
+use vtp_engine::source::{AudioPurpose, Color, HdrMetadata, Rotation};
 use vtp_engine::stills::{POSTER, Stills, THUMBNAILS};
 use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{FrameIndex, TimeBase};
@@ -70,6 +70,8 @@ pub struct AudioTrack {
     pub title: Option<String>,
     /// Whether the container marks the track as the default one.
     pub default: bool,
+    /// What it is for.
+    pub purpose: AudioPurpose,
     /// Samples a second, which is also the track's timescale.
     pub sample_rate: u32,
     /// Number of channels.

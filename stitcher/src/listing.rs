@@ -3,6 +3,7 @@
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::format::captions;
 use vtp_engine::ladder::{AudioCodec, VideoCodec};
+use vtp_engine::source::AudioPurpose;
 use vtp_engine::units::{Ratio, Size, gcd};
 
 use crate::iframes::KeyPicture;
@@ -135,6 +136,8 @@ pub struct AudioListing {
     pub default: bool,
     /// Whether it is in surround what a track of the same name is in stereo.
     pub surround: bool,
+    /// What it is for.
+    pub purpose: AudioPurpose,
     /// What it is encoded with.
     pub codec: AudioCodec,
     /// Number of channels.

@@ -218,6 +218,7 @@ impl Stitcher {
                 language,
                 default: place == flagged || spec.version_of == heard.get(flagged).map(|it| it.track),
                 surround: spec.surround,
+                purpose: spec.purpose,
                 codec: spec.codec,
                 channels: spec.channels,
                 sample_rate: spec.sample_rate,

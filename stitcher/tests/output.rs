@@ -12,6 +12,7 @@ use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::chunk::{EncodedChunk, Sample};
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{AudioCodec, Method, Rendition};
+use vtp_engine::source::AudioPurpose;
 use vtp_engine::stills::{POSTER, Poster, Stills, Thumbnails, rgb_bytes};
 use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{ChunkIndex, Size};
@@ -38,6 +39,7 @@ fn track(language: &str, title: Option<&str>, default: bool) -> AudioTrack {
         version_of: None,
         surround: false,
         codec: AudioCodec::Aac,
+        purpose: AudioPurpose::Programme,
         language: Some(language.to_owned()),
         title: title.map(str::to_owned),
         default,

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use mp4_atom::{Any, Atom, Codec, ReadFrom};
 use vtp_engine::chunk::Sample;
 use vtp_engine::ladder::{AudioCodec, Method};
-use vtp_engine::source::{Color, Rotation};
+use vtp_engine::source::{AudioPurpose, Color, Rotation};
 use vtp_engine::units::Ratio;
 use vtp_stitcher::{AudioTrack, OutputLayout, Published, SourceSound, Stitcher};
 
@@ -116,6 +116,7 @@ impl Job {
             version_of: None,
             surround: false,
             codec: AudioCodec::Aac,
+            purpose: AudioPurpose::Programme,
             language: Some("eng".to_owned()),
             title: None,
             default: true,

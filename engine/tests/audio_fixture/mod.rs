@@ -74,6 +74,7 @@ fn audio_info(path: &Path, stream: StreamFacts) -> AudioInfo {
         language: stream.language,
         title: stream.title,
         default: stream.default,
+        purpose: stream.purpose,
         time_base: stream.time_base,
         start: start.expect("some sound has a time"),
     }

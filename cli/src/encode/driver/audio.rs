@@ -118,6 +118,7 @@ fn track(info: &AudioInfo, config: &AudioTrackConfig) -> AudioTrack {
         language: info.language.clone(),
         title: info.title.clone(),
         default: info.default,
+        purpose: info.purpose,
         sample_rate: config.sample_rate,
         channels: config.channels,
         priming: config.priming,
@@ -230,6 +231,7 @@ fn sound(outcome: &AudioOutcome, config: &AudioTrackConfig, origin_s: f64) -> So
 
 #[cfg(test)]
 mod tests {
+    use vtp_engine::source::AudioPurpose;
     use vtp_engine::units::TimeBase;
 
     use super::*;
@@ -245,6 +247,7 @@ mod tests {
             language: None,
             title: None,
             default: false,
+            purpose: AudioPurpose::Programme,
             is_aac_lc: false,
         }
     }
