@@ -17,6 +17,17 @@ pub fn score(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "give a number from 0 to 100".to_owned())
 }
 
+/// A loudness in LUFS that programmes are made at.
+///
+/// # Errors
+/// A sentence, for anything but a number from -40 to -5.
+pub fn loudness(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|lufs| (-40.0..=-5.0).contains(lufs))
+        .ok_or_else(|| "give a number from -40 to -5, such as -23 or -16".to_owned())
+}
+
 /// A number of things of which there is at least one.
 ///
 /// # Errors

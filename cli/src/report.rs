@@ -184,6 +184,24 @@ pub struct Audio {
     pub bytes: u64,
     /// Peak segment rate in bits per second.
     pub bandwidth: u64,
+    /// How it was made as loud as asked, if that was asked for.
+    #[serde(default)]
+    pub loudness: Option<Loudness>,
+}
+
+/// How loud a track was, and what it was changed by. All of it is told of the sound before it was encoded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loudness {
+    /// What was asked for, in LUFS.
+    pub target_lufs: f64,
+    /// Its integrated loudness (ITU-R BS.1770-4) in LUFS; `None` for silence, which is left alone.
+    pub measured_lufs: Option<f64>,
+    /// Its true peak in dBTP; `None` if there is nothing but zeros.
+    pub true_peak_dbtp: Option<f64>,
+    /// The gain of every sample of it, in dB.
+    pub gain_db: f64,
+    /// Why it is not as loud as asked, if it is not.
+    pub missed_because: Option<String>,
 }
 
 /// Conservation: every frame of the source is in every rendition, and sound stays with picture.
@@ -417,6 +435,7 @@ pub(crate) mod tests {
                 samples: 7680,
                 bytes: 400,
                 bandwidth: 20_000,
+                loudness: None,
             }],
             subtitles: vec![SubtitleReport {
                 name: "subtitles-de".to_owned(),

@@ -417,6 +417,26 @@ fn subtitles_are_shown_when_their_time_has_come() {
     }
 }
 
+/// Opus alone, so that what is heard is Opus; beside AAC it stands in groups that players choose by themselves.
+#[test]
+fn every_player_plays_each_track_in_opus() {
+    let scene = numbered("scale=426:240", "-c:a aac");
+    let report = scene.encode("in.mp4 --no-measure --segment 2s --audio opus");
+    let codecs: Vec<_> = report["audio"].as_array().unwrap().iter().map(|audio| &audio["codec"]).collect();
+    assert_eq!(codecs, ["opus"; SOUNDS.len()]);
+    let sound = |place: usize| json!({ "do": "audio", "place": place, "hz": SOUNDS[place].1 });
+    let asked = [seek(125.0), json!({ "do": "play", "to": 7.0 }), seek(60.0), sound(1), sound(2), sound(0)];
+    let cases = PLAYERS.map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked));
+    let Some(results) = drive(&scene.path(""), LANES, &cases) else { return };
+    for result in &results {
+        all_well(result);
+        for step in done(result, "audio") {
+            let (heard, due) = (number(&step["heard_hz"]), number(&step["hz"]));
+            assert!((heard / due - 1.0).abs() < 0.03, "{}: {heard} Hz instead of {due}", result["player"]);
+        }
+    }
+}
+
 /// A film with stereo, 5.1, which is kept beside its mix, and Opus, in three languages, one of them unknown.
 #[test]
 fn a_real_film_plays_with_each_of_its_sounds() {

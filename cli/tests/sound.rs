@@ -1,10 +1,11 @@
-//! What `vtp encode` makes of sound in surround. FFmpeg makes it and reads what came out.
+//! What `vtp encode` makes of sound: surround, and how loud it is. FFmpeg makes it and reads what came out.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 mod common;
 
 use std::f64::consts::TAU;
+use std::process::Command;
 
 use common::Scene;
 use serde_json::Value;
@@ -39,7 +40,12 @@ fn loudness(samples: &[f64], tone: f64) -> f64 {
 
 /// Half a second from the middle of a file's sound, channel by channel.
 fn middle(scene: &Scene, file: &str, channels: usize) -> Vec<Vec<f64>> {
-    scene.ffmpeg(&format!("-i {file} -ss 0.5 -t 0.5 -map 0:a:0 -c:a pcm_f32le -f f32le heard.raw"));
+    decoded(scene, &format!("-i {file} -ss 0.5 -t 0.5"), channels)
+}
+
+/// What FFmpeg hears of the input that these words name, channel by channel.
+fn decoded(scene: &Scene, input: &str, channels: usize) -> Vec<Vec<f64>> {
+    scene.ffmpeg(&format!("{input} -map 0:a:0 -c:a pcm_f32le -f f32le heard.raw"));
     let bytes = std::fs::read(scene.path("heard.raw")).unwrap();
     let samples: Vec<f64> = bytes.chunks_exact(4).map(|it| f32::from_le_bytes(it.try_into().unwrap()).into()).collect();
     (0..channels).map(|channel| samples.iter().skip(channel).step_by(channels).copied().collect()).collect()
@@ -94,4 +100,211 @@ fn who_asks_for_stereo_gets_nothing_else() {
     let channels: Vec<u64> =
         report["audio"].as_array().unwrap().iter().map(|track| track["channels"].as_u64().unwrap()).collect();
     assert_eq!(channels, [2, 2]);
+}
+
+/// What FFmpeg's filter `ebur128` measures of a file's sound: integrated loudness (LUFS) and true peak (dBTP).
+fn r128(scene: &Scene, file: &str) -> (f64, f64) {
+    let words =
+        ["-hide_banner", "-nostats", "-i", file, "-map", "0:a:0", "-af", "ebur128=peak=true", "-f", "null", "-"];
+    let ended = Command::new("ffmpeg").args(words).current_dir(scene.path(".")).output().unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    let summary = &told[told.rfind("Summary:").unwrap()..];
+    let figure = |name: &str| {
+        let line = summary.lines().rfind(|line| line.trim_start().starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap_or(f64::NEG_INFINITY)
+    };
+    (figure("I:"), figure("Peak:"))
+}
+
+/// Five seconds of pictures with sound from these sources of FFmpeg's filters, one a track.
+fn loud_scene(tracks: &[&str]) -> Scene {
+    let scene = Scene::new();
+    let sources: String = tracks.iter().map(|source| format!(" -f lavfi -i {source}:d=5")).collect();
+    let maps: String = (1..=tracks.len()).map(|input| format!(" -map {input}:a")).collect();
+    let video = "-f lavfi -i testsrc2=size=160x96:rate=25:duration=5";
+    scene.ffmpeg(&format!("{video}{sources} -map 0:v{maps} -c:v libx264 -preset ultrafast -c:a pcm_s16le in.mkv"));
+    scene
+}
+
+fn told(report: &Value, track: usize, figure: &str) -> Option<f64> {
+    report["audio"][track]["loudness"][figure].as_f64()
+}
+
+#[test]
+fn every_track_is_made_as_loud_as_asked_by_a_gain_of_its_own() {
+    let surround =
+        "aevalsrc=0.02*sin(440*2*PI*t)|0.02*sin(550*2*PI*t)|0.2*sin(660*2*PI*t)|0.1*sin(50*2*PI*t)|0|0:c=5.1";
+    let scene = loud_scene(&["anoisesrc=c=pink:a=0.05:seed=1:r=48000", surround]);
+    let report = scene.encode("in.mkv --no-measure --loudness -20");
+    let folders: Vec<&str> =
+        report["audio"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(folders.len(), 3);
+    for (track, folder) in folders.iter().enumerate() {
+        let (lufs, peak) = r128(&scene, &format!("out/{folder}/index.m3u8"));
+        assert!((lufs + 20.0).abs() < 0.5, "{folder} is at {lufs} LUFS");
+        assert!(peak < 0.0, "{folder} peaks at {peak} dBTP");
+        let (measured, gain) = (told(&report, track, "measured_lufs"), told(&report, track, "gain_db"));
+        assert!((measured.unwrap() + gain.unwrap() + 20.0).abs() < 0.02, "{report}");
+        assert_eq!(report["audio"][track]["loudness"]["missed_because"], Value::Null);
+    }
+    let (own, _) = r128(&scene, "in.mkv");
+    assert!((told(&report, 0, "measured_lufs").unwrap() - own).abs() < 0.15, "{own} LUFS by FFmpeg: {report}");
+    assert_ne!(told(&report, 1, "gain_db"), told(&report, 2, "gain_db"), "the mix is measured by itself");
+}
+
+#[test]
+fn a_track_with_high_peaks_gets_as_much_as_they_allow_and_the_report_says_why() {
+    let beats = "aevalsrc=0.6*pow(sin(PI*t)\\,200)*sin(1000*2*PI*t)";
+    let scene = loud_scene(&[beats, "anullsrc=cl=mono"]);
+    let report = scene.encode("in.mkv --no-measure --loudness -8");
+    let (lufs, peak) = r128(&scene, "out/audio-1/index.m3u8");
+    assert!(lufs < -9.0 && (-1.5..-0.7).contains(&peak), "{lufs} LUFS, {peak} dBTP");
+    let peak = told(&report, 0, "true_peak_dbtp").unwrap() + told(&report, 0, "gain_db").unwrap();
+    assert!((peak + 1.0).abs() < 0.02, "{report}");
+    let why = report["audio"][0]["loudness"]["missed_because"].as_str().unwrap();
+    assert!(why.ends_with("LUFS, not -8.0: its true peak would be above -1 dBTP"), "{why}");
+    let warnings: Vec<&str> = (report["warnings"].as_array().unwrap().iter())
+        .filter_map(Value::as_str)
+        .filter(|warning| warning.starts_with("audio"))
+        .collect();
+    assert_eq!(warnings, [format!("audio-1: {why}")], "silence needs none");
+    assert_eq!((told(&report, 1, "measured_lufs"), told(&report, 1, "gain_db")), (None, Some(0.0)));
+    assert_eq!(report["audio"][1]["loudness"]["missed_because"], "it is silent");
+}
+
+#[test]
+fn sound_that_is_made_louder_stays_where_it_is() {
+    let clicks = "aevalsrc=0.1*between(mod(t\\,1)\\,0.5\\,0.504)*cos(2*PI*1000*t)|0:c=stereo:s=48000";
+    let scene = loud_scene(&[clicks]);
+    let plain = scene.encode("in.mkv --no-measure");
+    let louder = scene.encode_into("louder", "in.mkv --no-measure --loudness -30");
+    assert_eq!(plain["audio"][0]["samples"], louder["audio"][0]["samples"]);
+    let factor = 10.0_f64.powf(told(&louder, 0, "gain_db").unwrap() / 20.0);
+    assert!(factor > 1.2, "{louder}");
+    let one = &middle(&scene, "out/audio-1/index.m3u8", 2)[0];
+    let other = &middle(&scene, "louder/audio-1/index.m3u8", 2)[0];
+    assert_eq!(one.len(), other.len());
+    let off = |shift: usize| -> f64 {
+        one.iter().zip(&other[shift..]).map(|(one, other)| (one * factor - other).powi(2)).sum()
+    };
+    let best = (0..20).min_by(|&a, &b| off(a).total_cmp(&off(b)));
+    assert_eq!(best, Some(0), "not a sample later");
+    assert!(off(0) < 0.05 * one.iter().map(|it| (it * factor).powi(2)).sum::<f64>());
+}
+
+/// What ffprobe tells of the sound in a file.
+fn probed(scene: &Scene, file: &str) -> Value {
+    let words = ["-v", "error", "-select_streams", "a:0", "-show_streams", "-of", "json", file];
+    let ended = Command::new("ffprobe").args(words).current_dir(scene.path(".")).output().unwrap();
+    serde_json::from_slice::<Value>(&ended.stdout).unwrap()["streams"][0].clone()
+}
+
+#[test]
+fn opus_stands_beside_aac_in_groups_and_sets_of_its_own_and_in_the_same_place() {
+    let scene = scene();
+    let report = scene.encode("in.mkv --no-measure --audio opus,aac --segment 1s");
+    let tracks: Vec<(&str, &str)> = (report["audio"].as_array().unwrap().iter())
+        .map(|track| (track["name"].as_str().unwrap(), track["codec"].as_str().unwrap()))
+        .collect();
+    let aac = ["audio-en", "audio-de", "surround-en"].map(|name| (name, "mp4a.40.2"));
+    let opus = ["opus-en", "opus-de", "opus-surround-en"].map(|name| (name, "opus"));
+    assert_eq!(tracks, [aac, opus].concat());
+
+    let master = std::fs::read_to_string(scene.path("out/master.m3u8")).unwrap();
+    let variants: Vec<&str> = master.lines().filter(|line| line.starts_with("#EXT-X-STREAM-INF:")).collect();
+    for (group, codec) in
+        [("audio", "mp4a.40.2"), ("surround", "mp4a.40.2"), ("opus", "opus"), ("opus-surround", "opus")]
+    {
+        assert_eq!(master.matches(&format!("GROUP-ID=\"{group}\"")).count(), 2, "{group}: {master}");
+        let of = format!("AUDIO=\"{group}\"");
+        let variant = variants.iter().find(|line| line.contains(&of)).unwrap();
+        assert!(variant.contains(&format!(",{codec}\"")), "{variant}");
+    }
+    assert!(variants.len() == 4 && variants[0].contains("AUDIO=\"audio\""), "{master}");
+    let manifest = std::fs::read_to_string(scene.path("out/manifest.mpd")).unwrap();
+    assert_eq!(manifest.matches("codecs=\"opus\"").count(), 3);
+    assert_eq!(manifest.matches("codecs=\"mp4a.40.2\"").count(), 3);
+
+    for (folder, channels) in [("opus-en", 2), ("opus-surround-en", 6)] {
+        let stream = probed(&scene, &format!("out/{folder}/index.m3u8"));
+        assert_eq!((&stream["codec_name"], &stream["channels"]), (&"opus".into(), &channels.into()), "{stream}");
+    }
+    let heard = middle(&scene, "out/opus-surround-en/index.m3u8", 6);
+    for (channel, samples) in heard.iter().enumerate() {
+        let level = loudness(samples, TONES[channel]);
+        assert!((0.15..0.25).contains(&level), "channel {channel} is at {level}");
+    }
+    let checked = scene.vtp("check out --failed");
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+}
+
+#[test]
+fn clicks_are_heard_at_the_same_sample_in_opus_as_in_the_source() {
+    let clicks = "aevalsrc=0.5*between(mod(t\\,1)\\,0.7\\,0.704)*cos(2*PI*1000*t)|0:c=stereo:s=44100";
+    let scene = loud_scene(&[clicks]);
+    scene.encode("in.mkv --no-measure --audio aac,opus");
+    let source = &decoded(&scene, "-i in.mkv -ar 48000", 2)[0];
+    let init = std::fs::read(scene.path("out/opus-1/init.mp4")).unwrap();
+    let segments = (1..).map(|n| scene.path(&format!("out/opus-1/seg-{n:05}.m4s"))).take_while(|path| path.exists());
+    let bytes: Vec<u8> = segments.flat_map(|path| std::fs::read(path).unwrap()).collect();
+    assert!(!bytes.is_empty());
+    std::fs::write(scene.path("opus.mp4"), [init, bytes].concat()).unwrap();
+    let opus = &decoded(&scene, "-i opus.mp4", 2)[0];
+    for second in 0..5 {
+        let from = second * 48_000 + 33_000;
+        let off =
+            |shift: usize| -> f64 { (from..from + 1600).map(|n| (source[n] - opus[n + shift - 400]).powi(2)).sum() };
+        assert_eq!((0..800).min_by(|&a, &b| off(a).total_cmp(&off(b))), Some(400), "in second {second}");
+    }
+    assert!((240_000..240_960).contains(&opus.len()), "{} samples", opus.len());
+}
+
+#[test]
+fn opus_is_not_encrypted_sample_by_sample_and_the_run_says_so() {
+    let scene = loud_scene(&["anullsrc=cl=mono"]);
+    std::fs::write(scene.path("key.txt"), "00112233445566778899aabbccddeeff").unwrap();
+    let line = "encode in.mkv --out out --no-measure --encrypt cbcs --key file:key.txt --key-uri k --progress none";
+    let ended = scene.vtp(&format!("{line} --audio aac,opus"));
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("opus is not encrypted by cbcs here"), "{}", ended.stderr);
+    assert_eq!(scene.vtp(&format!("{line} --audio aac")).code, Some(0));
+}
+
+#[test]
+fn what_a_track_is_for_stands_in_both_manifests() {
+    let scene = Scene::new();
+    let inputs = "-f lavfi -i testsrc2=size=160x96:rate=25:duration=2 -f lavfi -i sine=440:d=2";
+    let maps = "-map 0:v -map 1:a -map 1:a -map 1:a -map 1:a -map 1:a -c:v libx264 -preset ultrafast -c:a aac";
+    let purposes = "-disposition:a:0 default -disposition:a:1 comment -disposition:a:2 visual_impaired \
+                    -disposition:a:3 hearing_impaired -disposition:a:4 0";
+    let languages = "-metadata:s:a:0 language=eng -metadata:s:a:1 language=eng -metadata:s:a:2 language=eng \
+                     -metadata:s:a:3 language=eng -metadata:s:a:4 language=deu";
+    scene.ffmpeg(&format!("{inputs} {maps} {purposes} {languages} in.mkv"));
+    scene.encode("in.mkv --no-measure");
+    let master = std::fs::read_to_string(scene.path("out/master.m3u8")).unwrap();
+    let media: Vec<&str> = master.lines().filter(|line| line.starts_with("#EXT-X-MEDIA:TYPE=AUDIO")).collect();
+    let chosen: Vec<bool> = media.iter().map(|line| line.contains("AUTOSELECT=YES")).collect();
+    assert_eq!(chosen, [true, false, true, false, true], "{master}");
+    let describing: Vec<bool> =
+        media.iter().map(|line| line.contains("CHARACTERISTICS=\"public.accessibility.describes-video\"")).collect();
+    assert_eq!(describing, [false, false, true, false, false], "{master}");
+    let manifest = std::fs::read_to_string(scene.path("out/manifest.mpd")).unwrap();
+    let sets: Vec<&str> =
+        manifest.split("<AdaptationSet").filter(|set| set.contains("contentType=\"audio\"")).collect();
+    let valued = |element: &str| -> Vec<Vec<&str>> {
+        sets.iter()
+            .map(|set| {
+                let tags = set.split('<').filter(|tag| tag.starts_with(element));
+                tags.map(|tag| tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap()).collect()
+            })
+            .collect()
+    };
+    let clear = "enhanced-audio-intelligibility";
+    let roles = [vec!["main"], vec!["commentary"], vec!["description"], vec![clear], vec!["alternate"]];
+    assert_eq!(valued("Role "), roles, "{manifest}");
+    assert_eq!(valued("Accessibility "), [vec![], vec![], vec!["description"], vec![clear], vec![]], "{manifest}");
+    let checked = scene.vtp("check out --failed");
+    // One size of pictures makes one variant; nothing else is broken.
+    let broken: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with('✗')).collect();
+    assert!(broken.len() == 1 && broken[0].starts_with("✗ variants "), "{}", checked.stdout);
 }

@@ -1,6 +1,6 @@
 //! The vocabulary that the roles share.
 //!
-//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `stills`, `chunk`, `gathering`, `pcm`, `subtitles`, `coordinator`) hold values and
+//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `stills`, `chunk`, `gathering`, `loudness`, `pcm`, `subtitles`, `coordinator`) hold values and
 //! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg and libvmaf, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
@@ -15,6 +15,7 @@ pub mod gathering;
 pub mod index;
 pub mod ladder;
 pub mod limits;
+pub mod loudness;
 #[cfg(feature = "media")]
 #[allow(unsafe_code)]
 pub mod media;

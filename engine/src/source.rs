@@ -177,10 +177,29 @@ pub struct AudioInfo {
     pub title: Option<String>,
     /// Whether the container marks the stream as the default one.
     pub default: bool,
+    /// What it is for, as the container tells it.
+    pub purpose: AudioPurpose,
     /// Unit of the stream's timestamps.
     pub time_base: TimeBase,
     /// Presentation time of the first sample that decoding yields (priming already dropped), in `time_base`.
     pub start: i64,
+}
+
+/// What a track of sound is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioPurpose {
+    /// The programme's own sound.
+    #[default]
+    Programme,
+    /// The programme's sound in another language than it was made in.
+    Dub,
+    /// People who talk about the programme.
+    Commentary,
+    /// What there is to see, told for those who can't.
+    Description,
+    /// Speech that is easy to understand for those who hear badly.
+    ClearSpeech,
 }
 
 /// One stream of subtitles that are text.

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, known, make, span_heard_by_ffmpeg, synthesise};
 use vtp_engine::index::TimeShift;
+use vtp_engine::ladder::AudioCodec;
 use vtp_engine::media::Error;
 use vtp_engine::media::audio::{AudioMode, AudioRequest, AudioTask, Speakers};
 use vtp_engine::pcm::Moment;
@@ -170,7 +171,9 @@ fn a_cancelled_task_ends_without_an_outcome() {
         info: audio_infos(&path).remove(0),
         shifts: Vec::new(),
         mode: AudioMode::Encode,
+        codec: AudioCodec::Aac,
         speakers: Speakers::Stereo,
+        loudness: None,
     };
     let origin = Moment { ticks: 0, time_base: TimeBase::per_second(1).unwrap() };
     let task = AudioTask::open(&known(&path), &[request], origin).unwrap();

@@ -356,6 +356,7 @@ impl AudioScan {
                 language: facts.language,
                 title: facts.title,
                 default: facts.default,
+                purpose: facts.purpose,
                 time_base: facts.time_base,
                 start,
             };

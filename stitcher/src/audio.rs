@@ -1,11 +1,11 @@
-//! One audio track on disk: AAC frames in, segments out, on a thread of its own. Memory is bounded by one segment.
+//! One audio track on disk: access units in, segments out, on a thread of its own. Memory is bounded by one segment.
 //!
 //! Audio is cut where video is, at the first audio frame that starts (after priming) at or after the boundary.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::boxes::codec::mpeg4_audio_name;
+use crate::boxes::codec::audio_name;
 use crate::boxes::{AudioInit, FragmentSamples, audio_init, fragment_head, segment_type};
 use crate::early::Heard;
 use crate::files::{Folder, write_bytes};
@@ -13,9 +13,6 @@ use crate::language::Language;
 use crate::layout::{AudioTrack, OutputLayout};
 use crate::listing::{INIT, Written, segment_name};
 use crate::{Error, boxes};
-
-/// Samples of an AAC-LC frame (ISO/IEC 14496-3 4.5.1.1).
-pub const FRAME: u32 = 1024;
 
 /// How much longer than the target an audio segment after the last video boundary may be, in seconds, so that the few
 /// frames by which audio outlasts video do not become a segment of their own.
@@ -102,7 +99,7 @@ impl AudioWriter {
         let missing = || Error::Layout(format!("there is no audio track {track}"));
         let name = layout.audio_folders().into_iter().nth(track).ok_or_else(missing)?;
         let spec = layout.audio.get(track).ok_or_else(missing)?.clone();
-        mpeg4_audio_name(&spec.config).map_err(|source| Error::Boxes { name: name.clone(), source })?;
+        audio_name(spec.codec, &spec.config).map_err(|source| Error::Boxes { name: name.clone(), source })?;
         Ok(Self {
             track,
             folder: Folder::create(dir.join(&name), layout.durability)?,
@@ -123,14 +120,15 @@ impl AudioWriter {
         Self { told: Some(heard), ..self }
     }
 
-    /// Takes the next AAC frame (raw, without ADTS header). The first `priming` samples of the track are not presented.
+    /// Takes the next access unit (of AAC raw, without ADTS header). The first `priming` samples of the track are not presented.
     pub fn frame(&mut self, frame: &[u8]) -> Result<(), Error> {
-        let at = self.start + self.sizes.len() as u64 * u64::from(FRAME);
+        let at = self.start + self.sizes.len() as u64 * u64::from(self.spec.codec.frame());
         let shown = at.saturating_sub(self.spec.priming.into());
         if shown > 0 && self.cuts.reached(shown, self.spec.sample_rate, self.video_timescale) {
             self.flush()?;
         }
-        let size = u32::try_from(frame.len()).map_err(|_| self.error(boxes::Error::Range { what: "an AAC frame" }))?;
+        let size =
+            u32::try_from(frame.len()).map_err(|_| self.error(boxes::Error::Range { what: "a frame of sound" }))?;
         self.sizes.push(size);
         self.bytes.extend_from_slice(frame);
         Ok(())
@@ -139,7 +137,7 @@ impl AudioWriter {
     /// The track is complete. A track that presents nothing (no frames, or no more than priming) leaves no segments
     /// and is left out of the manifests.
     pub fn finish(mut self) -> Result<FinishedAudio, Error> {
-        let end = self.start + self.sizes.len() as u64 * u64::from(FRAME);
+        let end = self.start + self.sizes.len() as u64 * u64::from(self.spec.codec.frame());
         if end > self.spec.priming.into() {
             self.flush()?;
         }
@@ -155,7 +153,11 @@ impl AudioWriter {
         }
         let place =
             u32::try_from(self.segments.len()).map_err(|_| self.error(boxes::Error::Range { what: "a count" }))?;
-        let samples = FragmentSamples::Audio { sizes: &self.sizes, duration: FRAME };
+        let samples = FragmentSamples::Audio {
+            sizes: &self.sizes,
+            duration: self.spec.codec.frame(),
+            preroll: self.spec.codec.preroll(),
+        };
         let head = fragment_head(place + 1, self.start, samples).map_err(|source| self.error(source))?;
         let head = [segment_type().map_err(|source| self.error(source))?, head].concat();
         let name = segment_name(place);
@@ -164,7 +166,7 @@ impl AudioWriter {
             write_bytes(file, &path, &head)?;
             write_bytes(file, &path, &self.bytes)
         })?;
-        let ticks = self.sizes.len() as u64 * u64::from(FRAME);
+        let ticks = self.sizes.len() as u64 * u64::from(self.spec.codec.frame());
         let bytes = (head.len() + self.bytes.len()) as u64;
         let written = Written { start: self.start, ticks, bytes, samples: self.sizes.len() as u32 };
         self.segments.push(written);
@@ -183,6 +185,7 @@ impl AudioWriter {
             channels: self.spec.channels,
             priming: self.spec.priming,
             language: Language::of(self.spec.language.as_deref()).three_letters().to_owned(),
+            codec: self.spec.codec,
             config: self.spec.config.clone(),
         });
         let bytes = init.map_err(|source| self.error(source))?;

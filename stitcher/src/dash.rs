@@ -8,6 +8,7 @@ use dash_mpd_core::{
 };
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::ladder::VideoCodec;
+use vtp_engine::source::AudioPurpose;
 use vtp_engine::units::gcd;
 
 use crate::Error;
@@ -149,7 +150,21 @@ fn video_representation(video: &VideoListing, presentation: &Presentation) -> Re
 }
 
 fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> AdaptationSet {
-    let role = if audio.default { "main" } else { "alternate" };
+    let role = |value: &str| Role { schemeIdUri: ROLES.to_owned(), value: Some(value.to_owned()), ..Role::default() };
+    // ISO/IEC 23009-1 5.8.5.5.
+    let (own, accessible) = match audio.purpose {
+        AudioPurpose::Programme => (None, None),
+        AudioPurpose::Dub => (Some("dub"), None),
+        AudioPurpose::Commentary => (Some("commentary"), None),
+        AudioPurpose::Description => (Some("description"), Some("description")),
+        AudioPurpose::ClearSpeech => (Some("enhanced-audio-intelligibility"), Some("enhanced-audio-intelligibility")),
+    };
+    let general = if audio.default { Some("main") } else { own.is_none().then_some("alternate") };
+    let accessibility = |value: &str| Accessibility {
+        schemeIdUri: ROLES.to_owned(),
+        value: Some(value.to_owned()),
+        ..Accessibility::default()
+    };
     // The sample entry cannot hold a rate above 16 bits, so it is not told against it.
     let told = audio.sample_rate <= u32::from(u16::MAX);
     let one = Representation {
@@ -167,7 +182,8 @@ fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> Ad
         lang: Some(audio.language.tag()),
         segmentAlignment: Some(true),
         startWithSAP: Some(1),
-        Role: vec![Role { schemeIdUri: ROLES.to_owned(), value: Some(role.to_owned()), ..Role::default() }],
+        Role: general.into_iter().chain(own).map(role).collect(),
+        Accessibility: accessible.into_iter().map(accessibility).collect(),
         Label: vec![Label { content: audio.name.clone(), ..Label::default() }],
         SegmentTemplate: Some(template(&audio.listing)),
         representations: vec![one],

@@ -75,6 +75,7 @@ pub fn stream(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use vtp_engine::fuzzing::each_damaged;
+    use vtp_engine::ladder::AudioCodec;
     use vtp_engine::source::{Color, HdrMetadata, Rotation};
     use vtp_engine::units::{Ratio, Size};
 
@@ -102,7 +103,14 @@ mod tests {
             delay: 1024,
         };
         let config = vec![0x11, 0x90];
-        let audio = AudioInit { sample_rate: 48_000, channels: 2, priming: 1024, language: "eng".to_owned(), config };
+        let audio = AudioInit {
+            sample_rate: 48_000,
+            channels: 2,
+            priming: 1024,
+            language: "eng".to_owned(),
+            codec: AudioCodec::Aac,
+            config,
+        };
         let samples = [(8, true), (6, false), (5, false)].map(|(size, sync)| TimedSample {
             size,
             duration: 512,
@@ -113,7 +121,8 @@ mod tests {
         let alone = fragment_head(1, 0, FragmentSamples::Video { samples: &samples[..1], delay: 1024 }).unwrap();
         let rest = fragment_head(2, 512, FragmentSamples::Video { samples: &samples[1..], delay: 1024 }).unwrap();
         let shown = [segment_type().unwrap(), alone, key.to_vec(), rest, vec![0; 11]].concat();
-        let heard = fragment_head(2, 1024, FragmentSamples::Audio { sizes: &[9, 10], duration: 1024 }).unwrap();
+        let heard =
+            fragment_head(2, 1024, FragmentSamples::Audio { sizes: &[9, 10], duration: 1024, preroll: 0 }).unwrap();
         let heard = [segment_type().unwrap(), heard].concat();
         [
             [block(&video_init(&video).unwrap()), block(&RECORD), shown].concat(),

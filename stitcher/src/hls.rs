@@ -13,8 +13,11 @@ use m3u8_rs::{
     WRITE_OPT_FLOAT_PRECISION,
 };
 use vtp_engine::bitstream::captions::Channel;
+use vtp_engine::ladder::AudioCodec;
+use vtp_engine::source::AudioPurpose;
 
 use crate::iframes;
+use crate::layout::audio_kind;
 use crate::listing::{
     AudioListing, INIT, Listing, PLAYLIST, Presentation, SubtitleListing, VideoListing, segment_name, text_name,
 };
@@ -28,9 +31,6 @@ pub const DEFAULT_RATE: f64 = 2_000_000.0;
 /// Fragmented MP4 (EXT-X-MAP without I-frames only) needs 6; 7 is what fMP4 packagers declare (RFC 8216 7).
 pub(crate) const VERSION: usize = 7;
 
-/// The one group of audio renditions.
-const AUDIO_GROUP: &str = "audio";
-const SURROUND_GROUP: &str = "surround";
 /// The one group of subtitles.
 const SUBTITLE_GROUP: &str = "subtitles";
 /// The one group of captions inside the video.
@@ -39,6 +39,9 @@ const CAPTION_GROUP: &str = "captions";
 /// What subtitles for those who can't hear promise (HLS authoring specification for Apple devices, 4.5).
 const ACCESSIBLE: &str =
     "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound";
+
+/// What sound for those who can't see promises (RFC 8216bis 4.4.6.1).
+const DESCRIBES: &str = "public.accessibility.describes-video";
 
 /// The media playlist of one rendition.
 pub fn media(listing: &Listing, target_s: u32) -> MediaPlaylist {
@@ -89,7 +92,8 @@ pub fn master(presentation: &Presentation) -> MasterPlaylist {
     // Players begin with the first variant, and old ones know the first codec only.
     let plays_everywhere = |variant: &VariantStream| {
         let codec = presentation.video.first().map_or("", |video| family(&video.listing.codec));
-        variant.codecs.as_deref().map(family) == Some(codec) && variant.audio.as_deref() != Some(SURROUND_GROUP)
+        variant.codecs.as_deref().map(family) == Some(codec)
+            && variant.audio.as_deref() == groups.first().and_then(|group| group.id)
     };
     let distance = |variant: &VariantStream| (variant.bandwidth as f64 / DEFAULT_RATE).ln().abs();
     let first = (0..variants.len())
@@ -134,16 +138,22 @@ struct Group<'a> {
     tracks: Vec<&'a AudioListing>,
 }
 
-/// All tracks in stereo; and, where some are there in surround too, all tracks with those in surround. Without sound one
-/// group of nothing.
+/// For each codec all tracks in stereo; and, where some are there in surround too, all tracks with those in surround. Without
+/// sound one group of nothing.
 fn groups(audio: &[AudioListing]) -> Vec<Group<'_>> {
-    let in_stereo: Vec<&AudioListing> = audio.iter().filter(|track| !track.surround).collect();
-    let best = |of: &AudioListing| audio.iter().find(|track| track.surround && track.name == of.name);
-    let in_surround: Vec<&AudioListing> = in_stereo.iter().map(|track| best(track).unwrap_or(track)).collect();
-    let surround = Group { id: Some(SURROUND_GROUP), tracks: in_surround };
-    let stereo = Group { id: (!audio.is_empty()).then_some(AUDIO_GROUP), tracks: in_stereo };
-    let has_surround = audio.iter().any(|track| track.surround);
-    [Some(stereo), has_surround.then_some(surround)].into_iter().flatten().collect()
+    if audio.is_empty() {
+        return vec![Group { id: None, tracks: Vec::new() }];
+    }
+    let of = |codec| audio.iter().filter(move |track| track.codec == codec);
+    let group = |codec, surround| {
+        let in_stereo = of(codec).filter(|track| !track.surround);
+        let best = |like: &AudioListing| of(codec).find(|track| track.surround && track.name == like.name);
+        let tracks = in_stereo.map(|track| best(track).filter(|_| surround).unwrap_or(track)).collect();
+        Group { id: Some(audio_kind(codec, surround)), tracks }
+    };
+    let is_there = |&(codec, surround): &(AudioCodec, bool)| of(codec).any(|track| track.surround == surround);
+    let all = AudioCodec::ALL.into_iter().flat_map(|codec| [(codec, false), (codec, true)]);
+    all.filter(is_there).map(|(codec, surround)| group(codec, surround)).collect()
 }
 
 fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation) -> VariantStream {
@@ -195,14 +205,19 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
     // Of several tracks in one language only one may be chosen by itself (RFC 8216bis 4.4.6.1): the default or the first.
     let mut spoken: HashSet<String> =
         group.tracks.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    let describes = |track: &AudioListing| track.purpose == AudioPurpose::Description;
     let one = |track: &&AudioListing| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
         uri: Some(format!("{}/{PLAYLIST}", track.listing.folder)),
-        group_id: group.id.unwrap_or(AUDIO_GROUP).to_owned(),
+        group_id: group.id.unwrap_or_default().to_owned(),
         language: Some(track.language.tag()),
         name: track.name.clone(),
         default: track.default,
-        autoselect: spoken.insert(track.language.tag()) || track.default,
+        // What describes pictures is chosen by who asked for descriptions, beside the one of its language.
+        autoselect: describes(track)
+            || track.default
+            || (track.purpose != AudioPurpose::Commentary && spoken.insert(track.language.tag())),
+        characteristics: describes(track).then(|| DESCRIBES.to_owned()),
         channels: Some(track.channels.to_string()),
         ..AlternativeMedia::default()
     };

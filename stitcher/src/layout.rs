@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::Rendition;
+use vtp_engine::ladder::{AudioCodec, Rendition};
 use vtp_engine::plan::Plan;
-use vtp_engine::source::{Color, HdrMetadata, Rotation};
+use vtp_engine::source::{AudioPurpose, Color, HdrMetadata, Rotation};
 use vtp_engine::stills::{POSTER, Stills, THUMBNAILS};
 use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{FrameIndex, TimeBase};
@@ -55,24 +55,30 @@ pub struct VideoTimeline {
     pub rotation: Rotation,
 }
 
-/// One audio track: AAC-LC, encoded over the whole source, starting at 0 of the output.
+/// One audio track, encoded over the whole source, starting at 0 of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioTrack {
-    /// Which of the tracks this is in surround, if it is.
-    pub surround_of: Option<usize>,
+    /// Which track before it this is another version of, in surround or by another codec, if it is.
+    pub version_of: Option<usize>,
+    /// Whether it is in surround what others are in stereo.
+    pub surround: bool,
+    /// What it is encoded with.
+    pub codec: AudioCodec,
     /// The language as the container tells it (ISO 639), if it does.
     pub language: Option<String>,
     /// The title as the container tells it, if it does.
     pub title: Option<String>,
     /// Whether the container marks the track as the default one.
     pub default: bool,
+    /// What it is for.
+    pub purpose: AudioPurpose,
     /// Samples a second, which is also the track's timescale.
     pub sample_rate: u32,
     /// Number of channels.
     pub channels: u16,
     /// Samples at the start that an encoder puts before the first one it is given and that are not presented.
     pub priming: u32,
-    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1).
+    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
     pub config: Vec<u8>,
 }
 
@@ -121,11 +127,11 @@ impl OutputLayout {
         }
     }
 
-    /// Folder names of the audio tracks: `audio-` and the language, or the track's number where that is unknown.
+    /// Folder names of the audio tracks: [`audio_kind`] and the language, or the track's number where that is unknown.
     pub fn audio_folders(&self) -> Vec<String> {
-        let kind = |track: &AudioTrack| if track.surround_of.is_some() { "surround" } else { "audio" };
+        let kind = |track: &AudioTrack| audio_kind(track.codec, track.surround);
         let tracks = self.audio.iter().enumerate();
-        folders(tracks.map(|(i, track)| (kind(track), track.language.as_deref(), track.surround_of.unwrap_or(i))))
+        folders(tracks.map(|(i, track)| (kind(track), track.language.as_deref(), track.version_of.unwrap_or(i))))
     }
 
     /// Folder names of the subtitle tracks, likewise.
@@ -180,6 +186,16 @@ impl OutputLayout {
 }
 
 /// The kind and the language of each track, or its number, from 0, where that is unknown.
+/// What tracks of one codec that are all in stereo, or all in surround, are called.
+pub(crate) fn audio_kind(codec: AudioCodec, surround: bool) -> &'static str {
+    match (codec, surround) {
+        (AudioCodec::Aac, false) => "audio",
+        (AudioCodec::Aac, true) => "surround",
+        (AudioCodec::Opus, false) => "opus",
+        (AudioCodec::Opus, true) => "opus-surround",
+    }
+}
+
 fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
     let mut taken = HashSet::new();
     let stem = |(kind, language, place): (&str, Option<&str>, usize)| match Language::of(language) {

@@ -2,7 +2,8 @@
 
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::format::captions;
-use vtp_engine::ladder::VideoCodec;
+use vtp_engine::ladder::{AudioCodec, VideoCodec};
+use vtp_engine::source::AudioPurpose;
 use vtp_engine::units::{Ratio, Size, gcd};
 
 use crate::iframes::KeyPicture;
@@ -131,10 +132,14 @@ pub struct AudioListing {
     pub name: String,
     /// The language.
     pub language: Language,
-    /// Whether it plays when the user has no preference; true of one track, and of the same in surround.
+    /// Whether it plays when the user has no preference; true of one track, and of its other versions.
     pub default: bool,
     /// Whether it is in surround what a track of the same name is in stereo.
     pub surround: bool,
+    /// What it is for.
+    pub purpose: AudioPurpose,
+    /// What it is encoded with.
+    pub codec: AudioCodec,
     /// Number of channels.
     pub channels: u16,
     /// Samples a second.

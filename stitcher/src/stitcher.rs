@@ -21,7 +21,7 @@ use vtp_engine::stills::THUMBNAILS;
 use vtp_engine::units::ChunkIndex;
 
 use crate::audio::{AudioWriter, Cuts, FinishedAudio};
-use crate::boxes::codec::mpeg4_audio_name;
+use crate::boxes::codec::audio_name;
 use crate::early::{self, Early};
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::language::Language;
@@ -111,7 +111,7 @@ impl Stitcher {
             return Err(Refusal::Sealed);
         }
         let codecs: Vec<String> =
-            self.layout.audio.iter().filter_map(|track| mpeg4_audio_name(&track.config).ok()).collect();
+            self.layout.audio.iter().filter_map(|track| audio_name(track.codec, &track.config).ok()).collect();
         for container in containers {
             container.check(&self.layout.renditions, self.layout.video.rotation, &codecs)?;
         }
@@ -331,21 +331,23 @@ impl Stitcher {
                 let language = Language::of(spec.language.as_deref());
                 unique(display_name(spec.title.as_deref(), &language, "Audio", track), " ", &mut taken)
             };
-            let same = spec.surround_of.and_then(|of| names.get(of).cloned());
+            let same = spec.version_of.and_then(|of| names.get(of).cloned());
             names.push(same.unwrap_or_else(|| own(track)));
             names
         });
         let audio = heard.iter().enumerate().map(|(place, finished)| {
             let spec = &self.layout.audio[finished.track];
             let (language, folder) = (Language::of(spec.language.as_deref()), folders[finished.track].clone());
-            let codec = mpeg4_audio_name(&spec.config);
+            let codec = audio_name(spec.codec, &spec.config);
             let codec = codec.map_err(|source| Error::Boxes { name: folder.clone(), source })?;
             Ok(AudioListing {
                 listing: Listing::new(folder, codec, spec.sample_rate, &finished.segments, spec.priming),
                 name: names[finished.track].clone(),
                 language,
-                default: place == flagged || spec.surround_of == heard.get(flagged).map(|it| it.track),
-                surround: spec.surround_of.is_some(),
+                default: place == flagged || spec.version_of == heard.get(flagged).map(|it| it.track),
+                surround: spec.surround,
+                purpose: spec.purpose,
+                codec: spec.codec,
                 channels: spec.channels,
                 sample_rate: spec.sample_rate,
             })

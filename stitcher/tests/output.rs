@@ -11,7 +11,8 @@ use std::sync::Arc;
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::chunk::{EncodedChunk, Sample};
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{Method, Rendition};
+use vtp_engine::ladder::{AudioCodec, Method, Rendition};
+use vtp_engine::source::AudioPurpose;
 use vtp_engine::stills::{POSTER, Poster, Stills, Thumbnails, rgb_bytes};
 use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{ChunkIndex, Size};
@@ -35,7 +36,10 @@ struct Job {
 
 fn track(language: &str, title: Option<&str>, default: bool) -> AudioTrack {
     AudioTrack {
-        surround_of: None,
+        version_of: None,
+        surround: false,
+        codec: AudioCodec::Aac,
+        purpose: AudioPurpose::Programme,
         language: Some(language.to_owned()),
         title: title.map(str::to_owned),
         default,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use mp4_atom::{Any, Atom, Codec, ReadFrom};
 use vtp_engine::chunk::Sample;
-use vtp_engine::ladder::Method;
-use vtp_engine::source::{Color, Rotation};
+use vtp_engine::ladder::{AudioCodec, Method};
+use vtp_engine::source::{AudioPurpose, Color, Rotation};
 use vtp_engine::units::Ratio;
 use vtp_stitcher::{AudioTrack, OutputLayout, Published, SourceSound, Stitcher};
 
@@ -113,7 +113,10 @@ impl Job {
         let starts: Vec<u32> = (0..times.len()).step_by(SEGMENT).map(|frame| frame as u32).collect();
         let plan = support::plan(&starts, times.len() as u32, 2);
         let track = AudioTrack {
-            surround_of: None,
+            version_of: None,
+            surround: false,
+            codec: AudioCodec::Aac,
+            purpose: AudioPurpose::Programme,
             language: Some("eng".to_owned()),
             title: None,
             default: true,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use vtp_engine::ladder::{FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
+use vtp_engine::ladder::{AudioCodec, FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
 use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
 use vtp_engine::stills::Every;
@@ -93,6 +93,15 @@ pub struct Arguments {
     /// Mix all sound down to stereo, and leave out what is otherwise made in 5.1 besides
     #[arg(long)]
     stereo: bool,
+
+    /// Some of aac,opus: every track of sound is made with each, AAC first
+    #[arg(long, value_name = "CODECS", value_delimiter = ',', default_value = "aac")]
+    audio: Vec<AudioCodec>,
+
+    /// Make every track as loud as this (EBU R 128), such as -23 or -16, measuring it first; by one gain over all of it, and
+    /// no more than its true peak allows (-1 dBTP)
+    #[arg(long, value_name = "LUFS", allow_negative_numbers = true, value_parser = parse::loudness)]
+    loudness: Option<f64>,
 
     /// How progress is shown on stderr
     #[arg(long, value_enum, value_name = "STYLE", default_value = "auto")]
@@ -233,6 +242,10 @@ pub struct EncodeRequest {
     pub play_early: bool,
     /// Whether sound of more than five channels is made in surround, besides stereo.
     pub surround: bool,
+    /// How loud every track is made, in LUFS; `None` is as loud as it is.
+    pub loudness: Option<f64>,
+    /// What sound is encoded with, in order and each once.
+    pub audio: Vec<AudioCodec>,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -273,6 +286,8 @@ impl Arguments {
             seal: self.keys.seal()?,
             play_early: self.play_early,
             surround: !self.stereo,
+            loudness: self.loudness,
+            audio: AudioCodec::ALL.into_iter().filter(|codec| self.audio.contains(codec)).collect(),
             workers: self.workers.unwrap_or_else(cores),
         })
     }
@@ -390,6 +405,8 @@ mod tests {
             seal: None,
             play_early: false,
             surround: true,
+            loudness: None,
+            audio: vec![AudioCodec::Aac],
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);
@@ -420,6 +437,13 @@ mod tests {
         };
         assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
         assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
+        let audio = |codecs| parse(&["in.mp4", "--out", "d", "--audio", codecs]).map(|it| it.audio);
+        assert_eq!(audio("opus,aac,opus").unwrap(), AudioCodec::ALL);
+        assert_eq!(audio("opus").unwrap(), [AudioCodec::Opus]);
+        assert!(audio("mp3").is_err());
+        let loudness = |lufs| parse(&["in.mp4", "--out", "d", "--loudness", lufs]).map(|it| it.loudness);
+        assert_eq!(loudness("-16").unwrap(), Some(-16.0));
+        assert!(["16", "-70", "loud", "nan"].iter().all(|lufs| loudness(lufs).is_err()));
         assert_eq!(pictures(&["--no-pictures"]), (Every::Never, false));
         let files = parse(&["in.mp4", "--out", "d", "--files", "mkv,mp4", "--files", "mkv"]).unwrap().files;
         assert_eq!(files, [Container::Mp4, Container::Mkv]);

@@ -7,7 +7,7 @@ use vtp_stitcher::{FileReport, Pictures, SubtitleReport};
 
 use crate::records;
 use crate::report::AES_128;
-use crate::report::{Audio, Proof, Report, Timing};
+use crate::report::{Audio, Loudness, Proof, Report, Timing};
 use crate::text::{self, Align, Table};
 
 /// The summary of a run whose output is in `folder`.
@@ -79,7 +79,17 @@ fn audio(track: &Audio) -> String {
         track.sample_rate,
         text::span(track.samples as f64 / f64::from(track.sample_rate)),
         text::bytes(track.bytes),
-    )
+    ) + &track.loudness.as_ref().map_or(String::new(), loudness)
+}
+
+fn loudness(of: &Loudness) -> String {
+    match of.measured_lufs {
+        None => "; silent".to_owned(),
+        Some(lufs) => {
+            let reached = text::tenths(lufs + of.gain_db);
+            format!("; {:.1} LUFS {:+.1} dB, {reached:.1} LUFS", text::tenths(lufs), text::tenths(of.gain_db))
+        }
+    }
 }
 
 fn subtitles(track: &SubtitleReport) -> String {
@@ -188,6 +198,22 @@ smart: mobile is kept: VMAF 80.0 at 700 kb/s
 ";
         let summary = render(&report, Path::new("out"));
         assert!(summary.contains(expected), "{summary}");
+    }
+
+    #[test]
+    fn a_track_that_was_made_louder_says_by_how_much() {
+        let mut report = crate::report::tests::report();
+        let loudness = Loudness {
+            target_lufs: -16.0,
+            measured_lufs: Some(-23.04),
+            true_peak_dbtp: Some(-9.0),
+            gain_db: 7.04,
+            missed_because: None,
+        };
+        report.audio[0].loudness = Some(loudness.clone());
+        assert!(render(&report, Path::new("out")).contains("400 B; -23.0 LUFS +7.0 dB, -16.0 LUFS"));
+        report.audio[0].loudness = Some(Loudness { measured_lufs: None, gain_db: 0.0, ..loudness });
+        assert!(render(&report, Path::new("out")).contains("400 B; silent"));
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Scene {
                 samples: (self.duration_s * 48_000.0) as u64,
                 bytes: (self.duration_s * 16_000.0) as u64,
                 bandwidth: 131_000,
+                loudness: None,
             }],
             subtitles: Vec::new(),
             captions: Vec::new(),

@@ -149,6 +149,59 @@ impl FromStr for VideoCodec {
     }
 }
 
+/// What sound is encoded with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioCodec {
+    /// AAC-LC (ISO/IEC 14496-3), which every player has.
+    #[default]
+    Aac,
+    /// Opus (RFC 6716).
+    Opus,
+}
+
+impl AudioCodec {
+    /// Every codec, in the order in which playlists offer them.
+    pub const ALL: [Self; 2] = [Self::Aac, Self::Opus];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Opus => "opus",
+        }
+    }
+
+    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), and the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4).
+    pub const fn frame(self) -> u32 {
+        match self {
+            Self::Aac => 1024,
+            Self::Opus => 960,
+        }
+    }
+
+    /// How many access units before one have to be decoded for it to sound as it should: 80 ms of Opus (RFC 7845 4.6).
+    pub fn preroll(self) -> u32 {
+        match self {
+            Self::Aac => 0,
+            Self::Opus => 4,
+        }
+    }
+}
+
+/// The name of no audio codec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown audio codec {0:?}: the codecs are aac and opus")]
+pub struct UnknownAudioCodec(String);
+
+impl FromStr for AudioCodec {
+    type Err = UnknownAudioCodec;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAudioCodec> {
+        Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| UnknownAudioCodec(name.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +218,9 @@ mod tests {
     fn codecs_are_known_by_their_names_and_others_refused_with_a_list() {
         assert!(VideoCodec::ALL.iter().all(|codec| codec.name().parse() == Ok(*codec)));
         assert_eq!("h265".parse(), Ok(VideoCodec::Hevc));
+        assert!(AudioCodec::ALL.iter().all(|codec| codec.name().parse() == Ok(*codec)));
+        let error = "mp3".parse::<AudioCodec>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown audio codec \"mp3\": the codecs are aac and opus");
         let error = "divx".parse::<VideoCodec>().unwrap_err();
         assert_eq!(error.to_string(), "unknown codec \"divx\": the codecs are h264, hevc, vp9 and av1");
     }

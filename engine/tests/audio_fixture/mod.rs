@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
 use vtp_engine::index::TimeShift;
+use vtp_engine::ladder::AudioCodec;
 use vtp_engine::media::audio::{
     AudioDecoder, AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Sound, Speakers,
 };
@@ -73,6 +74,7 @@ fn audio_info(path: &Path, stream: StreamFacts) -> AudioInfo {
         language: stream.language,
         title: stream.title,
         default: stream.default,
+        purpose: stream.purpose,
         time_base: stream.time_base,
         start: start.expect("some sound has a time"),
     }
@@ -157,7 +159,14 @@ pub(crate) fn known(path: &Path) -> KnownContainer {
 /// As [`make`], the way `mode` says.
 pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
     media::silence_log();
-    let request = |info| AudioRequest { info, shifts: shifts.to_vec(), mode, speakers: Speakers::Stereo };
+    let request = |info| AudioRequest {
+        info,
+        shifts: shifts.to_vec(),
+        mode,
+        codec: AudioCodec::Aac,
+        speakers: Speakers::Stereo,
+        loudness: None,
+    };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
     let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
     let task = AudioTask::open(&known(path), &requests, origin).unwrap();

@@ -1,8 +1,8 @@
 //! Decoder configurations: what an initialization segment carries of them, and their RFC 6381 names. Pure.
 
-use mp4_atom::{Atom, Avcc, Hvcc};
+use mp4_atom::{Atom, Avcc, Dops, Hvcc};
 use vtp_engine::format::{self, av1, hevc, vp9};
-use vtp_engine::ladder::VideoCodec;
+use vtp_engine::ladder::{AudioCodec, VideoCodec};
 
 use super::Error;
 
@@ -66,6 +66,20 @@ impl VideoConfig {
     }
 }
 
+/// The RFC 6381 name of sound with this decoder configuration: an AudioSpecificConfig, or the payload of `dOps`.
+pub fn audio_name(codec: AudioCodec, config: &[u8]) -> Result<String, Error> {
+    match codec {
+        AudioCodec::Aac => mpeg4_audio_name(config),
+        // Opus in ISOBMFF 4.4 writes it as the sample entry's type; browsers know it like this.
+        AudioCodec::Opus => opus_config(config).map(|_| "opus".to_owned()),
+    }
+}
+
+/// Reads the payload of `dOps` (Opus in ISOBMFF 4.3.2).
+pub(super) fn opus_config(config: &[u8]) -> Result<Dops, Error> {
+    Dops::decode_body(&mut &config[..]).map_err(|error| Error::Config(error.to_string()))
+}
+
 /// The RFC 6381 name of MPEG-4 audio with an AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1).
 pub fn mpeg4_audio_name(config: &[u8]) -> Result<String, Error> {
     let short = || Error::Config("AudioSpecificConfig is too short".to_owned());
@@ -89,6 +103,9 @@ mod tests {
         assert_eq!(mpeg4_audio_name(&[0x12, 0x10]).unwrap(), "mp4a.40.2");
         assert_eq!(mpeg4_audio_name(&[0xF9, 0x40]).unwrap(), "mp4a.40.42");
         assert!(mpeg4_audio_name(&[]).is_err());
+        assert_eq!(audio_name(AudioCodec::Aac, &[0x12, 0x10]).unwrap(), "mp4a.40.2");
+        assert_eq!(audio_name(AudioCodec::Opus, &[0, 2, 1, 56, 0, 0, 187, 128, 0, 0, 0]).unwrap(), "opus");
+        assert!(audio_name(AudioCodec::Opus, &[0, 2]).is_err());
     }
 
     #[test]

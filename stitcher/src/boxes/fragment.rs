@@ -1,7 +1,10 @@
 //! Media segments: `styp`, then fragments: a `moof` and the head of its `mdat` each. The samples' bytes follow and are not
 //! touched here.
 
-use mp4_atom::{FourCC, Header, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry, TrunSamples};
+use mp4_atom::{
+    AnySampleGroupEntry, FourCC, Header, Mfhd, Moof, Sbgp, SbgpEntry, Sgpd, SgpdEntry, Styp, Tfdt, Tfhd, Traf, Trun,
+    TrunEntry, TrunSamples,
+};
 
 use super::{Error, TRACK, boxed};
 use crate::cut::TimedSample;
@@ -27,6 +30,8 @@ pub enum FragmentSamples<'a> {
         sizes: &'a [u32],
         /// Duration of each.
         duration: u32,
+        /// How many samples before one have to be decoded, too; 0 is none.
+        preroll: u32,
     },
 }
 
@@ -83,6 +88,27 @@ pub fn fragment_head(sequence: u32, start: u64, samples: FragmentSamples<'_>) ->
     Ok([boxed(&moof)?, mdat].concat())
 }
 
+/// The sample group that tells how many samples before each one have to be decoded (14496-12 10.1, Opus in ISOBMFF 4.3.6.2).
+fn rolls(samples: FragmentSamples<'_>) -> Option<(Sgpd, Sbgp)> {
+    let FragmentSamples::Audio { sizes, preroll: preroll @ 1.., .. } = samples else { return None };
+    let grouping_type = FourCC::new(b"roll");
+    let distance = i16::try_from(preroll).unwrap_or(i16::MAX);
+    let entry = AnySampleGroupEntry::UnknownGroupingType(grouping_type, (-distance).to_be_bytes().to_vec());
+    let sgpd = Sgpd {
+        grouping_type,
+        default_length: Some(2),
+        default_group_description_index: None,
+        static_group_description: false,
+        static_mapping: false,
+        essential: false,
+        entries: vec![SgpdEntry { description_length: Some(2), entry }],
+    };
+    // Groups that a fragment describes itself are counted from here on (14496-12 8.9.4).
+    let all =
+        SbgpEntry { sample_count: u32::try_from(sizes.len()).unwrap_or(u32::MAX), group_description_index: 0x1_0001 };
+    Some((sgpd, Sbgp { grouping_type, grouping_type_parameter: None, entries: vec![all] }))
+}
+
 fn moof(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Moof {
     let (duration, flags) = match samples {
         FragmentSamples::Video { .. } => (None, None),
@@ -97,6 +123,8 @@ fn moof(sequence: u32, start: u64, samples: FragmentSamples<'_>) -> Moof {
     };
     let trun = Trun { data_offset: Some(0), samples: TrunSamples::Explicit(samples.run()) };
     let tfdt = Some(Tfdt { base_media_decode_time: start });
-    let traf = Traf { tfhd, tfdt, trun: vec![trun], ..Traf::default() };
+    let (sgpd, sbgp) = rolls(samples).unzip();
+    let (sgpd, sbgp) = (sgpd.into_iter().collect(), sbgp.into_iter().collect());
+    let traf = Traf { tfhd, tfdt, trun: vec![trun], sgpd, sbgp, ..Traf::default() };
     Moof { mfhd: Mfhd { sequence_number: sequence }, traf: vec![traf] }
 }

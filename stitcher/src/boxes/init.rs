@@ -2,13 +2,14 @@
 
 use mp4_atom::{
     Audio, Colr, Dinf, Dref, Edts, Elst, ElstEntry, Esds, FixedPoint, FourCC, Ftyp, Hdlr, Matrix, Mdhd, Mp4a, Mvhd,
-    Pasp, Smhd, Stco, Stsc, Stsz, Stts, Tkhd, Trex, Url, Visual, Vmhd,
+    Opus, Pasp, Smhd, Stco, Stsc, Stsz, Stts, Tkhd, Trex, Url, Visual, Vmhd,
 };
 use mp4_atom::{DrefEntry, Encode, esds};
+use vtp_engine::ladder::AudioCodec;
 use vtp_engine::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
-use super::codec::VideoConfig;
+use super::codec::{VideoConfig, opus_config};
 use super::{Error, TRACK, boxed, nest};
 
 /// Units a second of `mvhd`; no duration is told in it.
@@ -46,7 +47,9 @@ pub struct AudioInit {
     pub priming: u32,
     /// Three letters, ISO 639-2/T.
     pub language: String,
-    /// The AudioSpecificConfig.
+    /// What it is encoded with.
+    pub codec: AudioCodec,
+    /// The AudioSpecificConfig, or the payload of `dOps`.
     pub config: Vec<u8>,
 }
 
@@ -87,7 +90,7 @@ pub fn audio_init(audio: &AudioInit) -> Result<Vec<u8>, Error> {
         mdhd: Mdhd { timescale: audio.sample_rate, language: audio.language.clone(), ..Mdhd::default() },
         hdlr: Hdlr { handler: FourCC::new(b"soun"), name: "SoundHandler".to_owned() },
         header: boxed(&Smhd::default())?,
-        entry: boxed(&audio_entry(audio))?,
+        entry: audio_entry(audio)?,
     };
     init(&[b"iso6", b"cmfc"], &Tkhd { volume: 1.into(), ..track_header() }, edits(audio.priming.into()).as_ref(), media)
 }
@@ -181,7 +184,17 @@ fn colour(color: Color) -> Option<Colr> {
     })
 }
 
-fn audio_entry(audio: &AudioInit) -> Mp4a {
+fn audio_entry(audio: &AudioInit) -> Result<Vec<u8>, Error> {
+    // 14496-12 12.2.3.2: a rate above 16 bits is told by the decoder configuration alone.
+    let sample_rate = u16::try_from(audio.sample_rate).unwrap_or(0).into();
+    let fields = Audio { data_reference_index: 1, channel_count: audio.channels, sample_size: 16, sample_rate };
+    match audio.codec {
+        AudioCodec::Aac => boxed(&Mp4a { audio: fields, esds: mpeg4_config(audio), btrt: None, taic: None }),
+        AudioCodec::Opus => boxed(&Opus { audio: fields, dops: opus_config(&audio.config)?, btrt: None }),
+    }
+}
+
+fn mpeg4_config(audio: &AudioInit) -> Esds {
     let specific = esds::DecoderSpecific { raw: audio.config.clone(), ..Default::default() };
     let dec_config = esds::DecoderConfig {
         object_type_indication: 0x40,
@@ -189,15 +202,7 @@ fn audio_entry(audio: &AudioInit) -> Mp4a {
         dec_specific: Some(specific),
         ..Default::default()
     };
-    let es_desc = esds::EsDescriptor { es_id: 0, dec_config, ..Default::default() };
-    // 14496-12 12.2.3.2: a rate above 16 bits is told by the decoder configuration alone.
-    let sample_rate = u16::try_from(audio.sample_rate).unwrap_or(0).into();
-    Mp4a {
-        audio: Audio { data_reference_index: 1, channel_count: audio.channels, sample_size: 16, sample_rate },
-        esds: Esds { es_desc },
-        btrt: None,
-        taic: None,
-    }
+    Esds { es_desc: esds::EsDescriptor { es_id: 0, dec_config, ..Default::default() } }
 }
 
 /// The matrix of `tkhd` (14496-12 6.2.2): `x' = ax + cy + x0`, `y' = bx + dy + y0`, 16.16 numbers, y downwards. The

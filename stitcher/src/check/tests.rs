@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Cursor;
 
-use vtp_engine::ladder::VideoCodec;
+use vtp_engine::ladder::{AudioCodec, VideoCodec};
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
@@ -100,7 +100,8 @@ fn video_head(size: Size) -> Vec<u8> {
 
 fn audio_segment(number: u32, start: u64, frames: usize) -> Vec<u8> {
     let sizes = vec![20; frames];
-    let head = fragment_head(number + 1, start, FragmentSamples::Audio { sizes: &sizes, duration: 1024 }).unwrap();
+    let head =
+        fragment_head(number + 1, start, FragmentSamples::Audio { sizes: &sizes, duration: 1024, preroll: 0 }).unwrap();
     [head, vec![9; 20 * frames]].concat()
 }
 
@@ -134,7 +135,14 @@ pub(crate) fn good() -> Memory {
         add(&mut files, folder, [video_segment(0, size, 30), video_segment(1, size, 30)], [6.0, 6.0]);
     }
     let config = vec![0x11, 0x90];
-    let sound = AudioInit { sample_rate: 48_000, channels: 2, priming: 1024, language: "eng".to_owned(), config };
+    let sound = AudioInit {
+        sample_rate: 48_000,
+        channels: 2,
+        priming: 1024,
+        language: "eng".to_owned(),
+        codec: AudioCodec::Aac,
+        config,
+    };
     files.put("s/init.mp4", audio_init(&sound).unwrap());
     add(&mut files, "s", [audio_segment(0, 0, 282), audio_segment(1, 282 * 1024, 281)], HEARD);
     for (n, cue) in [(1, "00:01.000 --> 00:02.000"), (2, "00:07.000 --> 00:08.000")] {

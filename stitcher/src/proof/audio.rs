@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Violation;
 use super::read::{ReadInit, ReadSegment};
-use crate::audio::FRAME;
 
 /// By how many milliseconds sound may move against picture: rounding of timestamps, far below what anyone notices.
 pub const MAX_AV_SHIFT_MS: f64 = 5.0;
@@ -26,14 +25,16 @@ pub struct SourceSound {
 #[derive(Clone, Debug)]
 pub struct AudioCheck<'a> {
     track: &'a str,
+    /// Samples of an access unit.
+    frame: u32,
     segments: u32,
     end: u64,
 }
 
 impl<'a> AudioCheck<'a> {
-    /// Nothing seen yet.
-    pub fn new(track: &'a str) -> Self {
-        Self { track, segments: 0, end: 0 }
+    /// Nothing seen yet of a track whose access units hold `frame` samples.
+    pub fn new(track: &'a str, frame: u32) -> Self {
+        Self { track, frame, segments: 0, end: 0 }
     }
 
     /// Takes the next segment.
@@ -46,8 +47,8 @@ impl<'a> AudioCheck<'a> {
         if read.start != self.end {
             return Err(Violation::DecodeTime { track, segment, got: read.start, due: self.end });
         }
-        if let Some(odd) = read.samples.iter().find(|sample| sample.duration != FRAME) {
-            return Err(Violation::AudioFrame { track, segment, got: odd.duration, due: FRAME });
+        if let Some(odd) = read.samples.iter().find(|sample| sample.duration != self.frame) {
+            return Err(Violation::AudioFrame { track, segment, got: odd.duration, due: self.frame });
         }
         if !read.samples.iter().all(|sample| sample.sync) {
             return Err(Violation::NotKey { track, segment });
@@ -63,7 +64,7 @@ impl<'a> AudioCheck<'a> {
             return Err(Violation::Priming { track, got: init.skipped, due });
         }
         let (got, due) = (self.end.saturating_sub(init.skipped), sound.samples);
-        if got < due || got - due >= FRAME.into() {
+        if got < due || got - due >= self.frame.into() {
             return Err(Violation::AudioLength { track, got, due });
         }
         Ok(())

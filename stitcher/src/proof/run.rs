@@ -99,7 +99,7 @@ impl Claim<'_> {
 
     /// The buffer needed.
     fn audio(&self, audio: &AudioListing, track: usize) -> Result<f64, Violation> {
-        let mut check = AudioCheck::new(&audio.listing.folder);
+        let mut check = AudioCheck::new(&audio.listing.folder, audio.codec.frame());
         let (init, needed) = self.walk(&audio.listing, None, |segment| check.segment(segment))?;
         check.finish(&init, self.layout.audio[track].priming, &self.sounds()?[track])?;
         Ok(needed)

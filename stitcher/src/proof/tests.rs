@@ -6,7 +6,6 @@ use vtp_engine::units::{ChunkIndex, PacketIndex};
 
 use super::read::{ReadInit, ReadSample, ReadSegment};
 use super::{AudioCheck, SourceSound, VideoCheck, Violation, shift};
-use crate::audio::FRAME;
 use crate::layout::Clock;
 
 /// Six frames, unevenly spaced, in two segments of one chunk.
@@ -113,6 +112,7 @@ fn segments_in_each_others_places_are_refused() {
 }
 
 const PRIMING: u32 = 1024;
+const FRAME: u32 = 1024;
 
 fn init() -> ReadInit {
     ReadInit { timescale: 48_000, skipped: PRIMING.into(), track: 1, default_duration: 0, default_flags: 0 }
@@ -137,7 +137,7 @@ fn frames() -> [ReadSegment; 2] {
 }
 
 fn hear(segments: &[ReadSegment], init: ReadInit, samples: u64) -> Result<(), Violation> {
-    let mut check = AudioCheck::new("audio-en");
+    let mut check = AudioCheck::new("audio-en", FRAME);
     segments.iter().try_for_each(|segment| check.segment(segment))?;
     check.finish(&init, PRIMING, &sound(samples))
 }

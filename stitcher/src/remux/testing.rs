@@ -1,7 +1,7 @@
 //! Tracks for tests of the writers.
 
 use mp4_atom::{Mdhd, Tkhd};
-use vtp_engine::ladder::VideoCodec;
+use vtp_engine::ladder::{AudioCodec, VideoCodec};
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
@@ -53,6 +53,7 @@ pub(super) fn audio(count: u32) -> Track {
         channels: 2,
         priming: 1024,
         language: "deu".to_owned(),
+        codec: AudioCodec::Aac,
         config: vec![0x11, 0x90],
     };
     let entry = super::entry::of(&audio_init(&init).unwrap()).unwrap();

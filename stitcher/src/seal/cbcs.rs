@@ -352,7 +352,7 @@ mod tests {
 
     fn audio(frames: &[Vec<u8>]) -> Vec<u8> {
         let sizes: Vec<u32> = frames.iter().map(|frame| frame.len() as u32).collect();
-        let head = fragment_head(1, 0, FragmentSamples::Audio { sizes: &sizes, duration: 1024 }).unwrap();
+        let head = fragment_head(1, 0, FragmentSamples::Audio { sizes: &sizes, duration: 1024, preroll: 0 }).unwrap();
         [head, frames.concat()].concat()
     }
 

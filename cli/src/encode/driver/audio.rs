@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use vtp_engine::ladder::AudioCodec;
 use vtp_engine::media::audio::{AudioMode, AudioOutcome, AudioRequest, AudioTrackConfig, Speakers};
 use vtp_engine::pcm::Moment;
 use vtp_engine::source::AudioInfo;
@@ -34,7 +35,7 @@ pub(super) struct Finished {
     pub(super) tracks: Vec<FinishedAudio>,
     pub(super) sounds: Vec<SourceSound>,
     pub(super) outcomes: Vec<AudioOutcome>,
-    /// How many of the tracks are the source's own; those behind them are the same in surround.
+    /// How many of the tracks are the source's own; those behind them are other versions of them.
     pub(super) own: usize,
     /// Why each track was encoded though it was to be copied.
     pub(super) encoded_because: Vec<Option<String>>,
@@ -47,50 +48,77 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
         return Ok(None);
     }
     let origin = Moment { ticks: source.origin, time_base: source.info.video.time_base };
-    let requests = requests(source, pass.audio_mode(), pass.request.surround);
+    let requests: Vec<AudioRequest> =
+        wanted_by(pass).into_iter().map(|wanted| wanted.request(source, pass.request.loudness)).collect();
     let seconds = total_seconds(source);
     let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
     pass.children.retried(open).map(Some)
 }
 
-/// The tracks to be made: every one of the source, and after them those that are made in surround, too.
-fn requests(source: &Source, mode: AudioMode, surround: bool) -> Vec<AudioRequest> {
-    let request = |place: usize, speakers| AudioRequest {
-        info: source.info.audio[place].clone(),
-        shifts: source.audio_shifts[place].clone(),
-        mode,
-        speakers,
-    };
-    let all = (0..source.info.audio.len()).map(|place| request(place, Speakers::Stereo));
-    all.chain(in_surround(source, mode, surround).map(|place| request(place, Speakers::Surround))).collect()
+/// A track to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wanted {
+    /// The place of the source's track.
+    place: usize,
+    codec: AudioCodec,
+    speakers: Speakers,
+    mode: AudioMode,
 }
 
-/// The places of the source's tracks that are made in surround, too. Where sound is only passed on, it is as it is.
-fn in_surround(source: &Source, mode: AudioMode, surround: bool) -> impl Iterator<Item = usize> + '_ {
-    let wanted = surround && mode == AudioMode::Encode;
+impl Wanted {
+    fn request(self, source: &Source, loudness: Option<f64>) -> AudioRequest {
+        AudioRequest {
+            info: source.info.audio[self.place].clone(),
+            shifts: source.audio_shifts[self.place].clone(),
+            mode: self.mode,
+            codec: self.codec,
+            speakers: self.speakers,
+            loudness,
+        }
+    }
+}
+
+/// The tracks to be made: for each codec every one of the source, and after them those that are made in surround, too. The
+/// tracks of the first codec are made as `mode` says, and where they are only passed on they are as they are; all others are
+/// encoded.
+fn wanted(audio: &[AudioInfo], codecs: &[AudioCodec], mode: AudioMode, surround: bool) -> Vec<Wanted> {
     // From 5.1 to 7.1; more are channels of a studio, of which nobody knows what they are.
-    let has = move |info: &AudioInfo| wanted && (6..=8).contains(&info.channels);
-    source.info.audio.iter().enumerate().filter(move |(_, info)| has(info)).map(|(place, _)| place)
+    let has_surround = |place: &usize| (6..=8).contains(&audio[*place].channels);
+    let of = |codec: AudioCodec| {
+        let mode = if codec == AudioCodec::Aac { mode } else { AudioMode::Encode };
+        let wanted = move |place, speakers| Wanted { place, codec, speakers, mode };
+        let twice = surround && mode == AudioMode::Encode;
+        let all = (0..audio.len()).map(move |place| wanted(place, Speakers::Stereo));
+        let in_surround = (0..audio.len()).filter(has_surround).filter(move |_| twice);
+        all.chain(in_surround.map(move |place| wanted(place, Speakers::Surround)))
+    };
+    codecs.iter().flat_map(|codec| of(*codec)).collect()
 }
 
-/// What the packager is told of each track.
+fn wanted_by(pass: &Pass<'_>) -> Vec<Wanted> {
+    wanted(&pass.source.info.audio, &pass.request.audio, pass.audio_mode(), pass.request.surround)
+}
+
+/// What the packager is told of each track. The first ones are the source's; the others are versions of them.
 pub(super) fn tracks(pass: &Pass<'_>, configs: &[AudioTrackConfig]) -> Vec<AudioTrack> {
-    let source = pass.source;
-    let surround = in_surround(source, pass.audio_mode(), pass.request.surround);
-    let of = (0..source.info.audio.len()).map(|place| (place, None)).chain(surround.map(|place| (place, Some(place))));
-    let track = |((place, surround_of), config): ((usize, Option<usize>), &AudioTrackConfig)| AudioTrack {
-        surround_of,
-        ..track(&source.info.audio[place], config)
+    let audio = &pass.source.info.audio;
+    let track = |((number, wanted), config): ((usize, Wanted), &AudioTrackConfig)| AudioTrack {
+        version_of: (number >= audio.len()).then_some(wanted.place),
+        surround: wanted.speakers == Speakers::Surround,
+        ..track(&audio[wanted.place], config)
     };
-    of.zip(configs).map(track).collect()
+    wanted_by(pass).into_iter().enumerate().zip(configs).map(track).collect()
 }
 
 fn track(info: &AudioInfo, config: &AudioTrackConfig) -> AudioTrack {
     AudioTrack {
-        surround_of: None,
+        version_of: None,
+        surround: false,
+        codec: config.codec,
         language: info.language.clone(),
         title: info.title.clone(),
         default: info.default,
+        purpose: info.purpose,
         sample_rate: config.sample_rate,
         channels: config.channels,
         priming: config.priming,
@@ -198,5 +226,45 @@ fn sound(outcome: &AudioOutcome, config: &AudioTrackConfig, origin_s: f64) -> So
         end_s: origin_s + outcome.end_s,
         silence_before: (outcome.start_s.max(0.0) * f64::from(config.sample_rate)).round() as u64,
         samples: outcome.samples,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vtp_engine::source::AudioPurpose;
+    use vtp_engine::units::TimeBase;
+
+    use super::*;
+
+    fn info(channels: u16) -> AudioInfo {
+        AudioInfo {
+            stream: 1,
+            codec: "ac3".to_owned(),
+            time_base: TimeBase::per_second(48_000).unwrap(),
+            start: 0,
+            sample_rate: 48_000,
+            channels,
+            language: None,
+            title: None,
+            default: false,
+            purpose: AudioPurpose::Programme,
+            is_aac_lc: false,
+        }
+    }
+
+    #[test]
+    fn every_codec_has_all_tracks_in_stereo_and_then_those_with_surround() {
+        use AudioCodec::{Aac, Opus};
+        use Speakers::{Stereo, Surround};
+        let made = |codecs: &[AudioCodec], mode, surround| -> Vec<(usize, AudioCodec, Speakers)> {
+            let wanted = wanted(&[info(2), info(6), info(16)], codecs, mode, surround);
+            wanted.iter().map(|it| (it.place, it.codec, it.speakers)).collect()
+        };
+        let aac = [(0, Aac, Stereo), (1, Aac, Stereo), (2, Aac, Stereo), (1, Aac, Surround)];
+        let opus = [(0, Opus, Stereo), (1, Opus, Stereo), (2, Opus, Stereo), (1, Opus, Surround)];
+        assert_eq!(made(&[Aac], AudioMode::Encode, true), aac);
+        assert_eq!(made(&[Aac], AudioMode::Encode, false), aac[..3]);
+        assert_eq!(made(&[Aac, Opus], AudioMode::Encode, true), [aac, opus].concat());
+        assert_eq!(made(&[Aac, Opus], AudioMode::CopyIfPossible, true), [&aac[..3], &opus].concat());
     }
 }

@@ -7,7 +7,7 @@ use vtp_encoder_node::Copier;
 use vtp_encoder_node::cache::Cache;
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::format::captions::carries;
-use vtp_engine::ladder::{Look, Method, Rendition, VideoCodec};
+use vtp_engine::ladder::{AudioCodec, Look, Method, Rendition, VideoCodec};
 use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
@@ -109,7 +109,7 @@ impl Pass<'_> {
         };
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         if let Some(seal) = &self.request.seal {
-            sealable(self.renditions, seal)?;
+            sealable(self.renditions, &self.request.audio, seal)?;
             stitcher.seal_with(seal.clone());
         }
         if self.request.play_early {
@@ -181,9 +181,13 @@ impl Pass<'_> {
         plan
     }
 
-    /// Where all video is copied, sound is too if it can be.
+    /// Where all video is copied, sound is too if it can be, and is to stay as loud as it is.
     pub(super) fn audio_mode(&self) -> AudioMode {
-        if self.only_copies() { AudioMode::CopyIfPossible } else { AudioMode::Encode }
+        if self.only_copies() && self.request.loudness.is_none() {
+            AudioMode::CopyIfPossible
+        } else {
+            AudioMode::Encode
+        }
     }
 
     pub(super) fn only_copies(&self) -> bool {
@@ -264,9 +268,11 @@ pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option
 ///
 /// # Errors
 /// [`EncodeFailure::Usage`] if one can't.
-fn sealable(renditions: &[Rendition], seal: &Seal) -> Result<(), EncodeFailure> {
+fn sealable(renditions: &[Rendition], audio: &[AudioCodec], seal: &Seal) -> Result<(), EncodeFailure> {
     let mut codecs = renditions.iter().map(Rendition::codec);
-    let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1));
+    let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1)).map(VideoCodec::name);
+    let opus = audio.iter().find(|codec| **codec == AudioCodec::Opus).map(|codec| codec.name());
+    let unfit = unfit.or(opus);
     match unfit.filter(|_| seal.scheme == Scheme::Cbcs) {
         None => Ok(()),
         Some(codec) => {

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use vtp_engine::gathering::Join;
+use vtp_engine::loudness::{self, HIGHEST_PEAK_DBTP};
+use vtp_engine::media::audio::AudioOutcome;
 use vtp_engine::quality::{Cause, Outcome, Target};
 use vtp_splitter::Source;
 use vtp_stitcher::{AudioReport, JoinReport, Published, RenditionReport, TimedScore};
@@ -11,7 +13,7 @@ use super::audio::Finished;
 use super::pass::Made;
 use super::timing::Stopwatch;
 use crate::curves::{Curve, Curves, Point, SegmentSize, VERSION};
-use crate::report::{Audio, Parts, Proof, Report};
+use crate::report::{Audio, Loudness, Parts, Proof, Report};
 use crate::text;
 
 /// The report on `made`, of whose chunks `target` was asked.
@@ -33,6 +35,7 @@ pub(super) fn build(
     warnings.extend(published.renditions.iter().flat_map(quality_warnings));
     warnings.extend(published.renditions.iter().filter_map(join_warning));
     let audio = audio_rows(&published, audio.as_ref());
+    warnings.extend(audio.iter().filter_map(quiet_warning));
     let proof = proof(&published);
     crate::report::build(Parts {
         info: &source.info,
@@ -91,19 +94,48 @@ fn microseconds(ms: f64) -> f64 {
 
 /// The packaged tracks are those that have samples, in the same order.
 fn audio_rows(published: &Published, finished: Option<&Finished>) -> Vec<Audio> {
-    let samples =
-        finished.iter().flat_map(|f| &f.outcomes).map(|outcome| outcome.samples).filter(|&samples| samples > 0);
-    let row = |(track, samples): (&AudioReport, u64)| Audio {
+    let outcomes = finished.iter().flat_map(|f| &f.outcomes).filter(|outcome| outcome.samples > 0);
+    let row = |(track, outcome): (&AudioReport, &AudioOutcome)| Audio {
         name: track.name.clone(),
         codec: track.codec.clone(),
         language: (track.language != "und").then(|| track.language.clone()),
         channels: track.channels,
         sample_rate: track.sample_rate,
-        samples,
+        samples: outcome.samples,
         bytes: track.bytes,
         bandwidth: track.bandwidth,
+        loudness: outcome.loudness.as_ref().map(self::loudness),
     };
-    published.audio.iter().zip(samples).map(row).collect()
+    published.audio.iter().zip(outcomes).map(row).collect()
+}
+
+fn loudness(of: &loudness::Loudness) -> Loudness {
+    let hundredths = |value: f64| (value * 100.0).round() / 100.0 + 0.0;
+    Loudness {
+        target_lufs: of.target_lufs,
+        measured_lufs: of.measured.integrated_lufs.map(hundredths),
+        true_peak_dbtp: of.measured.true_peak_dbtp.map(hundredths),
+        gain_db: hundredths(of.gain_db),
+        missed_because: missed_loudness(of),
+    }
+}
+
+/// Why a track is not as loud as asked; `None` if it is, to a twentieth of a unit.
+fn missed_loudness(of: &loudness::Loudness) -> Option<String> {
+    match of.reached_lufs() {
+        None => Some("it is silent".to_owned()),
+        Some(lufs) if of.is_limited && of.target_lufs - lufs > 0.05 => Some(format!(
+            "it is at {lufs:.1} LUFS, not {:.1}: its true peak would be above {HIGHEST_PEAK_DBTP:.0} dBTP",
+            of.target_lufs
+        )),
+        Some(_) => None,
+    }
+}
+
+/// Silence needs no warning.
+fn quiet_warning(track: &Audio) -> Option<String> {
+    let loudness = track.loudness.as_ref().filter(|loudness| loudness.measured_lufs.is_some())?;
+    loudness.missed_because.as_ref().map(|why| format!("{}: {why}", track.name))
 }
 
 fn cap_warning(rendition: &RenditionReport) -> Option<String> {

@@ -1,14 +1,17 @@
 //! A track whose access units are passed on as they are. Its place is kept to the sample at the start (by priming),
 //! and to half an access unit after a gap; nothing is decoded, so damage inside access units goes unseen.
 
-use super::AAC_FRAME;
-use super::aac::AacEncoder;
 use super::asc::AacHeader;
+use super::encoder::Encoder;
 use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, UnitSink};
 use crate::index::TimeShift;
+use crate::ladder::AudioCodec;
 use crate::media::Error;
 use crate::media::demux::{Demuxer, KnownContainer, SourcePacket};
 use crate::pcm::{Clock, Edit, Moment, Timeline};
+
+/// Samples of one access unit.
+const AAC_FRAME: u32 = AudioCodec::Aac.frame();
 
 /// One access unit is heard before the origin and not shown, so that the next one decodes as it was meant to.
 const WARM_UP: i64 = 2 * AAC_FRAME as i64;
@@ -99,6 +102,7 @@ impl Copier {
             channels: self.header.channels(),
             priming: self.priming,
             config: self.config.clone(),
+            codec: AudioCodec::Aac,
             copied: true,
             encoded_because: None,
         }
@@ -185,6 +189,7 @@ impl Copier {
             dropped_s: seconds(self.dropped),
             damaged: self.damaged,
             slips: self.timeline.slips(),
+            loudness: None,
         })
     }
 
@@ -217,7 +222,7 @@ fn first_heard(demuxer: &mut Demuxer, request: &AudioRequest, clock: &Clock) -> 
 
 /// An access unit of silence that fits in among those of `header`.
 fn silent_unit(header: AacHeader) -> Option<Vec<u8>> {
-    let mut encoder = AacEncoder::open(header.rate(), header.channels()).ok()?;
+    let mut encoder = Encoder::open(AudioCodec::Aac, header.rate(), header.channels()).ok()?;
     let mut units = Vec::new();
     encoder.set_samples(4 * u64::from(AAC_FRAME));
     let mut sink = |unit: &[u8]| -> Result<(), Error> {

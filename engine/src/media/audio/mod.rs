@@ -1,15 +1,14 @@
 //! Sound: decoded over the whole source in one go, never per chunk, and never changed in place or length beyond what
 //! [`crate::pcm`] decides.
 
-mod aac;
 pub(in crate::media) mod asc;
 mod copy;
 pub mod decode;
+mod encoder;
 mod resample;
 pub mod task;
 mod track;
 
-pub use aac::AAC_FRAME;
 pub(in crate::media) use asc::is_aac_lc;
 pub use decode::{AudioDecoder, Sound};
 pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Speakers, TaskSink};

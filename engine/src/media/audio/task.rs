@@ -1,4 +1,4 @@
-//! All audio tracks of a source in one pass over it: packets in, AAC access units out, track by track. It writes no
+//! All audio tracks of a source in one pass over it: packets in, access units out, track by track. It writes no
 //! file and decides nothing about packaging.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::copy::Copier;
 use super::track::Transcoder;
 use crate::index::TimeShift;
+use crate::ladder::AudioCodec;
+use crate::loudness::Loudness;
 use crate::media::Error;
 use crate::media::demux::{Demuxer, KnownContainer, SourcePacket};
 use crate::pcm::Moment;
@@ -28,8 +30,12 @@ pub struct AudioRequest {
     pub shifts: Vec<TimeShift>,
     /// How it is made.
     pub mode: AudioMode,
+    /// What it is encoded with, unless it is passed on.
+    pub codec: AudioCodec,
     /// In what.
     pub speakers: Speakers,
+    /// How loud a track that is encoded is made, in LUFS (EBU R 128); `None` is as loud as it is.
+    pub loudness: Option<f64>,
 }
 
 /// What a track that is encoded is heard on.
@@ -62,9 +68,11 @@ pub enum AudioMode {
 }
 
 /// What the packager must know of a track before its first access unit. Every access unit holds
-/// [`super::AAC_FRAME`] samples.
+/// [`AudioCodec::frame`] samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioTrackConfig {
+    /// What it is encoded with.
+    pub codec: AudioCodec,
     /// Samples a second.
     pub sample_rate: u32,
     /// Number of channels.
@@ -72,7 +80,7 @@ pub struct AudioTrackConfig {
     /// Samples at the start of the first access unit that are not to be heard; the next one is heard at the
     /// output's time 0.
     pub priming: u32,
-    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1).
+    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
     pub config: Vec<u8>,
     /// Whether the source's own access units are passed on.
     pub copied: bool,
@@ -97,18 +105,43 @@ pub struct AudioOutcome {
     pub damaged: u32,
     /// How often the sound's times jumped to another clock, so that its place is not known from there on.
     pub slips: u32,
+    /// How it was made as loud as asked, if that was asked for.
+    pub loudness: Option<Loudness>,
 }
 
 /// An open source and the tracks to be made of it.
 pub struct AudioTask {
+    /// The first pass, where loudness has to be known before the second.
+    measuring: Option<Measuring>,
     demuxer: Demuxer,
     tracks: Vec<Track>,
 }
 
-struct Track {
+/// The pass that measures.
+struct Measuring {
+    demuxer: Demuxer,
+    tracks: Vec<MeasuredTrack>,
+}
+
+/// A track that is measured.
+struct MeasuredTrack {
+    /// Its place among the requests.
+    number: usize,
+    target_lufs: f64,
     stream: usize,
+    times: Times,
+    transcoder: Transcoder,
+}
+
+/// The times of a stream's packets, as they were corrected.
+struct Times {
     shifts: Vec<TimeShift>,
     packets: u64,
+}
+
+struct Track {
+    stream: usize,
+    times: Times,
     work: Work,
 }
 
@@ -124,12 +157,10 @@ impl AudioTask {
     /// # Errors
     /// As [`Demuxer::open`]; [`crate::media::Kind::Unsupported`] when a stream has no decoder.
     pub fn open(source: &KnownContainer, requests: &[AudioRequest], origin: Moment) -> Result<Self, Error> {
-        let mut demuxer = source.open()?;
-        let mut streams: Vec<usize> = requests.iter().map(|request| request.info.stream).collect();
-        streams.dedup();
-        demuxer.keep_only(&streams);
-        let tracks = requests.iter().map(|request| Track::new(source, request, origin)).collect::<Result<_, _>>()?;
-        Ok(Self { demuxer, tracks })
+        let tracks: Vec<Track> =
+            requests.iter().map(|request| Track::new(source, request, origin)).collect::<Result<_, _>>()?;
+        let measuring = Measuring::open(source, requests, &tracks, origin)?;
+        Ok(Self { measuring, demuxer: opened(source, tracks.iter().map(|track| track.stream))?, tracks })
     }
 
     /// What each track will be, in the order of the requests.
@@ -137,7 +168,7 @@ impl AudioTask {
         self.tracks.iter().map(|track| track.work.config()).collect()
     }
 
-    /// Makes all tracks. `sink` gets every access unit with the number of its track (in the order of the requests)
+    /// Makes all tracks, in two passes where loudness is asked for. `sink` gets every access unit with the number of its track (in the order of the requests)
     /// as soon as it is ready; `progress` the seconds of output done. `None` when `cancel` was set before the end.
     ///
     /// # Errors
@@ -148,6 +179,10 @@ impl AudioTask {
         progress: &mut dyn FnMut(f64),
         sink: &mut TaskSink<'_, E>,
     ) -> Result<Option<Vec<AudioOutcome>>, E> {
+        if let Some(measuring) = self.measuring.take() {
+            let Some(found) = measuring.run(cancel, progress)? else { return Ok(None) };
+            found.into_iter().for_each(|(number, loudness)| self.tracks[number].work.set_loudness(loudness));
+        }
         while let Some(packet) = self.demuxer.read() {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
@@ -163,11 +198,86 @@ impl AudioTask {
     }
 }
 
+/// `source` from its start, of which only these streams are read.
+fn opened(source: &KnownContainer, streams: impl Iterator<Item = usize>) -> Result<Demuxer, Error> {
+    let mut streams: Vec<usize> = streams.collect();
+    streams.dedup();
+    let mut demuxer = source.open()?;
+    demuxer.keep_only(&streams);
+    Ok(demuxer)
+}
+
+impl Measuring {
+    /// `None` if nothing is to be measured.
+    fn open(
+        source: &KnownContainer,
+        requests: &[AudioRequest],
+        tracks: &[Track],
+        origin: Moment,
+    ) -> Result<Option<Self>, Error> {
+        let encoded = |(_, (_, track)): &(usize, (&AudioRequest, &Track))| matches!(track.work, Work::Encode(..));
+        let measured = |(number, (request, track)): (usize, (&AudioRequest, &Track))| {
+            let of = |target_lufs| {
+                let parameters = source.parameters(track.stream)?;
+                let transcoder = Transcoder::new(parameters, request, origin)?.measuring()?;
+                let times = Times::new(request);
+                Ok(MeasuredTrack { number, target_lufs, stream: track.stream, times, transcoder })
+            };
+            request.loudness.map(of)
+        };
+        let tracks: Vec<MeasuredTrack> = (requests.iter().zip(tracks).enumerate().filter(encoded))
+            .filter_map(measured)
+            .collect::<Result<_, Error>>()?;
+        if tracks.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self { demuxer: opened(source, tracks.iter().map(|track| track.stream))?, tracks }))
+    }
+
+    /// What each of its tracks needs. `None` when `cancel` was set before the end. `progress` hears that nothing is made yet.
+    fn run(
+        mut self,
+        cancel: &AtomicBool,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Option<Vec<(usize, Loudness)>>, Error> {
+        while let Some(packet) = self.demuxer.read() {
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let stream = packet.stream();
+            for track in self.tracks.iter_mut().filter(|track| track.stream == stream) {
+                let packet = track.times.corrected(packet.copy());
+                track.transcoder.packet(packet, &mut |_| Ok::<_, Error>(()))?;
+            }
+            progress(0.0);
+        }
+        let found = |track: MeasuredTrack| {
+            let measured = track.transcoder.finish_measuring()?;
+            Ok(measured.map(|measured| (track.number, Loudness::plan(track.target_lufs, measured))))
+        };
+        self.tracks.into_iter().filter_map(|track| found(track).transpose()).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+impl Times {
+    fn new(request: &AudioRequest) -> Self {
+        Self { shifts: request.shifts.clone(), packets: 0 }
+    }
+
+    fn corrected(&mut self, mut packet: SourcePacket) -> SourcePacket {
+        let shift = TimeShift::at(&self.shifts, self.packets);
+        self.packets += 1;
+        let shifted = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(shift));
+        packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
+        packet
+    }
+}
+
 impl Track {
     fn new(source: &KnownContainer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let stream = request.info.stream;
         let encode = |because| {
-            let transcoder = Transcoder::new(source.parameters(stream)?, &request.info, request.speakers, origin)?;
+            let transcoder = Transcoder::new(source.parameters(stream)?, request, origin)?;
             Ok::<_, Error>(Work::Encode(Box::new(transcoder), because))
         };
         let work = match request.mode {
@@ -177,14 +287,11 @@ impl Track {
                 Err(because) => encode(Some(because))?,
             },
         };
-        Ok(Self { stream, shifts: request.shifts.clone(), packets: 0, work })
+        Ok(Self { stream, times: Times::new(request), work })
     }
 
-    fn packet<E: From<Error>>(&mut self, mut packet: SourcePacket, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
-        let shift = TimeShift::at(&self.shifts, self.packets);
-        self.packets += 1;
-        let shifted = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(shift));
-        packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
+    fn packet<E: From<Error>>(&mut self, packet: SourcePacket, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let packet = self.times.corrected(packet);
         match &mut self.work {
             Work::Encode(transcoder, _) => transcoder.packet(packet, sink),
             Work::Copy(copier) => copier.packet(&packet, sink),
@@ -193,6 +300,13 @@ impl Track {
 }
 
 impl Work {
+    /// What is passed on stays as loud as it is.
+    fn set_loudness(&mut self, loudness: Loudness) {
+        if let Work::Encode(transcoder, _) = self {
+            transcoder.set_loudness(loudness);
+        }
+    }
+
     fn config(&self) -> AudioTrackConfig {
         match self {
             Work::Encode(transcoder, because) => {

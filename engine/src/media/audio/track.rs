@@ -1,13 +1,13 @@
 //! One audio track on its way: decoded, laid on the output's timeline, converted, encoded. It reads no container.
 
-use super::aac::{AacEncoder, rate_for};
+use super::encoder::{Encoder, rate_for};
 use super::resample::Resampler;
-use super::task::{AudioOutcome, AudioTrackConfig, Speakers, UnitSink};
+use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, UnitSink};
 use super::{AudioDecoder, Sound};
+use crate::loudness::{Loudness, Measured, Meter};
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::{Error, Kind};
 use crate::pcm::{Clock, Edit, Moment, Timeline};
-use crate::source::AudioInfo;
 
 /// A track that is decoded and encoded anew.
 pub(super) struct Transcoder {
@@ -16,13 +16,35 @@ pub(super) struct Transcoder {
 }
 
 impl Transcoder {
-    pub(super) fn new(
-        parameters: &CodecParameters,
-        info: &AudioInfo,
-        speakers: Speakers,
-        origin: Moment,
-    ) -> Result<Self, Error> {
-        Ok(Self { decoder: AudioDecoder::new(parameters, info.time_base)?, layer: Layer::new(info, speakers, origin)? })
+    pub(super) fn new(parameters: &CodecParameters, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+        let decoder = AudioDecoder::new(parameters, request.info.time_base)?;
+        Ok(Self { decoder, layer: Layer::new(request, origin)? })
+    }
+
+    /// Measures, and encodes nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] where there is no measure for such sound.
+    pub(super) fn measuring(mut self) -> Result<Self, Error> {
+        let layer = &mut self.layer;
+        let meter = Meter::new(layer.channels, layer.rate);
+        layer.meter = Some(meter.map_err(|error| Error::new(Kind::Unsupported, error.to_string()))?);
+        Ok(self)
+    }
+
+    /// What was measured, at the end of the sound.
+    pub(super) fn finish_measuring(mut self) -> Result<Option<Measured>, Error> {
+        let layer = &mut self.layer;
+        let mut no_units = |_: &[u8]| Ok::<_, Error>(());
+        self.decoder.finish(&mut |sound| layer.hear(sound, &mut no_units))?;
+        self.layer.finish(&mut no_units)?;
+        Ok(self.layer.meter.map(|meter| meter.measured()))
+    }
+
+    /// Makes the sound as loud as `loudness` plans it.
+    pub(super) fn set_loudness(&mut self, loudness: Loudness) {
+        self.layer.encoder.set_factor(loudness.factor());
+        self.layer.loudness = Some(loudness);
     }
 
     pub(super) fn config(&self) -> AudioTrackConfig {
@@ -30,6 +52,7 @@ impl Transcoder {
         AudioTrackConfig {
             sample_rate: layer.rate,
             channels: layer.channels,
+            codec: layer.encoder.codec(),
             priming: layer.encoder.priming(),
             config: layer.encoder.config().to_vec(),
             copied: false,
@@ -63,7 +86,10 @@ struct Layer {
     start: i64,
     held: Option<Sound>,
     resampler: Option<Resampler>,
-    encoder: AacEncoder,
+    encoder: Encoder,
+    /// What hears the samples in place of the encoder, where they are only measured.
+    meter: Option<Meter>,
+    loudness: Option<Loudness>,
     rate: u32,
     channels: u16,
     heard: Option<(f64, f64)>,
@@ -82,15 +108,18 @@ enum Next {
 }
 
 impl Layer {
-    fn new(info: &AudioInfo, speakers: Speakers, origin: Moment) -> Result<Self, Error> {
-        let (rate, channels) = (rate_for(info.sample_rate), speakers.channels(info.channels));
+    fn new(request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+        let (info, codec) = (&request.info, request.codec);
+        let (rate, channels) = (rate_for(codec, info.sample_rate), request.speakers.channels(info.channels));
         let clock = Clock { time_base: info.time_base, origin, rate: info.sample_rate.max(1) };
         Ok(Self {
             timeline: Timeline::new(clock),
             start: info.start,
             held: None,
             resampler: None,
-            encoder: AacEncoder::open(rate, channels)?,
+            encoder: Encoder::open(codec, rate, channels)?,
+            meter: None,
+            loudness: None,
             rate,
             channels,
             heard: None,
@@ -137,7 +166,15 @@ impl Layer {
                 self.convert(run, 0, samples)?;
             }
         }
-        self.encoder.encode(sink)
+        self.encode(sink)
+    }
+
+    /// Encodes what is pending, or measures it.
+    fn encode<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        match &mut self.meter {
+            Some(meter) => self.encoder.measure(meter).map_err(E::from),
+            None => self.encoder.encode(sink),
+        }
     }
 
     /// Damage can yield sound of a shape that nothing converts: it is left out, and its time becomes silence.
@@ -187,11 +224,11 @@ impl Layer {
     }
 
     fn fall_silent<E: From<Error>>(&mut self, count: u64, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
-        let Some(resampler) = self.resampler.as_mut() else { return Ok(()) };
         let mut left = count;
         while left > 0 {
+            let Some(resampler) = self.resampler.as_mut() else { return Ok(()) };
             left -= resampler.silence(left, self.encoder.pending())?;
-            self.encoder.encode(sink)?;
+            self.encode(sink)?;
         }
         self.inserted_s += count as f64 / f64::from(self.timeline.clock().rate);
         Ok(())
@@ -202,7 +239,10 @@ impl Layer {
             self.lay(&last, Next::End, sink)?;
         }
         self.drain_resampler()?;
-        self.encoder.finish(sink)
+        match &mut self.meter {
+            Some(meter) => self.encoder.measure(meter).map_err(E::from),
+            None => self.encoder.finish(sink),
+        }
     }
 
     fn outcome(&self) -> AudioOutcome {
@@ -215,6 +255,7 @@ impl Layer {
             dropped_s: self.dropped_s,
             damaged: self.unusable,
             slips: self.timeline.slips(),
+            loudness: self.loudness,
         }
     }
 }

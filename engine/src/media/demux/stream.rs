@@ -5,7 +5,7 @@ use std::ptr;
 use ffmpeg_next::{self as ffmpeg, ffi, format, media};
 
 use crate::media::audio::is_aac_lc;
-use crate::source::Rotation;
+use crate::source::{AudioPurpose, Rotation};
 use crate::units::{Ratio, TimeBase};
 
 /// What a stream carries.
@@ -52,6 +52,8 @@ pub struct StreamFacts {
     pub forced: bool,
     /// Whether the container marks it as made for those who can't hear.
     pub hearing_impaired: bool,
+    /// What the container says it is for (audio).
+    pub purpose: AudioPurpose,
     /// Samples a second (audio).
     pub sample_rate: u32,
     /// Channels (audio).
@@ -90,12 +92,25 @@ pub(super) fn facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
         default: disposition & ffi::AV_DISPOSITION_DEFAULT != 0,
         forced: disposition & ffi::AV_DISPOSITION_FORCED != 0,
         hearing_impaired: disposition & (ffi::AV_DISPOSITION_HEARING_IMPAIRED | ffi::AV_DISPOSITION_CAPTIONS) != 0,
+        purpose: purpose(disposition),
         sample_rate: u32::try_from(raw.sample_rate).unwrap_or(0),
         channels: u16::try_from(raw.ch_layout.nb_channels).unwrap_or(0),
         is_aac_lc: match raw.profile {
             ffi::FF_PROFILE_UNKNOWN => raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && is_aac_lc(extradata(raw)),
             profile => raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && profile == ffi::FF_PROFILE_AAC_LOW,
         },
+    }
+}
+
+/// Who can't see or hear comes first: a dubbed description is a description.
+fn purpose(disposition: i32) -> AudioPurpose {
+    let has = |flags: i32| disposition & flags != 0;
+    match () {
+        () if has(ffi::AV_DISPOSITION_VISUAL_IMPAIRED | ffi::AV_DISPOSITION_DESCRIPTIONS) => AudioPurpose::Description,
+        () if has(ffi::AV_DISPOSITION_HEARING_IMPAIRED) => AudioPurpose::ClearSpeech,
+        () if has(ffi::AV_DISPOSITION_COMMENT) => AudioPurpose::Commentary,
+        () if has(ffi::AV_DISPOSITION_DUB) => AudioPurpose::Dub,
+        () => AudioPurpose::Programme,
     }
 }
 
