@@ -40,6 +40,9 @@ fn track(
 ) -> Result<(), Error> {
     let name = listing.folder.clone();
     let failed = |source: seal::Error| Error::Seal { name: name.clone(), source };
+    if seal.scheme == Scheme::Aes128 {
+        pictures.clear();
+    }
     let init = seal.init(&read(folder, INIT)?).map_err(failed)?;
     for (place, segment) in (0..).zip(&mut listing.segments) {
         let file = segment_name(place);
@@ -54,9 +57,6 @@ fn track(
             picture.range = moved(&picture.range, &clear, &sealed).map_err(failed)?;
         }
     }
-    if seal.scheme == Scheme::Aes128 {
-        pictures.clear();
-    }
     write(folder, INIT, &init)
 }
 
@@ -64,10 +64,7 @@ fn track(
 fn moved(range: &Range<u64>, clear: &[u8], sealed: &[u8]) -> Result<Range<u64>, seal::Error> {
     let place = seal::fragments(clear)?.iter().position(|fragment| fragment == range);
     let place = place.ok_or(seal::Error::Layout("a key picture that is no fragment"))?;
-    // A whole segment that is sealed has no fragments that anybody could see.
-    seal::fragments(sealed).map_or(Ok(range.clone()), |all| {
-        all.get(place).cloned().ok_or(seal::Error::Layout("fewer fragments than before"))
-    })
+    seal::fragments(sealed)?.get(place).cloned().ok_or(seal::Error::Layout("fewer fragments than before"))
 }
 
 fn read(folder: &Folder, name: &str) -> Result<Vec<u8>, Error> {

@@ -99,8 +99,8 @@ impl VideoCodec {
         }
     }
 
-    /// What of a rung's rate cap, which is made for H.264, is a cap as good for this codec. Careful figures: at equal
-    /// quality H.265 and VP9 take some 30 to 40 % less than H.264, AV1 some 45 to 50 %.
+    /// What of a rung's rate cap, which is made for H.264, is a cap as good for this codec: a choice on the careful side
+    /// of what is commonly said of them, not a measurement of ours.
     pub fn share_of_cap(self) -> f64 {
         match self {
             Self::H264 => 1.0,

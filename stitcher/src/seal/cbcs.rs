@@ -12,8 +12,10 @@ use super::{Content, ContentKey, Error, Seal};
 const BLOCK: usize = 16;
 
 /// Bytes at the start of a slice that stay clear, its length field included. Decoders in hardware read the slice header,
-/// which must be clear (9.6.2); it takes a few bytes, and no more than this with tables of weights for all references.
-const CLEAR: usize = 208;
+/// which must be clear (9.6.2). It mostly takes a few bytes. The longest has weights, which x264 and x265 write in P slices
+/// alone, for one list of 16 references (H.264 7.3.3, H.265 7.3.6): 13 bytes each for three planes in the longest codes, and
+/// 4 for its place in the list. That is 272 bytes; what else is in a header is short.
+const CLEAR: usize = 320;
 
 /// Blocks that are encrypted, and blocks after them that are not, in video.
 const PATTERN: (u8, u8) = (1, 9);
