@@ -12,9 +12,10 @@ use super::{Content, ContentKey, Error, Seal};
 const BLOCK: usize = 16;
 
 /// Bytes at the start of a slice that stay clear, its length field included. Decoders in hardware read the slice header,
-/// which must be clear (9.6.2). It mostly takes a few bytes. The longest has weights, which x264 and x265 write in P slices
-/// alone, for one list of 16 references (H.264 7.3.3, H.265 7.3.6): 13 bytes each for three planes in the longest codes, and
-/// 4 for its place in the list. That is 272 bytes; what else is in a header is short.
+/// which must be clear (9.6.2). It mostly takes a few bytes. The longest of x264 has weights, in P slices alone and so for one
+/// list of 16 references: 13 bytes each for three planes in the longest codes, and 4 for its place in the list (H.264 7.3.3),
+/// 272 bytes. H.265 allows 24 weights in all, a plane of colour counting as one, which are 124 bytes (7.4.7.3); it is written
+/// without entry points.
 const CLEAR: usize = 320;
 
 /// Blocks that are encrypted, and blocks after them that are not, in video.
