@@ -19,7 +19,7 @@ use vtp_cli::encode::driver::{self, EncodeFailure};
 use vtp_cli::encode::output::Dirs;
 use vtp_cli::encode::subtitles::SubtitleArguments;
 use vtp_cli::report::Report;
-use vtp_engine::ladder::{AudioCodec, FactorRequest, LadderOptions, LadderRequest};
+use vtp_engine::ladder::{AudioChoice, FactorRequest, LadderOptions, LadderRequest};
 use vtp_engine::limits::Limits;
 use vtp_engine::quality::{Cause, Check, Sampling, Target, VISIBLE};
 use vtp_engine::stills::Every;
@@ -103,7 +103,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         play_early: false,
         surround: true,
         loudness: None,
-        audio: vec![AudioCodec::Aac],
+        audio: vec![AudioChoice::Aac],
         workers: NonZeroUsize::new(2).unwrap(),
     };
     let dirs = Dirs { out, work: work.to_owned() };

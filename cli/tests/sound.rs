@@ -308,3 +308,82 @@ fn what_a_track_is_for_stands_in_both_manifests() {
     let broken: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with('✗')).collect();
     assert!(broken.len() == 1 && broken[0].starts_with("✗ variants "), "{}", checked.stdout);
 }
+
+/// Checksums of a track's packets.
+fn packets(scene: &Scene, file: &str, track: usize) -> Vec<String> {
+    let hashes = scene.ffmpeg(&format!("-i {file} -map 0:a:{track} -c copy -f framehash -hash crc32 -"));
+    let of = |line: &str| line.rsplit(',').next().unwrap().trim().to_owned();
+    hashes.lines().filter(|line| !line.starts_with('#')).map(of).collect()
+}
+
+#[test]
+fn dolby_sound_is_passed_on_packet_by_packet_beside_aac_and_in_step_with_the_picture() {
+    for (codec, name, folder) in [("ac3", "ac-3", "ac3-en"), ("eac3", "ec-3", "eac3-en")] {
+        let scene = scene();
+        scene.ffmpeg(&format!("-i in.mkv -map 0 -c copy -c:a:0 {codec} -b:a:0 384k source.mkv"));
+        let report = scene.encode("source.mkv --no-measure --audio aac,copy --files mkv");
+        let tracks: Vec<(&str, &str, u64)> = (report["audio"].as_array().unwrap().iter())
+            .map(|it| (it["name"].as_str().unwrap(), it["codec"].as_str().unwrap(), it["channels"].as_u64().unwrap()))
+            .collect();
+        let aac = "mp4a.40.2";
+        let due = [("audio-en", aac, 2), ("audio-de", aac, 2), ("surround-en", aac, 6), (folder, name, 6)];
+        assert_eq!(tracks, due);
+        let (ours, source) =
+            (packets(&scene, &format!("out/{folder}/index.m3u8"), 0), packets(&scene, "source.mkv", 0));
+        assert!(
+            ours.ends_with(&source) && ours.len() <= source.len() + 1,
+            "at most silence before it: {ours:?}, {source:?}"
+        );
+        let heard = |input: &str| decoded(&scene, &format!("-i {input}"), 6);
+        let (ours, source) = (heard(&format!("out/{folder}/index.m3u8")), heard("source.mkv"));
+        // The decoder's dither depends on how much it has decoded.
+        let apart = |(ours, source): (&Vec<f64>, &Vec<f64>)| {
+            let last = ours.iter().rev().zip(source.iter().rev()).take(48_000);
+            last.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        };
+        assert!(ours.iter().zip(&source).map(apart).fold(0.0, f64::max) < 1e-3);
+        let master = std::fs::read_to_string(scene.path("out/master.m3u8")).unwrap();
+        let group = format!("GROUP-ID=\"{codec}\"");
+        let offered: Vec<&str> = master.lines().filter(|line| line.contains(&group)).collect();
+        assert!(offered.len() == 2 && offered[0].contains("CHANNELS=\"6\""), "{master}");
+        assert!(offered[1].contains("audio-de/"), "a language that is not there in it is there in AAC: {master}");
+        assert!(
+            master.contains(&format!("mp4a.40.2,{name}\"")) || master.contains(&format!("{name},mp4a.40.2\"")),
+            "{master}"
+        );
+        scene.vtp("check out").ok();
+        std::fs::write(scene.path("key.txt"), "00112233445566778899aabbccddeeff").unwrap();
+        scene.encode_into(
+            "sealed",
+            "source.mkv --no-measure --audio copy --encrypt cbcs --key file:key.txt --key-uri k",
+        );
+    }
+}
+
+#[test]
+fn sound_that_is_copied_alone_replaces_what_would_be_encoded_and_the_rest_is_encoded() {
+    let scene = scene();
+    scene.ffmpeg("-i in.mkv -map 0 -map 0:a:1 -c copy -c:a:2 libmp3lame source.mkv");
+    let report = scene.encode("source.mkv --no-measure --audio copy --files mkv");
+    let tracks: Vec<(&str, &str)> = (report["audio"].as_array().unwrap().iter())
+        .map(|it| (it["name"].as_str().unwrap(), it["codec"].as_str().unwrap()))
+        .collect();
+    assert_eq!(tracks, [("ac3-en", "ac-3"), ("audio-de", "mp4a.40.2"), ("audio-de-2", "mp4a.40.2")]);
+    assert_eq!(report["files"][0]["audio"].as_array().unwrap().len(), 3);
+    let warnings = report["warnings"].to_string();
+    assert!(warnings.contains("audio track 3 was encoded, not copied: it is mp3"), "{warnings}");
+    let (ours, source) = (packets(&scene, "out/audio-de/index.m3u8", 0), packets(&scene, "source.mkv", 1));
+    assert!(ours.ends_with(&source), "{ours:?}, {source:?}");
+    let probed = scene.ffprobe("-show_entries stream=codec_name out/video.mkv");
+    let names: Vec<&str> =
+        probed["streams"].as_array().unwrap().iter().map(|it| it["codec_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["h264", "ac3", "aac", "aac"]);
+}
+
+#[test]
+fn sound_that_is_copied_and_sound_that_is_to_be_louder_exclude_each_other() {
+    let scene = scene();
+    let ended = scene.vtp("encode in.mkv --out out --audio aac,copy --loudness -23 --progress none");
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("leave out --loudness, or copy in --audio"), "{}", ended.stderr);
+}

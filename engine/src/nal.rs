@@ -292,6 +292,23 @@ impl<'a> Bits<'a> {
         (0..count).try_fold(0, |value, _| Some(value << 1 | u64::from(self.bit()?)))
     }
 
+    /// A number of at most eight bits.
+    pub(crate) fn small(&mut self, count: u32) -> Option<u8> {
+        u8::try_from(self.bits(count)?).ok()
+    }
+
+    /// Passes over so many bits, all of which are there.
+    pub(crate) fn skip(&mut self, count: u32) -> Option<()> {
+        let at = self.at + count as usize;
+        (at <= 8 * self.payload.len()).then(|| self.at = at)
+    }
+
+    /// Passes over a bit, and where it is set over so many more.
+    pub(crate) fn skip_if_told(&mut self, count: u32) -> Option<()> {
+        let is_told = self.bit()? == 1;
+        self.skip(if is_told { count } else { 0 })
+    }
+
     /// `ue(v)` (ITU-T H.264, 9.1).
     pub(crate) fn exp_golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;

@@ -174,6 +174,7 @@ fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> Ad
             value: Some(audio.channels.to_string()),
             ..AudioChannelConfiguration::default()
         }],
+        supplemental_property: audio.objects.map(objects).into_iter().flatten().collect(),
         ..representation(&audio.listing, "audio/mp4", presentation)
     };
     AdaptationSet {
@@ -189,6 +190,16 @@ fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> Ad
         representations: vec![one],
         ..AdaptationSet::default()
     }
+}
+
+/// How many objects the channels are a mix of (ETSI TS 103 420 D.2).
+fn objects(count: u8) -> [SupplementalProperty; 2] {
+    let property = |name: &str, value: String| SupplementalProperty {
+        schemeIdUri: format!("tag:dolby.com,2018:dash:{name}:2018"),
+        value: Some(value),
+        ..SupplementalProperty::default()
+    };
+    [property("EC3_ExtensionType", "JOC".to_owned()), property("EC3_ExtensionComplexityIndex", count.to_string())]
 }
 
 /// Subtitles as fragments of WebVTT: text that comes in segments has to (DASH-IF IOP 4.3, 6.4.5).

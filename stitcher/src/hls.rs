@@ -138,22 +138,29 @@ struct Group<'a> {
     tracks: Vec<&'a AudioListing>,
 }
 
-/// For each codec all tracks in stereo; and, where some are there in surround too, all tracks with those in surround. Without
-/// sound one group of nothing.
+/// For each codec all tracks in stereo; and, where some are there in surround too, all tracks with those in surround. A track
+/// that a codec lacks is in its groups, too, in the first version that there is. Without sound one group of nothing.
 fn groups(audio: &[AudioListing]) -> Vec<Group<'_>> {
     if audio.is_empty() {
         return vec![Group { id: None, tracks: Vec::new() }];
     }
-    let of = |codec| audio.iter().filter(move |track| track.codec == codec);
+    let mut names = HashSet::new();
+    let firsts: Vec<&AudioListing> = audio.iter().filter(|track| names.insert(&track.name)).collect();
+    let is_of = |track: &AudioListing, codec, surround| track.codec == codec && track.surround == surround;
+    let version = |first: &AudioListing, codec, surround| {
+        audio.iter().find(|track| track.name == first.name && is_of(track, codec, surround))
+    };
     let group = |codec, surround| {
-        let in_stereo = of(codec).filter(|track| !track.surround);
-        let best = |like: &AudioListing| of(codec).find(|track| track.surround && track.name == like.name);
-        let tracks = in_stereo.map(|track| best(track).filter(|_| surround).unwrap_or(track)).collect();
+        let best = |first| version(first, codec, surround).or(version(first, codec, false)).unwrap_or(first);
+        let tracks = firsts.iter().map(|first| best(first)).collect();
         Group { id: Some(audio_kind(codec, surround)), tracks }
     };
-    let is_there = |&(codec, surround): &(AudioCodec, bool)| of(codec).any(|track| track.surround == surround);
+    let is_there = |&(codec, surround): &(AudioCodec, bool)| audio.iter().any(|track| is_of(track, codec, surround));
     let all = AudioCodec::ALL.into_iter().flat_map(|codec| [(codec, false), (codec, true)]);
-    all.filter(is_there).map(|(codec, surround)| group(codec, surround)).collect()
+    let mut groups: Vec<Group<'_>> = all.filter(is_there).map(|(codec, surround)| group(codec, surround)).collect();
+    // Where no track has two versions, each codec's group is the same one.
+    groups.dedup_by(|a, b| a.tracks == b.tracks);
+    groups
 }
 
 fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation) -> VariantStream {
@@ -218,7 +225,11 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
             || track.default
             || (track.purpose != AudioPurpose::Commentary && spoken.insert(track.language.tag())),
         characteristics: describes(track).then(|| DESCRIBES.to_owned()),
-        channels: Some(track.channels.to_string()),
+        // Of objects their number and how they are coded (Apple's authoring rules, 9.12).
+        channels: Some(match track.objects {
+            Some(count) => format!("{count}/JOC"),
+            None => track.channels.to_string(),
+        }),
         ..AlternativeMedia::default()
     };
     group.tracks.iter().map(one).collect()

@@ -78,7 +78,8 @@ pub struct AudioTrack {
     pub channels: u16,
     /// Samples at the start that an encoder puts before the first one it is given and that are not presented.
     pub priming: u32,
-    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
+    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2), `dac3` or `dec3`
+    /// (ETSI TS 102 366 F.4, F.6).
     pub config: Vec<u8>,
 }
 
@@ -193,6 +194,8 @@ pub(crate) fn audio_kind(codec: AudioCodec, surround: bool) -> &'static str {
         (AudioCodec::Aac, true) => "surround",
         (AudioCodec::Opus, false) => "opus",
         (AudioCodec::Opus, true) => "opus-surround",
+        (AudioCodec::Ac3, _) => "ac3",
+        (AudioCodec::Eac3, _) => "eac3",
     }
 }
 

@@ -142,6 +142,8 @@ pub struct AudioListing {
     pub codec: AudioCodec,
     /// Number of channels.
     pub channels: u16,
+    /// How many objects the channels are a mix of (ETSI TS 103 420), if they are.
+    pub objects: Option<u8>,
     /// Samples a second.
     pub sample_rate: u32,
 }

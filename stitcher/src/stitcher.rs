@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vtp_engine::chunk::EncodedChunk;
+use vtp_engine::format::dolby;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::Rendition;
+use vtp_engine::ladder::{AudioCodec, Rendition};
 use vtp_engine::plan::ChunkPlan;
 use vtp_engine::stills::THUMBNAILS;
 use vtp_engine::units::ChunkIndex;
@@ -110,10 +111,13 @@ impl Stitcher {
         if self.seal.is_some() && !containers.is_empty() {
             return Err(Refusal::Sealed);
         }
-        let codecs: Vec<String> =
-            self.layout.audio.iter().filter_map(|track| audio_name(track.codec, &track.config).ok()).collect();
+        let tracks = self.layout.audio.iter().enumerate();
+        let codecs: Vec<(usize, String)> = tracks
+            .filter_map(|(i, it)| Some((it.version_of.unwrap_or(i), audio_name(it.codec, &it.config).ok()?)))
+            .collect();
+        let versions: Vec<(usize, &str)> = codecs.iter().map(|(of, codec)| (*of, codec.as_str())).collect();
         for container in containers {
-            container.check(&self.layout.renditions, self.layout.video.rotation, &codecs)?;
+            container.check(&self.layout.renditions, self.layout.video.rotation, &versions)?;
         }
         self.containers = containers.to_vec();
         Ok(())
@@ -305,8 +309,12 @@ impl Stitcher {
             let best = container.best(&self.layout.renditions, self.layout.video.rotation);
             let video = best.and_then(|place| Some((presentation.video.get(place)?, *inits.get(place)?)));
             let none = || Error::Layout(format!("nothing that is made can be shown by {container}"));
-            let codecs: Vec<&str> = presentation.audio.iter().map(|it| it.listing.codec.as_str()).collect();
-            let sound = container.sound(&codecs).into_iter().filter_map(|place| presentation.audio.get(place));
+            let first = |name: &str| presentation.audio.iter().position(|it| it.name == name).unwrap_or(0);
+            let versions = presentation.audio.iter().map(|it| (first(&it.name), it.listing.codec.as_str()));
+            let sound = container
+                .sound(&versions.collect::<Vec<_>>())
+                .into_iter()
+                .filter_map(|place| presentation.audio.get(place));
             let sound: Vec<&AudioListing> = sound.collect();
             let file = video
                 .ok_or_else(none)
@@ -349,6 +357,7 @@ impl Stitcher {
                 purpose: spec.purpose,
                 codec: spec.codec,
                 channels: spec.channels,
+                objects: (spec.codec == AudioCodec::Eac3).then(|| dolby::objects(&spec.config)).flatten(),
                 sample_rate: spec.sample_rate,
             })
         });

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use vtp_engine::ladder::{AudioCodec, FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
+use vtp_engine::ladder::{AudioChoice, FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
 use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
 use vtp_engine::stills::Every;
@@ -94,9 +94,10 @@ pub struct Arguments {
     #[arg(long)]
     stereo: bool,
 
-    /// Some of aac,opus: every track of sound is made with each, AAC first
+    /// Some of aac,opus,copy: every track of sound is made with each, AAC first; copy passes on what the source has in AAC-LC,
+    /// in place of what would be encoded, and AC-3 and E-AC-3
     #[arg(long, value_name = "CODECS", value_delimiter = ',', default_value = "aac")]
-    audio: Vec<AudioCodec>,
+    audio: Vec<AudioChoice>,
 
     /// Make every track as loud as this (EBU R 128), such as -23 or -16, measuring it first; by one gain over all of it, and
     /// no more than its true peak allows (-1 dBTP)
@@ -244,8 +245,8 @@ pub struct EncodeRequest {
     pub surround: bool,
     /// How loud every track is made, in LUFS; `None` is as loud as it is.
     pub loudness: Option<f64>,
-    /// What sound is encoded with, in order and each once.
-    pub audio: Vec<AudioCodec>,
+    /// How sound is made, in order and each once.
+    pub audio: Vec<AudioChoice>,
     /// Chunks encoded at the same time. The bytes of the result do not depend on it.
     pub workers: NonZeroUsize,
 }
@@ -271,6 +272,10 @@ impl ShapeArguments {
 impl Arguments {
     fn request(&self) -> Result<EncodeRequest, Failure> {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        if self.loudness.is_some() && self.audio.contains(&AudioChoice::Copy) {
+            let what = "sound that is copied stays as loud as it is: leave out --loudness, or copy in --audio";
+            return Err(Failure::Usage(what.to_owned()));
+        }
         Ok(EncodeRequest {
             input: self.input.clone(),
             ladder: self.shape.ladder.clone(),
@@ -287,7 +292,7 @@ impl Arguments {
             play_early: self.play_early,
             surround: !self.stereo,
             loudness: self.loudness,
-            audio: AudioCodec::ALL.into_iter().filter(|codec| self.audio.contains(codec)).collect(),
+            audio: AudioChoice::ALL.into_iter().filter(|way| self.audio.contains(way)).collect(),
             workers: self.workers.unwrap_or_else(cores),
         })
     }
@@ -406,7 +411,7 @@ mod tests {
             play_early: false,
             surround: true,
             loudness: None,
-            audio: vec![AudioCodec::Aac],
+            audio: vec![AudioChoice::Aac],
             workers: std::thread::available_parallelism().unwrap(),
         };
         assert_eq!(request, contract);
@@ -438,8 +443,8 @@ mod tests {
         assert_eq!(pictures(&["--thumbnails", "1500ms"]), (Every::Seconds(1.5), true));
         assert_eq!(pictures(&["--thumbnails", "off"]), (Every::Never, true));
         let audio = |codecs| parse(&["in.mp4", "--out", "d", "--audio", codecs]).map(|it| it.audio);
-        assert_eq!(audio("opus,aac,opus").unwrap(), AudioCodec::ALL);
-        assert_eq!(audio("opus").unwrap(), [AudioCodec::Opus]);
+        assert_eq!(audio("opus,aac,copy,opus").unwrap(), AudioChoice::ALL);
+        assert_eq!(audio("opus").unwrap(), [AudioChoice::Opus]);
         assert!(audio("mp3").is_err());
         let loudness = |lufs| parse(&["in.mp4", "--out", "d", "--loudness", lufs]).map(|it| it.loudness);
         assert_eq!(loudness("-16").unwrap(), Some(-16.0));

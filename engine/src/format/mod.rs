@@ -3,6 +3,7 @@
 
 pub mod av1;
 pub mod captions;
+pub mod dolby;
 pub mod hevc;
 pub mod vp9;
 

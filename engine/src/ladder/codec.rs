@@ -158,47 +158,80 @@ pub enum AudioCodec {
     Aac,
     /// Opus (RFC 6716).
     Opus,
+    /// AC-3 (ETSI TS 102 366), which is only passed on.
+    Ac3,
+    /// E-AC-3 (annex E of the same), which is only passed on.
+    Eac3,
 }
 
 impl AudioCodec {
     /// Every codec, in the order in which playlists offer them.
-    pub const ALL: [Self; 2] = [Self::Aac, Self::Opus];
+    pub const ALL: [Self; 4] = [Self::Aac, Self::Opus, Self::Ac3, Self::Eac3];
 
-    /// The name on the command line.
+    /// Its usual name, and FFmpeg's.
     pub fn name(self) -> &'static str {
         match self {
             Self::Aac => "aac",
             Self::Opus => "opus",
+            Self::Ac3 => "ac3",
+            Self::Eac3 => "eac3",
         }
     }
 
-    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), and the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4).
+    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4), and the
+    /// six blocks of AC-3 and E-AC-3 (ETSI TS 102 366 4.1).
     pub const fn frame(self) -> u32 {
         match self {
             Self::Aac => 1024,
             Self::Opus => 960,
+            Self::Ac3 | Self::Eac3 => 1536,
         }
     }
 
     /// How many access units before one have to be decoded for it to sound as it should: 80 ms of Opus (RFC 7845 4.6).
     pub fn preroll(self) -> u32 {
         match self {
-            Self::Aac => 0,
+            Self::Aac | Self::Ac3 | Self::Eac3 => 0,
             Self::Opus => 4,
         }
     }
 }
 
-/// The name of no audio codec.
+/// How the sound of an output is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudioChoice {
+    /// Encoded with [`AudioCodec::Aac`].
+    Aac,
+    /// Encoded with [`AudioCodec::Opus`].
+    Opus,
+    /// As the source has it, where that is AAC-LC, AC-3 or E-AC-3.
+    Copy,
+}
+
+impl AudioChoice {
+    /// All there are, in the order in which playlists offer them.
+    pub const ALL: [Self; 3] = [Self::Aac, Self::Opus, Self::Copy];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aac => "aac",
+            Self::Opus => "opus",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+/// The name of no [`AudioChoice`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown audio codec {0:?}: the codecs are aac and opus")]
-pub struct UnknownAudioCodec(String);
+#[error("unknown audio codec {0:?}: there are aac, opus and copy")]
+pub struct UnknownAudioChoice(String);
 
-impl FromStr for AudioCodec {
-    type Err = UnknownAudioCodec;
+impl FromStr for AudioChoice {
+    type Err = UnknownAudioChoice;
 
-    fn from_str(name: &str) -> Result<Self, UnknownAudioCodec> {
-        Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| UnknownAudioCodec(name.to_owned()))
+    fn from_str(name: &str) -> Result<Self, UnknownAudioChoice> {
+        Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| UnknownAudioChoice(name.to_owned()))
     }
 }
 
@@ -218,9 +251,9 @@ mod tests {
     fn codecs_are_known_by_their_names_and_others_refused_with_a_list() {
         assert!(VideoCodec::ALL.iter().all(|codec| codec.name().parse() == Ok(*codec)));
         assert_eq!("h265".parse(), Ok(VideoCodec::Hevc));
-        assert!(AudioCodec::ALL.iter().all(|codec| codec.name().parse() == Ok(*codec)));
-        let error = "mp3".parse::<AudioCodec>().unwrap_err();
-        assert_eq!(error.to_string(), "unknown audio codec \"mp3\": the codecs are aac and opus");
+        assert!(AudioChoice::ALL.iter().all(|choice| choice.name().parse() == Ok(*choice)));
+        let error = "mp3".parse::<AudioChoice>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown audio codec \"mp3\": there are aac, opus and copy");
         let error = "divx".parse::<VideoCodec>().unwrap_err();
         assert_eq!(error.to_string(), "unknown codec \"divx\": the codecs are h264, hevc, vp9 and av1");
     }

@@ -19,7 +19,7 @@ pub mod smart;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{AudioCodec, Factors, VideoCodec};
+pub use codec::{AudioChoice, AudioCodec, Factors, VideoCodec};
 pub use fit::{Error, FactorRequest, Ladder, LadderOptions, SPEEDS, ladder};
 pub use geometry::{display_aspect, display_size, full_size};
 

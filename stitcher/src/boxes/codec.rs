@@ -1,6 +1,6 @@
 //! Decoder configurations: what an initialization segment carries of them, and their RFC 6381 names. Pure.
 
-use mp4_atom::{Atom, Avcc, Dops, Hvcc};
+use mp4_atom::{Ac3SpecificBox, Atom, Avcc, Dops, Ec3SpecificBox, Hvcc};
 use vtp_engine::format::{self, av1, hevc, vp9};
 use vtp_engine::ladder::{AudioCodec, VideoCodec};
 
@@ -20,7 +20,6 @@ impl VideoConfig {
     /// hold every kind of parameter set, of `av1C`, or of `vpcC` behind version and flags.
     pub fn new(codec: VideoCodec, record: &[u8]) -> Result<Self, Error> {
         let cut_off = || Error::Config(format!("a record of {codec} that is cut off"));
-        let unreadable = |error: mp4_atom::Error| Error::Config(error.to_string());
         let name = match codec {
             VideoCodec::H264 => {
                 let avcc = Avcc::decode_body(&mut &record[..]).map_err(unreadable)?;
@@ -66,18 +65,27 @@ impl VideoConfig {
     }
 }
 
-/// The RFC 6381 name of sound with this decoder configuration: an AudioSpecificConfig, or the payload of `dOps`.
+/// The RFC 6381 name of sound with this decoder configuration: an AudioSpecificConfig, or the payload of `dOps`, `dac3` or
+/// `dec3`.
 pub fn audio_name(codec: AudioCodec, config: &[u8]) -> Result<String, Error> {
     match codec {
         AudioCodec::Aac => mpeg4_audio_name(config),
         // Opus in ISOBMFF 4.4 writes it as the sample entry's type; browsers know it like this.
         AudioCodec::Opus => opus_config(config).map(|_| "opus".to_owned()),
+        AudioCodec::Ac3 => Ac3SpecificBox::decode_body(&mut &config[..]).map(|_| "ac-3".to_owned()).map_err(unreadable),
+        AudioCodec::Eac3 => {
+            Ec3SpecificBox::decode_body(&mut &config[..]).map(|_| "ec-3".to_owned()).map_err(unreadable)
+        }
     }
+}
+
+fn unreadable(error: mp4_atom::Error) -> Error {
+    Error::Config(error.to_string())
 }
 
 /// Reads the payload of `dOps` (Opus in ISOBMFF 4.3.2).
 pub(super) fn opus_config(config: &[u8]) -> Result<Dops, Error> {
-    Dops::decode_body(&mut &config[..]).map_err(|error| Error::Config(error.to_string()))
+    Dops::decode_body(&mut &config[..]).map_err(unreadable)
 }
 
 /// The RFC 6381 name of MPEG-4 audio with an AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1).
@@ -106,6 +114,9 @@ mod tests {
         assert_eq!(audio_name(AudioCodec::Aac, &[0x12, 0x10]).unwrap(), "mp4a.40.2");
         assert_eq!(audio_name(AudioCodec::Opus, &[0, 2, 1, 56, 0, 0, 187, 128, 0, 0, 0]).unwrap(), "opus");
         assert!(audio_name(AudioCodec::Opus, &[0, 2]).is_err());
+        assert_eq!(audio_name(AudioCodec::Ac3, &[0x10, 0x3D, 0xE0]).unwrap(), "ac-3");
+        assert_eq!(audio_name(AudioCodec::Eac3, &[0x07, 0xD0, 0x20, 0x0F, 0, 1, 0x10]).unwrap(), "ec-3");
+        assert!(audio_name(AudioCodec::Ac3, &[0x10]).is_err() && audio_name(AudioCodec::Eac3, &[0x07]).is_err());
     }
 
     #[test]

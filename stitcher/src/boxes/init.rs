@@ -49,7 +49,7 @@ pub struct AudioInit {
     pub language: String,
     /// What it is encoded with.
     pub codec: AudioCodec,
-    /// The AudioSpecificConfig, or the payload of `dOps`.
+    /// The AudioSpecificConfig, or the payload of `dOps`, `dac3` or `dec3`.
     pub config: Vec<u8>,
 }
 
@@ -191,7 +191,16 @@ fn audio_entry(audio: &AudioInit) -> Result<Vec<u8>, Error> {
     match audio.codec {
         AudioCodec::Aac => boxed(&Mp4a { audio: fields, esds: mpeg4_config(audio), btrt: None, taic: None }),
         AudioCodec::Opus => boxed(&Opus { audio: fields, dops: opus_config(&audio.config)?, btrt: None }),
+        AudioCodec::Ac3 => dolby(b"ac-3", b"dac3", &fields, &audio.config),
+        AudioCodec::Eac3 => dolby(b"ec-3", b"dec3", &fields, &audio.config),
     }
+}
+
+/// ETSI TS 102 366 F.3, F.5. What the crate's box holds has no room for what `dec3` tells of objects.
+fn dolby(kind: &[u8; 4], config_kind: &[u8; 4], fields: &Audio, config: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut own = Vec::new();
+    fields.encode(&mut own)?;
+    nest(kind, &[own, nest(config_kind, &[config.to_vec()])?])
 }
 
 fn mpeg4_config(audio: &AudioInit) -> Esds {

@@ -100,6 +100,8 @@ pub(super) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
             let specific = esds.es_desc.dec_config.dec_specific.map(|it| it.raw);
             plain("A_AAC", &specific.ok_or_else(|| Error::Config("sound without an AudioSpecificConfig".to_owned()))?)
         }
+        b"ac-3" => plain("A_AC3", &[]),
+        b"ec-3" => plain("A_EAC3", &[]),
         b"Opus" => Codec { id: "A_OPUS", private: opus_head(payload(b"dOps")?)?, preroll_ns: 80_000_000 },
         _ => return Err(Error::Config(format!("{:?} has no name in Matroska", String::from_utf8_lossy(&kind)))),
     })

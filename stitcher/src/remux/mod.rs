@@ -14,6 +14,7 @@ pub(crate) mod run;
 #[cfg(test)]
 mod testing;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
@@ -80,12 +81,15 @@ impl Container {
         }
     }
 
-    /// The places of the tracks of sound that go into a file, of those with these RFC 6381 names: all of the first codec that it
-    /// holds, for the same sound in another codec would be there twice.
-    pub fn sound(self, codecs: &[&str]) -> Vec<usize> {
+    /// The places of the tracks of sound that go into a file, of those with these RFC 6381 names, each of which is told which
+    /// sound it is a version of: of every sound all versions in the first codec that is held, for in another it would be there
+    /// twice.
+    pub fn sound(self, versions: &[(usize, &str)]) -> Vec<usize> {
         let family = |codec: &str| codec.split('.').next().unwrap_or_default().to_ascii_lowercase();
-        let first = codecs.iter().find(|codec| self.holds_audio(codec)).map(|codec| family(codec));
-        (0..codecs.len()).filter(|&place| Some(family(codecs[place])) == first).collect()
+        let first = |of: usize| {
+            versions.iter().find(|(it, codec)| *it == of && self.holds_audio(codec)).map(|(_, codec)| family(codec))
+        };
+        (0..versions.len()).filter(|&place| first(versions[place].0) == Some(family(versions[place].1))).collect()
     }
 
     /// The place of the rendition that a file of all that there is shows: the largest picture, and of several of its size the
@@ -105,14 +109,19 @@ impl Container {
         held.rev().max_by_key(|(_, rendition)| worth(rendition)).map(|(place, _)| place)
     }
 
-    /// Refuses a file for which there is nothing to show, or that could not hold the sound. `codecs` are the RFC 6381 names of
-    /// all sound.
-    pub fn check(self, renditions: &[Rendition], rotation: Rotation, codecs: &[String]) -> Result<(), Refusal> {
+    /// Refuses a file for which there is nothing to show, or that could not hold all sound. `versions` are as in
+    /// [`Container::sound`].
+    pub fn check(
+        self,
+        renditions: &[Rendition],
+        rotation: Rotation,
+        versions: &[(usize, &str)],
+    ) -> Result<(), Refusal> {
         if self.best(renditions, rotation).is_none() {
             return Err(Refusal::Video { container: self });
         }
-        let codecs: Vec<&str> = codecs.iter().map(String::as_str).collect();
-        if !codecs.is_empty() && self.sound(&codecs).is_empty() {
+        let held: HashSet<usize> = self.sound(versions).into_iter().map(|place| versions[place].0).collect();
+        if versions.iter().any(|(sound, _)| !held.contains(sound)) {
             return Err(Refusal::Audio { container: self });
         }
         Ok(())
@@ -289,25 +298,27 @@ mod tests {
     #[test]
     fn what_a_container_does_not_hold_is_refused_in_a_sentence() {
         let upright = Rotation::default();
-        let check = |container: Container, codec, sound: &[String]| {
+        let check = |container: Container, codec, sound: &[(usize, &str)]| {
             container.check(&[coded("a", 360, codec)], upright, sound).map_err(|refusal| refusal.to_string())
         };
-        let aac = ["mp4a.40.2".to_owned()];
+        let aac = [(0, "mp4a.40.2")];
         assert!(check(Container::WebM, VideoCodec::H264, &[]).unwrap_err().contains("but vp9 and av1"));
         assert!(check(Container::WebM, VideoCodec::Vp9, &aac).unwrap_err().contains("take mp4 or mkv"));
         assert_eq!(check(Container::WebM, VideoCodec::Vp9, &[]), Ok(()));
-        assert_eq!(check(Container::WebM, VideoCodec::Av1, &["opus".to_owned()]), Ok(()));
+        assert_eq!(check(Container::WebM, VideoCodec::Av1, &[(0, "opus")]), Ok(()));
+        let two = [(0, "mp4a.40.2"), (1, "ac-3")];
+        assert!(check(Container::Mov, VideoCodec::H264, &two).unwrap_err().contains("take mp4 or mkv"));
         assert!(check(Container::Mov, VideoCodec::Av1, &aac).is_err());
         assert_eq!(check(Container::Mkv, VideoCodec::Hevc, &aac), Ok(()));
     }
 
     #[test]
     fn of_the_same_sound_in_two_codecs_the_first_that_is_held_is_taken() {
-        let codecs = ["mp4a.40.2", "mp4a.40.2", "opus"];
-        assert_eq!(Container::Mp4.sound(&codecs), [0, 1]);
-        assert_eq!(Container::WebM.sound(&codecs), [2]);
-        assert_eq!(Container::Mkv.sound(&["opus", "mp4a.40.2"]), [0]);
-        assert_eq!(Container::WebM.sound(&codecs[..2]), [0; 0]);
+        let versions = [(0, "mp4a.40.2"), (1, "mp4a.40.2"), (1, "mp4a.40.2"), (0, "opus"), (1, "opus"), (1, "ac-3")];
+        assert_eq!(Container::Mp4.sound(&versions), [0, 1, 2]);
+        assert_eq!(Container::WebM.sound(&versions), [3, 4]);
+        assert_eq!(Container::Mkv.sound(&[(0, "opus"), (0, "mp4a.40.2"), (1, "ac-3")]), [0, 2]);
+        assert_eq!(Container::WebM.sound(&versions[..3]), [0; 0]);
     }
 
     #[test]

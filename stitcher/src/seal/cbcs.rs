@@ -28,7 +28,7 @@ pub(super) fn init(seal: &Seal, init: &[u8]) -> Result<Vec<u8>, Error> {
         let (head, entry) = stsd.payload.split_at_checked(8).ok_or(Error::Layout("half an stsd"))?;
         let [entry] = boxes(entry)?[..] else { return Err(Error::Layout("not one sample entry")) };
         let (kind, pattern) = match &entry.kind {
-            b"mp4a" => (b"enca", (0, 0)),
+            b"mp4a" | b"ac-3" | b"ec-3" => (b"enca", (0, 0)),
             b"avc1" | b"hvc1" => (b"encv", PATTERN),
             _ => return Err(Error::Layout("a sample entry of another kind")),
         };

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use vtp_engine::ladder::AudioCodec;
+use vtp_engine::ladder::{AudioChoice, AudioCodec};
 use vtp_engine::media::audio::{AudioMode, AudioOutcome, AudioRequest, AudioTrackConfig, Speakers};
 use vtp_engine::pcm::Moment;
 use vtp_engine::source::AudioInfo;
@@ -37,8 +37,8 @@ pub(super) struct Finished {
     pub(super) outcomes: Vec<AudioOutcome>,
     /// How many of the tracks are the source's own; those behind them are other versions of them.
     pub(super) own: usize,
-    /// Why each track was encoded though it was to be copied.
-    pub(super) encoded_because: Vec<Option<String>>,
+    /// Tracks of the source, from 0, that were not passed on though they were to be, and why.
+    pub(super) not_copied: Vec<(usize, String)>,
 }
 
 /// Prepares the sound of the pass's source. `None` if there is none.
@@ -66,6 +66,10 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn is_dolby(self) -> bool {
+        matches!(self.codec, AudioCodec::Ac3 | AudioCodec::Eac3)
+    }
+
     fn request(self, source: &Source, loudness: Option<f64>) -> AudioRequest {
         AudioRequest {
             info: source.info.audio[self.place].clone(),
@@ -78,25 +82,72 @@ impl Wanted {
     }
 }
 
-/// The tracks to be made: for each codec every one of the source, and after them those that are made in surround, too. The
-/// tracks of the first codec are made as `mode` says, and where they are only passed on they are as they are; all others are
-/// encoded.
-fn wanted(audio: &[AudioInfo], codecs: &[AudioCodec], mode: AudioMode, surround: bool) -> Vec<Wanted> {
+/// What is asked for of sound.
+#[derive(Clone, Copy, Debug)]
+struct Choice<'a> {
+    ways: &'a [AudioChoice],
+    /// Whether AAC is passed on where it can be, so that it stands in for AAC that would be encoded.
+    copies_aac: bool,
+    surround: bool,
+}
+
+/// The tracks to be made: at first one of each of the source's, and after them versions of these. For each codec that is encoded
+/// every track is made in stereo, and then those that have more are made in surround. What is passed on of AAC takes the place
+/// of what would be encoded; AC-3 and E-AC-3 stand beside it, or alone where nothing is to be encoded.
+fn wanted(audio: &[AudioInfo], choice: Choice<'_>) -> Vec<Wanted> {
+    let Choice { ways, copies_aac, surround } = choice;
+    let is_chosen = |way| ways.contains(&way);
+    let copies = is_chosen(AudioChoice::Copy);
     // From 5.1 to 7.1; more are channels of a studio, of which nobody knows what they are.
-    let has_surround = |place: &usize| (6..=8).contains(&audio[*place].channels);
-    let of = |codec: AudioCodec| {
-        let mode = if codec == AudioCodec::Aac { mode } else { AudioMode::Encode };
-        let wanted = move |place, speakers| Wanted { place, codec, speakers, mode };
-        let twice = surround && mode == AudioMode::Encode;
-        let all = (0..audio.len()).map(move |place| wanted(place, Speakers::Stereo));
-        let in_surround = (0..audio.len()).filter(has_surround).filter(move |_| twice);
-        all.chain(in_surround.map(move |place| wanted(place, Speakers::Surround)))
+    let has_surround = |place: usize| surround && (6..=8).contains(&audio[place].channels);
+    let as_is = |place: usize, codec| {
+        let speakers = if audio[place].channels > 2 { Speakers::Surround } else { Speakers::Stereo };
+        Wanted { place, codec, speakers, mode: AudioMode::CopyIfPossible }
     };
-    codecs.iter().flat_map(|codec| of(*codec)).collect()
+    let encoded = |place: usize, codec, speakers| Wanted { place, codec, speakers, mode: AudioMode::Encode };
+    let passed_on = |place: usize| match dolby(&audio[place]) {
+        Some(codec) => as_is(place, codec),
+        None => Wanted { speakers: Speakers::Stereo, ..as_is(place, AudioCodec::Aac) },
+    };
+    // AAC by one track, in stereo or in what it has.
+    let aac = |place: usize, speakers: Speakers| {
+        let same = speakers.channels(audio[place].channels) == audio[place].channels;
+        match copies && same && audio[place].is_aac_lc {
+            true => as_is(place, AudioCodec::Aac),
+            false => encoded(place, AudioCodec::Aac, speakers),
+        }
+    };
+    let places = || 0..audio.len();
+    let in_surround = || places().filter(|place| has_surround(*place));
+    let mut all: Vec<Wanted> = Vec::new();
+    if copies_aac {
+        all.extend(places().map(|place| Wanted { speakers: Speakers::Stereo, ..as_is(place, AudioCodec::Aac) }));
+    } else if is_chosen(AudioChoice::Aac) {
+        all.extend(places().map(|place| aac(place, Speakers::Stereo)));
+        all.extend(in_surround().map(|place| aac(place, Speakers::Surround)));
+    }
+    if is_chosen(AudioChoice::Opus) {
+        all.extend(places().map(|place| encoded(place, AudioCodec::Opus, Speakers::Stereo)));
+        all.extend(in_surround().map(|place| encoded(place, AudioCodec::Opus, Speakers::Surround)));
+    }
+    if copies {
+        let alone = all.is_empty();
+        let has_aac = copies_aac || is_chosen(AudioChoice::Aac);
+        let stands_beside = |place: &usize| dolby(&audio[*place]).is_some() || (audio[*place].is_aac_lc && !has_aac);
+        all.extend(places().filter(|place| alone || stands_beside(place)).map(passed_on));
+    }
+    all
+}
+
+/// The codec of a track that is Dolby's.
+fn dolby(info: &AudioInfo) -> Option<AudioCodec> {
+    [AudioCodec::Ac3, AudioCodec::Eac3].into_iter().find(|codec| codec.name() == info.codec)
 }
 
 fn wanted_by(pass: &Pass<'_>) -> Vec<Wanted> {
-    wanted(&pass.source.info.audio, &pass.request.audio, pass.audio_mode(), pass.request.surround)
+    let copies_aac = pass.audio_mode() == AudioMode::CopyIfPossible && pass.request.audio.contains(&AudioChoice::Aac);
+    let choice = Choice { ways: &pass.request.audio, copies_aac, surround: pass.request.surround };
+    wanted(&pass.source.info.audio, choice)
 }
 
 /// What the packager is told of each track. The first ones are the source's; the others are versions of them.
@@ -104,7 +155,7 @@ pub(super) fn tracks(pass: &Pass<'_>, configs: &[AudioTrackConfig]) -> Vec<Audio
     let audio = &pass.source.info.audio;
     let track = |((number, wanted), config): ((usize, Wanted), &AudioTrackConfig)| AudioTrack {
         version_of: (number >= audio.len()).then_some(wanted.place),
-        surround: wanted.speakers == Speakers::Surround,
+        surround: wanted.speakers == Speakers::Surround && !wanted.is_dolby(),
         ..track(&audio[wanted.place], config)
     };
     wanted_by(pass).into_iter().enumerate().zip(configs).map(track).collect()
@@ -135,16 +186,24 @@ pub(super) fn run(
     cancel: &AtomicBool,
 ) -> Result<Option<Finished>, Error> {
     let configs = sound.configs().to_vec();
-    let mut tracks: Vec<Track> = writers.into_iter().map(Track::new).collect();
-    let Some(outcomes) = outcomes(pass, sound, &mut tracks, cancel)? else { return Ok(None) };
+    let own = pass.source.info.audio.len();
+    let wanted = wanted_by(pass);
+    // A version that can't be passed on is not needed in another codec, of which there is one.
+    let is_needless: Vec<bool> = (wanted.iter().zip(&configs).enumerate())
+        .map(|(number, (wanted, config))| number >= own && wanted.is_dolby() && !config.copied)
+        .collect();
+    let track = |(writer, needless): (AudioWriter, &bool)| Track { is_needless: *needless, ..Track::new(writer) };
+    let mut tracks: Vec<Track> = writers.into_iter().zip(&is_needless).map(track).collect();
+    let Some(mut outcomes) = outcomes(pass, sound, &mut tracks, cancel)? else { return Ok(None) };
+    outcomes.iter_mut().zip(is_needless).filter(|(_, needless)| *needless).for_each(|(it, _)| it.samples = 0);
     let total = total_seconds(pass.source);
     (pass.progress)(ProgressEvent::AudioProgress { seconds: total, total });
     let origin_s = pass.source.info.video.time_base.seconds(pass.source.origin);
     let sounds =
         outcomes.iter().zip(&configs).map(|(outcome, config)| self::sound(outcome, config, origin_s)).collect();
     let tracks = tracks.into_iter().map(|track| track.writer.finish()).collect::<Result<_, _>>()?;
-    let encoded_because = configs.into_iter().map(|config| config.encoded_because).collect();
-    Ok(Some(Finished { tracks, sounds, outcomes, own: pass.source.info.audio.len(), encoded_because }))
+    let why = wanted.iter().zip(configs).filter_map(|(wanted, config)| Some((wanted.place, config.encoded_because?)));
+    Ok(Some(Finished { tracks, sounds, outcomes, own, not_copied: why.collect() }))
 }
 
 fn outcomes(
@@ -190,11 +249,13 @@ struct Track {
     written: Vec<u32>,
     /// Access units that came since it was begun last.
     came: usize,
+    /// Whether nothing of it is written.
+    is_needless: bool,
 }
 
 impl Track {
     fn new(writer: AudioWriter) -> Self {
-        Self { writer, written: Vec::new(), came: 0 }
+        Self { writer, written: Vec::new(), came: 0, is_needless: false }
     }
 
     fn begin_again(&mut self) {
@@ -202,6 +263,9 @@ impl Track {
     }
 
     fn take(&mut self, unit: &[u8]) -> Result<(), Error> {
+        if self.is_needless {
+            return Ok(());
+        }
         let sum = crc32fast::hash(unit);
         self.came += 1;
         match self.written.get(self.came - 1) {
@@ -254,17 +318,43 @@ mod tests {
 
     #[test]
     fn every_codec_has_all_tracks_in_stereo_and_then_those_with_surround() {
-        use AudioCodec::{Aac, Opus};
+        use AudioChoice::{Aac, Opus};
         use Speakers::{Stereo, Surround};
-        let made = |codecs: &[AudioCodec], mode, surround| -> Vec<(usize, AudioCodec, Speakers)> {
-            let wanted = wanted(&[info(2), info(6), info(16)], codecs, mode, surround);
+        let made = |ways: &[AudioChoice], copies_aac, surround| -> Vec<(usize, AudioCodec, Speakers)> {
+            let wanted = wanted(&[info(2), info(6), info(16)], Choice { ways, copies_aac, surround });
             wanted.iter().map(|it| (it.place, it.codec, it.speakers)).collect()
         };
-        let aac = [(0, Aac, Stereo), (1, Aac, Stereo), (2, Aac, Stereo), (1, Aac, Surround)];
-        let opus = [(0, Opus, Stereo), (1, Opus, Stereo), (2, Opus, Stereo), (1, Opus, Surround)];
-        assert_eq!(made(&[Aac], AudioMode::Encode, true), aac);
-        assert_eq!(made(&[Aac], AudioMode::Encode, false), aac[..3]);
-        assert_eq!(made(&[Aac, Opus], AudioMode::Encode, true), [aac, opus].concat());
-        assert_eq!(made(&[Aac, Opus], AudioMode::CopyIfPossible, true), [&aac[..3], &opus].concat());
+        let all = |codec| [(0, codec, Stereo), (1, codec, Stereo), (2, codec, Stereo), (1, codec, Surround)];
+        let (aac, opus) = (all(AudioCodec::Aac), all(AudioCodec::Opus));
+        assert_eq!(made(&[Aac], false, true), aac);
+        assert_eq!(made(&[Aac], false, false), aac[..3]);
+        assert_eq!(made(&[Aac, Opus], false, true), [aac, opus].concat());
+        assert_eq!(made(&[Aac, Opus], true, true), [&aac[..3], &opus].concat());
+    }
+
+    #[test]
+    fn what_is_passed_on_replaces_aac_of_its_own_kind_and_stands_beside_the_rest() {
+        use AudioChoice::{Aac, Copy, Opus};
+        let aac = |channels| AudioInfo { is_aac_lc: true, ..info(channels) };
+        let dolby = |codec: &str| AudioInfo { codec: codec.to_owned(), ..info(6) };
+        let other = AudioInfo { codec: "mp3".to_owned(), ..info(2) };
+        let aac = |channels| AudioInfo { codec: "aac".to_owned(), ..aac(channels) };
+        let all = [aac(2), aac(6), dolby("ac3"), dolby("eac3"), other];
+        let made = |ways: &[AudioChoice]| -> Vec<(usize, &str, u16, bool)> {
+            let wanted = wanted(&all, Choice { ways, copies_aac: false, surround: true });
+            let of = |it: &Wanted| {
+                let channels = it.speakers.channels(all[it.place].channels);
+                (it.place, it.codec.name(), channels, it.mode == AudioMode::CopyIfPossible)
+            };
+            wanted.iter().map(of).collect()
+        };
+        let in_aac = [(0, "aac", 2, true), (1, "aac", 2, false), (2, "aac", 2, false), (3, "aac", 2, false)];
+        let in_aac = [&in_aac[..], &[(4, "aac", 2, false)]].concat();
+        let around = [(1, "aac", 6, true), (2, "aac", 6, false), (3, "aac", 6, false)];
+        let beside = [(2, "ac3", 6, true), (3, "eac3", 6, true)];
+        assert_eq!(made(&[Aac, Copy]), [&in_aac[..], &around, &beside].concat());
+        let alone = [(0, "aac", 2, true), (1, "aac", 2, true), beside[0], beside[1], (4, "aac", 2, true)];
+        assert_eq!(made(&[Copy]), alone);
+        assert_eq!(made(&[Opus, Copy])[8..], [(0, "aac", 2, true), (1, "aac", 2, true), beside[0], beside[1]]);
     }
 }

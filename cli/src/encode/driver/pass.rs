@@ -7,7 +7,7 @@ use vtp_encoder_node::Copier;
 use vtp_encoder_node::cache::Cache;
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::format::captions::carries;
-use vtp_engine::ladder::{AudioCodec, Look, Method, Rendition, VideoCodec};
+use vtp_engine::ladder::{AudioChoice, Look, Method, Rendition, VideoCodec};
 use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
@@ -268,10 +268,10 @@ pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option
 ///
 /// # Errors
 /// [`EncodeFailure::Usage`] if one can't.
-fn sealable(renditions: &[Rendition], audio: &[AudioCodec], seal: &Seal) -> Result<(), EncodeFailure> {
+fn sealable(renditions: &[Rendition], audio: &[AudioChoice], seal: &Seal) -> Result<(), EncodeFailure> {
     let mut codecs = renditions.iter().map(Rendition::codec);
     let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1)).map(VideoCodec::name);
-    let opus = audio.iter().find(|codec| **codec == AudioCodec::Opus).map(|codec| codec.name());
+    let opus = audio.contains(&AudioChoice::Opus).then(|| AudioChoice::Opus.name());
     let unfit = unfit.or(opus);
     match unfit.filter(|_| seal.scheme == Scheme::Cbcs) {
         None => Ok(()),

@@ -196,8 +196,7 @@ fn audio_warnings(finished: &Finished) -> Vec<String> {
         warn(outcome.dropped_s > 0.0005, format!("{:.3} s overlap and are left out", outcome.dropped_s));
         warn(outcome.slips > 0, format!("its timestamps jump {} times to another clock", outcome.slips));
     }
-    for (reason, track) in finished.encoded_because.iter().take(finished.own).zip(1..) {
-        warnings.extend(reason.iter().map(|reason| format!("audio track {track} was encoded, not copied: {reason}")));
-    }
+    let told = |(place, why): &(usize, String)| format!("audio track {} was encoded, not copied: {why}", place + 1);
+    warnings.extend(finished.not_copied.iter().map(told));
     warnings
 }

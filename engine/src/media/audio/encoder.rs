@@ -1,5 +1,5 @@
 //! An encoder of AAC-LC (ISO/IEC 14496-3) or Opus (RFC 6716): planar floats in, raw access units out. One encoder runs over
-//! a whole track.
+//! a whole track. Of AC-3 and E-AC-3 only silence is made with it.
 
 use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, codec, ffi, format, frame};
 
@@ -43,12 +43,23 @@ fn opus_bit_rate(channels: u16) -> usize {
     }
 }
 
-/// Where samples of one channel stand beside each other in what the encoder takes, or all channels of one sample do.
+/// Bits a second of AC-3 and E-AC-3.
+fn dolby_bit_rate(channels: u16) -> usize {
+    match channels {
+        1 => 96_000,
+        2 => 192_000,
+        _ => 448_000,
+    }
+}
+
+/// Whether samples of one channel stand beside each other in what the encoder takes, not all channels of one sample.
+fn is_planar(codec: AudioCodec) -> bool {
+    codec != AudioCodec::Opus
+}
+
 fn sample_format(codec: AudioCodec) -> format::Sample {
-    format::Sample::F32(match codec {
-        AudioCodec::Aac => format::sample::Type::Planar,
-        AudioCodec::Opus => format::sample::Type::Packed,
-    })
+    use format::sample::Type::{Packed, Planar};
+    format::Sample::F32(if is_planar(codec) { Planar } else { Packed })
 }
 
 /// The encoder, and the samples that don't fill an access unit yet.
@@ -73,6 +84,8 @@ impl Encoder {
         let (name, bits) = match codec {
             AudioCodec::Aac => ("aac", bit_rate(rate, channels)),
             AudioCodec::Opus => ("libopus", opus_bit_rate(channels)),
+            AudioCodec::Ac3 => ("ac3", dolby_bit_rate(channels)),
+            AudioCodec::Eac3 => ("eac3", dolby_bit_rate(channels)),
         };
         let found = codec::encoder::find_by_name(name)
             .ok_or_else(|| Error::new(Kind::Internal, format!("this FFmpeg has no encoder {name}")))?;
@@ -95,7 +108,7 @@ impl Encoder {
             (u32::try_from(raw.initial_padding).unwrap_or(0), config.to_vec())
         };
         let config = match codec {
-            AudioCodec::Aac => config,
+            AudioCodec::Aac | AudioCodec::Ac3 | AudioCodec::Eac3 => config,
             AudioCodec::Opus => {
                 opus_config(&config).ok_or_else(|| Error::new(Kind::Internal, "the encoder of Opus tells no header"))?
             }
@@ -113,7 +126,8 @@ impl Encoder {
         self.priming
     }
 
-    /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
+    /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2); nothing of AC-3
+    /// and E-AC-3.
     pub(super) fn config(&self) -> &[u8] {
         &self.config
     }
@@ -185,7 +199,7 @@ impl Encoder {
     fn send(&mut self, from: usize, count: usize) -> Result<(), Error> {
         let layout = ChannelLayout::default(self.channels.into());
         let mut frame = frame::Audio::new(sample_format(self.codec), count, layout);
-        let planes = if self.codec == AudioCodec::Aac { self.pending.0.len() } else { 1 };
+        let planes = if is_planar(self.codec) { self.pending.0.len() } else { 1 };
         if frame.planes() != planes {
             return Err(Error::new(Kind::Retryable, "no memory for a frame of sound"));
         }
@@ -193,15 +207,12 @@ impl Encoder {
         frame.set_rate(self.encoder.rate());
         for (channel, plane) in self.pending.0.iter().enumerate() {
             let samples = plane[from..from + count].iter().map(|sample| tame(*sample) * self.factor);
-            match self.codec {
-                AudioCodec::Aac => {
-                    frame.plane_mut::<f32>(channel).iter_mut().zip(samples).for_each(|(to, sample)| *to = sample);
-                }
-                AudioCodec::Opus => {
-                    let places = frame.data_mut(0).chunks_exact_mut(size_of::<f32>());
-                    let own = places.skip(channel).step_by(usize::from(self.channels));
-                    own.zip(samples).for_each(|(to, sample)| to.copy_from_slice(&sample.to_ne_bytes()));
-                }
+            if is_planar(self.codec) {
+                frame.plane_mut::<f32>(channel).iter_mut().zip(samples).for_each(|(to, sample)| *to = sample);
+            } else {
+                let places = frame.data_mut(0).chunks_exact_mut(size_of::<f32>());
+                let own = places.skip(channel).step_by(usize::from(self.channels));
+                own.zip(samples).for_each(|(to, sample)| to.copy_from_slice(&sample.to_ne_bytes()));
             }
         }
         self.taken += count as u64;

@@ -30,7 +30,7 @@ pub struct AudioRequest {
     pub shifts: Vec<TimeShift>,
     /// How it is made.
     pub mode: AudioMode,
-    /// What it is encoded with, unless it is passed on.
+    /// What it is encoded with; AC-3 and E-AC-3 are only passed on.
     pub codec: AudioCodec,
     /// In what.
     pub speakers: Speakers,
@@ -63,7 +63,7 @@ impl Speakers {
 pub enum AudioMode {
     /// Decoded and encoded.
     Encode,
-    /// Its access units passed on, where they are AAC-LC that players expect; encoded otherwise.
+    /// Its access units passed on, where they are of the codec asked for and such as players expect; encoded as AAC otherwise.
     CopyIfPossible,
 }
 
@@ -80,7 +80,8 @@ pub struct AudioTrackConfig {
     /// Samples at the start of the first access unit that are not to be heard; the next one is heard at the
     /// output's time 0.
     pub priming: u32,
-    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
+    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2), `dac3` or `dec3` (ETSI
+    /// TS 102 366 F.4, F.6).
     pub config: Vec<u8>,
     /// Whether the source's own access units are passed on.
     pub copied: bool,
@@ -276,15 +277,15 @@ impl Times {
 impl Track {
     fn new(source: &KnownContainer, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let stream = request.info.stream;
-        let encode = |because| {
+        let encode = |request: &AudioRequest, because| {
             let transcoder = Transcoder::new(source.parameters(stream)?, request, origin)?;
             Ok::<_, Error>(Work::Encode(Box::new(transcoder), because))
         };
         let work = match request.mode {
-            AudioMode::Encode => encode(None)?,
+            AudioMode::Encode => encode(request, None)?,
             AudioMode::CopyIfPossible => match Copier::open(source, request, origin)? {
                 Ok(copier) => Work::Copy(Box::new(copier)),
-                Err(because) => encode(Some(because))?,
+                Err(because) => encode(&AudioRequest { codec: AudioCodec::Aac, ..request.clone() }, Some(because))?,
             },
         };
         Ok(Self { stream, times: Times::new(request), work })

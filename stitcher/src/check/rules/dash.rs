@@ -7,6 +7,7 @@ use super::super::codecs;
 use super::super::mpd::{Addressing, Dash, DashSegment, DashTrack, Listed, Outline};
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
 use super::super::stream::{Form, Stream};
+use super::multivariant::Rates;
 use crate::rates::BufferModel;
 
 const fn rule(
@@ -305,11 +306,11 @@ fn media(stream: &Stream) -> Verdict {
             let ticks: f64 = runs.iter().map(|run| run.ticks() as f64).sum();
             let frames: usize = runs.iter().map(|run| run.samples.len()).sum();
             let shortest = runs.iter().filter_map(|run| run.shortest()).min();
-            if let Some(shortest) = shortest.filter(|_| ticks > 0.0) {
-                let average = frames as f64 * f64::from(own.timescale) / ticks;
-                let most = f64::from(own.timescale) / f64::from(shortest);
-                findings.hold(told >= 0.99 * average && told <= 1.01 * most.max(average), &place, || {
-                    format!("frameRate is {told:.3}, there are {average:.3} pictures a second")
+            let seconds = |ticks: f64| ticks / f64::from(own.timescale);
+            let rates = shortest.and_then(|it| Rates::new(frames as f64, seconds(ticks), seconds(it.into())));
+            if let Some(rates) = rates {
+                findings.hold(rates.fit(told), &place, || {
+                    format!("frameRate is {told:.3}, there are {:.3} pictures a second", rates.average)
                 });
             }
         }

@@ -289,25 +289,47 @@ fn frame_rate(stream: &Stream) -> Verdict {
             findings.fail(&variant.place, "there is no FRAME-RATE");
             continue;
         };
-        let Some((average, most)) = rates(media) else {
+        let Some(rates) = rates(media) else {
             findings.unknown();
             continue;
         };
-        // Of a variable rate anything from the average to the largest will do.
-        findings.hold(told >= 0.99 * average && told <= 1.01 * most, &variant.place, || {
-            format!("FRAME-RATE is {told}, there are {average:.3} pictures a second")
+        findings.hold(rates.fit(told), &variant.place, || {
+            format!("FRAME-RATE is {told}, there are {:.3} pictures a second", rates.average)
         });
     }
     findings.verdict(NO_VIDEO)
 }
 
-/// Pictures a second: on average, and by the shortest.
-pub(super) fn rates(media: &MediaPlaylist) -> Option<(f64, f64)> {
+/// Pictures a second.
+pub(super) struct Rates {
+    pub(super) average: f64,
+    /// By the shortest picture; no less than the average.
+    pub(super) most: f64,
+    /// On average without the last picture, which may be cut short.
+    least: f64,
+}
+
+impl Rates {
+    /// Of so many pictures in so many seconds, of which the shortest lasts so long. `None` where there is nothing to divide by.
+    pub(super) fn new(frames: f64, seconds: f64, shortest: f64) -> Option<Self> {
+        let average = frames / seconds;
+        let is_told = seconds > 0.0 && shortest > 0.0 && shortest.is_finite();
+        is_told.then(|| Self { average, most: average.max(1.0 / shortest), least: (frames - 1.0) / seconds })
+    }
+
+    /// Whether this rate may be told of them: of a variable one anything from the average to the largest.
+    pub(super) fn fit(&self, told: f64) -> bool {
+        told >= self.least.min(0.99 * self.average) && told <= 1.01 * self.most
+    }
+}
+
+/// Those of a playlist, where its pictures tell.
+pub(super) fn rates(media: &MediaPlaylist) -> Option<Rates> {
     let spans: Vec<_> = media.contents().filter_map(|(_, contents)| contents.span(Media::Video)).collect();
     let seconds: f64 = spans.iter().map(|span| span.end - span.start).sum();
     let frames: f64 = spans.iter().map(|span| span.frames as f64).sum();
     let shortest = spans.iter().map(|span| span.frame).filter(|frame| *frame > 0.0).fold(f64::INFINITY, f64::min);
-    (seconds > 0.0 && shortest.is_finite()).then(|| (frames / seconds, (1.0 / shortest).max(frames / seconds)))
+    Rates::new(frames, seconds, shortest)
 }
 
 fn video_range(stream: &Stream) -> Verdict {

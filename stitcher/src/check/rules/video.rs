@@ -147,7 +147,8 @@ fn sixty(stream: &Stream) -> Verdict {
     let mut findings = Findings::default();
     for (rendition, media) in whole(stream).filter(|(rendition, media)| is_video(rendition, media)) {
         match multivariant::rates(media) {
-            Some((average, _)) => {
+            Some(rates) => {
+                let average = rates.average;
                 findings.hold(average <= 60.06, &rendition.name, || format!("there are {average:.2}"))
             }
             None => findings.unknown(),
