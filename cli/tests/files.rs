@@ -160,3 +160,53 @@ fn the_bytes_do_not_depend_on_the_workers_and_nothing_is_left_of_what_is_refused
     scene.vtp(&format!("{line} --files mp4 --encrypt cbcs --key env:K --key-uri k")).failed(2, "--encrypt");
     assert!(!scene.path("x").exists());
 }
+
+/// The cues that FFmpeg finds in a track of subtitles: when they come, when they are gone, in seconds, and their text.
+fn cues(scene: &Scene, file: &str, track: usize) -> Vec<(f64, f64, String)> {
+    let text = scene.ffmpeg(&format!("-copyts -i {file} -map 0:s:{track} -c:s srt -f srt -"));
+    let seconds = |clock: &str| {
+        let parts = clock.trim().replace(',', ".");
+        parts.split(':').fold(0.0, |sum, part| 60.0 * sum + part.parse::<f64>().unwrap())
+    };
+    let cue = |block: &str| {
+        let (_, rest) = block.trim_start().split_once('\n')?;
+        let (times, text) = rest.split_once('\n').unwrap_or((rest, ""));
+        let (start, end) = times.split_once(" --> ")?;
+        Some((seconds(start), seconds(end), text.trim().to_owned()))
+    };
+    text.replace('\r', "").split("\n\n").filter_map(cue).collect()
+}
+
+#[test]
+fn subtitles_stand_in_every_file_with_their_languages_flags_and_looks() {
+    let scene = Scene::with_clip(118);
+    let first = "1\n00:00:00,500 --> 00:00:02,000\nHello <i>you</i>\n\n2\n00:00:01,000 --> 00:00:03,000\na & b\n";
+    std::fs::write(scene.path("in.en.srt"), first).unwrap();
+    std::fs::write(scene.path("signs.srt"), "1\n00:00:03,000 --> 00:00:04,000\nAusgang\n").unwrap();
+    let line = "--codec h264,vp9 --audio aac,opus --files mp4,mov,mkv,webm";
+    let report = scene.encode(&format!("in.mp4 {LADDER} {line} --subtitle in.en.srt --subtitle de,forced=signs.srt"));
+    for (container, codec) in [("mp4", "mov_text"), ("mov", "mov_text"), ("mkv", "subrip"), ("webm", "webvtt")] {
+        let file = format!("out/video.{container}");
+        let probed = scene.ffprobe(&format!("-show_streams -select_streams s {file}"));
+        let streams = probed["streams"].as_array().unwrap();
+        let told: Vec<(&str, &str)> = (streams.iter())
+            .map(|it| (it["codec_name"].as_str().unwrap(), it["tags"]["language"].as_str().unwrap()))
+            .collect();
+        let german = if matches!(container, "mkv" | "webm") { "ger" } else { "deu" };
+        assert_eq!(told, [(codec, "eng"), (codec, german)], "{container}");
+        if matches!(container, "mkv" | "webm") {
+            assert_eq!(streams[1]["disposition"]["forced"], 1, "{container}");
+        }
+        let (english, german) = (cues(&scene, &file, 0), cues(&scene, &file, 1));
+        let text = |text: &str| english.iter().any(|(_, _, it)| it.contains(text));
+        assert!(text("Hello <i>you</i>") && text("a & b"), "{container}: {english:?}");
+        assert!((english[0].0 - 0.5).abs() < 0.002, "{container}: {english:?}");
+        // In timed text what overlaps is shown together, in pieces; and then nothing is.
+        assert!((english.iter().map(|it| it.1).fold(0.0, f64::max) - 3.0).abs() < 0.002, "{container}: {english:?}");
+        assert!((german[0].0 - 3.0).abs() < 0.002 && german[0].2.contains("Ausgang"), "{container}: {german:?}");
+    }
+    let held =
+        |file: &Value| file["subtitles"].as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect();
+    let held: Vec<Vec<String>> = report["files"].as_array().unwrap().iter().map(held).collect();
+    assert_eq!(held, vec![["subtitles-en", "subtitles-de"]; 4]);
+}

@@ -174,6 +174,9 @@ pub struct FileReport {
     pub video: String,
     /// The audio tracks that it holds, by their folders.
     pub audio: Vec<String>,
+    /// The tracks of subtitles that it holds, likewise.
+    #[serde(default)]
+    pub subtitles: Vec<String>,
     /// Its size.
     pub bytes: u64,
 }

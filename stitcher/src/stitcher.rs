@@ -34,6 +34,8 @@ use crate::listing::{
 use crate::pictures::{Finished, Gallery, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
+use crate::remux::run::Parts;
+use crate::remux::text::Text;
 use crate::remux::{Container, Refusal};
 use crate::report::{AudioReport, FileReport, Published, RenditionReport, SubtitleReport};
 use crate::seal::{Scheme, Seal};
@@ -316,9 +318,11 @@ impl Stitcher {
                 .into_iter()
                 .filter_map(|place| presentation.audio.get(place));
             let sound: Vec<&AudioListing> = sound.collect();
-            let file = video
-                .ok_or_else(none)
-                .and_then(|video| remux::run::write(&self.dir, self.layout.durability, *container, video, &sound));
+            let texts: Vec<(&str, Text<'_>)> =
+                presentation.subtitles.iter().zip(&self.layout.subtitles).map(|(it, track)| text(it, track)).collect();
+            let file = video.ok_or_else(none).and_then(|video| {
+                remux::run::write(&self.dir, self.layout.durability, *container, &Parts { video, sound, texts })
+            });
             let file = file.inspect_err(|_| written.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
             written.push(file);
         }
@@ -542,6 +546,19 @@ struct Manifest {
     folder: PathBuf,
     name: &'static str,
     bytes: Vec<u8>,
+}
+
+/// A track of subtitles as whole files have it.
+fn text<'a>(listing: &'a SubtitleListing, track: &'a SubtitleTrack) -> (&'a str, Text<'a>) {
+    let text = Text {
+        cues: &track.cues,
+        language: &listing.language,
+        name: &listing.name,
+        default: listing.default,
+        forced: listing.forced,
+        hearing_impaired: listing.hearing_impaired,
+    };
+    (&listing.files.folder, text)
 }
 
 /// What users read: the title, else the language in English, else a number. A quoted string of a playlist holds no

@@ -101,7 +101,8 @@ fn subtitles(track: &SubtitleReport) -> String {
 }
 
 fn file(file: &FileReport) -> String {
-    let tracks: Vec<&str> = std::iter::once(&file.video).chain(&file.audio).map(String::as_str).collect();
+    let tracks: Vec<&str> =
+        std::iter::once(&file.video).chain(&file.audio).chain(&file.subtitles).map(String::as_str).collect();
     format!("{}: {}, {}", file.name, tracks.join(" + "), text::bytes(file.bytes))
 }
 

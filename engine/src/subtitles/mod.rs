@@ -5,14 +5,16 @@
 //! escaped, tags are well nested, no line is blank. So any cue can be written into a WebVTT file as it is.
 //!
 //! Reading order: [`markup`] turns marked up text into such text; [`srt`], [`vtt`] and [`ass`] read files, by [`file`];
-//! [`packet`] reads the payloads of containers; [`shown`] decides what of the cues an output shows.
+//! [`packet`] reads the payloads of containers; [`shown`] decides what of the cues an output shows; [`vtt`], [`mov_text`] and
+//! [`faces`] write them.
 
 pub mod ass;
 mod bytes;
 mod clock;
+pub mod faces;
 pub mod file;
 pub mod markup;
-mod mov_text;
+pub mod mov_text;
 pub mod packet;
 mod settings;
 mod shown;

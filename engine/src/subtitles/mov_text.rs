@@ -1,6 +1,7 @@
 //! 3GPP timed text (TS 26.245, 5.17), as MP4 carries it: a length, the text, and boxes of styles.
 
 use super::bytes::decode;
+use super::faces::{Faces, runs};
 use super::markup::{Marked, Writer};
 
 /// Bits of a style's face flags (5.16), and the tags they become.
@@ -27,6 +28,47 @@ pub(super) fn read(sample: &[u8]) -> (Marked, Option<&'static str>) {
 /// Whether a sample description (5.16) says that all samples are forced.
 pub(super) fn is_forced(description: &[u8]) -> bool {
     description.first_chunk::<4>().is_some_and(|flags| u32::from_be_bytes(*flags) & 0x8000_0000 != 0)
+}
+
+/// The sample that shows these cue texts, one below the other; with none of them that of an empty screen. `font` are the
+/// identifier and the size that the description of the track tells. What is beyond 65,535 bytes is left out, cue by cue: that is
+/// what the length can tell, and more than any screen shows.
+pub fn sample<'a>(texts: impl IntoIterator<Item = &'a str>, font: (u16, u8)) -> Vec<u8> {
+    let (mut text, mut characters) = (String::new(), 0_usize);
+    let mut styles: Vec<Style> = Vec::new();
+    for cue in texts {
+        let runs = runs(cue);
+        let length: usize = runs.iter().map(|run| run.text.len() + 1).sum();
+        if text.len() + length + 1 > u16::MAX.into() {
+            break;
+        }
+        if !text.is_empty() {
+            text.push('\n');
+            characters += 1;
+        }
+        for run in runs {
+            let start = characters as u16;
+            characters += run.text.chars().count();
+            text.push_str(&run.text);
+            let Faces { bold, italic, underlined } = run.faces;
+            let faces = u8::from(bold) | u8::from(italic) << 1 | u8::from(underlined) << 2;
+            if faces != 0 {
+                styles.push(Style { start, end: characters as u16, faces });
+            }
+        }
+    }
+    let mut sample = (text.len() as u16).to_be_bytes().to_vec();
+    sample.extend(text.as_bytes());
+    if !styles.is_empty() {
+        sample.extend((10 + 12 * styles.len() as u32).to_be_bytes());
+        sample.extend(b"styl");
+        sample.extend((styles.len() as u16).to_be_bytes());
+        for style in styles {
+            sample.extend([style.start, style.end, font.0].map(u16::to_be_bytes).concat());
+            sample.extend([style.faces, font.1, 0xFF, 0xFF, 0xFF, 0xFF]);
+        }
+    }
+    sample
 }
 
 struct Style {
@@ -64,6 +106,9 @@ fn styles(mut boxes: &[u8]) -> Vec<Style> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::markup;
     use super::*;
 
     fn text(sample: &[u8]) -> String {
@@ -91,5 +136,24 @@ mod tests {
     fn a_description_can_force_all_samples() {
         assert!(is_forced(&[0xC0, 0, 0, 0, 1]));
         assert!(!is_forced(&[0x40, 0, 0, 0, 1]) && !is_forced(&[]));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(texts in prop::collection::vec("[a-z &<>/ibué]{0,20}", 0..4)) {
+            let cues: Vec<String> = texts.iter().map(|text| markup::srt(text).text).filter(|it| !it.is_empty()).collect();
+            let sample = sample(cues.iter().map(String::as_str), (1, 18));
+            let (found, doubt) = read(&sample);
+            prop_assert_eq!(runs(&found.text), runs(&cues.join("\n")));
+            prop_assert_eq!(doubt, None);
+        }
+    }
+
+    #[test]
+    fn an_empty_screen_has_no_text_and_a_crowded_one_what_its_length_can_tell() {
+        assert_eq!(sample([], (1, 18)), [0, 0]);
+        let long = "x".repeat(40_000);
+        assert_eq!(sample([long.as_str(), "y"], (1, 18)).len(), 2 + 40_002);
+        assert_eq!(sample([long.as_str(), long.as_str()], (1, 18)).len(), 2 + 40_000);
     }
 }

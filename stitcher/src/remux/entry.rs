@@ -3,6 +3,7 @@
 
 use mp4_atom::{Atom, Esds};
 
+use super::Container;
 use crate::boxes::{Error, nest};
 use crate::seal::boxes::{self, Found};
 
@@ -105,6 +106,12 @@ pub(super) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
         b"Opus" => Codec { id: "A_OPUS", private: opus_head(payload(b"dOps")?)?, preroll_ns: 80_000_000 },
         _ => return Err(Error::Config(format!("{:?} has no name in Matroska", String::from_utf8_lossy(&kind)))),
     })
+}
+
+/// The codec of text. SubRip is what every player of Matroska knows; WebM has WebVTT.
+pub(super) fn text(container: Container) -> Codec {
+    let id = if container == Container::WebM { "D_WEBVTT/SUBTITLES" } else { "S_TEXT/UTF8" };
+    Codec { id, private: Vec::new(), preroll_ns: 0 }
 }
 
 /// The identification header (RFC 7845 5.1) that `dOps` is, whose numbers stand the other way round.

@@ -18,6 +18,9 @@ const CUES: u32 = 0x1C53_BB6B;
 pub(super) const CLUSTER: u32 = 0x1F43_B675;
 pub(super) const TIMESTAMP: u32 = 0xE7;
 pub(super) const SIMPLE_BLOCK: u32 = 0xA3;
+pub(super) const BLOCK_GROUP: u32 = 0xA0;
+pub(super) const BLOCK: u32 = 0xA1;
+pub(super) const BLOCK_DURATION: u32 = 0x9B;
 
 const MILLISECOND: i128 = 1_000_000;
 /// A cluster that is this long ends at the next key picture, in milliseconds.
@@ -53,6 +56,8 @@ pub(crate) struct Block {
     time: i16,
     size: u32,
     is_key: bool,
+    /// How long text is shown, in milliseconds.
+    duration: Option<u64>,
 }
 
 impl Cluster {
@@ -70,10 +75,17 @@ impl Cluster {
 impl Block {
     /// What stands before its sample.
     pub(crate) fn head(&self) -> Vec<u8> {
-        let mut head = [id_bytes(SIMPLE_BLOCK), size(u64::from(self.size) + 4)].concat();
+        let id = if self.duration.is_some() { BLOCK } else { SIMPLE_BLOCK };
+        let mut head = [id_bytes(id), size(u64::from(self.size) + 4)].concat();
+        if let Some(duration) = self.duration {
+            let duration = uint(BLOCK_DURATION, duration);
+            let inner = duration.len() + head.len() + 4;
+            head = [id_bytes(BLOCK_GROUP), size(inner as u64 + u64::from(self.size)), duration, head].concat();
+        }
         head.push(0x80 | (self.track as u8 + 1));
         head.extend(self.time.to_be_bytes());
-        head.push(if self.is_key { 0x80 } else { 0 });
+        // Of a block in a group the group tells whether it needs others.
+        head.push(if self.is_key && self.duration.is_none() { 0x80 } else { 0 });
         head
     }
 }
@@ -95,7 +107,7 @@ pub(crate) fn plan(container: Container, tracks: &[Track]) -> Result<Plan, Error
         return Err(Error::Range { what: "the number of tracks" });
     }
     let clusters = clusters(tracks)?;
-    let entries = tracks.iter().zip(1..).map(|(track, number)| track_entry(track, number));
+    let entries = tracks.iter().zip(1..).map(|(track, number)| track_entry(container, track, number));
     let (info, entries) = (info(tracks), master(TRACKS, &entries.collect::<Result<Vec<_>, _>>()?));
     let seeks = |places: [(u32, u64); 3]| {
         let seek = |(id, place)| master(0x4DBB, &[element(0x53AB, &id_bytes(id)), wide(0x53AC, place)]);
@@ -150,7 +162,8 @@ fn clusters(tracks: &[Track]) -> Result<Vec<Cluster>, Error> {
         let Some(cluster) = clusters.last_mut() else { continue };
         let out_of_range = |_| Error::Range { what: "the time of a sample" };
         let time = i16::try_from(time - cluster.time.cast_signed()).map_err(out_of_range)?;
-        let block = Block { track, sample: place, time, size: sample.size, is_key: sample.sync };
+        let duration = it.is_text().then_some(u64::from(sample.duration));
+        let block = Block { track, sample: place, time, size: sample.size, is_key: sample.sync, duration };
         cluster.bytes += block.head().len() as u64 + u64::from(block.size);
         cluster.blocks.push(block);
     }
@@ -171,9 +184,12 @@ fn cues(tracks: &[Track], clusters: &[Cluster], mut at: u64) -> Vec<u8> {
     master(CUES, &points)
 }
 
-fn track_entry(track: &Track, number: u64) -> Result<Vec<u8>, Error> {
-    let codec = entry::codec(&track.entry, track.is_video())?;
-    let kind = if track.is_video() { 1 } else { 2 };
+fn track_entry(container: Container, track: &Track, number: u64) -> Result<Vec<u8>, Error> {
+    let (kind, codec) = match &track.kind {
+        Kind::Video(_) => (1, entry::codec(&track.entry, true)?),
+        Kind::Audio { .. } => (2, entry::codec(&track.entry, false)?),
+        Kind::Text { .. } => (17, entry::text(container)),
+    };
     // Numbers, no lacing, and flags.
     let mut parts = vec![uint(0xD7, number), uint(0x73C5, number), uint(0x83, kind), uint(0x9C, 0)];
     parts.push(uint(0x88, track.default.into()));
@@ -189,11 +205,14 @@ fn track_entry(track: &Track, number: u64) -> Result<Vec<u8>, Error> {
     let delay = codec_delay_ns(track);
     parts.extend((delay > 0).then(|| uint(0x56AA, delay)));
     parts.extend((codec.preroll_ns > 0).then(|| uint(0x56BB, codec.preroll_ns)));
-    parts.extend(default_duration(track).map(|ns| uint(0x23_E383, ns)));
-    parts.push(match &track.kind {
-        Kind::Video(init) => video(init),
+    parts.extend(default_duration(track).filter(|_| !track.is_text()).map(|ns| uint(0x23_E383, ns)));
+    parts.extend(match &track.kind {
+        Kind::Video(init) => vec![video(init)],
         Kind::Audio { channels, sample_rate } => {
-            master(0xE1, &[float(0xB5, f64::from(*sample_rate)), uint(0x9F, u64::from(*channels))])
+            vec![master(0xE1, &[float(0xB5, f64::from(*sample_rate)), uint(0x9F, u64::from(*channels))])]
+        }
+        Kind::Text { forced, hearing_impaired } => {
+            vec![uint(0x55AA, (*forced).into()), uint(0x55AB, (*hearing_impaired).into())]
         }
     });
     Ok(master(0xAE, &parts))

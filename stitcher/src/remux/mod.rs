@@ -13,6 +13,7 @@ mod read;
 pub(crate) mod run;
 #[cfg(test)]
 mod testing;
+pub(crate) mod text;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -199,6 +200,7 @@ pub(crate) struct Track {
 pub(crate) enum Kind {
     Video(Box<VideoInit>),
     Audio { channels: u16, sample_rate: u32 },
+    Text { forced: bool, hearing_impaired: bool },
 }
 
 impl Track {
@@ -208,6 +210,10 @@ impl Track {
 
     pub(crate) fn is_video(&self) -> bool {
         matches!(self.kind, Kind::Video(_))
+    }
+
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Text { .. })
     }
 
     /// By how much the samples are decoded after they are shown, at most, in media time: reordering, or priming.

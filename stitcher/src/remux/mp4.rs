@@ -3,10 +3,10 @@
 
 use mp4_atom::{
     Co64, Ctts, CttsEntry, Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, FixedPoint, FourCC, Ftyp, Header, Mdhd, Mvhd,
-    Smhd, Stco, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Url, Vmhd,
+    Nmhd, Smhd, Stco, Stsc, StscEntry, Stss, Stsz, StszSamples, Stts, SttsEntry, Tkhd, Url, Vmhd,
 };
 
-use super::{Container, Run, Track, entry};
+use super::{Container, Kind, Run, Track, entry};
 use crate::boxes::{Error, boxed, nest};
 
 /// Everything before the first sample: `ftyp`, `moov` and the head of the `mdat`, in which the samples stand as `runs` tells.
@@ -86,14 +86,20 @@ fn trak(container: Container, track: &Track, id: u32, movie: u32, chunks: &Chunk
         track_id: id,
         duration: in_movie(track, track.end(), movie),
         enabled: track.default,
-        alternate_group: u16::from(!track.is_video()),
+        // Of those in one group one is played.
+        alternate_group: match track.kind {
+            Kind::Video(_) => 0,
+            Kind::Audio { .. } => 1,
+            Kind::Text { .. } => 2,
+        },
         ..track.tkhd.clone()
     };
     let duration = track.samples.iter().map(|it| u64::from(it.duration)).sum();
     let mdhd = Mdhd { duration, ..track.mdhd.clone() };
-    let (kind, name, header) = match track.is_video() {
-        true => (b"vide", "VideoHandler", boxed(&Vmhd::default())?),
-        false => (b"soun", "SoundHandler", boxed(&Smhd::default())?),
+    let (kind, name, header) = match track.kind {
+        Kind::Video(_) => (b"vide", "VideoHandler", boxed(&Vmhd::default())?),
+        Kind::Audio { .. } => (b"soun", "SoundHandler", boxed(&Smhd::default())?),
+        Kind::Text { .. } => (b"sbtl", "SubtitleHandler", boxed(&Nmhd {})?),
     };
     let dinf = boxed(&Dinf { dref: Dref { entries: vec![DrefEntry::Url(Url::default())] } })?;
     let mut minf = vec![header, dinf, stbl(container, track, chunks)?];
@@ -128,7 +134,7 @@ fn edits(track: &Track, movie: u32) -> Edts {
 
 fn stbl(container: Container, track: &Track, chunks: &Chunks) -> Result<Vec<u8>, Error> {
     let entry = match container {
-        Container::Mov => entry::quicktime(&track.entry, track.is_video())?,
+        Container::Mov if !track.is_text() => entry::quicktime(&track.entry, track.is_video())?,
         _ => track.entry.clone(),
     };
     // Version and flags, and the number of entries.

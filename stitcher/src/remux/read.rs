@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use mp4_atom::{Atom, Co64, Ctts, Elst, FourCC, Header, Mvhd, ReadFrom, Stco, Stsc, Stss, Stsz, StszSamples, Stts};
 
 use super::Track;
-use super::matroska::{CLUSTER, EBML, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, time_ms};
+use super::matroska::{BLOCK, BLOCK_DURATION, BLOCK_GROUP, CLUSTER, EBML, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, time_ms};
 use crate::proof::read::Reason;
 use crate::seal::boxes::{boxes, only};
 
@@ -136,7 +136,7 @@ pub(super) fn matroska(
     tracks: &[Track],
 ) -> Result<Vec<Vec<Located>>, Reason> {
     let mut found: Vec<Vec<Located>> = tracks.iter().map(|it| Vec::with_capacity(it.samples.len())).collect();
-    let mut cluster = 0;
+    let (mut cluster, mut duration) = (0, None);
     let mut position = 0;
     while position < length {
         let (id, size) = (vint(file, false)?, vint(file, true)?);
@@ -147,9 +147,10 @@ pub(super) fn matroska(
             SEGMENT if end != length => return Err(Reason::Shape("a segment that does not end with the file")),
             EBML if body > 12 => return Err(Reason::Shape("another document behind the first")),
             // What is within follows.
-            SEGMENT | CLUSTER => position = body,
+            SEGMENT | CLUSTER | BLOCK_GROUP => position = body,
             TIMESTAMP => cluster = number(file, size)?,
-            SIMPLE_BLOCK => {
+            BLOCK_DURATION => duration = Some(number(file, size)?),
+            kind @ (SIMPLE_BLOCK | BLOCK) => {
                 let mut head = [0; 4];
                 file.read_exact(&mut head)?;
                 let [track, high, low, flags] = head;
@@ -160,8 +161,11 @@ pub(super) fn matroska(
                 let time = cluster.cast_signed() + i64::from(i16::from_be_bytes([high, low]));
                 let sample =
                     due.samples.get(found.len()).ok_or(Reason::Shape("more samples than the segments have"))?;
+                let lasts = due.is_text().then_some(u64::from(sample.duration));
                 let is_same = time == time_ms(due, sample.shown)
-                    && (flags & 0x80 != 0) == sample.sync
+                    && (kind == BLOCK || (flags & 0x80 != 0) == sample.sync)
+                    && (kind == BLOCK) == due.is_text()
+                    && duration.take() == lasts
                     && size == u64::from(sample.size) + 4;
                 if !is_same {
                     return Err(Reason::Shape("a sample other than that of the segment"));

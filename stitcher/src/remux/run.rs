@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crc32fast::Hasher;
 use mp4_atom::{Ftyp, Moov, ReadFrom};
 
+use super::text::{self, Text};
 use super::{Container, Kind, Track, entry, interleave, matroska, mp4, read};
 use crate::boxes::{self, VideoInit};
 use crate::files::{Folder, at, discard, write_bytes};
@@ -21,24 +22,42 @@ const BUFFER: usize = 1 << 20;
 
 /// Where a track's samples come from.
 struct Source {
-    folder: PathBuf,
-    /// The segment of each sample, and where in it the sample begins.
-    places: Vec<(u32, u64)>,
-    open: Option<(u32, BufReader<File>)>,
+    samples: Samples,
     sum: Hasher,
 }
 
+enum Samples {
+    /// Segments.
+    Files {
+        folder: PathBuf,
+        /// The segment of each sample, and where in it the sample begins.
+        places: Vec<(u32, u64)>,
+        open: Option<(u32, BufReader<File>)>,
+    },
+    /// Text.
+    Memory(Vec<Vec<u8>>),
+}
+
 impl Source {
+    fn new(samples: Samples) -> Self {
+        Self { samples, sum: Hasher::new() }
+    }
+
     /// The bytes of a sample. Quick where samples are asked for in order.
     fn read(&mut self, sample: usize, size: u32, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        let (segment, offset) = self.places[sample];
-        let path = self.folder.join(segment_name(segment));
-        let reader = match self.open.take().filter(|(open, _)| *open == segment) {
-            Some((_, reader)) => reader,
-            None => BufReader::with_capacity(BUFFER, File::open(&path).map_err(at(&path))?),
-        };
-        let (_, reader) = self.open.insert((segment, reader));
-        read_at(reader, offset, size, bytes).map_err(at(&path))?;
+        match &mut self.samples {
+            Samples::Memory(samples) => bytes.clone_from(&samples[sample]),
+            Samples::Files { folder, places, open } => {
+                let (segment, offset) = places[sample];
+                let path = folder.join(segment_name(segment));
+                let reader = match open.take().filter(|(open, _)| *open == segment) {
+                    Some((_, reader)) => reader,
+                    None => BufReader::with_capacity(BUFFER, File::open(&path).map_err(at(&path))?),
+                };
+                let (_, reader) = open.insert((segment, reader));
+                read_at(reader, offset, size, bytes).map_err(at(&path))?;
+            }
+        }
         self.sum.update(bytes);
         Ok(())
     }
@@ -51,14 +70,22 @@ fn read_at(reader: &mut BufReader<File>, offset: u64, size: u32, bytes: &mut Vec
     reader.read_exact(bytes)
 }
 
-/// Writes a file of this rendition and these tracks of sound into `dir`, where their segments are, and gives it its name once
-/// what it holds is what they hold. After an error it is not there.
+/// What a file is made of.
+pub(crate) struct Parts<'a> {
+    /// The rendition that it shows.
+    pub(crate) video: (&'a VideoListing, &'a VideoInit),
+    pub(crate) sound: Vec<&'a AudioListing>,
+    /// The tracks of subtitles, and the folders in which the ladder has them.
+    pub(crate) texts: Vec<(&'a str, Text<'a>)>,
+}
+
+/// Writes a file of these parts into `dir`, where their segments are, and gives it its name once what it holds is what they
+/// hold. After an error it is not there.
 pub(crate) fn write(
     dir: &Path,
     durability: Durability,
     container: Container,
-    (video, init): (&VideoListing, &VideoInit),
-    sound: &[&AudioListing],
+    Parts { video: (video, init), sound, texts }: &Parts<'_>,
 ) -> Result<FileReport, Error> {
     let name = container.file_name();
     let (mut tracks, mut sources) = (Vec::new(), Vec::new());
@@ -69,15 +96,22 @@ pub(crate) fn write(
         Ok::<_, Error>(())
     };
     let unknown = Language::of(None);
-    add(&video.listing, Kind::Video(Box::new(init.clone())), unknown, String::new(), true)?;
+    add(&video.listing, Kind::Video(Box::new((*init).clone())), unknown, String::new(), true)?;
     let default = sound.iter().position(|it| it.default);
     for (place, it) in sound.iter().enumerate() {
         let kind = Kind::Audio { channels: it.channels, sample_rate: it.sample_rate };
         add(&it.listing, kind, it.language.clone(), it.name.clone(), Some(place) == default)?;
     }
+    let failed = |source: boxes::Error| Error::Boxes { name: name.clone(), source };
+    let mut subtitles = Vec::new();
+    for (folder, it) in texts {
+        let Some((track, samples)) = text::track(container, it, init.display()).map_err(failed)? else { continue };
+        tracks.push(track);
+        sources.push(Source::new(Samples::Memory(samples)));
+        subtitles.push((*folder).to_owned());
+    }
     let folder = Folder::create(dir.to_owned(), durability)?;
     let path = folder.file(&name);
-    let failed = |source: boxes::Error| Error::Boxes { name: name.clone(), source };
     let draft = folder.draft(&name, |file| match container {
         Container::Mp4 | Container::Mov => {
             let runs = interleave(&tracks);
@@ -102,6 +136,7 @@ pub(crate) fn write(
         container: container.to_string(),
         video: video.listing.folder.clone(),
         audio: sound.iter().map(|it| it.listing.folder.clone()).collect(),
+        subtitles,
         bytes,
     })
 }
@@ -180,7 +215,7 @@ fn load(
     let priming = if matches!(kind, Kind::Video(_)) { 0 } else { init.skipped };
     let (tkhd, mdhd) = (trak.tkhd, trak.mdia.mdhd);
     let track = Track { kind, entry, tkhd, mdhd, samples, language, priming, name, default };
-    Ok((track, Source { folder, places, open: None, sum: Hasher::new() }))
+    Ok((track, Source::new(Samples::Files { folder, places, open: None })))
 }
 
 #[cfg(test)]
