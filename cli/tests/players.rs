@@ -5,10 +5,12 @@
 
 mod common;
 
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use common::players::{DASH_JS, HLS_JS, PLAYERS, Player, SHAKA_DASH, SHAKA_HLS, drive};
-use common::{Scene, bundled, shared};
+use common::{Scene, VTP, bundled, shared};
 use serde_json::{Value, json};
 
 /// Frames a second of the clip, and how many it has.
@@ -433,6 +435,41 @@ fn every_player_plays_each_track_in_opus() {
         for step in done(result, "audio") {
             let (heard, due) = (number(&step["heard_hz"]), number(&step["hz"]));
             assert!((heard / due - 1.0).abs() < 0.03, "{}: {heard} Hz instead of {due}", result["player"]);
+        }
+    }
+}
+
+/// What is played while it is encoded: playlists that grow are played from their start, and on as they grow, to an end that
+/// nobody knew when it began.
+#[test]
+fn what_is_still_being_encoded_plays_from_its_start_and_on_to_its_end() {
+    let scene = numbered("scale=640:360", "-c:a aac");
+    let words =
+        "encode in.mp4 --out out --play-early --speed slower --segment 1s --chunk 1s --workers 1 --progress none";
+    let mut command = Command::new(VTP);
+    command.args(words.split(' ')).current_dir(scene.path(".")).env("VTP_CACHE", "none");
+    let mut run = command.spawn().unwrap();
+    let started = Instant::now();
+    while !scene.path("out/master.m3u8").exists() {
+        assert!(started.elapsed() < Duration::from_secs(100), "nothing can be played");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = [seek(10.0), json!({ "do": "play", "to": 9.6, "rate": 1.0 }), seek(30.0), seek(200.0)];
+    let cases = [HLS_JS, SHAKA_HLS].map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked));
+    let results = drive(&scene.path(""), LANES, &cases);
+    assert!(run.wait().unwrap().success());
+    let Some(results) = results else { return };
+    for result in &results {
+        all_well(result);
+        let loaded = &steps(result)[0];
+        assert_eq!(loaded["growing"], true, "{loaded}");
+        let playing = done(result, "play");
+        right_pictures(playing.iter().copied());
+        // Where sound is there before its pictures are, these are passed over: a third of all, when it was.
+        let dropped = number(&playing[0]["dropped_frames"]);
+        assert!(dropped < FRAMES / 5.0, "{}: {dropped} pictures were dropped", result["player"]);
+        for step in done(result, "seek") {
+            assert_eq!(number(&step["number"]), (number(&step["to"]) * RATE).floor(), "{}", result["player"]);
         }
     }
 }

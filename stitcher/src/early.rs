@@ -7,6 +7,7 @@ use m3u8_rs::{MasterPlaylist, MediaPlaylist, MediaPlaylistType};
 use vtp_engine::ladder::{Method, Rendition};
 
 use crate::hls;
+use crate::layout::AudioTrack;
 use crate::listing::{Listing, PLAYLIST, Presentation, Written};
 
 /// How much longer than a video segment one of sound may be, in seconds: a frame of sound, and what it may outlast the last
@@ -38,10 +39,18 @@ impl Early {
         Self { target_s, heard: (0..tracks).map(|_| Heard::default()).collect(), is_playable: false }
     }
 
-    /// The segments of every audio track so far; `None` if one has none yet.
-    pub(crate) fn segments(&self) -> Option<Vec<Vec<Written>>> {
-        let all = self.heard.iter().map(|track| track.lock().map(|it| it.clone()).unwrap_or_default());
-        all.map(|track| Some(track).filter(|track| !track.is_empty())).collect()
+    /// The segments of every audio track so far; `None` if one has none yet. Those that begin after the picture ends, at
+    /// `until` seconds, wait for it: browsers go on with sound alone for seconds, and pass over the pictures that come then.
+    pub(crate) fn segments(&self, tracks: &[AudioTrack], until: f64) -> Option<Vec<Vec<Written>>> {
+        let begins_s = |track: &AudioTrack, segment: &Written| {
+            segment.start.saturating_sub(track.priming.into()) as f64 / f64::from(track.sample_rate.max(1))
+        };
+        let all = self.heard.iter().zip(tracks).map(|(heard, track)| {
+            let heard = heard.lock().map(|it| it.clone()).unwrap_or_default();
+            let due = heard.iter().take_while(|segment| begins_s(track, segment) < until).count();
+            (!heard.is_empty()).then(|| heard[..due.max(1)].to_vec())
+        });
+        all.collect()
     }
 }
 

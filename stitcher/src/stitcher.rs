@@ -181,9 +181,13 @@ impl Stitcher {
     /// Writes playlists of what is there, if that is asked for: media playlists first.
     fn tell_early(&mut self) -> Result<(), Error> {
         let Some(early) = &self.early else { return Ok(()) };
-        let Some(segments) = early.segments().filter(|_| self.next > 0) else { return Ok(()) };
-        let heard = segments.into_iter().enumerate().map(|(track, segments)| FinishedAudio { track, segments });
         let (cuts, end, timescale) = self.cuts()?;
+        let shown =
+            self.due().and_then(|chunk| self.layout.clock(&self.index).frame_time(&self.index, chunk.frames.start));
+        let until = shown.map_or(f64::INFINITY, |shown| shown as f64 / f64::from(timescale));
+        let segments = early.segments(&self.layout.audio, until).filter(|_| self.next > 0);
+        let Some(segments) = segments else { return Ok(()) };
+        let heard = segments.into_iter().enumerate().map(|(track, segments)| FinishedAudio { track, segments });
         let presentation = self.presentation(&heard.collect::<Vec<_>>(), &[], &Ruler::new(&cuts, end, timescale))?;
         let (target_s, is_playable) = (early.target_s, early.is_playable);
         for listing in presentation.listings() {

@@ -132,7 +132,10 @@ mod tests {
         ShownCue { start_ms, end_ms, settings: "line:0".to_owned(), text: text.to_owned() }
     }
 
-    fn made(container: Container, cues: &[ShownCue]) -> Option<(Vec<(u64, u32)>, Vec<Vec<u8>>)> {
+    /// When samples begin and how long they last, and their bytes.
+    type Seen = (Vec<(u64, u32)>, Vec<Vec<u8>>);
+
+    fn made(container: Container, cues: &[ShownCue]) -> Option<Seen> {
         let language = Language::of(Some("de"));
         let text = Text { cues, language: &language, name: "", default: false, forced: false, hearing_impaired: false };
         let made = track(container, &text, Size { width: 640, height: 360 }).unwrap();

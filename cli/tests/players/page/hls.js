@@ -32,6 +32,11 @@ class HlsJs {
     this.hls.currentLevel = this.hls.firstLevel; // choosing a level ends the choice by rate
   }
 
+  /** Whether what plays still grows. */
+  isGrowing() {
+    return this.hls.levels.some(({ details }) => details?.live);
+  }
+
   renditions() {
     return this.hls.levels.map(({ width, height, codecSet }) => ({ width, height, codec: codecSet }));
   }

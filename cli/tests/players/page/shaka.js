@@ -24,6 +24,11 @@ class Shaka {
     await this.player.load(url);
   }
 
+  /** Whether what plays still grows. */
+  isGrowing() {
+    return this.player.isDynamic();
+  }
+
   renditions() {
     return this.player.getVideoTracks().map(({ width, height, codecs }) => ({ width, height, codec: codecs }));
   }

@@ -82,6 +82,7 @@ class Stage {
     await this.#until('the first picture', () => video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA);
     return {
       version: this.#Player.version,
+      growing: this.#player.isGrowing?.() ?? false,
       renditions: this.#player.renditions(),
       audio: this.#player.audio(),
       texts: this.#player.texts(),
