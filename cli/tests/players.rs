@@ -444,8 +444,7 @@ fn every_player_plays_each_track_in_opus() {
 #[test]
 fn what_is_still_being_encoded_plays_from_its_start_and_on_to_its_end() {
     let scene = numbered("scale=640:360", "-c:a aac");
-    let words =
-        "encode in.mp4 --out out --play-early --speed slower --segment 1s --chunk 1s --workers 1 --progress none";
+    let words = "encode in.mp4 --out out --play-early --speed slow --segment 1s --chunk 1s --workers 1 --progress none";
     let mut command = Command::new(VTP);
     command.args(words.split(' ')).current_dir(scene.path(".")).env("VTP_CACHE", "none");
     let mut run = command.spawn().unwrap();
@@ -454,7 +453,7 @@ fn what_is_still_being_encoded_plays_from_its_start_and_on_to_its_end() {
         assert!(started.elapsed() < Duration::from_secs(100), "nothing can be played");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let asked = [seek(10.0), json!({ "do": "play", "to": 9.6, "rate": 1.0 }), seek(30.0), seek(200.0)];
+    let asked = [seek(10.0), json!({ "do": "play", "to": 9.6, "patience_s": 80 }), seek(30.0), seek(200.0)];
     let cases = [HLS_JS, SHAKA_HLS].map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked));
     let results = drive(&scene.path(""), LANES, &cases);
     assert!(run.wait().unwrap().success());

@@ -89,14 +89,14 @@ class Stage {
     };
   }
 
-  /** Plays to a time, or without one to the end, and pauses there. */
-  async play({ to = Infinity, rate = 1 }) {
+  /** Plays to a time, or without one to the end, and pauses there; waits for so many seconds more than it should take. */
+  async play({ to = Infinity, rate = 1, patience_s = PATIENCE_MS / 1000 }) {
     const video = this.#video;
     video.playbackRate = rate;
     await video.play();
     let [moved, longest] = [performance.now(), 0];
     let time = video.currentTime;
-    const patience = PATIENCE_MS + ((Math.min(to, video.duration) - time) / rate) * 1000;
+    const patience = patience_s * 1000 + ((Math.min(to, video.duration) - time) / rate) * 1000;
     await this.#until(`${to} s`, () => {
       if (video.currentTime !== time) [moved, time] = [performance.now(), video.currentTime];
       longest = Math.max(longest, performance.now() - moved);
