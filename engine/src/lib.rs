@@ -4,9 +4,11 @@
 //! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg and libvmaf, the only place
 //! with `unsafe`. The engine knows no HTTP and no SQL.
 
+pub mod archive;
 pub mod bitstream;
 pub mod chunk;
 pub mod coordinator;
+pub mod delivery;
 pub mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -72,6 +72,15 @@ impl Adoption {
             Request::Adopt { name: file.name().to_owned(), limits: *file.limits(), source: Box::new(source.clone()) };
         Ok(Self { id, request: wire::encode(&request)?, file })
     }
+
+    /// A chunk's packets, in an archive, in place of a source.
+    ///
+    /// # Errors
+    /// A name that is too long.
+    pub(super) fn of_chunk(id: u64, file: SourceFile) -> io::Result<Self> {
+        let request = Request::AdoptChunk { name: file.name().to_owned(), limits: *file.limits() };
+        Ok(Self { id, request: wire::encode(&request)?, file })
+    }
 }
 
 /// A child that lives until it is dropped.
@@ -152,6 +161,28 @@ impl Child {
         match self.reply(cancel)? {
             Reply::Hash(bytes) => Ok(SourceHash::from_bytes(bytes)),
             reply => Err(self.unasked(&reply)),
+        }
+    }
+
+    /// Writes these packets of the source that it keeps to `archive`, as [`vtp_engine::archive`] has them.
+    pub(crate) fn pack(
+        &mut self,
+        packets: Range<u32>,
+        archive: &mut dyn io::Write,
+        cancel: &AtomicBool,
+    ) -> Result<(), Error> {
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.send(&Request::Pack { packets })?;
+        loop {
+            match self.reply(cancel)? {
+                Reply::Piece { bytes } => {
+                    let written = archive.write_all(&bytes);
+                    let path = PathBuf::from("the chunk's packets");
+                    self.or_dead(written.map_err(|error| Error::Spool { path, error }))?;
+                }
+                Reply::Packed => return Ok(()),
+                reply => return Err(self.unasked(&reply)),
+            }
         }
     }
 

@@ -23,6 +23,10 @@ pub(super) enum Request {
     Census { doubt: String },
     /// Keep this source, whose descriptor follows.
     Adopt { name: PathBuf, limits: Limits, source: Box<Source> },
+    /// Keep a chunk's packets, in the archive whose descriptor follows, in place of a source.
+    AdoptChunk { name: PathBuf, limits: Limits },
+    /// Put these packets of the kept source into an archive.
+    Pack { packets: Range<u32> },
     /// Hash these packets of the kept source.
     Hash { packets: Range<u32> },
     /// Encode these packets.
@@ -46,6 +50,13 @@ pub(super) enum Reply {
     Adopted,
     /// What was found in the source.
     Source(Box<Source>),
+    /// So much more of the archive.
+    Piece {
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The archive is whole.
+    Packed,
     /// The packets' hash.
     Hash([u8; 32]),
     /// A sample of the task's rendition at this place.

@@ -171,6 +171,16 @@ impl Pool {
         Adoption::new(id, file.clone(), source).map_err(Error::Start)
     }
 
+    /// Makes the archive of a chunk's packets at `path` ready to be told to children.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub(crate) fn adoption_of_chunk(&self, path: &Path) -> Result<Adoption, Error> {
+        let id = self.sources.fetch_add(1, Ordering::Relaxed);
+        let file = SourceFile::open(path).map_err(|error| Failure::Source(error.into()))?.limited(self.limits);
+        Adoption::of_chunk(id, file).map_err(Error::Start)
+    }
+
     fn start(&self) -> Result<Child, Error> {
         let gone = || Error::Start(io::Error::other("the thread that starts children is gone"));
         let take_one = |ahead: usize| ahead.checked_sub(1);

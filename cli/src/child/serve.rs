@@ -1,11 +1,13 @@
 //! The child's side: walls up, then one request after the other until the parent is gone. It keeps the source open
 //! between requests, and everything that comes of them goes back through the socket.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,12 +17,13 @@ use std::time::{Duration, Instant};
 
 use vtp_encoder_node::cache::SourceHash;
 use vtp_encoder_node::{self as node, Copier, Equipment, Extractors, PacketSource, Spool, SpoolWriter};
+use vtp_engine::archive;
 use vtp_engine::chunk::{EncodeTask, Sample};
 use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::Rendition;
 use vtp_engine::limits::Limits;
 use vtp_engine::media::audio::{AudioRequest, AudioTask};
-use vtp_engine::media::demux::{SourceFile, SourcePacket};
+use vtp_engine::media::demux::{CodecParameters, SourceFile, SourcePacket};
 use vtp_engine::media::{self, Kind};
 use vtp_engine::pcm::Moment;
 use vtp_engine::sandbox;
@@ -32,6 +35,8 @@ use super::wire;
 
 /// How often a child that has nothing to tell says that it works.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// Bytes of an archive that are read, or sent, at a time.
+const BLOCK: usize = 1 << 18;
 /// How long a sample may wait for others to go with.
 const PASS_WITHIN: Duration = Duration::from_millis(20);
 
@@ -106,8 +111,14 @@ impl Parent {
     }
 }
 
-/// The source that the child works on.
-struct Kept {
+/// What the child works on.
+enum Kept {
+    Source(Box<KeptSource>),
+    Chunk(KeptChunk),
+}
+
+/// A whole source.
+struct KeptSource {
     file: SourceFile,
     source: Source,
     index: Arc<Index>,
@@ -115,10 +126,82 @@ struct Kept {
     sound: Option<AudioTask>,
 }
 
+/// The packets of a chunk.
+struct KeptChunk {
+    file: SourceFile,
+    parameters: CodecParameters,
+}
+
 impl Kept {
-    fn new(file: SourceFile, source: Source) -> Self {
+    fn of(file: SourceFile, source: Source) -> Self {
         let index = Arc::new(source.index.clone());
-        Self { file, source, index, reader: None, sound: None }
+        Self::Source(Box::new(KeptSource { file, source, index, reader: None, sound: None }))
+    }
+}
+
+impl KeptChunk {
+    fn read(file: SourceFile) -> Result<Self, Failure> {
+        let archive = archive::Reader::new(FromStart::of(&file)).map_err(|error| unread(&error))?;
+        let parameters = postcard::from_bytes(&archive.head().parameters).map_err(|error| unread(&error))?;
+        Ok(Self { file, parameters })
+    }
+
+    /// Its packets, from the first on, which have to be these.
+    fn packets(&self, packets: &Range<u32>) -> Result<Archived<'_>, node::Error> {
+        let reader = archive::Reader::new(FromStart::of(&self.file)).map_err(|error| unread(&error))?;
+        match reader.head().packets == *packets {
+            true => Ok(Archived(reader)),
+            false => Err(unread(&"they are those of another chunk")),
+        }
+    }
+}
+
+/// That an archive is of no use.
+fn unread(error: &dyn Display) -> node::Error {
+    node::Error::Packets { message: error.to_string(), class: node::Class::Retryable }
+}
+
+/// The packets of an archive.
+struct Archived<'a>(archive::Reader<BufReader<FromStart<'a>>>);
+
+impl PacketSource for Archived<'_> {
+    fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
+        let Some((place, record)) = self.0.next_packet().map_err(|error| unread(&error))? else { return Ok(None) };
+        Ok(Some((place, SourcePacket::from_record(&record)?)))
+    }
+}
+
+/// A file from its start, whose own position others share.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl<'a> FromStart<'a> {
+    fn of(file: &'a SourceFile) -> BufReader<Self> {
+        BufReader::with_capacity(BLOCK, Self { file: file.file(), at: 0 })
+    }
+}
+
+impl io::Read for FromStart<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(bytes, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// An archive goes to the parent piece by piece.
+struct Pieces<'a>(&'a Parent);
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.pass(&Reply::Piece { bytes: bytes.to_vec() })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -160,9 +243,17 @@ impl Session {
                 self.index(file)
             }
             Request::Adopt { name, limits, source } => {
-                self.kept = Some(Kept::new(self.file(&name, limits)?, *source));
+                self.kept = Some(Kept::of(self.file(&name, limits)?, *source));
                 Ok(Reply::Adopted)
             }
+            Request::AdoptChunk { name, limits } => {
+                let file = self.file(&name, limits)?;
+                KeptChunk::read(file).map(|chunk| {
+                    self.kept = Some(Kept::Chunk(chunk));
+                    Reply::Adopted
+                })
+            }
+            Request::Pack { packets } => self.pack(packets),
             Request::Census { doubt } => self.census(&doubt),
             Request::Hash { packets } => self.hash(packets),
             Request::Encode { task, packets } => self.encode(&task, packets),
@@ -179,38 +270,76 @@ impl Session {
 
     fn index(&mut self, file: SourceFile) -> Result<Reply, Failure> {
         let source = Source::read(&file, &mut || self.parent.alive())?;
-        self.kept = Some(Kept::new(file, source.clone()));
+        self.kept = Some(Kept::of(file, source.clone()));
         Ok(Reply::Source(Box::new(source)))
     }
 
     fn census(&mut self, doubt: &str) -> Result<Reply, Failure> {
-        let Kept { file, source, .. } = self.kept.take().ok_or_else(nothing_kept)?;
+        let Some(Kept::Source(kept)) = self.kept.take() else { return Err(nothing_kept()) };
+        let KeptSource { file, source, .. } = *kept;
         let source = source.with_census(&file, doubt, &mut || self.parent.alive())?;
-        self.kept = Some(Kept::new(file, source.clone()));
+        self.kept = Some(Kept::of(file, source.clone()));
         Ok(Reply::Source(Box::new(source)))
     }
 
+    /// The source that is kept.
+    fn source(&mut self) -> Result<&mut KeptSource, Failure> {
+        match &mut self.kept {
+            Some(Kept::Source(kept)) => Ok(kept),
+            Some(Kept::Chunk(_)) | None => Err(nothing_kept()),
+        }
+    }
+
+    fn pack(&mut self, packets: Range<u32>) -> Result<Reply, Failure> {
+        let Some(Kept::Source(kept)) = &mut self.kept else { return Err(nothing_kept()) };
+        let unpacked = |error: io::Error| node::Error::from(gone(&error));
+        let parameters = postcard::to_allocvec(kept.source.video_parameters()?);
+        let parameters = parameters.map_err(|error| unpacked(io::Error::other(error)))?;
+        let head = archive::Head { parameters, packets: packets.clone() };
+        let pieces = BufWriter::with_capacity(BLOCK, Pieces(&self.parent));
+        let mut archive = archive::Writer::new(pieces, &head).map_err(unpacked)?;
+        Packets::of(kept, &self.parent, packets)?.give(|packets| {
+            while let Some((place, packet)) = packets.next()? {
+                archive.packet(place, &packet.record()).map_err(unpacked)?;
+            }
+            Ok(())
+        })?;
+        archive.finish().map_err(unpacked)?;
+        Ok(Reply::Packed)
+    }
+
     fn hash(&mut self, packets: Range<u32>) -> Result<Reply, Failure> {
-        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
-        let hash = Packets::of(kept, &self.parent, packets)?.give(|packets| SourceHash::of(packets))?;
+        let hash = match self.kept.as_mut().ok_or_else(nothing_kept)? {
+            Kept::Source(kept) => Packets::of(kept, &self.parent, packets)?.give(|packets| SourceHash::of(packets))?,
+            Kept::Chunk(kept) => SourceHash::of(&mut kept.packets(&packets)?)?,
+        };
         Ok(Reply::Hash(hash.to_bytes()))
     }
 
     fn encode(&mut self, task: &EncodeTask, packets: Range<u32>) -> Result<Reply, Failure> {
         let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
-        let (parameters, limits) = (kept.source.video_parameters()?.clone(), *kept.file.limits());
+        let (parameters, limits) = match kept {
+            Kept::Source(kept) => (kept.source.video_parameters()?.clone(), *kept.file.limits()),
+            Kept::Chunk(kept) => (kept.parameters.clone(), *kept.file.limits()),
+        };
         // To cancel it the parent kills it.
         let never = AtomicBool::new(false);
         let spool = ToParent(&self.parent);
         let equipment =
             Equipment { spool: &spool, limits: &limits, ..Equipment::new(&parameters, &self.extractors, &never) };
-        let chunk =
-            Packets::of(kept, &self.parent, packets)?.give(|packets| node::encode_chunk(task, packets, &equipment))?;
+        let chunk = match kept {
+            Kept::Source(kept) => Packets::of(kept, &self.parent, packets)?
+                .give(|packets| node::encode_chunk(task, packets, &equipment))?,
+            Kept::Chunk(kept) => {
+                let mut packets = Watched { packets: kept.packets(&packets)?, parent: &self.parent };
+                node::encode_chunk(task, &mut packets, &equipment)?
+            }
+        };
         Ok(Reply::Encoded(Box::new(chunk.without_samples())))
     }
 
     fn copy(&mut self, rendition: &str, frames: &[FrameEntry], packets: Range<u32>) -> Result<Reply, Failure> {
-        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
+        let Some(Kept::Source(kept)) = &mut self.kept else { return Err(nothing_kept()) };
         let (source, index) = (&kept.source, Arc::clone(&kept.index));
         let copier = Copier::new(&source.info.video, &index, source.video_parameters()?).map_err(node::Error::Copy)?;
         let writer = Box::new(SampleWriter { parent: &self.parent, place: 0 });
@@ -220,7 +349,7 @@ impl Session {
     }
 
     fn open_sound(&mut self, requests: &[AudioRequest], origin: Moment) -> Result<Reply, Failure> {
-        let kept = self.kept.as_mut().ok_or_else(nothing_kept)?;
+        let kept = self.source()?;
         let task = AudioTask::open(&kept.source.container(&kept.file), requests, origin)?;
         let configs = task.configs();
         kept.sound = Some(task);
@@ -228,7 +357,7 @@ impl Session {
     }
 
     fn run_sound(&mut self) -> Result<Reply, Failure> {
-        let task = self.kept.as_mut().and_then(|kept| kept.sound.take()).ok_or_else(nothing_kept)?;
+        let task = self.source()?.sound.take().ok_or_else(nothing_kept)?;
         let mut last = Instant::now();
         let mut progress = |seconds: f64| {
             if last.elapsed() >= ALIVE_EVERY / 5 {
@@ -282,6 +411,19 @@ impl SpoolWriter for SampleWriter<'_> {
     }
 }
 
+/// Packets whose reading is a sign of life.
+struct Watched<'a> {
+    packets: Archived<'a>,
+    parent: &'a Parent,
+}
+
+impl PacketSource for Watched<'_> {
+    fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
+        self.parent.alive();
+        self.packets.next()
+    }
+}
+
 /// A chunk reader as the encoder node sees it: the reader's own error is kept beside.
 struct Packets<'a> {
     reader: &'a mut ChunkReader,
@@ -290,7 +432,7 @@ struct Packets<'a> {
 }
 
 impl<'a> Packets<'a> {
-    fn of(kept: &'a mut Kept, parent: &'a Parent, packets: Range<u32>) -> Result<Self, vtp_splitter::Error> {
+    fn of(kept: &'a mut KeptSource, parent: &'a Parent, packets: Range<u32>) -> Result<Self, vtp_splitter::Error> {
         let reader = match &mut kept.reader {
             Some(reader) => reader,
             none => none.insert(ChunkReader::new(&kept.file, &kept.source, Arc::clone(&kept.index))?),

@@ -4,10 +4,11 @@ use std::ffi::CString;
 use std::path::Path;
 use std::ptr;
 
-use ffmpeg_next::packet::Ref as _;
+use ffmpeg_next::packet::{Mut as _, Ref as _};
 use ffmpeg_next::{self as ffmpeg, Packet, ffi, format};
 
 use super::{Error, Kind, codecs};
+use crate::archive::PacketRecord;
 
 mod file;
 pub(in crate::media) mod known;
@@ -29,6 +30,22 @@ const CONTAINERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,avi,
 /// How the containers are called in messages.
 pub const CONTAINERS_FOR_HUMANS: &str = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, FLV, MXF, Ogg, ASF or an elementary stream";
 
+/// What containers keep beside a packet's payload that changes what a decoder of video makes of it.
+const SIDE_DATA: [ffi::AVPacketSideDataType; 8] = [
+    ffi::AVPacketSideDataType::AV_PKT_DATA_PALETTE,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_PARAM_CHANGE,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_MASTERING_DISPLAY_METADATA,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_CONTENT_LIGHT_LEVEL,
+    ffi::AVPacketSideDataType::AV_PKT_DATA_A53_CC,
+];
+
+/// What a packet may say of itself. That its bytes are trusted is not among it.
+const FLAGS: i32 =
+    ffi::AV_PKT_FLAG_KEY | ffi::AV_PKT_FLAG_CORRUPT | ffi::AV_PKT_FLAG_DISCARD | ffi::AV_PKT_FLAG_DISPOSABLE;
+
 /// One packet as read from the container.
 pub struct SourcePacket {
     pub(crate) packet: Packet,
@@ -38,6 +55,57 @@ impl SourcePacket {
     /// A packet of our own making, without times.
     pub fn of(data: &[u8]) -> Self {
         Self { packet: Packet::copy(data) }
+    }
+
+    /// The packet as a value, to be made again by [`SourcePacket::from_record`].
+    pub fn record(&self) -> PacketRecord {
+        let side_data = SIDE_DATA.iter().filter_map(|&kind| Some((kind as u32, self.side_data(kind)?.to_vec())));
+        // SAFETY: the packet is valid.
+        let flags = unsafe { (*self.packet.as_ptr()).flags };
+        PacketRecord {
+            pts: self.pts(),
+            dts: self.dts(),
+            duration: self.packet.duration(),
+            flags: flags.cast_unsigned(),
+            side_data: side_data.collect(),
+            data: self.data().to_vec(),
+        }
+    }
+
+    /// The packet that a value tells. Side data of kinds that decoders don't look at is left out.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn from_record(record: &PacketRecord) -> Result<Self, Error> {
+        let mut packet = Packet::copy(&record.data);
+        packet.set_pts(record.pts);
+        packet.set_dts(record.dts);
+        packet.set_duration(record.duration);
+        for (kind, bytes) in &record.side_data {
+            let Some(kind) = SIDE_DATA.into_iter().find(|known| *known as u32 == *kind) else { continue };
+            // SAFETY: the packet is valid; what is returned is null or has room for as many bytes as were asked for.
+            unsafe {
+                let room = ffi::av_packet_new_side_data(packet.as_mut_ptr(), kind, bytes.len());
+                if room.is_null() {
+                    return Err(Error::new(Kind::Retryable, "no memory for a packet"));
+                }
+                ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
+            }
+        }
+        let flags = record.flags.cast_signed() & FLAGS;
+        // SAFETY: the packet is valid, and these flags make nobody trust what is in it.
+        unsafe { (*packet.as_mut_ptr()).flags = flags };
+        Ok(Self { packet })
+    }
+
+    /// What the container keeps of this kind beside the payload.
+    fn side_data(&self, kind: ffi::AVPacketSideDataType) -> Option<&[u8]> {
+        let mut size = 0;
+        // SAFETY: the packet is valid; its side data is null or of `size` bytes, and lives as long as the packet.
+        unsafe {
+            let data = ffi::av_packet_get_side_data(self.packet.as_ptr(), kind, &mut size);
+            (!data.is_null()).then(|| std::slice::from_raw_parts(data, size))
+        }
     }
 
     /// The same packet again, with a payload of its own.
@@ -95,15 +163,7 @@ impl SourcePacket {
 
     /// The settings of a WebVTT cue, which containers keep beside its text.
     pub fn cue_settings(&self) -> &str {
-        let mut size = 0;
-        let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_WEBVTT_SETTINGS;
-        // SAFETY: the packet is valid; its side data is null or of `size` bytes, and lives as long as the packet.
-        let settings = unsafe {
-            match ffi::av_packet_get_side_data(self.packet.as_ptr(), kind, &mut size) {
-                data if data.is_null() => &[],
-                data => std::slice::from_raw_parts(data, size),
-            }
-        };
+        let settings = self.side_data(ffi::AVPacketSideDataType::AV_PKT_DATA_WEBVTT_SETTINGS).unwrap_or_default();
         std::str::from_utf8(settings).unwrap_or_default().trim_end_matches('\0')
     }
 
