@@ -12,6 +12,7 @@ pub mod curves;
 pub mod doctor;
 pub mod encode;
 pub mod exit;
+pub mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,6 +26,7 @@ pub mod records;
 pub mod redraw;
 pub mod report;
 pub mod text;
+pub mod work;
 
 use std::io::{self, Write as _};
 use std::path::Path;

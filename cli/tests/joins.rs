@@ -108,7 +108,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
     };
     let dirs = Dirs { out, work: work.to_owned() };
     let children = Pool::new(env!("CARGO_BIN_EXE_vtp").into(), Limits::DEFAULT).unwrap();
-    driver::run(&request, &dirs, &children, None, &|_| {}, cancel).map(|outcome| outcome.report)
+    driver::run(&request, &dirs, &children, None, None, &|_| {}, cancel).map(|outcome| outcome.report)
 }
 
 /// A spool folder in which so many attempts at each repair fail: a file is where their folder would be.

@@ -58,7 +58,9 @@ pub enum Error {
     #[error("the chunk's packets can't be read: {0}")]
     Io(#[from] io::Error),
     /// Another version wrote them.
-    #[error("the chunk's packets were written by another version ({found}; this one reads {VERSION}): update all nodes")]
+    #[error(
+        "the chunk's packets were written by another version ({found}; this one reads {VERSION}): update all nodes"
+    )]
     Version {
         /// The version found.
         found: u16,
@@ -294,7 +296,10 @@ mod tests {
         let side_data = vec![(3, vec![1, 2])];
         let packet = |pts, data: &[u8]| PacketRecord { pts, data: data.to_vec(), ..PacketRecord::default() };
         let packets = [
-            (PacketIndex(7), PacketRecord { dts: Some(-1), duration: 2, flags: 1, side_data, ..packet(Some(1), b"abc") }),
+            (
+                PacketIndex(7),
+                PacketRecord { dts: Some(-1), duration: 2, flags: 1, side_data, ..packet(Some(1), b"abc") },
+            ),
             (PacketIndex(9), packet(None, b"")),
         ];
         written(&head, &packets)
@@ -303,9 +308,25 @@ mod tests {
     #[test]
     fn the_format_stays_as_it_is() {
         let golden = concat!(
-            "5654504b", "0100", "04000000", "68323634", "07000000", "0a000000", // h264, packets 7 to 10
-            "07000000", "03", "0100000000000000", "ffffffffffffffff", "0200000000000000", "01000000",
-            "01", "03000000", "02000000", "0102", "03000000", "616263", "809f5d33",
+            "5654504b",
+            "0100",
+            "04000000",
+            "68323634",
+            "07000000",
+            "0a000000", // h264, packets 7 to 10
+            "07000000",
+            "03",
+            "0100000000000000",
+            "ffffffffffffffff",
+            "0200000000000000",
+            "01000000",
+            "01",
+            "03000000",
+            "02000000",
+            "0102",
+            "03000000",
+            "616263",
+            "809f5d33",
         );
         let hex: String = example()[..golden.len() / 2].iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, golden);

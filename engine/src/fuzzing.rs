@@ -52,6 +52,16 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A chunk's packets as they travel.
+pub fn archive(data: &[u8]) {
+    crate::archive::read_any(data);
+}
+
+/// An encoded chunk as it travels.
+pub fn delivery(data: &[u8]) {
+    crate::delivery::read_any(data);
+}
+
 /// A stream of packets: a codec and the container's flag in one byte, the codec's headers, then packet after packet.
 pub fn classifier(data: &[u8]) {
     let mut data = Reader(data);

@@ -10,15 +10,16 @@ use std::time::Duration;
 
 /// How a child ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Death {
-    pub(crate) cause: Cause,
+pub struct Death {
+    /// What ended it.
+    pub cause: Cause,
     /// Its last words.
-    pub(crate) said: Vec<String>,
+    pub said: Vec<String>,
 }
 
 /// What ended a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// A signal.
     Signal(i32),
     /// It ended by itself.

@@ -33,7 +33,7 @@ const INDEX_S_PER_MIB: u64 = 30;
 
 /// Why a child did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// It said why.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -43,7 +43,9 @@ pub(crate) enum Error {
     /// What it made could not be written.
     #[error("writing {}: {error}", path.display())]
     Spool {
+        /// Where to.
         path: PathBuf,
+        /// Why.
         #[source]
         error: io::Error,
     },

@@ -88,7 +88,7 @@ pub(super) enum Reply {
 
 /// Why a child could not do what it was asked for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The source is at fault, or reading it.
     #[error(transparent)]
     Source(#[from] vtp_splitter::Error),

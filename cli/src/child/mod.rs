@@ -5,6 +5,8 @@
 //!  parent                                            child
 //!  Pool ── start ──────────────────────────────────► walls up, then serve
 //!  Child ─ Index, Census, Adopt (source's descriptor) ► demux, decode      ── Source ──►
+//!        ─ Pack ───────────────────────────────────► demux               ── Piece … Packed ──►
+//!        ─ AdoptChunk (an archive's descriptor) ────► what Pack made, in place of a source
 //!        ─ Encode, Copy ────────────────────────────► decode, encode      ── Sample … Encoded ──►
 //!        ─ OpenSound, RunSound ─────────────────────► decode, encode      ── Unit … SoundDone ──►
 //! ```
@@ -20,9 +22,10 @@ mod serve;
 mod sound;
 pub(crate) mod wire;
 
-pub(crate) use death::Death;
-pub(crate) use handle::{Adoption, Child, Error};
-pub(crate) use messages::Failure;
+pub use death::{Cause, Death};
+pub use handle::Error;
+pub(crate) use handle::{Adoption, Child};
+pub use messages::Failure;
 pub(crate) use pool::walls;
 pub use pool::{Pool, this_program};
 pub(crate) use serve::serve;

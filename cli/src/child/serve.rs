@@ -114,7 +114,7 @@ impl Parent {
 /// What the child works on.
 enum Kept {
     Source(Box<KeptSource>),
-    Chunk(KeptChunk),
+    Chunk(Box<KeptChunk>),
 }
 
 /// A whole source.
@@ -249,7 +249,7 @@ impl Session {
             Request::AdoptChunk { name, limits } => {
                 let file = self.file(&name, limits)?;
                 KeptChunk::read(file).map(|chunk| {
-                    self.kept = Some(Kept::Chunk(chunk));
+                    self.kept = Some(Kept::Chunk(Box::new(chunk)));
                     Reply::Adopted
                 })
             }

@@ -317,8 +317,15 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
     let (cache, doubt) = arguments.cache.open();
-    let run =
-        driver::run(&request, output.dirs(), &children, cache.as_ref(), &|event| progress.event(event), &cancelled);
+    let run = driver::run(
+        &request,
+        output.dirs(),
+        &children,
+        cache.as_ref(),
+        None,
+        &|event| progress.event(event),
+        &cancelled,
+    );
     // Whatever came of the run, what it kept counts.
     let untold = || cache.as_ref()?.trouble().map(|why| format!("not all was kept for later runs: {why}"));
     let doubt = doubt.or_else(untold).or(arguments.cache.trim());

@@ -1,15 +1,18 @@
 //! The workers of a run: threads that take attempts, encode chunks, and say how it went.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
-use vtp_encoder_node::cache::{Cache, SourceHash};
-use vtp_encoder_node::{self as node, Observer, Spool as _, SpoolFolder};
-use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
+use vtp_encoder_node::cache::Cache;
+use vtp_encoder_node::{Observer, Spool as _, SpoolFolder};
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, StageCpu};
 use vtp_engine::coordinator::{TaskId, Variant, WorkerId};
+use vtp_engine::delivery;
 use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::plan::{ChunkPlan, Plan};
@@ -19,6 +22,7 @@ use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex};
 use vtp_splitter::Source;
 
 use crate::child::{self, Adoption, Child, Pool};
+use crate::work::{self, ChunkOrder, Hand, Kept};
 
 /// What a worker is told to do.
 #[derive(Clone, Debug)]
@@ -50,18 +54,25 @@ pub(super) struct Told {
 
 /// Why an attempt came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ChunkError {
+pub enum ChunkError {
     /// In the process that worked on it, or with it.
     #[error(transparent)]
     Child(#[from] child::Error),
+    /// The source is at fault.
     #[error(transparent)]
     Source(#[from] vtp_splitter::Error),
+    /// There is no folder for it.
     #[error("making the spool folder {}: {error}", path.display())]
     Spool {
+        /// The folder.
         path: PathBuf,
+        /// Why.
         #[source]
-        error: std::io::Error,
+        error: io::Error,
     },
+    /// What came of it somewhere else is of no use.
+    #[error(transparent)]
+    Delivery(#[from] delivery::Error),
 }
 
 /// What all workers share.
@@ -90,10 +101,28 @@ pub(super) struct Job<'a> {
     pub(super) stills: Stills,
     /// The rendition that copies packets, if there is one.
     pub(super) copy: Option<Rendition>,
+    /// Who encodes, where it is not the children here.
+    pub(super) fleet: Option<&'a dyn Fleet>,
 }
 
-/// So often a process that works on a chunk may be killed by somebody else before that counts as a failed attempt.
-const MOST_KILLS: u32 = 8;
+/// Those who encode chunks somewhere else.
+pub trait Fleet: Sync {
+    /// Carries out an order, whose packets `pack` puts into an archive; the samples lie in the task's spool folder then.
+    /// Blocks until that is done, whoever does it in the end.
+    ///
+    /// # Errors
+    /// [`ChunkError`], which tells whether another attempt may help.
+    fn carry_out(
+        &self,
+        order: &ChunkOrder,
+        pack: &Pack<'_>,
+        observer: &dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<EncodedChunk, ChunkError>;
+}
+
+/// Writes the archive of a chunk's packets to a file.
+pub type Pack<'a> = dyn Fn(&Path) -> Result<(), child::Error> + 'a;
 
 impl Job<'_> {
     /// A worker's life: takes orders until there are no more.
@@ -108,19 +137,6 @@ impl Job<'_> {
 
     /// Carries out an order. What befalls the process that works on it from outside costs its time and no attempt.
     pub(super) fn encode(&self, order: &Order) -> Result<EncodedChunk, ChunkError> {
-        let mut kills = 0;
-        loop {
-            match self.try_encode(order) {
-                Err(ChunkError::Child(child::Error::Died(death))) if !death.cause.is_own() && kills < MOST_KILLS => {
-                    tracing::warn!(chunk = order.task.chunk.0, %death, "started again");
-                    kills += 1;
-                }
-                result => return result,
-            }
-        }
-    }
-
-    fn try_encode(&self, order: &Order) -> Result<EncodedChunk, ChunkError> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
         let (name, renditions) = match &order.work {
             Work::Whole | Work::Concealed => {
@@ -131,23 +147,82 @@ impl Job<'_> {
         let spool = self.spool.join(format!("chunk-{:05}.{name}-{}", plan.index.0, order.attempt.0));
         std::fs::create_dir_all(&spool).map_err(|error| ChunkError::Spool { path: spool.clone(), error })?;
         let concealed = matches!(order.work, Work::Concealed);
+        let until_good = !matches!(order.work, Work::Repair(_));
         let task = EncodeTask { concealed, ..self.task(plan, order.attempt, renditions, spool) };
+        let chunk_order = ChunkOrder { task, packets: plan.packets.clone(), variant: order.variant, until_good };
+        let mut chunk = self.encoded(&chunk_order)?;
+        if until_good && let Some(rendition) = &self.copy {
+            let copied = work::unharmed(plan.index.0, || self.copied(rendition, plan, &chunk_order.task))?;
+            self.frames_encoded(&rendition.name, plan.frames.end - plan.frames.start);
+            chunk.renditions.push(copied);
+        }
+        Ok(chunk)
+    }
+
+    /// What there is to encode of an order, encoded.
+    fn encoded(&self, order: &ChunkOrder) -> Result<EncodedChunk, ChunkError> {
+        let task = &order.task;
+        if task.renditions.is_empty() {
+            let (chunk, attempt) = (task.chunk, task.attempt);
+            return Ok(EncodedChunk { chunk, attempt, renditions: Vec::new(), cpu: StageCpu::default() });
+        }
+        if let Some(fleet) = self.fleet {
+            let pack = |archive: &Path| work::unharmed(task.chunk.0, || self.pack(order, archive));
+            return fleet.carry_out(order, &pack, self, self.stop);
+        }
+        let extradata = self.source.video_parameters()?.extradata();
+        Ok(work::unharmed(task.chunk.0, || {
+            self.lent(|child| {
+                let kept = match self.cache.filter(|_| !task.concealed) {
+                    Some(cache) => {
+                        let source = child.hash(order.packets.clone(), self.stop)?;
+                        Some(Kept { cache, source, extradata })
+                    }
+                    None => None,
+                };
+                // Only whole chunks count as progress.
+                let observer: &dyn Observer = if order.until_good { self } else { &() };
+                Hand { child, stop: self.stop, kept }.carry_out(order, observer)
+            })
+        })?)
+    }
+
+    fn copied(
+        &self,
+        rendition: &Rendition,
+        plan: &ChunkPlan,
+        task: &EncodeTask,
+    ) -> Result<EncodedRendition, child::Error> {
+        let writer = SpoolFolder::Buffered.begin(task, rendition);
+        let writer = writer.map_err(|error| child::Error::Spool { path: task.spool.clone(), error })?;
+        self.lent(|child| child.copy(&rendition.name, task, self.packets_to_copy(plan), writer, self.stop))
+    }
+
+    /// Writes the packets of an order to the file `archive`.
+    fn pack(&self, order: &ChunkOrder, archive: &Path) -> Result<(), child::Error> {
+        let unwritten = |error| child::Error::Spool { path: archive.to_owned(), error };
+        let mut out = File::create(archive).map_err(unwritten)?;
+        self.lent(|child| child.pack(order.packets.clone(), &mut out, self.stop))
+    }
+
+    /// Gives `work` a child that has the source.
+    fn lent<T>(&self, work: impl FnOnce(&mut Child) -> Result<T, child::Error>) -> Result<T, child::Error> {
         let mut child = self.children.hire()?;
         child.adopt(self.adoption, self.stop)?;
-        let kept = match self.cache.filter(|_| !concealed && !task.renditions.is_empty()) {
-            Some(cache) => Some((cache, child.hash(plan.packets.clone(), self.stop)?)),
-            None => None,
-        };
-        let mut chunk = Chunk { job: self, child: &mut child, plan, kept, variant: order.variant };
-        let encoded = match order.work {
-            Work::Whole | Work::Concealed => chunk.encode_whole(&task),
-            Work::Repair(_) => chunk.encode_once(&task, &()),
-        };
+        let done = work(&mut child);
         // One that could only say why not is as good as before.
-        if matches!(encoded, Ok(_) | Err(ChunkError::Child(child::Error::Failed(_)))) {
+        if matches!(done, Ok(_) | Err(child::Error::Failed(_))) {
             self.children.dismiss(child);
         }
-        encoded
+        done
+    }
+
+    /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
+    fn packets_to_copy(&self, plan: &ChunkPlan) -> Range<u32> {
+        let (index, frames) = (&self.index, &plan.frames);
+        let packet = |frame: u32| index.frames.get(frame as usize).map(|frame| frame.packet.0);
+        let end = packet(frames.end).unwrap_or(index.packets.len() as u32);
+        packet(frames.start).unwrap_or(end)..end
     }
 
     /// How long the chunk at this place of the plan is shown, in seconds.
@@ -204,75 +279,5 @@ impl Observer for Job<'_> {
         if self.renditions.iter().any(|it| it.name == rendition) {
             self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
         }
-    }
-}
-
-/// A chunk that a worker encodes.
-struct Chunk<'a> {
-    job: &'a Job<'a>,
-    child: &'a mut Child,
-    plan: &'a ChunkPlan,
-    /// Where its encodings are kept, and what they are made from, if they are.
-    kept: Option<(&'a Cache, SourceHash)>,
-    variant: Variant,
-}
-
-impl Chunk<'_> {
-    fn encode_whole(&mut self, task: &EncodeTask) -> Result<EncodedChunk, ChunkError> {
-        let mut chunk =
-            EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
-        if !task.renditions.is_empty() {
-            // Only the first time counts as progress.
-            let mut observer: &dyn Observer = self.job;
-            chunk =
-                node::encode_until_good(task, |task| self.encode_once(task, std::mem::replace(&mut observer, &())))?;
-        }
-        if let Some(rendition) = &self.job.copy {
-            let writer = SpoolFolder::Buffered.begin(task, rendition);
-            let writer = writer.map_err(|error| ChunkError::Spool { path: task.spool.clone(), error })?;
-            let copied = self.child.copy(&rendition.name, task, self.packets_to_copy(), writer, self.job.stop)?;
-            self.job.frames_encoded(&rendition.name, self.plan.frames.end - self.plan.frames.start);
-            chunk.renditions.push(copied);
-        }
-        Ok(chunk)
-    }
-
-    /// Encodes the renditions of `task` that are not kept from an earlier time.
-    fn encode_once(&mut self, task: &EncodeTask, observer: &dyn Observer) -> Result<EncodedChunk, ChunkError> {
-        let extradata = self.job.source.video_parameters()?.extradata();
-        let kept = self.kept;
-        let mut encode = |task: &EncodeTask| self.encode_now(task, observer);
-        match kept {
-            Some((cache, source)) => cache.encode(&source, extradata, task, observer, encode),
-            None => encode(task),
-        }
-    }
-
-    /// Where an attempt has failed before, the next makes one rendition at a time: fewer threads, less memory, and the
-    /// same bytes.
-    fn encode_now(&mut self, task: &EncodeTask, observer: &dyn Observer) -> Result<EncodedChunk, ChunkError> {
-        let (job, packets) = (self.job, self.plan.packets.clone());
-        let mut encode =
-            |task: &EncodeTask| self.child.encode(task, packets.clone(), &SpoolFolder::Durable, observer, job.stop);
-        if self.variant == Variant::Usual {
-            return Ok(encode(task)?);
-        }
-        let mut whole =
-            EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
-        for rendition in &task.renditions {
-            let EncodedChunk { renditions, cpu, .. } =
-                encode(&EncodeTask { renditions: vec![rendition.clone()], ..task.clone() })?;
-            whole.renditions.extend(renditions);
-            whole.cpu += cpu;
-        }
-        Ok(whole)
-    }
-
-    /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
-    fn packets_to_copy(&self) -> Range<u32> {
-        let (index, frames) = (&self.job.index, &self.plan.frames);
-        let packet = |frame: u32| index.frames.get(frame as usize).map(|frame| frame.packet.0);
-        let end = packet(frames.end).unwrap_or(index.packets.len() as u32);
-        packet(frames.start).unwrap_or(end)..end
     }
 }

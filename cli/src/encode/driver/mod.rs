@@ -30,6 +30,7 @@ use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::progress::ProgressEvent;
 use crate::report::{Choice, Report};
+pub use crew::{ChunkError, Fleet, Pack};
 pub(crate) use pass::copied;
 use pass::{Made, Pass, PassError};
 use timing::Stopwatch;
@@ -98,7 +99,7 @@ impl From<ladder::Error> for EncodeFailure {
 }
 
 /// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; `children` do what touches the source, and what is in
-/// `cache` is not encoded again. Everything but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
+/// `cache` is not encoded again. Chunks are encoded by `fleet`, if there is one. Everything but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
 /// See [`EncodeFailure`].
@@ -107,6 +108,7 @@ pub fn run(
     dirs: &Dirs,
     children: &Pool,
     cache: Option<&Cache>,
+    fleet: Option<&dyn Fleet>,
     progress: &(dyn Fn(ProgressEvent) + Sync),
     cancel: &AtomicBool,
 ) -> Result<Outcome, EncodeFailure> {
@@ -131,6 +133,7 @@ pub fn run(
             children,
             adoption,
             cache,
+            fleet,
             in_one_chunk,
         };
         match with_ladder(&pass, &mut watch) {

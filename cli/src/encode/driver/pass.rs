@@ -20,7 +20,7 @@ use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, V
 
 use super::EncodeFailure;
 use super::audio::{self, Finished};
-use super::crew::Job;
+use super::crew::{Fleet, Job};
 use super::run::{Gathered, Run};
 use super::subtitles;
 use super::timing::Stopwatch;
@@ -45,6 +45,8 @@ pub(super) struct Pass<'a> {
     pub(super) adoption: &'a Adoption,
     /// Where encodings are kept, if they are.
     pub(super) cache: Option<&'a Cache>,
+    /// Who encodes, where it is not this machine.
+    pub(super) fleet: Option<&'a dyn Fleet>,
     /// Chunks do not decode as the whole does: make one of it.
     pub(super) in_one_chunk: bool,
 }
@@ -137,6 +139,7 @@ impl Pass<'_> {
             cache: self.cache,
             stills,
             copy: copied(self.source, self.renditions)?,
+            fleet: self.fleet,
         };
         let (audio, gathered) = std::thread::scope(|scope| {
             let sound = sound.map(|sound| scope.spawn(|| audio::run(self, sound, writers, job.stop)));

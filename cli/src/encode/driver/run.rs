@@ -358,7 +358,7 @@ impl ChunkError {
                 FailureKind::Permanent
             }
             Self::Child(child::Error::Died(death)) if death.cause.is_own() => FailureKind::Crash,
-            Self::Child(_) | Self::Source(_) | Self::Spool { .. } => FailureKind::Retryable,
+            Self::Child(_) | Self::Source(_) | Self::Spool { .. } | Self::Delivery(_) => FailureKind::Retryable,
         }
     }
 
@@ -374,7 +374,7 @@ impl From<ChunkError> for EncodeFailure {
         match error {
             ChunkError::Source(error) => error.into(),
             ChunkError::Child(error) => error.into(),
-            error @ ChunkError::Spool { .. } => Self::Internal(error.into()),
+            error @ (ChunkError::Spool { .. } | ChunkError::Delivery(_)) => Self::Internal(error.into()),
         }
     }
 }

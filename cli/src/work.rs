@@ -1,0 +1,182 @@
+//! A chunk encoded by a child: once, or until it is good enough. The same on every machine, whether the child reads the source
+//! or an archive of the chunk's packets, and the same bytes come of it.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+use vtp_encoder_node::cache::{Cache, SourceHash};
+use vtp_encoder_node::{self as node, Observer, SpoolFolder};
+use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
+use vtp_engine::coordinator::Variant;
+use vtp_engine::delivery;
+
+use crate::child::{self, Child, Pool};
+
+/// So often a process that works on a chunk may be killed by somebody else before that counts as a failed attempt.
+const MOST_KILLS: u32 = 8;
+
+/// What is to be made of which packets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkOrder {
+    /// The renditions of the chunk. Where it travels, its spool folder is empty: every machine has its own.
+    pub task: EncodeTask,
+    /// The packets that it is made from.
+    pub packets: Range<u32>,
+    /// With which settings.
+    pub variant: Variant,
+    /// Whether renditions are encoded until they are good enough, or once, whatever comes of it.
+    pub until_good: bool,
+}
+
+/// A child, and what it works on.
+pub(crate) struct Hand<'a> {
+    pub(crate) child: &'a mut Child,
+    pub(crate) stop: &'a AtomicBool,
+    /// Where encodings are kept for later, if they are.
+    pub(crate) kept: Option<Kept<'a>>,
+}
+
+/// Where encodings are kept, and what they are made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept<'a> {
+    pub(crate) cache: &'a Cache,
+    pub(crate) source: SourceHash,
+    pub(crate) extradata: &'a [u8],
+}
+
+impl Hand<'_> {
+    /// Carries `order` out. The samples lie in its spool folder then, which exists.
+    pub(crate) fn carry_out(
+        &mut self,
+        order: &ChunkOrder,
+        observer: &dyn Observer,
+    ) -> Result<EncodedChunk, child::Error> {
+        // Only the first time counts as progress.
+        let mut observer = observer;
+        let mut once = |task: &EncodeTask| self.once(order, task, std::mem::replace(&mut observer, &()));
+        match order.until_good {
+            true => node::encode_until_good(&order.task, once),
+            false => once(&order.task),
+        }
+    }
+
+    /// Encodes the renditions of `task` that are not kept from an earlier time.
+    fn once(
+        &mut self,
+        order: &ChunkOrder,
+        task: &EncodeTask,
+        observer: &dyn Observer,
+    ) -> Result<EncodedChunk, child::Error> {
+        let kept = self.kept;
+        let mut encode = |task: &EncodeTask| self.now(order, task, observer);
+        match kept {
+            Some(Kept { cache, source, extradata }) => cache.encode(&source, extradata, task, observer, encode),
+            None => encode(task),
+        }
+    }
+
+    /// Where an attempt has failed before, the next makes one rendition at a time: fewer threads, less memory, and the
+    /// same bytes.
+    fn now(
+        &mut self,
+        order: &ChunkOrder,
+        task: &EncodeTask,
+        observer: &dyn Observer,
+    ) -> Result<EncodedChunk, child::Error> {
+        let mut encode = |task: &EncodeTask| {
+            self.child.encode(task, order.packets.clone(), &SpoolFolder::Durable, observer, self.stop)
+        };
+        if order.variant == Variant::Usual {
+            return encode(task);
+        }
+        let mut whole =
+            EncodedChunk { chunk: task.chunk, attempt: task.attempt, renditions: Vec::new(), cpu: StageCpu::default() };
+        for rendition in &task.renditions {
+            let EncodedChunk { renditions, cpu, .. } =
+                encode(&EncodeTask { renditions: vec![rendition.clone()], ..task.clone() })?;
+            whole.renditions.extend(renditions);
+            whole.cpu += cpu;
+        }
+        Ok(whole)
+    }
+}
+
+/// Repeats `work` where the process that does it was killed from outside, which costs its time and no attempt.
+pub(crate) fn unharmed<T>(chunk: u32, mut work: impl FnMut() -> Result<T, child::Error>) -> Result<T, child::Error> {
+    let mut kills = 0;
+    loop {
+        match work() {
+            Err(child::Error::Died(death)) if !death.cause.is_own() && kills < MOST_KILLS => {
+                tracing::warn!(chunk, %death, "started again");
+                kills += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Encodes a chunk from the archive of its packets at `archive`, and writes what is to be delivered to `delivery`. `folder`,
+/// which exists, has what is between.
+///
+/// # Errors
+/// Those of the children; files that can't be written.
+pub(crate) fn from_archive(
+    order: &ChunkOrder,
+    archive: &Path,
+    (folder, delivery): (&Path, &Path),
+    children: &Pool,
+    observer: &dyn Observer,
+    stop: &AtomicBool,
+) -> Result<(), child::Error> {
+    let order = ChunkOrder { task: EncodeTask { spool: folder.to_owned(), ..order.task.clone() }, ..order.clone() };
+    let adoption = children.adoption_of_chunk(archive)?;
+    let chunk = unharmed(order.task.chunk.0, || {
+        let mut child = children.hire()?;
+        child.adopt(&adoption, stop)?;
+        let encoded = Hand { child: &mut child, stop, kept: None }.carry_out(&order, observer);
+        // One that could only say why not is as good as before.
+        if matches!(encoded, Ok(_) | Err(child::Error::Failed(_))) {
+            children.dismiss(child);
+        }
+        encoded
+    })?;
+    deliver(&chunk, delivery).map_err(|error| child::Error::Spool { path: delivery.to_owned(), error })
+}
+
+/// Writes a chunk, its samples behind it, to one file.
+fn deliver(chunk: &EncodedChunk, to: &Path) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 18, File::create(to)?);
+    delivery::write_head(&mut out, chunk)?;
+    for rendition in &chunk.renditions {
+        io::copy(&mut File::open(&rendition.spool)?, &mut out)?;
+        std::fs::remove_file(&rendition.spool)?;
+    }
+    out.flush()
+}
+
+/// Takes what was delivered for `task` apart again: the samples lie in its spool folder then, which exists.
+///
+/// # Errors
+/// [`delivery::Error`]: what was delivered is something else, or damaged.
+pub(crate) fn unpack(from: &Path, task: &EncodeTask) -> Result<EncodedChunk, delivery::Error> {
+    let mut input = BufReader::with_capacity(1 << 18, File::open(from)?);
+    let mut chunk = delivery::read_head(&mut input, task)?;
+    let sizes = delivery::sizes(&chunk);
+    for (place, (rendition, size)) in chunk.renditions.iter_mut().zip(sizes).enumerate() {
+        let path: PathBuf = task.spool.join(format!("{place}.samples"));
+        let mut out = File::create(&path)?;
+        if io::copy(&mut (&mut input).take(size), &mut out)? < size {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        out.sync_all()?;
+        rendition.spool = path;
+    }
+    match input.read(&mut [0])? {
+        0 => Ok(chunk),
+        _ => Err(delivery::Error::Damaged("something stands behind its samples".to_owned())),
+    }
+}
