@@ -88,12 +88,14 @@ def of_an_output(vtp):
         clip, out, cache = scratch / "in.mp4", scratch / "out", scratch / "cache"
         source = "-f lavfi -i testsrc=size=64x48:rate=25 -f lavfi -i sine -t 0.8 -c:v libx264 -bf 2 -c:a aac"
         run("ffmpeg", "-v", "error", *source.split(), str(clip))
-        run(vtp, "encode", str(clip), "--out", str(out), "--cache", str(cache), "--progress", "none")
+        run(vtp, "encode", str(clip), "--out", str(out), "--cache", str(cache), "--progress", "none", "--hls-ts")
         report, quality = ((out / name).read_bytes() for name in ("report.json", "quality.json"))
         keep("output", report)
         keep("output", json.dumps(json.loads(report)).encode() + b"\0" + quality)
         for entry in cache.glob("*.chunk"):
             keep("entry", entry.read_bytes())
+        for stream in out.glob("*/ts"):
+            keep("transport", b"".join(block(segment.read_bytes()) for segment in sorted(stream.glob("*.ts"))))
         for init in out.glob("*/init.mp4"):
             head = init.read_bytes()
             at = head.find(b"avcC")

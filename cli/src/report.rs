@@ -11,7 +11,7 @@ use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
 use vtp_stitcher::seal::{Scheme, Seal};
-use vtp_stitcher::{FileReport, Pictures, RenditionReport, SubtitleReport};
+use vtp_stitcher::{FileReport, Pictures, RenditionReport, StreamsReport, SubtitleReport};
 
 use crate::text;
 
@@ -47,6 +47,9 @@ pub struct Report {
     /// The whole files beside the ladder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileReport>,
+    /// The transport streams for old devices, if there are some.
+    #[serde(default)]
+    pub hls_ts: Option<StreamsReport>,
     /// How it is encrypted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
@@ -257,6 +260,8 @@ pub struct Parts<'a> {
     pub pictures: Pictures,
     /// The whole files as they were published.
     pub files: Vec<FileReport>,
+    /// The transport streams as they were published.
+    pub hls_ts: Option<StreamsReport>,
     /// The proof.
     pub proof: Proof,
     /// What it took.
@@ -268,7 +273,7 @@ pub struct Parts<'a> {
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
     let Parts { info, index, plan, target, renditions, audio, subtitles, captions, pictures, files, .. } = parts;
-    let Parts { proof, timing, warnings, .. } = parts;
+    let Parts { hls_ts, proof, timing, warnings, .. } = parts;
     Report {
         version: VERSION,
         source: source(info, index),
@@ -281,6 +286,7 @@ pub fn build(parts: Parts<'_>) -> Report {
         captions: captions.iter().map(channel).collect(),
         pictures,
         files,
+        hls_ts,
         encryption: None,
         proof,
         timing,
@@ -455,6 +461,12 @@ pub(crate) mod tests {
                 subtitles: vec!["subtitles-en".to_owned()],
                 bytes: 660,
             }],
+            hls_ts: Some(StreamsReport {
+                file: "master-ts.m3u8".to_owned(),
+                renditions: vec!["standard".to_owned()],
+                audio: vec!["audio-0".to_owned()],
+                bytes: 752,
+            }),
             pictures: Pictures {
                 poster: Some(PosterReport {
                     file: "poster.jpg".to_owned(),
@@ -512,7 +524,7 @@ pub(crate) mod tests {
         let mut older: serde_json::Value =
             serde_json::from_str(include_str!("../tests/golden/report-v1.json")).unwrap();
         older["renditions"][0].as_object_mut().unwrap().remove("joins").unwrap();
-        for member in ["subtitles", "captions", "pictures", "files"] {
+        for member in ["subtitles", "captions", "pictures", "files", "hls_ts"] {
             older.as_object_mut().unwrap().remove(member).unwrap();
         }
         let read = serde_json::from_value::<Report>(older).unwrap();
@@ -521,7 +533,7 @@ pub(crate) mod tests {
             (&[][..], &[][..], &[][..])
         );
         assert_eq!(read.pictures, Pictures::default());
-        assert!(read.files.is_empty());
+        assert!(read.files.is_empty() && read.hls_ts.is_none());
     }
 
     #[test]

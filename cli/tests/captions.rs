@@ -116,10 +116,20 @@ fn whole(scene: &Scene, rendition: &str) -> String {
     format!("{rendition}.mp4")
 }
 
+/// Its transport streams as one file.
+fn whole_stream(scene: &Scene, rendition: &str) -> String {
+    let folder = scene.path(&format!("out/{rendition}/ts"));
+    let playlist = fs::read_to_string(folder.join("index.m3u8")).unwrap();
+    let names = playlist.lines().filter(|line| !line.starts_with('#'));
+    let bytes: Vec<u8> = names.flat_map(|name| fs::read(folder.join(name)).unwrap()).collect();
+    fs::write(scene.path(&format!("{rendition}.ts")), bytes).unwrap();
+    format!("{rendition}.ts")
+}
+
 #[test]
 fn captions_in_the_video_are_carried_through_encoding_and_scaling() {
     let scene = scene();
-    let report = scene.encode("in.mp4 --no-measure --segment 1s --chunk 1s");
+    let report = scene.encode("in.mp4 --no-measure --segment 1s --chunk 1s --hls-ts");
     assert_eq!(report["captions"], serde_json::json!(["CC1"]));
     let due = captions(&scene, "in.mp4");
     assert_eq!(due.len(), FRAMES - FRAMES / 5);
@@ -129,11 +139,17 @@ fn captions_in_the_video_are_carried_through_encoding_and_scaling() {
     for name in names {
         let file = whole(&scene, name);
         assert_eq!(captions(&scene, &file), due, "{name}");
+        // Time 0 is at ten seconds of the streams.
+        let streamed = captions(&scene, &whole_stream(&scene, name));
+        let streamed: Vec<Caption> = streamed.into_iter().map(|(at, bytes)| (at - 900_000, bytes)).collect();
+        assert_eq!(streamed, due, "{name} in transport streams");
     }
     let master = fs::read_to_string(scene.path("out/master.m3u8")).unwrap();
     let media =
         "TYPE=CLOSED-CAPTIONS,GROUP-ID=\"captions\",LANGUAGE=\"und\",NAME=\"CC1\",AUTOSELECT=YES,INSTREAM-ID=\"CC1\"";
     assert!(master.contains(media), "{master}");
+    let old = fs::read_to_string(scene.path("out/master-ts.m3u8")).unwrap();
+    assert!(old.contains(media) && old.contains("CLOSED-CAPTIONS=\"captions\""), "{old}");
     assert!(master.contains("CLOSED-CAPTIONS=\"captions\"") && !master.contains("CLOSED-CAPTIONS=NONE"), "{master}");
     let mpd = fs::read_to_string(scene.path("out/manifest.mpd")).unwrap();
     assert!(mpd.contains("schemeIdUri=\"urn:scte:dash:cc:cea-608:2015\" value=\"CC1=und\""), "{mpd}");

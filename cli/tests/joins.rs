@@ -98,6 +98,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         poster: true,
         subtitles: SubtitleArguments::default(),
         allow_damage: false,
+        hls_ts: false,
         files: Vec::new(),
         seal: None,
         play_early: false,

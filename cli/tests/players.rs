@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use common::players::{DASH_JS, HLS_JS, PLAYERS, Player, SHAKA_DASH, SHAKA_HLS, drive};
+use common::players::{DASH_JS, HLS_JS, HLS_JS_STREAMS, PLAYERS, Player, SHAKA_DASH, SHAKA_HLS, drive};
 use common::{Scene, VTP, bundled, shared};
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ const SOUNDS: [(&str, f64); 3] = [("en", 500.0), ("fr", 1000.0), ("de", 2000.0)]
 const AHEAD: f64 = 4.0;
 /// So few that seeking means loading.
 const SHORT: f64 = 2.0;
+/// hls.js has time 0 at the first decode time of transport streams, so all of it comes later by what reordering takes.
+const STREAMS_LATE: f64 = 2.0 / RATE;
 /// Players that play side by side where it does not matter how smoothly.
 const LANES: u32 = 4;
 /// What a browser that is short of time may drop of what it is given, besides what it drops of a plain file: a share.
@@ -48,7 +50,7 @@ impl Ladder {
     fn new() -> Self {
         let scene = numbered("", "-c:a aac");
         // With B-pictures, which not every preset has.
-        let options = "--speed superfast --no-measure --segment 2s --chunk 3s --progress none --json";
+        let options = "--speed superfast --no-measure --segment 2s --chunk 3s --hls-ts --progress none --json";
         let report = scene.vtp(&format!("encode in.mp4 --out out {options}")).json();
         Self { scene, report }
     }
@@ -162,7 +164,7 @@ fn dropped_of_file(scene: &Scene) -> Option<f64> {
 }
 
 /// Plays at this rate from the start to the end, and changes the rendition on the way, as players that adapt do.
-fn plays(player: Player, rate: f64) {
+fn plays(player: Player, rate: f64, late: f64) {
     let ladder = Ladder::shared();
     let asked = [
         json!({ "do": "play", "to": 1.5, "rate": rate }),
@@ -175,7 +177,7 @@ fn plays(player: Player, rate: f64) {
     // Other work on the machine only ever makes it rougher: the best of three counts.
     while rough.len() < 3 {
         let Some(results) = drive(&ladder.scene.path(""), 1, std::slice::from_ref(&case)) else { return };
-        plays_well(&ladder, &results[0]);
+        plays_well(&ladder, &in_place(&results[0], late));
         match roughness(&results[0], of_file) {
             None => return,
             Some(told) => rough.push(told),
@@ -194,6 +196,35 @@ fn roughness(result: &Value, of_file: f64) -> Option<String> {
     rough.then(|| {
         format!("stands for {longest} s, waits {waits} times, drops {dropped} pictures; of the file {of_file}")
     })
+}
+
+/// These steps so much later.
+fn moved(asked: &[Value], by: f64) -> Vec<Value> {
+    let mut asked = asked.to_vec();
+    for step in &mut asked {
+        if let Some(to) = step.get("to").and_then(Value::as_f64) {
+            step["to"] = json!(to + by);
+        }
+    }
+    asked
+}
+
+/// A result of steps that were moved so, with its times moved back.
+fn in_place(result: &Value, by: f64) -> Value {
+    let mut result = result.clone();
+    let back = |time: &mut Value| {
+        if let Some(at) = time.as_f64() {
+            *time = json!(at - by);
+        }
+    };
+    for step in result["steps"].as_array_mut().unwrap() {
+        for name in ["to", "at", "time", "duration"] {
+            step.get_mut(name).into_iter().for_each(back);
+        }
+        step["frames"].as_array_mut().unwrap().iter_mut().for_each(|frame| back(&mut frame[0]));
+        step["buffered"].as_array_mut().unwrap().iter_mut().flat_map(|it| it.as_array_mut().unwrap()).for_each(back);
+    }
+    result
 }
 
 /// It played through, and showed each rendition.
@@ -263,26 +294,40 @@ fn offered(ladder: &Ladder, loaded: &Value) {
 
 #[test]
 fn hls_js_plays_to_the_end_while_renditions_change() {
-    plays(HLS_JS, 1.0);
+    plays(HLS_JS, 1.0, 0.0);
 }
 
 #[test]
 fn dash_js_plays_to_the_end_while_renditions_change() {
-    plays(DASH_JS, 2.0);
+    plays(DASH_JS, 2.0, 0.0);
 }
 
 #[test]
 fn shaka_player_plays_hls_to_the_end_while_renditions_change() {
-    plays(SHAKA_HLS, 2.0);
+    plays(SHAKA_HLS, 2.0, 0.0);
 }
 
 #[test]
 fn shaka_player_plays_dash_to_the_end_while_renditions_change() {
-    plays(SHAKA_DASH, 2.0);
+    plays(SHAKA_DASH, 2.0, 0.0);
+}
+
+#[test]
+fn hls_js_plays_transport_streams_to_the_end_while_renditions_change() {
+    plays(HLS_JS_STREAMS, 1.0, STREAMS_LATE);
 }
 
 #[test]
 fn every_player_shows_what_was_sought_and_plays_what_was_chosen() {
+    shows_and_plays(&PLAYERS, 0.0);
+}
+
+#[test]
+fn hls_js_shows_what_was_sought_in_transport_streams_and_plays_what_was_chosen() {
+    shows_and_plays(&[HLS_JS_STREAMS], STREAMS_LATE);
+}
+
+fn shows_and_plays(players: &[Player], late: f64) {
     let ladder = Ladder::shared();
     let joins = joins(&ladder.report);
     let (last, joins) = joins.split_last().unwrap();
@@ -293,9 +338,10 @@ fn every_player_shows_what_was_sought_and_plays_what_was_chosen() {
     let sound = |place: usize| json!({ "do": "audio", "place": place, "hz": SOUNDS[place].1 });
     asked.extend((1..SOUNDS.len()).chain([0]).map(sound));
     asked.extend(seeking_the_end(*last));
-    let cases = PLAYERS.map(|player| player.case("out", &json!({ "buffer": SHORT }), &asked));
+    let cases: Vec<Value> =
+        players.iter().map(|player| player.case("out", &json!({ "buffer": SHORT }), &moved(&asked, late))).collect();
     let Some(results) = drive(&ladder.scene.path(""), LANES, &cases) else { return };
-    for result in &results {
+    for result in &results.iter().map(|result| in_place(result, late)).collect::<Vec<_>>() {
         all_well(result);
         offered(&ladder, &steps(result)[0]);
         sought(result, joins);
@@ -393,10 +439,11 @@ fn subtitles_are_shown_when_their_time_has_come() {
     std::fs::write(scene.path("en.srt"), english).unwrap();
     std::fs::write(scene.path("fr.srt"), cue("1,500", "2,500", "Des mots")).unwrap();
     let options = "--speed superfast --no-measure --segment 2s --chunk 3s --progress none";
-    scene.vtp(&format!("encode in.mp4 --out out --subtitle en=en.srt --subtitle fr=fr.srt {options}")).ok();
+    scene.vtp(&format!("encode in.mp4 --out out --hls-ts --subtitle en=en.srt --subtitle fr=fr.srt {options}")).ok();
     let asked =
         [json!({ "do": "text", "place": 0, "to": 4.8 }), seek(6.0), json!({ "do": "text", "place": 1, "to": 2.8 })];
-    let cases = PLAYERS.map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked));
+    let players = PLAYERS.into_iter().chain([HLS_JS_STREAMS]);
+    let cases: Vec<Value> = players.map(|player| player.case("out", &json!({ "buffer": AHEAD }), &asked)).collect();
     let Some(results) = drive(&scene.path(""), LANES, &cases) else { return };
     let due = [vec![("The first words", 1.5, 2.5), ("The last ones", 3.2, 4.5)], vec![("Des mots", 1.5, 2.5)]];
     for result in &results {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vtp_engine::units::ChunkIndex;
 
-use crate::{boxes, cut, proof, seal};
+use crate::{boxes, cut, proof, seal, transport};
 
 /// Why an output cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,14 @@ pub enum Error {
         name: String,
         /// What is in the way.
         source: seal::Error,
+    },
+    /// A track can't be wrapped in a transport stream.
+    #[error("{name} as a transport stream: {source}")]
+    Transport {
+        /// The rendition or audio track.
+        name: String,
+        /// What is in the way.
+        source: transport::Error,
     },
     /// Boxes could not be made.
     #[error("{name}: {source}")]

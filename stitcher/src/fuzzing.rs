@@ -32,6 +32,11 @@ pub fn published(data: &[u8]) {
     }
 }
 
+/// Segments of a transport stream of ours, each behind its length.
+pub fn transport(data: &[u8]) {
+    crate::transport::read_any(data);
+}
+
 /// A decoder configuration behind its length, and a sample.
 pub fn configuration(data: &[u8]) {
     let mut data = Reader(data);
@@ -147,6 +152,14 @@ mod tests {
     #[test]
     fn no_damage_makes_the_readers_of_published_files_panic() {
         each_damaged(&files(), 20_000, published);
+    }
+
+    #[test]
+    fn no_damage_makes_the_reader_of_transport_streams_panic() {
+        let segments = crate::transport::segments();
+        assert!(segments.len() > 1);
+        let seeds = [segments.iter().flat_map(|segment| block(segment)).collect::<Vec<u8>>(), block(&segments[0])];
+        each_damaged(&seeds, 20_000, transport);
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub fn master(presentation: &Presentation) -> MasterPlaylist {
         version: Some(VERSION),
         independent_segments: true,
         alternatives: [
-            groups.iter().flat_map(alternatives).collect(),
+            groups.iter().filter(|group| group.id.is_some()).flat_map(alternatives).collect(),
             subtitle_alternatives(&presentation.subtitles),
             caption_alternatives(&presentation.captions),
         ]
@@ -139,10 +139,11 @@ struct Group<'a> {
 }
 
 /// For each codec all tracks in stereo; and, where some are there in surround too, all tracks with those in surround. A track
-/// that a codec lacks is in its groups, too, in the first version that there is. Without sound one group of nothing.
+/// that a codec lacks is in its groups, too, in the first version that there is. Without sound, or any but the one that goes
+/// with the pictures, there is nothing to choose, and one group without a name.
 fn groups(audio: &[AudioListing]) -> Vec<Group<'_>> {
-    if audio.is_empty() {
-        return vec![Group { id: None, tracks: Vec::new() }];
+    if audio.iter().all(|track| track.muxed) {
+        return vec![Group { id: None, tracks: audio.iter().collect() }];
     }
     let mut names = HashSet::new();
     let firsts: Vec<&AudioListing> = audio.iter().filter(|track| names.insert(&track.name)).collect();
@@ -165,7 +166,7 @@ fn groups(audio: &[AudioListing]) -> Vec<Group<'_>> {
 
 fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation) -> VariantStream {
     let own = presentation.rates(&video.listing);
-    let audio = || group.tracks.iter().map(|audio| presentation.rates(&audio.listing));
+    let audio = || group.tracks.iter().filter(|it| !it.muxed).map(|audio| presentation.rates(&audio.listing));
     let text = || presentation.subtitles.iter().map(|track| presentation.rates(&track.files));
     let most = |rates: &mut dyn Iterator<Item = f64>| rates.fold(0.0, f64::max);
     let peak = most(&mut audio().map(|it| it.peak)) + most(&mut text().map(|it| it.peak));
@@ -215,7 +216,7 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
     let describes = |track: &AudioListing| track.purpose == AudioPurpose::Description;
     let one = |track: &&AudioListing| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
-        uri: Some(format!("{}/{PLAYLIST}", track.listing.folder)),
+        uri: (!track.muxed).then(|| format!("{}/{PLAYLIST}", track.listing.folder)),
         group_id: group.id.unwrap_or_default().to_owned(),
         language: Some(track.language.tag()),
         name: track.name.clone(),

@@ -69,9 +69,10 @@ pub fn fragments(segment: &Segment, timescale: u32, last: Option<u64>) -> Vec<Fr
     found
 }
 
-/// Each key picture's size and how long it stands for: until the next one, the last until the end.
+/// Each key picture's size and how long it stands for: until the next one, the last until its segment's end.
 fn weights(video: &VideoListing) -> Vec<Weight> {
-    let end = video.listing.segments.last().map_or(0, |last| last.start + last.ticks);
+    let last = video.pictures.last().and_then(|last| video.listing.segments.get(last.segment as usize));
+    let end = last.map_or(0, |last| last.start + last.ticks);
     let next = video.pictures.iter().skip(1).map(|picture| picture.shown).chain([end]);
     let weigh = |(picture, next): (&KeyPicture, u64)| {
         let ticks = next.saturating_sub(picture.shown);

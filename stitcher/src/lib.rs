@@ -7,7 +7,7 @@
 //! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
 //! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`], [`audio`] and `subtitles`
 //! write them; [`proof`] reads them back; [`rates`] and [`listing`] are what the manifests ([`hls`], [`dash`]) say of
-//! them; [`pictures`] are thumbnails and poster; [`remux`] makes one file of the same samples; [`stitcher`] ties it together. [`vbv`] stands alone.
+//! them; [`pictures`] are thumbnails and poster; [`remux`] makes one file of the same samples, [`transport`] transport streams; [`stitcher`] ties it together. [`vbv`] stands alone.
 
 pub mod audio;
 pub mod boxes;
@@ -34,6 +34,7 @@ pub mod seal;
 mod sealing;
 pub mod stitcher;
 mod subtitles;
+pub mod transport;
 pub mod vbv;
 pub mod video;
 
@@ -43,7 +44,7 @@ pub use layout::{AudioTrack, Durability, OutputLayout, SubtitleTrack, VideoTimel
 pub use pictures::Pictures;
 pub use proof::{Proof, SourceSound};
 pub use report::{
-    AudioReport, ChunkReport, Curve, FileReport, JoinReport, Published, RenditionReport, SegmentSize, SubtitleReport,
-    TimedScore,
+    AudioReport, ChunkReport, Curve, FileReport, JoinReport, Published, RenditionReport, SegmentSize, StreamsReport,
+    SubtitleReport, TimedScore,
 };
 pub use stitcher::{Delivery, Stitcher};

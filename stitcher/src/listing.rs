@@ -136,6 +136,8 @@ pub struct AudioListing {
     pub default: bool,
     /// Whether it is in surround what a track of the same name is in stereo.
     pub surround: bool,
+    /// Whether it is in the segments of the pictures, as in transport streams; its own are not told of then.
+    pub muxed: bool,
     /// What it is for.
     pub purpose: AudioPurpose,
     /// What it is encoded with.
@@ -190,9 +192,10 @@ impl Presentation {
         !self.captions.is_empty() && captions::carries(video)
     }
 
-    /// All renditions of pictures and sound.
+    /// All renditions of pictures and sound that have segments of their own.
     pub fn listings(&self) -> impl Iterator<Item = &Listing> {
-        self.video.iter().map(|video| &video.listing).chain(self.audio.iter().map(|audio| &audio.listing))
+        let audio = self.audio.iter().filter(|audio| !audio.muxed);
+        self.video.iter().map(|video| &video.listing).chain(audio.map(|audio| &audio.listing))
     }
 
     /// The one target duration of all playlists, in whole seconds: the longest segment, rounded (RFC 8216bis 4.4.3.1),

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use vtp_engine::ladder::Search;
 use vtp_engine::quality::{Cause, Outcome, Summary};
 
+use crate::listing::{Listing, Presentation};
 use crate::pictures::Pictures;
 use crate::proof::Proof;
+use crate::transport;
 
 /// A published output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,9 @@ pub struct Published {
     /// The whole files beside the ladder.
     #[serde(default)]
     pub files: Vec<FileReport>,
+    /// The transport streams beside the segments, if there are some.
+    #[serde(default)]
+    pub hls_ts: Option<StreamsReport>,
     /// That nothing of the source was lost.
     pub proof: Proof,
 }
@@ -179,6 +184,33 @@ pub struct FileReport {
     pub subtitles: Vec<String>,
     /// Its size.
     pub bytes: u64,
+}
+
+/// Transport streams for old devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamsReport {
+    /// The multivariant playlist, in the output folder.
+    pub file: String,
+    /// The renditions that are in it.
+    pub renditions: Vec<String>,
+    /// The audio tracks that are in it, by their folders; the first is in the segments of the pictures.
+    pub audio: Vec<String>,
+    /// Size of all segments.
+    pub bytes: u64,
+}
+
+impl StreamsReport {
+    pub(crate) fn new(streams: &Presentation) -> Self {
+        let name = |listing: &Listing| transport::rendition(&listing.folder).to_owned();
+        let mut audio: Vec<_> = streams.audio.iter().collect();
+        audio.sort_by_key(|track| !track.muxed);
+        Self {
+            file: transport::MASTER.to_owned(),
+            renditions: streams.video.iter().map(|video| name(&video.listing)).collect(),
+            audio: audio.into_iter().map(|track| name(&track.listing)).collect(),
+            bytes: streams.listings().map(Listing::bytes).sum(),
+        }
+    }
 }
 
 /// One track of subtitles.

@@ -5,12 +5,12 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::Error;
 use crate::files::{Folder, at, write_bytes};
 use crate::iframes::KeyPicture;
 use crate::layout::Durability;
 use crate::listing::{INIT, Listing, Presentation, segment_name};
 use crate::seal::{self, Content, Scheme, Seal};
+use crate::{Error, transport};
 
 /// Seals every track of the presentation below `dir`, which tells the new sizes afterwards. Where whole segments are sealed,
 /// key pictures can't be fetched alone, and none are told.
@@ -27,6 +27,34 @@ pub(crate) fn seal(
     for audio in &mut presentation.audio {
         let folder = Folder::create(dir.join(&audio.listing.folder), durability)?;
         track(&folder, seal, Content::Audio, &mut audio.listing, &mut Vec::new())?;
+    }
+    Ok(())
+}
+
+/// Seals the transport streams below `dir`, all of whose segments are sealed as a whole.
+pub(crate) fn streams(
+    dir: &Path,
+    durability: Durability,
+    seal: &Seal,
+    presentation: &mut Presentation,
+) -> Result<(), Error> {
+    let video = presentation.video.iter_mut().map(|video| (&mut video.listing, Content::Video(video.codec)));
+    let audio = presentation.audio.iter_mut().filter(|audio| !audio.muxed);
+    for (listing, content) in video.chain(audio.map(|audio| (&mut audio.listing, Content::Audio))) {
+        let name = listing.folder.clone();
+        let failed = |source: seal::Error| Error::Seal { name: name.clone(), source };
+        let folder = Folder::create(dir.join(&name), durability)?;
+        for (place, segment) in (0..).zip(&mut listing.segments) {
+            let file = transport::segment_name(place);
+            let clear = read(&folder, &file)?;
+            let sealed = seal.segment(place, content, &clear).map_err(failed)?;
+            write(&folder, &file, &sealed)?;
+            let sealed = read(&folder, &file)?;
+            if seal.open(place, &[], &sealed).map_err(failed)? != clear {
+                return Err(failed(seal::Error::Layout("it does not open to what was sealed")));
+            }
+            segment.bytes = sealed.len() as u64;
+        }
     }
     Ok(())
 }

@@ -37,11 +37,11 @@ use crate::proof::run::{Claim, Proved};
 use crate::remux::run::Parts;
 use crate::remux::text::Text;
 use crate::remux::{Container, Refusal};
-use crate::report::{AudioReport, FileReport, Published, RenditionReport, SubtitleReport};
+use crate::report::{AudioReport, FileReport, Published, RenditionReport, StreamsReport, SubtitleReport};
 use crate::seal::{Scheme, Seal};
 use crate::subtitles::{self, FinishedSubtitles, Ruler};
 use crate::video::{Delivered, VideoTrack};
-use crate::{Error, dash, hls, iframes, proof, rates, remux, sealing};
+use crate::{Error, dash, hls, iframes, proof, rates, remux, sealing, transport};
 
 /// Owns the output folder of one job.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Stitcher {
     early: Option<Early>,
     /// The whole files that are to stand beside the ladder.
     containers: Vec<Container>,
+    /// Which renditions are also to be in transport streams, if there are to be such.
+    streamed: Option<Vec<bool>>,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -77,9 +79,9 @@ impl Stitcher {
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
         let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
         let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
-        let (containers, early) = (Vec::new(), None);
+        let (containers, streamed, early) = (Vec::new(), None, None);
         let dir = dir.to_owned();
-        Ok(Self { dir, layout, index, videos, gallery, seal: None, early, containers, waiting, next: 0 })
+        Ok(Self { dir, layout, index, videos, gallery, seal: None, early, containers, streamed, waiting, next: 0 })
     }
 
     /// Has the output sealed once it is proven.
@@ -123,6 +125,25 @@ impl Stitcher {
         }
         self.containers = containers.to_vec();
         Ok(())
+    }
+
+    /// Has transport streams written beside the segments, of what old devices can play, once that is proven. `pixel_format` is
+    /// FFmpeg's name of the source's. Returns the names of the renditions that they won't have.
+    ///
+    /// # Errors
+    /// [`transport::Refusal`] where there would be nothing to play.
+    pub fn also_stream(&mut self, pixel_format: &str) -> Result<Vec<String>, transport::Refusal> {
+        let rotation = self.layout.video.rotation;
+        let all = &self.layout.renditions;
+        let takes: Vec<bool> = all.iter().map(|it| transport::takes(it, rotation, pixel_format)).collect();
+        let tracks = self.layout.audio.iter().enumerate();
+        let codecs: Vec<(usize, AudioCodec)> =
+            tracks.map(|(place, track)| (track.version_of.unwrap_or(place), track.codec)).collect();
+        let is_sealed_by_samples = self.seal.as_ref().is_some_and(|seal| seal.scheme == Scheme::Cbcs);
+        transport::check(&takes, &codecs, is_sealed_by_samples)?;
+        let left = all.iter().zip(&takes).filter(|(_, takes)| !**takes).map(|(it, _)| it.name.clone()).collect();
+        self.streamed = Some(takes);
+        Ok(left)
     }
 
     /// The writer of an audio track of the layout. It may go to another thread.
@@ -296,12 +317,30 @@ impl Stitcher {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
         }
         let files = self.files(&presentation)?;
+        let mut streams = self.streams(&presentation).inspect_err(|_| self.discard_files(&files))?;
         if let Some(seal) = &self.seal {
-            sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation)?;
+            let mut sealed = sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation);
+            if let (Ok(()), Some(streams)) = (&sealed, &mut streams) {
+                sealed = sealing::streams(&self.dir, self.layout.durability, seal, streams);
+            }
+            sealed.inspect_err(|_| self.discard_files(&files))?;
         }
-        let published = self.publish(&presentation, &pictures, &proved);
-        published.inspect_err(|_| files.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
-        Ok(Published { files, ..self.report(&presentation, &pictures, proved) })
+        let published = self.publish(&presentation, streams.as_ref(), &pictures, &proved);
+        published.inspect_err(|_| self.discard_files(&files))?;
+        let hls_ts = streams.as_ref().map(StreamsReport::new);
+        Ok(Published { files, hls_ts, ..self.report(&presentation, &pictures, proved) })
+    }
+
+    fn discard_files(&self, files: &[FileReport]) {
+        files.iter().for_each(|file| discard(&self.dir.join(&file.name)));
+    }
+
+    /// Writes the transport streams, if there are to be some.
+    fn streams(&self, presentation: &Presentation) -> Result<Option<Presentation>, Error> {
+        let Some(takes) = &self.streamed else { return Ok(None) };
+        // What is sealed as a whole can't be fetched in part.
+        let alone = self.seal.is_none();
+        transport::run::write(&self.dir, self.layout.durability, presentation, takes, alone).map(Some)
     }
 
     /// Writes the whole files. After an error none is left.
@@ -362,6 +401,7 @@ impl Stitcher {
                 language,
                 default: place == flagged || spec.version_of == heard.get(flagged).map(|it| it.track),
                 surround: spec.surround,
+                muxed: false,
                 purpose: spec.purpose,
                 codec: spec.codec,
                 channels: spec.channels,
@@ -403,11 +443,17 @@ impl Stitcher {
     }
 
     /// Writes all manifests under temporary names, then reveals them in order.
-    fn publish(&self, presentation: &Presentation, pictures: &Finished, proved: &Proved) -> Result<(), Error> {
+    fn publish(
+        &self,
+        presentation: &Presentation,
+        streams: Option<&Presentation>,
+        pictures: &Finished,
+        proved: &Proved,
+    ) -> Result<(), Error> {
         let durability = self.layout.durability;
         let mut drafts = Vec::new();
         let mut revealed = Vec::new();
-        let published = self.manifests(presentation, pictures, proved).and_then(|manifests| {
+        let published = self.manifests(presentation, streams, pictures, proved).and_then(|manifests| {
             for Manifest { folder, name, bytes } in manifests {
                 let folder = Folder::create(folder, durability)?;
                 let path = folder.file(name);
@@ -443,11 +489,17 @@ impl Stitcher {
     fn manifests(
         &self,
         presentation: &Presentation,
+        streams: Option<&Presentation>,
         pictures: &Finished,
         proved: &Proved,
     ) -> Result<Vec<Manifest>, Error> {
         let target = presentation.target_s();
         let mut manifests = Vec::new();
+        if let Some(streams) = streams {
+            for (folder, name, bytes) in transport::playlists(streams, self.seal.as_ref()).map_err(at(&self.dir))? {
+                manifests.push(Manifest { folder: self.dir.join(folder), name, bytes });
+            }
+        }
         for listing in presentation.listings() {
             let (folder, mut playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
             hls::protect(&mut playlist, self.seal.as_ref());
@@ -541,7 +593,7 @@ impl Stitcher {
             });
         let (audio, subtitles) = (audio.collect(), subtitles.collect());
         let (renditions, files) = (renditions.collect(), Vec::new());
-        Published { renditions, audio, subtitles, curves, pictures, files, proof: proved.proof }
+        Published { renditions, audio, subtitles, curves, pictures, files, hls_ts: None, proof: proved.proof }
     }
 }
 

@@ -69,6 +69,11 @@ pub struct Arguments {
     #[arg(long = "files", value_name = "KINDS", value_delimiter = ',', conflicts_with = "encrypt")]
     containers: Vec<Container>,
 
+    /// Also write HLS in transport streams (master-ts.m3u8), for devices that know no fragmented MP4, of h264 with 8 bits and
+    /// aac, without encoding anything again
+    #[arg(long)]
+    hls_ts: bool,
+
     #[command(flatten)]
     keys: KeyArguments,
 
@@ -237,6 +242,8 @@ pub struct EncodeRequest {
     pub allow_damage: bool,
     /// The whole files that stand beside the ladder.
     pub files: Vec<Container>,
+    /// Whether there is to be HLS in transport streams, too.
+    pub hls_ts: bool,
     /// What the output is encrypted with, if it is.
     pub seal: Option<Seal>,
     /// Whether playlists of what is there are written before all is.
@@ -288,6 +295,7 @@ impl Arguments {
             subtitles: self.subtitles.clone(),
             allow_damage: self.allow_damage,
             files: Container::ALL.into_iter().filter(|kind| self.containers.contains(kind)).collect(),
+            hls_ts: self.hls_ts,
             seal: self.keys.seal()?,
             play_early: self.play_early,
             surround: !self.stereo,
@@ -414,6 +422,7 @@ mod tests {
             subtitles: SubtitleArguments::default(),
             allow_damage: false,
             files: Vec::new(),
+            hls_ts: false,
             seal: None,
             play_early: false,
             surround: true,
@@ -459,6 +468,7 @@ mod tests {
         assert_eq!(pictures(&["--no-pictures"]), (Every::Never, false));
         let files = parse(&["in.mp4", "--out", "d", "--files", "mkv,mp4", "--files", "mkv"]).unwrap().files;
         assert_eq!(files, [Container::Mp4, Container::Mkv]);
+        assert!(parse(&["in.mp4", "--out", "d", "--hls-ts"]).unwrap().hls_ts);
         let words = ["in.mp4", "--out", "d", "--no-subtitles", "--subtitle", "de=a.srt", "--subtitle", "b.vtt"];
         let subtitles = parse(&words).unwrap().subtitles;
         assert_eq!((subtitles.no_subtitles, subtitles.files.len()), (true, 2));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use vtp_stitcher::{FileReport, Pictures, SubtitleReport};
+use vtp_stitcher::{FileReport, Pictures, StreamsReport, SubtitleReport};
 
 use crate::records;
 use crate::report::AES_128;
@@ -24,6 +24,7 @@ pub fn render(report: &Report, folder: &Path) -> String {
     }
     pictures(&report.pictures).into_iter().for_each(&mut line);
     report.files.iter().for_each(|it| line(file(it)));
+    report.hls_ts.iter().for_each(|it| line(streams(it)));
     let sealed =
         report.encryption.as_ref().map(|it| format!("encrypted: {}, key {} from {}", it.scheme, it.key_id, it.key_uri));
     sealed.into_iter().for_each(&mut line);
@@ -106,6 +107,11 @@ fn file(file: &FileReport) -> String {
     format!("{}: {}, {}", file.name, tracks.join(" + "), text::bytes(file.bytes))
 }
 
+fn streams(streams: &StreamsReport) -> String {
+    let tracks: Vec<&str> = streams.renditions.iter().chain(&streams.audio).map(String::as_str).collect();
+    format!("{}: {}, {}", streams.file, tracks.join(" + "), text::bytes(streams.bytes))
+}
+
 /// `None` without pictures.
 fn pictures(pictures: &Pictures) -> Option<String> {
     let thumbnails = pictures
@@ -159,6 +165,7 @@ subtitles-de de: \"German\", 3 cues, 321 B, default
 captions in the video: CC1
 pictures: poster.jpg, 1 thumbnail, one in 2.0 s
 video.mp4: standard + audio-0, 660 B
+master-ts.m3u8: standard + audio-0, 752 B
 
 proven: 4 frames in, 4 out of every rendition
         sound against picture +0.0 ms at the start, -0.2 ms at the end

@@ -48,6 +48,7 @@ impl Scene {
         let stages =
             [("index_wall_s", 0.21), ("encode_wall_s", 96.4), ("encode_cpu_s", 151.0), ("measure_cpu_s", 28.6)];
         let report = Report {
+            hls_ts: None,
             choices: Vec::new(),
             version: report::VERSION,
             source: Source {

@@ -23,7 +23,9 @@ pub(crate) const HLS_JS: Player = Player { page: "hls", manifest: "master.m3u8" 
 pub(crate) const DASH_JS: Player = Player { page: "dash", manifest: "manifest.mpd" };
 pub(crate) const SHAKA_HLS: Player = Player { page: "shaka", manifest: "master.m3u8" };
 pub(crate) const SHAKA_DASH: Player = Player { page: "shaka", manifest: "manifest.mpd" };
-/// All of them.
+/// The one that is given transport streams.
+pub(crate) const HLS_JS_STREAMS: Player = Player { page: "hls", manifest: "master-ts.m3u8" };
+/// All of them, with what they play first.
 pub(crate) const PLAYERS: [Player; 4] = [HLS_JS, DASH_JS, SHAKA_HLS, SHAKA_DASH];
 
 impl Player {

@@ -138,8 +138,10 @@ pub struct Span {
     pub start: f64,
     /// Decode time behind the last.
     pub end: f64,
-    /// Duration of the shortest.
+    /// Duration of the shortest; of a transport stream the last distance of two.
     pub frame: f64,
+    /// The longest distance of two in a transport stream, where the last one's duration is not told.
+    pub longest: f64,
     /// How many there are.
     pub frames: usize,
     /// Whether the first is a key picture.
@@ -157,7 +159,7 @@ impl Contents {
     /// Where the samples of this kind lie in time.
     pub fn span(&self, media: Media) -> Option<Span> {
         if let Form::Transport(transport) = &self.form {
-            let stream = transport.streams.iter().find(|stream| stream.media == media)?;
+            let stream = transport.streams.iter().find(|stream| stream.media == media && stream.packets > 0)?;
             let (first, last) = stream.span?;
             let seconds = |ticks: u64| ticks as f64 / f64::from(transport::CLOCK);
             let length = u64::try_from(transport::between(first, last)).unwrap_or(0) + stream.step;
@@ -165,6 +167,7 @@ impl Contents {
                 start: seconds(first),
                 end: seconds(first + length),
                 frame: seconds(stream.step),
+                longest: seconds(stream.longest),
                 frames: usize::try_from(stream.packets).unwrap_or(usize::MAX),
                 key: stream.key,
             });
@@ -173,10 +176,12 @@ impl Contents {
         // An edit list takes priming out of sound; of pictures it takes the reordering delay, which moves them all.
         let skipped = if media == Media::Audio { track.skipped } else { 0 };
         let seconds = |ticks: u64| ticks.saturating_sub(skipped) as f64 / f64::from(track.timescale);
+        let frame = f64::from(run.shortest().unwrap_or(0)) / f64::from(track.timescale);
         Some(Span {
             start: seconds(run.start),
             end: seconds(run.end),
-            frame: f64::from(run.shortest().unwrap_or(0)) / f64::from(track.timescale),
+            frame,
+            longest: frame,
             frames: run.samples.len(),
             // Flags are believed where the bitstream can't tell, but not against it.
             key: if track.entry.encrypted { Some(run.sync) } else { run.key.map(|key| key && run.sync) },
@@ -186,7 +191,7 @@ impl Contents {
     /// What it holds, the leading kind first.
     pub fn leading(&self) -> Option<Media> {
         [Media::Video, Media::Audio, Media::Text].into_iter().find(|media| match &self.form {
-            Form::Transport(transport) => transport.streams.iter().any(|stream| stream.media == *media),
+            Form::Transport(_) => self.span(*media).is_some(),
             _ => self.run(*media).is_some(),
         })
     }
@@ -204,7 +209,25 @@ impl Rendition {
     }
 }
 
+impl Segment {
+    /// Whether it is a transport stream.
+    pub fn is_transport(&self) -> bool {
+        matches!(self.contents.as_ref().map(|contents| &contents.form), Ok(Form::Transport(_)))
+    }
+}
+
 impl MediaPlaylist {
+    /// How many seconds `span`, of the segment at `place`, lasts. In a transport stream only the next segment tells how long
+    /// its last picture is shown; of that, `of` finds the span.
+    pub fn lasts(&self, place: usize, span: Span, of: impl Fn(&Segment) -> Option<Span>) -> f64 {
+        let is_transport = self.segments.get(place).is_some_and(Segment::is_transport);
+        let next = self.segments.get(place + 1).filter(|next| is_transport && !next.discontinuity);
+        match next.and_then(of) {
+            Some(next) => transport::passed(span.start, next.start),
+            None => span.end - span.start,
+        }
+    }
+
     /// Contents of the segments that were read.
     pub fn contents(&self) -> impl Iterator<Item = (&Segment, &Contents)> {
         self.segments.iter().filter_map(|segment| Some((segment, &**segment.contents.as_ref().ok()?)))
@@ -234,9 +257,9 @@ impl MediaPlaylist {
             inits.flat_map(|init| &init.tracks).filter_map(|track| track.entry.codec.clone()).collect();
         for (_, contents) in self.contents() {
             if let Form::Transport(transport) = &contents.form {
-                names.extend(
-                    transport.streams.iter().map(|stream| stream.codec.clone()).filter(|name| !name.is_empty()),
-                );
+                // A stream of which a segment has nothing, as one of I-frames has no sound, is in none.
+                let there = transport.streams.iter().filter(|stream| stream.packets > 0 && !stream.codec.is_empty());
+                names.extend(there.map(|stream| stream.codec.clone()));
             }
         }
         names.sort();

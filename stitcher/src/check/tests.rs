@@ -521,7 +521,27 @@ fn transport_streams_are_checked_for_lost_packets_and_a_second_sound() {
     assert_eq!(found["ts-counters"], "PID 256 goes on with 1 after 1");
     assert!(!found.contains_key("opens-with-key") && !found.contains_key("continuous"), "{found:?}");
     files.put("2.ts", transport_segment(1, 5));
-    assert_eq!(broken(&files)["continuous"], "a gap of 3.000 s in video before it, a frame is 1.000 s");
+    let found = broken(&files);
+    assert_eq!(found["continuous"], "a gap of 3.000 s in video before it, a frame is 1.000 s");
+    // How long the last picture is shown only the next segment tells.
+    assert!(found["extinf-sums"].contains("up to 3.000 s off"), "{found:?}");
+    files.replace("index.m3u8", "#EXTINF:2.0,\n1.ts", "#EXTINF:5.0,\n1.ts");
+    assert!(!broken(&files).contains_key("extinf-sums"));
+}
+
+#[test]
+fn a_stream_that_a_transport_segment_has_nothing_of_is_not_looked_for_in_it() {
+    let mut files = Memory::default();
+    // The second one has no pictures, though its tables tell of them.
+    files.put("1.ts", transport_segment(0, 0));
+    files.put("2.ts", transport_segment(1, 2)[..376].to_vec());
+    files.put("index.m3u8", format!("{HEAD}#EXTINF:2.0,\n1.ts\n#EXTINF:2.0,\n2.ts\n#EXT-X-ENDLIST\n"));
+    let stream = load_from(&files, Some("index.m3u8"), None).unwrap();
+    let playlist = stream.hls.as_ref().unwrap().renditions[0].playlist().unwrap();
+    assert_eq!(playlist.codecs(), ["avc1.64001F"], "and none of sound");
+    let failed: Vec<_> = check(&stream).rules.into_iter().filter(|rule| rule.verdict == "fail").collect();
+    let ids: Vec<&str> = failed.iter().map(|rule| rule.id).collect();
+    assert!(!ids.contains(&"discontinuity-marked") && !ids.contains(&"opens-with-key"), "{ids:?}");
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub struct Stream {
     pub span: Option<(u64, u64)>,
     /// The last distance of two decode times.
     pub step: u64,
+    /// The longest.
+    pub longest: u64,
     /// How many packets have a time.
     pub packets: u64,
     /// Whether the first picture is a key picture; `None` for what is no H.264 or HEVC.
@@ -68,6 +70,12 @@ pub fn between(from: u64, to: u64) -> i64 {
     let forward = to.wrapping_sub(from) % WRAP;
     let signed = |time: u64| i64::try_from(time).unwrap_or(0);
     if forward < WRAP / 2 { signed(forward) } else { signed(forward) - signed(WRAP) }
+}
+
+/// Seconds from one time to another, both in seconds modulo 2^33 units.
+pub fn passed(from: f64, to: f64) -> f64 {
+    let wrap = WRAP as f64 / f64::from(CLOCK);
+    (to - from + wrap / 2.0).rem_euclid(wrap) - wrap / 2.0
 }
 
 #[derive(Debug)]
@@ -156,7 +164,16 @@ impl Reader {
                     _ => (Media::Other, ""),
                 };
                 let codec = codec.to_owned();
-                self.found.streams.push(Stream { pid, media, codec, span: None, step: 0, packets: 0, key: None });
+                self.found.streams.push(Stream {
+                    pid,
+                    media,
+                    codec,
+                    span: None,
+                    step: 0,
+                    longest: 0,
+                    packets: 0,
+                    key: None,
+                });
             }
         }
     }
@@ -170,6 +187,7 @@ impl Reader {
                 stream.packets += 1;
                 if let Some((_, last)) = stream.span {
                     stream.step = u64::try_from(between(last, time)).unwrap_or(stream.step);
+                    stream.longest = stream.longest.max(stream.step);
                 }
                 stream.span = Some((stream.span.map_or(time, |(first, _)| first), time));
             }

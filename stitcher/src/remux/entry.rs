@@ -16,13 +16,13 @@ const AAC_FRAME: u32 = 1024;
 
 /// How Matroska describes a codec.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Codec {
+pub(crate) struct Codec {
     /// CodecID.
-    pub(super) id: &'static str,
+    pub(crate) id: &'static str,
     /// CodecPrivate; empty is none.
-    pub(super) private: Vec<u8>,
+    pub(crate) private: Vec<u8>,
     /// SeekPreRoll in nanoseconds.
-    pub(super) preroll_ns: u64,
+    pub(crate) preroll_ns: u64,
 }
 
 fn shape(_: crate::seal::Error) -> Error {
@@ -30,7 +30,7 @@ fn shape(_: crate::seal::Error) -> Error {
 }
 
 /// The one sample entry of an initialization segment.
-pub(super) fn of(init: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) fn of(init: &[u8]) -> Result<Vec<u8>, Error> {
     let stsd = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"]
         .into_iter()
         .try_fold(init, |bytes, kind| boxes::only(bytes, kind).map(|found| found.payload))
@@ -84,7 +84,7 @@ pub(super) fn quicktime(entry: &[u8], is_video: bool) -> Result<Vec<u8>, Error> 
 }
 
 /// The codec as Matroska describes it (Matroska Codec Specifications).
-pub(super) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
+pub(crate) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
     let Parts { kind, inner, .. } = parts(entry, if is_video { VISUAL } else { SOUND })?;
     let payload = |kind: &[u8; 4]| {
         let found = inner.iter().find(|it| it.kind == *kind).map(|it| it.payload);

@@ -6,7 +6,7 @@
 //! file again; `run` copies and compares. Only `run` touches files.
 
 mod ebml;
-mod entry;
+pub(crate) mod entry;
 pub(crate) mod matroska;
 pub(crate) mod mp4;
 mod read;

@@ -119,6 +119,11 @@ impl Pass<'_> {
         }
         let refused = stitcher.also_write(&self.request.files);
         refused.map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
+        if self.request.hls_ts {
+            let left = stitcher.also_stream(&self.source.info.video.pixel_format);
+            let left = left.map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
+            texts.warnings.extend(not_streamed(&left));
+        }
         let writers: Vec<AudioWriter> =
             (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
         let stop = AtomicBool::new(false);
@@ -283,6 +288,16 @@ fn sealable(renditions: &[Rendition], audio: &[AudioChoice], seal: &Seal) -> Res
             Err(EncodeFailure::Usage(what))
         }
     }
+}
+
+/// What is told of renditions that are in no transport stream.
+fn not_streamed(names: &[String]) -> Option<String> {
+    let (last, others) = names.split_last()?;
+    let (names, are) = match others {
+        [] => (last.clone(), "is"),
+        others => (format!("{} and {last}", others.join(", ")), "are"),
+    };
+    Some(format!("{names} {are} not in master-ts.m3u8: old devices play upright H.264 with 8 bits in 4:2:0"))
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> EncodeFailure {

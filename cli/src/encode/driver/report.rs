@@ -48,6 +48,7 @@ pub(super) fn build(
         captions,
         pictures: published.pictures,
         files: published.files,
+        hls_ts: published.hls_ts,
         proof,
         timing: watch.timing(gathered.cpu),
         warnings,

@@ -1,8 +1,11 @@
 //! How segments follow each other, and how renditions keep step.
 
+use std::collections::BTreeSet;
+
 use super::super::boxes::Media;
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
-use super::super::stream::{Contents, Form, MediaPlaylist, Rendition, Role, Segment, Stream};
+use super::super::stream::{Contents, Form, MediaPlaylist, Rendition, Role, Segment, Span, Stream};
+use super::super::transport::{Transport, passed};
 use super::{NO_MULTIVARIANT, is_video, master, whole};
 
 const fn rule(
@@ -97,14 +100,10 @@ fn continuous(stream: &Stream) -> Verdict {
             for kind in [Media::Video, Media::Audio] {
                 let (Some(first), Some(second)) = (before.span(kind), after.span(kind)) else { continue };
                 let step = match (&before.form, &after.form) {
-                    // Times of transport streams wrap.
-                    (Form::Transport(_), Form::Transport(_)) => {
-                        let wrap = (1_u64 << 33) as f64 / 90_000.0;
-                        (second.start - first.end + wrap / 2.0).rem_euclid(wrap) - wrap / 2.0
-                    }
+                    (Form::Transport(_), Form::Transport(_)) => passed(first.end, second.start),
                     _ => second.start - first.end,
                 };
-                let frame = first.frame.max(second.frame).max(0.001);
+                let frame = first.longest.max(second.longest).max(0.001);
                 findings.hold(step.abs() <= 1.05 * frame, &segment.name, || {
                     let kind = if kind == Media::Video { "video" } else { "audio" };
                     let what = if step > 0.0 { "a gap" } else { "an overlap" };
@@ -191,15 +190,14 @@ fn sums(stream: &Stream) -> Verdict {
         // How far the sum of EXTINFs was ahead of the segments at most, and behind.
         let (mut most, mut least): ((f64, &str), (f64, &str)) = ((0.0, ""), (0.0, ""));
         let (mut frame, mut unread) = (0.0_f64, false);
-        for segment in &media.segments {
-            let span = segment.contents.as_ref().ok().and_then(|contents| contents.span(contents.leading()?));
-            let (Some(span), Some(seconds)) = (span, segment.seconds) else {
+        for (place, segment) in media.segments.iter().enumerate() {
+            let (Some(span), Some(seconds)) = (leading(segment), segment.seconds) else {
                 unread = true;
                 break;
             };
             told += seconds;
-            real += span.end - span.start;
-            frame = frame.max(span.frame);
+            real += media.lasts(place, span, leading);
+            frame = frame.max(span.longest);
             let ahead = told - real;
             if ahead > most.0 {
                 most = (ahead, &segment.name);
@@ -214,12 +212,37 @@ fn sums(stream: &Stream) -> Verdict {
             // A millisecond is what many playlists are rounded to.
             let off = most.0 - least.0;
             let worst = if most.0 > -least.0 { most.1 } else { least.1 };
-            findings.hold(off <= frame + 0.001, worst, || {
+            let ends = media.segments.first().map_or(0.0, before) + media.segments.last().map_or(0.0, behind);
+            findings.hold(off <= frame + 0.001 + ends, worst, || {
                 format!("EXTINFs are up to {off:.3} s off what the segments last, a frame is {frame:.3} s")
             });
         }
     }
     findings.verdict("there is no media playlist")
+}
+
+/// Where a segment's leading kind lies in time.
+fn leading(segment: &Segment) -> Option<Span> {
+    let contents = segment.contents.as_ref().ok()?;
+    contents.span(contents.leading()?)
+}
+
+/// The spans of pictures and sound of a transport stream.
+fn spans(segment: &Segment) -> impl Iterator<Item = Span> {
+    let contents = segment.contents.as_ref().ok().filter(|_| segment.is_transport());
+    contents.into_iter().flat_map(|contents| [Media::Video, Media::Audio].map(|kind| contents.span(kind))).flatten()
+}
+
+/// Seconds by which something else of a transport stream begins before what leads; the EXTINF may have them or not.
+fn before(segment: &Segment) -> f64 {
+    let Some(leads) = leading(segment) else { return 0.0 };
+    spans(segment).map(|span| passed(span.start, leads.start)).fold(0.0, f64::max)
+}
+
+/// Seconds by which it ends after that.
+fn behind(segment: &Segment) -> f64 {
+    let Some(leads) = leading(segment) else { return 0.0 };
+    spans(segment).map(|span| passed(leads.end, span.end)).fold(0.0, f64::max)
 }
 
 /// Renditions of video and of audio.
@@ -268,13 +291,15 @@ fn marked(stream: &Stream) -> Verdict {
                     shape(first) == shape(second)
                 }
                 (Form::Transport(first), Form::Transport(second)) => {
-                    let shape = |transport: &super::super::transport::Transport| {
-                        let mut kinds: Vec<_> =
-                            transport.streams.iter().map(|stream| (stream.pid, stream.codec.clone())).collect();
-                        kinds.sort();
-                        kinds
+                    let pids = |transport: &Transport| {
+                        transport.streams.iter().map(|stream| stream.pid).collect::<BTreeSet<u16>>()
                     };
-                    shape(first) == shape(second)
+                    // Of one that a segment has nothing of, the codec is not known.
+                    let same = first.streams.iter().all(|one| {
+                        let other = second.streams.iter().find(|other| other.pid == one.pid);
+                        other.is_some_and(|other| one.codec == other.codec || one.packets == 0 || other.packets == 0)
+                    });
+                    pids(first) == pids(second) && same
                 }
                 (Form::Fragments(..), Form::Transport(_)) | (Form::Transport(_), Form::Fragments(..)) => false,
                 _ => true,

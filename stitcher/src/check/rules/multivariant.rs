@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::super::boxes::{Media, Track};
 use super::super::codecs;
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
-use super::super::stream::{MediaPlaylist, Stream};
+use super::super::stream::{MediaPlaylist, Segment, Stream};
 use super::{NO_MULTIVARIANT, NO_VIDEO, at, group, master, named, variants};
 
 const fn rule(
@@ -325,8 +325,11 @@ impl Rates {
 
 /// Those of a playlist, where its pictures tell.
 pub(super) fn rates(media: &MediaPlaylist) -> Option<Rates> {
-    let spans: Vec<_> = media.contents().filter_map(|(_, contents)| contents.span(Media::Video)).collect();
-    let seconds: f64 = spans.iter().map(|span| span.end - span.start).sum();
+    let of = |segment: &Segment| segment.contents.as_ref().ok()?.span(Media::Video);
+    let places = media.segments.iter().enumerate();
+    let spans: Vec<_> = places.filter_map(|(place, segment)| Some((place, of(segment)?))).collect();
+    let seconds: f64 = spans.iter().map(|(place, span)| media.lasts(*place, *span, of)).sum();
+    let spans: Vec<_> = spans.into_iter().map(|(_, span)| span).collect();
     let frames: f64 = spans.iter().map(|span| span.frames as f64).sum();
     let shortest = spans.iter().map(|span| span.frame).filter(|frame| *frame > 0.0).fold(f64::INFINITY, f64::min);
     Rates::new(frames, seconds, shortest)
