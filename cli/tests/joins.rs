@@ -99,6 +99,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         subtitles: SubtitleArguments::default(),
         allow_damage: false,
         files: Vec::new(),
+        archive: false,
         seal: None,
         play_early: false,
         surround: true,

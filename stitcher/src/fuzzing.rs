@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
+use vtp_engine::format::{ffv1, flac};
 use vtp_engine::fuzzing::Reader;
 use vtp_engine::ladder::VideoCodec;
 
@@ -38,6 +39,13 @@ pub fn configuration(data: &[u8]) {
     let record = data.block();
     if let Ok(name) = mpeg4_audio_name(record) {
         assert!(name.starts_with("mp4a.40."));
+    }
+    if let Some(info) = flac::StreamInfo::read(record) {
+        assert!(info.channels <= 8 && flac::metadata(record, u32::MAX).len() >= 4 + record.len());
+    }
+    ffv1::is_record(record);
+    if let Some(slices) = ffv1::slices(data.0) {
+        assert!(slices as usize * 8 < data.0.len());
     }
     for codec in VideoCodec::ALL {
         if let Ok(config) = VideoConfig::new(codec, record) {

@@ -78,7 +78,8 @@ pub struct AudioTrack {
     pub channels: u16,
     /// Samples at the start that an encoder puts before the first one it is given and that are not presented.
     pub priming: u32,
-    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2).
+    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), the payload of `dOps` (Opus in ISOBMFF 4.3.2), or blocks of metadata
+    /// (RFC 9639 8).
     pub config: Vec<u8>,
 }
 
@@ -193,10 +194,11 @@ pub(crate) fn audio_kind(codec: AudioCodec, surround: bool) -> &'static str {
         (AudioCodec::Aac, true) => "surround",
         (AudioCodec::Opus, false) => "opus",
         (AudioCodec::Opus, true) => "opus-surround",
+        (AudioCodec::Flac, _) => "flac",
     }
 }
 
-fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
+pub(crate) fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
     let mut taken = HashSet::new();
     let stem = |(kind, language, place): (&str, Option<&str>, usize)| match Language::of(language) {
         language if language.is_known() => format!("{kind}-{}", language.tag()),

@@ -158,10 +158,12 @@ pub enum AudioCodec {
     Aac,
     /// Opus (RFC 6716).
     Opus,
+    /// FLAC (RFC 9639), which is lossless: for archives, and in no playlist.
+    Flac,
 }
 
 impl AudioCodec {
-    /// Every codec, in the order in which playlists offer them.
+    /// Every codec of playlists, in the order in which they offer them.
     pub const ALL: [Self; 2] = [Self::Aac, Self::Opus];
 
     /// The name on the command line.
@@ -169,21 +171,24 @@ impl AudioCodec {
         match self {
             Self::Aac => "aac",
             Self::Opus => "opus",
+            Self::Flac => "flac",
         }
     }
 
-    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), and the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4).
+    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4),
+    /// and what all are but the last of FLAC.
     pub const fn frame(self) -> u32 {
         match self {
             Self::Aac => 1024,
             Self::Opus => 960,
+            Self::Flac => 4096,
         }
     }
 
     /// How many access units before one have to be decoded for it to sound as it should: 80 ms of Opus (RFC 7845 4.6).
     pub fn preroll(self) -> u32 {
         match self {
-            Self::Aac => 0,
+            Self::Aac | Self::Flac => 0,
             Self::Opus => 4,
         }
     }

@@ -66,13 +66,20 @@ impl VideoConfig {
     }
 }
 
-/// The RFC 6381 name of sound with this decoder configuration: an AudioSpecificConfig, or the payload of `dOps`.
+/// The RFC 6381 name of sound with this decoder configuration: an AudioSpecificConfig, or the payload of `dOps`. FLAC is in
+/// no manifest.
 pub fn audio_name(codec: AudioCodec, config: &[u8]) -> Result<String, Error> {
     match codec {
         AudioCodec::Aac => mpeg4_audio_name(config),
         // Opus in ISOBMFF 4.4 writes it as the sample entry's type; browsers know it like this.
         AudioCodec::Opus => opus_config(config).map(|_| "opus".to_owned()),
+        AudioCodec::Flac => Err(of_archives_alone()),
     }
+}
+
+/// What is only in archives is in no segment.
+pub(super) fn of_archives_alone() -> Error {
+    Error::Config("FLAC is for archives alone".to_owned())
 }
 
 /// Reads the payload of `dOps` (Opus in ISOBMFF 4.3.2).

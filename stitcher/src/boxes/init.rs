@@ -9,7 +9,7 @@ use vtp_engine::ladder::AudioCodec;
 use vtp_engine::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
-use super::codec::{VideoConfig, opus_config};
+use super::codec::{VideoConfig, of_archives_alone, opus_config};
 use super::{Error, TRACK, boxed, nest};
 
 /// Units a second of `mvhd`; no duration is told in it.
@@ -191,6 +191,7 @@ fn audio_entry(audio: &AudioInit) -> Result<Vec<u8>, Error> {
     match audio.codec {
         AudioCodec::Aac => boxed(&Mp4a { audio: fields, esds: mpeg4_config(audio), btrt: None, taic: None }),
         AudioCodec::Opus => boxed(&Opus { audio: fields, dops: opus_config(&audio.config)?, btrt: None }),
+        AudioCodec::Flac => Err(of_archives_alone()),
     }
 }
 

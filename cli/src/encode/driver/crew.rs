@@ -89,6 +89,8 @@ pub(super) struct Job<'a> {
     pub(super) stills: Stills,
     /// The rendition that copies packets, if there is one.
     pub(super) copy: Option<Rendition>,
+    /// The rendition that goes into the archive, if there is to be one.
+    pub(super) archive: Option<&'a Rendition>,
 }
 
 /// So often a process that works on a chunk may be killed by somebody else before that counts as a failed attempt.
@@ -123,7 +125,8 @@ impl Job<'_> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
         let (name, renditions) = match &order.work {
             Work::Whole | Work::Concealed => {
-                ("attempt", [self.encoded_renditions(), self.stills.of_chunk(plan.frames.clone())].concat())
+                let archive = self.archive.into_iter().cloned().collect();
+                ("attempt", [self.encoded_renditions(), archive, self.stills.of_chunk(plan.frames.clone())].concat())
             }
             Work::Repair(renditions) => ("repair", renditions.clone()),
         };
@@ -200,7 +203,7 @@ impl Job<'_> {
 impl Observer for Job<'_> {
     fn frames_encoded(&self, rendition: &str, frames: u32) {
         // Pictures by themselves are no progress.
-        if self.renditions.iter().any(|it| it.name == rendition) {
+        if self.renditions.iter().chain(self.archive).any(|it| it.name == rendition) {
             self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
         }
     }

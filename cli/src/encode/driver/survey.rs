@@ -53,6 +53,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         cache: pass.cache,
         stills: Stills::default(),
         copy: None,
+        archive: None,
     };
     let chunks = encode(&job, &tried, pass.request.workers)?;
     std::fs::remove_dir_all(&spool).map_err(|error| EncodeFailure::Internal(error.into()))?;

@@ -190,6 +190,7 @@ impl Copier {
             damaged: self.damaged,
             slips: self.timeline.slips(),
             loudness: None,
+            kept: None,
         })
     }
 
