@@ -145,9 +145,11 @@ fn real_clips_are_kept_frame_by_frame() {
 #[test]
 fn every_track_of_sound_is_kept_to_the_bit_with_its_names() {
     let scene = Scene::new();
-    let inputs = "-f lavfi -i sine=440:d=2:r=44100 -f lavfi -i anoisesrc=d=2.3:r=96000 -f lavfi -i sine=880:d=1";
+    let six =
+        "aevalsrc=.1*sin(300*t)|.2*sin(500*t)|.3*sin(700*t)|.4*sin(900*t)|.5*sin(1100*t)|.6*sin(1300*t):c=5.1(side)";
+    let inputs = format!("-f lavfi -i sine=440:d=2:r=44100 -f lavfi -i {six}:s=96000:d=2.3 -f lavfi -i sine=880:d=1");
     let tracks = "-map 0:v -map 1:a -map 2:a -map 3:a -c:v libx264 -preset ultrafast -t 3";
-    let codecs = "-c:a:0 pcm_s16le -c:a:1 pcm_s24le -ac:a:1 6 -c:a:2 pcm_u8 -ar:a:2 8000";
+    let codecs = "-c:a:0 pcm_s16le -c:a:1 pcm_s24le -c:a:2 pcm_u8 -ar:a:2 8000";
     let names =
         "-metadata:s:a:0 language=deu -metadata:s:a:0 title=Ton -metadata:s:a:1 language=eng -disposition:a:1 default";
     scene.ffmpeg(&format!("{PATTERN} {inputs} {tracks} {codecs} {names} -disposition:a:0 0 in.mkv"));
