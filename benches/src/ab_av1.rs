@@ -256,7 +256,7 @@ fn note(rendition: &Rendition, report: &Report) -> Result<String> {
     let of = report.rendition(&rendition.name)?;
     let cap = match &rendition.method {
         Method::Capped { max_rate, .. } => format!("{} kb/s", max_rate.0 / 1000),
-        Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => "none".to_owned(),
+        Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => "none".to_owned(),
     };
     Ok(format!(
         "{} {cap}; chunks: {}, encodings of them: {}; as good as asked: {}, held back by the cap: {}, missed: {}",

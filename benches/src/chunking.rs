@@ -170,7 +170,7 @@ fn figures(options: &Options, target: &Target, rendition: &Rendition, report: &R
     let psnr = peer::psnr(&options.ffmpeg, &playlist, &target.path, rendition)?;
     let load = match &rendition.method {
         Method::Capped { max_rate, .. } => of.average_bandwidth as f64 / max_rate.0 as f64,
-        Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => 0.0,
+        Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => 0.0,
     };
     Ok(Encode { bytes: of.bytes, load, psnr, fidelity: fidelity.mean })
 }

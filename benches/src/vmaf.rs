@@ -117,6 +117,7 @@ mod tests {
             color: Color::UNSPECIFIED,
             hdr: HdrMetadata::default(),
             interlaced: false,
+            top_field_first: None,
             frame_rate: Ratio::ONE,
         }
     }

@@ -1,10 +1,12 @@
 //! Arguments as words, turned into values: durations, numbers in a range, inputs named like options. Pure.
 
 use std::ffi::OsString;
+use std::str::FromStr;
 
 use vtp_engine::ladder::codec::UnknownCodec;
 use vtp_engine::ladder::{FactorRequest, VideoCodec};
 use vtp_engine::stills::Every;
+use vtp_stitcher::remux::Container;
 
 /// A VMAF score.
 ///
@@ -26,6 +28,26 @@ pub fn loudness(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|lufs| (-40.0..=-5.0).contains(lufs))
         .ok_or_else(|| "give a number from -40 to -5, such as -23 or -16".to_owned())
+}
+
+/// A file that can stand beside the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// What the ladder holds, in this container.
+    Whole(Container),
+    /// The frames and the sound as they are, in FFV1 and FLAC.
+    Archive,
+}
+
+impl FromStr for FileKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "ffv1" => Ok(Self::Archive),
+            name => name.parse().map(Self::Whole).map_err(|_| "not one of mp4, mov, mkv, webm and ffv1".to_owned()),
+        }
+    }
 }
 
 /// A number of things of which there is at least one.

@@ -156,6 +156,7 @@ fn method(method: &Method) -> String {
             format!("{encoder} {speed}, crf {crf}, at most {}{bits}{tones}", text::bit_rate(max_rate.0))
         }
         Method::Lossless { speed } => format!("x264 {speed}, lossless"),
+        Method::Ffv1 => "FFV1, lossless".to_owned(),
         Method::Copy => "copying the source's packets".to_owned(),
         Method::Stills { positions } => text::plural(positions.len() as u64, "picture"),
     }

@@ -357,6 +357,7 @@ pub(crate) mod tests {
                 color: Color::UNSPECIFIED,
                 hdr: HdrMetadata::default(),
                 interlaced: false,
+                top_field_first: None,
                 frame_rate: Ratio::new(25, 1).unwrap(),
             },
             audio: Vec::new(),

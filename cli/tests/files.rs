@@ -156,7 +156,7 @@ fn the_bytes_do_not_depend_on_the_workers_and_nothing_is_left_of_what_is_refused
     let line = "encode in.mp4 --out x --progress none --speed ultrafast --ladder mobile --no-measure";
     scene.vtp(&format!("{line} --files webm")).failed(2, "webm holds none of the video that is made, but vp9 and av1");
     scene.vtp(&format!("{line} --files webm --codec vp9")).failed(2, "webm does not hold the sound that is made");
-    scene.vtp(&format!("{line} --files avi")).failed(2, "mp4, mov, mkv and webm");
+    scene.vtp(&format!("{line} --files avi")).failed(2, "mp4, mov, mkv, webm and ffv1");
     scene.vtp(&format!("{line} --files mp4 --encrypt cbcs --key env:K --key-uri k")).failed(2, "--encrypt");
     assert!(!scene.path("x").exists());
 }

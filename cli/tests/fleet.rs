@@ -41,6 +41,7 @@ fn encode(scene: &Scene, input: &Path, out: &str, ladder: &str, fleet: Option<&d
         subtitles: SubtitleArguments::default(),
         allow_damage: false,
         files: Vec::new(),
+        archive: false,
         hls_ts: false,
         seal: None,
         play_early: false,

@@ -100,6 +100,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
         allow_damage: false,
         hls_ts: false,
         files: Vec::new(),
+        archive: false,
         seal: None,
         play_early: false,
         surround: true,

@@ -245,7 +245,7 @@ impl<'a> Feed<'a> {
         let before = context_before.len();
         let lineup = Lineup::new(all.map(|frame| frame.packet).collect(), before..before + task.frames.len());
         let (stills, lanes): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|it| is_stills(it.rendition));
-        let is_as_decoded = |lane: &Lane<'_>| matches!(lane.rendition.method, Method::Lossless { .. });
+        let is_as_decoded = |lane: &Lane<'_>| matches!(lane.rendition.method, Method::Lossless { .. } | Method::Ffv1);
         let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(is_as_decoded);
         let (kept, mapped): (Vec<_>, Vec<_>) = scaled.into_iter().partition(|it| it.rendition.look() == Look::Kept);
         let views = [(Look::Kept, kept), (Look::Sdr, mapped)];

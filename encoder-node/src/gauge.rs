@@ -90,7 +90,7 @@ impl<'a> Gauge<'a> {
             measured,
             crf: match rendition.method {
                 Method::Capped { crf, .. } => crf.into(),
-                Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => 0.0,
+                Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => 0.0,
             },
             full_size,
             has_full_size,

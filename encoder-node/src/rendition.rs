@@ -75,7 +75,7 @@ impl Work<'_> {
         let (fidelity, vmaf) = measured.map(|it| (it.fidelity, it.vmaf)).unzip();
         let (crf, search) = match self.rendition.method {
             Method::Capped { crf, search, .. } => (Some(crf), search),
-            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => (None, Search::Preset),
+            Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => (None, Search::Preset),
         };
         let rendition = EncodedRendition {
             rendition: self.rendition.name.clone(),

@@ -61,7 +61,7 @@ pub(crate) fn name(rendition: &Rendition) -> String {
     match &rendition.method {
         Method::Capped { crf, search: Search::Preset, .. } => format!("{name}.crf-{crf}.samples"),
         Method::Capped { crf, search: Search::Thorough, .. } => format!("{name}.crf-{crf}-thorough.samples"),
-        Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => format!("{name}.samples"),
+        Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => format!("{name}.samples"),
     }
 }
 

@@ -35,7 +35,7 @@ impl<'a> StillsLane<'a> {
         let (video, size) = (&task.video, lane.rendition.size);
         let positions: &[u32] = match &lane.rendition.method {
             Method::Stills { positions } => positions,
-            Method::Capped { .. } | Method::Lossless { .. } | Method::Copy => &[],
+            Method::Capped { .. } | Method::Lossless { .. } | Method::Ffv1 | Method::Copy => &[],
         };
         let is_hdr = video.color.dynamic_range() != DynamicRange::Standard;
         Self {

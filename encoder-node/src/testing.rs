@@ -33,6 +33,7 @@ pub(crate) fn task(spool: &Path, check: Option<Check>) -> EncodeTask {
         color: Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 },
         hdr: HdrMetadata::default(),
         interlaced: false,
+        top_field_first: None,
         frame_rate: Ratio::new(25, 1).unwrap(),
     };
     EncodeTask {

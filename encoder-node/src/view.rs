@@ -38,7 +38,7 @@ impl View {
             size: lane.rendition.size,
             depth: match lane.rendition.method {
                 Method::Capped { depth, .. } => depth,
-                Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => 8,
+                Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => 8,
             },
         };
         let shapes: Vec<Shape> = lanes.iter().map(shape).collect();

@@ -48,6 +48,8 @@ pub struct VideoInfo {
     pub hdr: HdrMetadata,
     /// Whether the container, the codec's headers or the first picture say that frames are interlaced.
     pub interlaced: bool,
+    /// Whether the first picture, if it is of two fields, shows the upper one first.
+    pub top_field_first: Option<bool>,
     /// Nominal frames a second (the container's average; an encoder's rate control needs one).
     pub frame_rate: Ratio,
 }

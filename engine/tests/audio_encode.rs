@@ -210,7 +210,7 @@ fn real_clips_with_gaps_damage_wraps_and_odd_starts_keep_start_and_end() {
         let origin_ms = (start * 1000.0).floor() as i64 - 100;
         let from_origin = |seconds: f64| seconds - origin_ms as f64 / 1000.0;
         let track = only(make(&path, origin_ms, &[]));
-        let outcome = track.outcome;
+        let outcome = track.outcome.clone();
         let placed_end = outcome.samples as f64 / f64::from(track.config.sample_rate);
         assert!((outcome.start_s - from_origin(start)).abs() < 0.001, "{name} starts at {start}: {outcome:?}");
         assert!((outcome.end_s - from_origin(end)).abs() < 0.001, "{name} ends at {end}: {outcome:?}");

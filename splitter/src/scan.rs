@@ -292,6 +292,7 @@ fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> Vi
         color: picture.color(),
         hdr: picture.hdr(),
         interlaced: facts.interlaced || picture.is_interlaced(),
+        top_field_first: picture.is_top_field_first(),
         frame_rate: rate.or_else(|| Ratio::new(25, 1)).unwrap_or(Ratio::ONE),
     }
 }

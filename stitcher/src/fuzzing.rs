@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
+use vtp_engine::format::{ffv1, flac};
 use vtp_engine::fuzzing::Reader;
 use vtp_engine::ladder::VideoCodec;
 
@@ -43,6 +44,13 @@ pub fn configuration(data: &[u8]) {
     let record = data.block();
     if let Ok(name) = mpeg4_audio_name(record) {
         assert!(name.starts_with("mp4a.40."));
+    }
+    if let Some(info) = flac::StreamInfo::read(record) {
+        assert!(info.channels <= 8 && flac::metadata(record, u32::MAX).len() >= 4 + record.len());
+    }
+    ffv1::is_record(record);
+    if let Some(slices) = ffv1::slices(data.0) {
+        assert!(slices as usize * 8 < data.0.len());
     }
     for codec in VideoCodec::ALL {
         if let Ok(config) = VideoConfig::new(codec, record) {
@@ -165,7 +173,12 @@ mod tests {
     #[test]
     fn no_damage_makes_the_readers_of_configurations_panic() {
         let sample = [0, 0, 0, 2, 6, 0xFF, 0, 0, 0, 3, 0x65, 1, 2];
-        let seeds = [[block(&RECORD), sample.to_vec()].concat(), block(&[0x12, 0x10]), block(&[0xF9, 0x40])];
+        // STREAMINFO of 48 kHz stereo, and two slices of FFV1 of nothing but zeros.
+        let sound = [&[16, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0x0B, 0xB8, 0x02, 0xF0][..], &[0; 20]].concat();
+        let slices = [&[0; 2][..], &[0, 0, 2, 0, 0xA0, 0xF2, 0x9E, 0x0F]].concat().repeat(2);
+        assert!(flac::StreamInfo::read(&sound).is_some() && ffv1::slices(&slices) == Some(2));
+        let archived = [block(&sound), slices].concat();
+        let seeds = [[block(&RECORD), sample.to_vec()].concat(), archived, block(&[0x12, 0x10]), block(&[0xF9, 0x40])];
         each_damaged(&seeds, 20_000, configuration);
     }
 

@@ -78,8 +78,8 @@ pub struct AudioTrack {
     pub channels: u16,
     /// Samples at the start that an encoder puts before the first one it is given and that are not presented.
     pub priming: u32,
-    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2), `dac3` or `dec3`
-    /// (ETSI TS 102 366 F.4, F.6).
+    /// The AudioSpecificConfig (ISO/IEC 14496-3 1.6.2.1), the payload of `dOps` (Opus in ISOBMFF 4.3.2), `dac3` or `dec3` (ETSI
+    /// TS 102 366 F.4, F.6), or blocks of metadata (RFC 9639 8).
     pub config: Vec<u8>,
 }
 
@@ -196,10 +196,11 @@ pub(crate) fn audio_kind(codec: AudioCodec, surround: bool) -> &'static str {
         (AudioCodec::Opus, true) => "opus-surround",
         (AudioCodec::Ac3, _) => "ac3",
         (AudioCodec::Eac3, _) => "eac3",
+        (AudioCodec::Flac, _) => "flac",
     }
 }
 
-fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
+pub(crate) fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
     let mut taken = HashSet::new();
     let stem = |(kind, language, place): (&str, Option<&str>, usize)| match Language::of(language) {
         language if language.is_known() => format!("{kind}-{}", language.tag()),

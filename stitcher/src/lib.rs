@@ -7,8 +7,10 @@
 //! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
 //! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`], [`audio`] and `subtitles`
 //! write them; [`proof`] reads them back; [`rates`] and [`listing`] are what the manifests ([`hls`], [`dash`]) say of
-//! them; [`pictures`] are thumbnails and poster; [`remux`] makes one file of the same samples, [`transport`] transport streams; [`stitcher`] ties it together. [`vbv`] stands alone.
+//! them; [`pictures`] are thumbnails and poster; [`remux`] makes one file of the same samples, [`transport`] transport streams,
+//! `archive` a file of samples that are nowhere else; [`stitcher`] ties it together. [`vbv`] stands alone.
 
+mod archive;
 pub mod audio;
 pub mod boxes;
 pub mod check;
@@ -38,6 +40,7 @@ pub mod transport;
 pub mod vbv;
 pub mod video;
 
+pub use archive::{ArchiveSound, ArchiveSpec, ArchivedSound};
 pub use audio::{AudioWriter, FinishedAudio};
 pub use error::Error;
 pub use layout::{AudioTrack, Durability, OutputLayout, SubtitleTrack, VideoTimeline};

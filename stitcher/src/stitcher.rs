@@ -21,6 +21,7 @@ use vtp_engine::plan::ChunkPlan;
 use vtp_engine::stills::THUMBNAILS;
 use vtp_engine::units::ChunkIndex;
 
+use crate::archive::{Archive, ArchiveSound, ArchiveSpec, ArchivedSound};
 use crate::audio::{AudioWriter, Cuts, FinishedAudio};
 use crate::boxes::codec::audio_name;
 use crate::early::{self, Early};
@@ -57,6 +58,9 @@ pub struct Stitcher {
     containers: Vec<Container>,
     /// Which renditions are also to be in transport streams, if there are to be such.
     streamed: Option<Vec<bool>>,
+    /// The archive that is to stand there, and its sound.
+    archive: Option<Archive>,
+    archived: Vec<ArchivedSound>,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -79,9 +83,23 @@ impl Stitcher {
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
         let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
         let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
-        let (containers, streamed, early) = (Vec::new(), None, None);
-        let dir = dir.to_owned();
-        Ok(Self { dir, layout, index, videos, gallery, seal: None, early, containers, streamed, waiting, next: 0 })
+        let (containers, streamed, early, archive, archived) = (Vec::new(), None, None, None, Vec::new());
+        let (dir, seal, next) = (dir.to_owned(), None, 0);
+        Ok(Self {
+            dir,
+            layout,
+            index,
+            videos,
+            gallery,
+            seal,
+            early,
+            containers,
+            streamed,
+            archive,
+            archived,
+            waiting,
+            next,
+        })
     }
 
     /// Has the output sealed once it is proven.
@@ -144,6 +162,29 @@ impl Stitcher {
         let left = all.iter().zip(&takes).filter(|(_, takes)| !**takes).map(|(it, _)| it.name.clone()).collect();
         self.streamed = Some(takes);
         Ok(left)
+    }
+
+    /// Has an archive written beside the ladder. Chunks then have to bring its rendition, too.
+    ///
+    /// # Errors
+    /// [`Refusal`] where that can't be.
+    pub fn also_archive(&mut self, spec: ArchiveSpec) -> Result<(), Refusal> {
+        if self.seal.is_some() {
+            return Err(Refusal::Sealed);
+        }
+        self.archive = Some(Archive::new(spec));
+        Ok(())
+    }
+
+    /// Who takes the sound of a track of the archive. They may go to another thread.
+    pub fn archive_sound(&self, track: usize) -> Result<ArchiveSound, Error> {
+        let archive = self.archive.as_ref().ok_or_else(|| Error::Layout("there is no archive".to_owned()))?;
+        archive.sound(track)
+    }
+
+    /// Takes the sound of the archive, every track of it, before [`Stitcher::finish`].
+    pub fn archived(&mut self, sound: Vec<ArchivedSound>) {
+        self.archived = sound;
     }
 
     /// The writer of an audio track of the layout. It may go to another thread.
@@ -258,7 +299,9 @@ impl Stitcher {
     fn check_renditions(&self, chunk: &EncodedChunk, place: usize) -> Result<(), Error> {
         let mut got: Vec<_> = chunk.renditions.iter().map(|encoded| encoded.rendition.clone()).collect();
         let pictures = self.gallery.due(&self.layout.plan.chunks[place]).into_iter().map(|it| it.name);
-        let mut due: Vec<_> = self.videos.iter().map(|video| video.rendition.name.clone()).chain(pictures).collect();
+        let archive = self.archive.iter().map(|archive| archive.rendition().to_owned());
+        let videos = self.videos.iter().map(|video| video.rendition.name.clone());
+        let mut due: Vec<_> = videos.chain(pictures).chain(archive).collect();
         got.sort_unstable();
         due.sort_unstable();
         if got == due { Ok(()) } else { Err(Error::Renditions { chunk: chunk.chunk, got, due }) }
@@ -270,6 +313,10 @@ impl Stitcher {
             if let Some(encoded) = mine {
                 video.append(Delivered { plan, attempt: chunk.attempt, encoded }, &self.layout, &self.index)?;
             }
+        }
+        if let Some(archive) = &mut self.archive {
+            let mine = chunk.renditions.iter().find(|encoded| encoded.rendition == archive.rendition());
+            mine.map_or(Ok(()), |encoded| archive.append(plan, encoded, &self.index))?;
         }
         self.gallery.append(plan, chunk, &self.index)
     }
@@ -368,6 +415,11 @@ impl Stitcher {
             });
             let file = file.inspect_err(|_| written.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
             written.push(file);
+        }
+        if let Some(archive) = &self.archive {
+            let when = (&*self.index, self.layout.clock(&self.index));
+            let file = archive.write(&self.dir, self.layout.durability, when, &self.archived);
+            written.push(file.inspect_err(|_| written.iter().for_each(|it| discard(&self.dir.join(&it.name))))?);
         }
         Ok(written)
     }

@@ -58,7 +58,7 @@ impl VideoTrack {
         let folder = Folder::create(dir.join(&rendition.name), layout.durability)?;
         let cap = match rendition.method {
             Method::Capped { max_rate, buffer_bits, .. } => Some(Bucket::new(clock.timescale, max_rate, buffer_bits)),
-            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => None,
+            Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => None,
         };
         Ok(Self {
             rendition,
@@ -172,7 +172,7 @@ impl VideoTrack {
             hdr,
             rotation: match self.rendition.method {
                 Method::Capped { .. } => Rotation::default(),
-                Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => layout.video.rotation,
+                Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => layout.video.rotation,
             },
             config: VideoConfig::new(self.rendition.codec(), &it.encoded.config).map_err(self.boxes_error())?,
             delay,

@@ -21,7 +21,7 @@ use crate::cache::CacheArguments;
 use crate::child::{self, Pool};
 use crate::curves::Curves;
 use crate::exit::Failure;
-use crate::parse::{self, ChunkLength};
+use crate::parse::{self, ChunkLength, FileKind};
 use crate::progress::{Progress, Style};
 use crate::report::{Encryption, Report};
 use crate::{Outcome, interrupt, page, print, records};
@@ -64,10 +64,11 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "thumbnails")]
     no_pictures: bool,
 
-    /// Some of mp4,mov,mkv,webm: write a file of that kind beside the ladder, video.mp4 and so on, of the best rendition that
-    /// it holds and all sound, without encoding anything again. webm takes vp9 and av1
+    /// Some of mp4,mov,mkv,webm,ffv1: write a file of that kind beside the ladder. video.mp4 and so on are of the best
+    /// rendition that they hold and all sound, without encoding anything again; webm takes vp9 and av1. ffv1 is archive.mkv:
+    /// the source's own frames and sound, lossless, in FFV1 and FLAC
     #[arg(long = "files", value_name = "KINDS", value_delimiter = ',', conflicts_with = "encrypt")]
-    containers: Vec<Container>,
+    kinds: Vec<FileKind>,
 
     /// Also write HLS in transport streams (master-ts.m3u8), for devices that know no fragmented MP4, of h264 with 8 bits and
     /// aac, without encoding anything again
@@ -244,6 +245,8 @@ pub struct EncodeRequest {
     pub files: Vec<Container>,
     /// Whether there is to be HLS in transport streams, too.
     pub hls_ts: bool,
+    /// Whether an archive stands there, too.
+    pub archive: bool,
     /// What the output is encrypted with, if it is.
     pub seal: Option<Seal>,
     /// Whether playlists of what is there are written before all is.
@@ -294,8 +297,9 @@ impl Arguments {
             poster: !self.no_pictures,
             subtitles: self.subtitles.clone(),
             allow_damage: self.allow_damage,
-            files: Container::ALL.into_iter().filter(|kind| self.containers.contains(kind)).collect(),
+            files: Container::ALL.into_iter().filter(|it| self.kinds.contains(&FileKind::Whole(*it))).collect(),
             hls_ts: self.hls_ts,
+            archive: self.kinds.contains(&FileKind::Archive),
             seal: self.keys.seal()?,
             play_early: self.play_early,
             surround: !self.stereo,
@@ -423,6 +427,7 @@ mod tests {
             allow_damage: false,
             files: Vec::new(),
             hls_ts: false,
+            archive: false,
             seal: None,
             play_early: false,
             surround: true,
@@ -469,6 +474,8 @@ mod tests {
         let files = parse(&["in.mp4", "--out", "d", "--files", "mkv,mp4", "--files", "mkv"]).unwrap().files;
         assert_eq!(files, [Container::Mp4, Container::Mkv]);
         assert!(parse(&["in.mp4", "--out", "d", "--hls-ts"]).unwrap().hls_ts);
+        let request = parse(&["in.mp4", "--out", "d", "--files", "ffv1,mov"]).unwrap();
+        assert_eq!((request.files, request.archive), (vec![Container::Mov], true));
         let words = ["in.mp4", "--out", "d", "--no-subtitles", "--subtitle", "de=a.srt", "--subtitle", "b.vtt"];
         let subtitles = parse(&words).unwrap().subtitles;
         assert_eq!((subtitles.no_subtitles, subtitles.files.len()), (true, 2));

@@ -92,6 +92,7 @@ impl Clip {
             color: first.color(),
             hdr: HdrMetadata::default(),
             interlaced: first.is_interlaced(),
+            top_field_first: first.is_top_field_first(),
             frame_rate: stream.frame_rate.unwrap_or(Ratio::new(25, 1).unwrap()),
         };
         Self { path: path.to_owned(), video, parameters, packets: count, keys, frames, hashes }

@@ -4,6 +4,8 @@
 pub mod av1;
 pub mod captions;
 pub mod dolby;
+pub mod ffv1;
+pub mod flac;
 pub mod hevc;
 pub mod vp9;
 

@@ -162,10 +162,12 @@ pub enum AudioCodec {
     Ac3,
     /// E-AC-3 (annex E of the same), which is only passed on.
     Eac3,
+    /// FLAC (RFC 9639), which is lossless: for archives, and in no playlist.
+    Flac,
 }
 
 impl AudioCodec {
-    /// Every codec, in the order in which playlists offer them.
+    /// Every codec of playlists, in the order in which they offer them.
     pub const ALL: [Self; 4] = [Self::Aac, Self::Opus, Self::Ac3, Self::Eac3];
 
     /// Its usual name, and FFmpeg's.
@@ -175,23 +177,25 @@ impl AudioCodec {
             Self::Opus => "opus",
             Self::Ac3 => "ac3",
             Self::Eac3 => "eac3",
+            Self::Flac => "flac",
         }
     }
 
-    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4), and the
-    /// six blocks of AC-3 and E-AC-3 (ETSI TS 102 366 4.1).
+    /// Samples of one access unit: of AAC-LC (ISO/IEC 14496-3 4.5.1.1), the 20 ms at 48 kHz of Opus (RFC 6716 2.1.4), the six
+    /// blocks of AC-3 and E-AC-3 (ETSI TS 102 366 4.1), and what all are but the last of FLAC.
     pub const fn frame(self) -> u32 {
         match self {
             Self::Aac => 1024,
             Self::Opus => 960,
             Self::Ac3 | Self::Eac3 => 1536,
+            Self::Flac => 4096,
         }
     }
 
     /// How many access units before one have to be decoded for it to sound as it should: 80 ms of Opus (RFC 7845 4.6).
     pub fn preroll(self) -> u32 {
         match self {
-            Self::Aac | Self::Ac3 | Self::Eac3 => 0,
+            Self::Aac | Self::Ac3 | Self::Eac3 | Self::Flac => 0,
             Self::Opus => 4,
         }
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{BitRate, Ratio, Size};
 
 pub mod codec;
+pub mod ffv1;
 mod fit;
 mod geometry;
 mod rate;
@@ -78,6 +79,9 @@ pub enum Method {
         /// x264's preset.
         speed: String,
     },
+    /// FFV1 of the frames as they are, for archives ([`ffv1`]). No player has it: such a rendition goes into a file of its
+    /// own, is made beside the others and is in no ladder.
+    Ffv1,
     /// The source's packets.
     Copy,
     /// No video: some frames by themselves, upright and in square pixels, as bytes of red, green and blue. Such a
@@ -163,15 +167,16 @@ impl Rendition {
     pub fn bounds(&self) -> Option<Bounds> {
         match self.method {
             Method::Capped { codec, max_rate, .. } => Some(Bounds { max_rate, factors: codec.factors() }),
-            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => None,
+            Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => None,
         }
     }
 
-    /// The codec that its pictures are encoded with. Packets that are copied, and lossless pictures, are H.264.
+    /// The codec that its pictures are encoded with. Packets that are copied, and lossless pictures of a ladder, are H.264;
+    /// of what is in no ladder this says nothing.
     pub fn codec(&self) -> VideoCodec {
         match self.method {
             Method::Capped { codec, .. } => codec,
-            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => VideoCodec::H264,
+            Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => VideoCodec::H264,
         }
     }
 
@@ -179,7 +184,7 @@ impl Rendition {
     pub fn look(&self) -> Look {
         match self.method {
             Method::Capped { look, .. } => look,
-            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => Look::Kept,
+            Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => Look::Kept,
         }
     }
 

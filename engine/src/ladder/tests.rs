@@ -18,6 +18,7 @@ fn source(width: u32, height: u32, sample_aspect: (u32, u32), quarter_turns: u8)
         color: Color::UNSPECIFIED,
         hdr: HdrMetadata::default(),
         interlaced: false,
+        top_field_first: None,
         frame_rate: Ratio::new(25, 1).unwrap(),
     };
     let (audio, subtitles, captions, left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -47,7 +48,9 @@ fn sizes(ladder: &Ladder) -> Vec<String> {
 fn cap(rendition: &Rendition) -> u64 {
     match rendition.method {
         Method::Capped { max_rate, .. } => max_rate.0,
-        Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => panic!("{} has no cap", rendition.name),
+        Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => {
+            panic!("{} has no cap", rendition.name)
+        }
     }
 }
 
@@ -165,7 +168,9 @@ fn hdr() -> SourceInfo {
 fn kinds(ladder: &Ladder) -> Vec<(VideoCodec, u8, Look)> {
     let kind = |rendition: &Rendition| match rendition.method {
         Method::Capped { codec, depth, look, .. } => (codec, depth, look),
-        Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => panic!("{} is not capped", rendition.name),
+        Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => {
+            panic!("{} is not capped", rendition.name)
+        }
     };
     ladder.renditions.iter().map(kind).collect()
 }
@@ -226,7 +231,7 @@ fn rate_factors_are_on_the_scale_of_each_codec() {
     let each = with(&[H264, Av1], FactorRequest::Each(vec![(Av1, 40.0)])).unwrap();
     let factor = |it: &Rendition| match it.method {
         Method::Capped { crf, .. } => crf,
-        Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => 0.0,
+        Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => 0.0,
     };
     let factors: Vec<f32> = each.renditions.iter().map(factor).collect();
     assert_eq!(factors, [23.0, 40.0, 23.0, 40.0]);

@@ -97,6 +97,16 @@ impl Picture {
         }
     }
 
+    /// Says of which shape a sample is.
+    pub(crate) fn set_sample_aspect(&mut self, aspect: Ratio) {
+        let number = |number: u32| i32::try_from(number).unwrap_or(1);
+        // SAFETY: the frame is valid and owned.
+        unsafe {
+            (*self.0.as_mut_ptr()).sample_aspect_ratio =
+                ffi::AVRational { num: number(aspect.num()), den: number(aspect.den()) };
+        }
+    }
+
     /// FFmpeg's name of the pixel format, such as `yuv420p`, and whether that name itself says full range.
     pub fn pixel_format(&self) -> (String, bool) {
         let name = self.0.format().descriptor().map_or("unknown", |d| d.name());
@@ -181,6 +191,11 @@ impl Picture {
     /// Whether the picture consists of two fields.
     pub fn is_interlaced(&self) -> bool {
         self.raw().interlaced_frame != 0
+    }
+
+    /// Whether the upper one of the picture's two fields is shown first; `None` where it is a frame.
+    pub fn is_top_field_first(&self) -> Option<bool> {
+        self.is_interlaced().then(|| self.raw().top_field_first != 0)
     }
 
     /// CRC-32 of all samples, row padding left out: equal pictures have equal checksums.

@@ -27,6 +27,7 @@ pub(crate) fn video(size: Size, pixel_format: &str) -> VideoInfo {
         color: Color::UNSPECIFIED,
         hdr: HdrMetadata::default(),
         interlaced: false,
+        top_field_first: None,
         frame_rate: Ratio::new(25, 1).unwrap(),
     }
 }

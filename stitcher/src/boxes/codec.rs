@@ -66,7 +66,7 @@ impl VideoConfig {
 }
 
 /// The RFC 6381 name of sound with this decoder configuration: an AudioSpecificConfig, or the payload of `dOps`, `dac3` or
-/// `dec3`.
+/// `dec3`. FLAC is in no manifest.
 pub fn audio_name(codec: AudioCodec, config: &[u8]) -> Result<String, Error> {
     match codec {
         AudioCodec::Aac => mpeg4_audio_name(config),
@@ -76,11 +76,17 @@ pub fn audio_name(codec: AudioCodec, config: &[u8]) -> Result<String, Error> {
         AudioCodec::Eac3 => {
             Ec3SpecificBox::decode_body(&mut &config[..]).map(|_| "ec-3".to_owned()).map_err(unreadable)
         }
+        AudioCodec::Flac => Err(of_archives_alone()),
     }
 }
 
 fn unreadable(error: mp4_atom::Error) -> Error {
     Error::Config(error.to_string())
+}
+
+/// What is only in archives is in no segment.
+pub(super) fn of_archives_alone() -> Error {
+    Error::Config("FLAC is for archives alone".to_owned())
 }
 
 /// Reads the payload of `dOps` (Opus in ISOBMFF 4.3.2).

@@ -9,7 +9,7 @@ use vtp_engine::ladder::AudioCodec;
 use vtp_engine::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
-use super::codec::{VideoConfig, opus_config};
+use super::codec::{VideoConfig, of_archives_alone, opus_config};
 use super::{Error, TRACK, boxed, nest};
 
 /// Units a second of `mvhd`; no duration is told in it.
@@ -193,6 +193,7 @@ fn audio_entry(audio: &AudioInit) -> Result<Vec<u8>, Error> {
         AudioCodec::Opus => boxed(&Opus { audio: fields, dops: opus_config(&audio.config)?, btrt: None }),
         AudioCodec::Ac3 => dolby(b"ac-3", b"dac3", &fields, &audio.config),
         AudioCodec::Eac3 => dolby(b"ec-3", b"dec3", &fields, &audio.config),
+        AudioCodec::Flac => Err(of_archives_alone()),
     }
 }
 

@@ -103,6 +103,11 @@ pub(crate) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
         }
         b"ac-3" => plain("A_AC3", &[]),
         b"ec-3" => plain("A_EAC3", &[]),
+        b"FFV1" => plain("V_FFV1", payload(b"glbl")?),
+        b"fLaC" => {
+            let blocks = payload(b"dfLa")?.get(4..).unwrap_or_default();
+            Codec { id: "A_FLAC", private: [b"fLaC", blocks].concat(), preroll_ns: 0 }
+        }
         b"Opus" => Codec { id: "A_OPUS", private: opus_head(payload(b"dOps")?)?, preroll_ns: 80_000_000 },
         _ => return Err(Error::Config(format!("{:?} has no name in Matroska", String::from_utf8_lossy(&kind)))),
     })
@@ -112,6 +117,16 @@ pub(crate) fn codec(entry: &[u8], is_video: bool) -> Result<Codec, Error> {
 pub(super) fn text(container: Container) -> Codec {
     let id = if container == Container::WebM { "D_WEBVTT/SUBTITLES" } else { "S_TEXT/UTF8" };
     Codec { id, private: Vec::new(), preroll_ns: 0 }
+}
+
+/// The sample entry of FFV1 with this configuration record (RFC 9043 4.3.3.2), as far as other containers need it.
+pub(crate) fn ffv1(record: &[u8]) -> Result<Vec<u8>, Error> {
+    nest(b"FFV1", &[vec![0; VISUAL], nest(b"glbl", &[record.to_vec()])?])
+}
+
+/// The same of FLAC with these blocks of metadata (Encapsulation of FLAC in ISO Base Media File Format 3.3.2).
+pub(crate) fn flac(blocks: &[u8]) -> Result<Vec<u8>, Error> {
+    nest(b"fLaC", &[vec![0; SOUND], nest(b"dfLa", &[vec![0; 4], blocks.to_vec()])?])
 }
 
 /// The identification header (RFC 7845 5.1) that `dOps` is, whose numbers stand the other way round.
@@ -151,6 +166,14 @@ mod tests {
         let sound = codec(&audio(1).entry, false).unwrap();
         assert_eq!((sound.id, sound.private), ("A_AAC", vec![0x11, 0x90]));
         assert!(codec(&audio(1).entry, true).is_err());
+    }
+
+    #[test]
+    fn what_archives_hold_is_described_by_its_own_headers() {
+        let picture = codec(&ffv1(&[7; 42]).unwrap(), true).unwrap();
+        assert_eq!((picture.id, picture.private), ("V_FFV1", vec![7; 42]));
+        let sound = codec(&flac(&[0x80, 0, 0, 1, 9]).unwrap(), false).unwrap();
+        assert_eq!((sound.id, sound.private), ("A_FLAC", b"fLaC\x80\0\0\x01\x09".to_vec()));
     }
 
     #[test]

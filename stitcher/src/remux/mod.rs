@@ -22,7 +22,8 @@ use std::str::FromStr;
 
 use mp4_atom::{Mdhd, Tkhd};
 use vtp_engine::ladder::{Method, Rendition, VideoCodec};
-use vtp_engine::source::Rotation;
+use vtp_engine::source::{Color, HdrMetadata, Rotation};
+use vtp_engine::units::Size;
 
 use crate::boxes::VideoInit;
 use crate::language::Language;
@@ -98,7 +99,7 @@ impl Container {
     pub fn best(self, renditions: &[Rendition], rotation: Rotation) -> Option<usize> {
         let turned = |rendition: &Rendition| match rendition.method {
             Method::Capped { .. } => Rotation::default(),
-            Method::Lossless { .. } | Method::Copy | Method::Stills { .. } => rotation,
+            Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => rotation,
         };
         let is_held = |rendition: &Rendition| self.holds_video(rendition.codec(), turned(rendition));
         let worth = |rendition: &Rendition| {
@@ -198,9 +199,39 @@ pub(crate) struct Track {
 /// What a track is of.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Video(Box<VideoInit>),
+    Video(Box<Pictures>),
     Audio { channels: u16, sample_rate: u32 },
     Text { forced: bool, hearing_impaired: bool },
+}
+
+/// What a track of video tells of its pictures.
+#[derive(Clone, Debug)]
+pub(crate) struct Pictures {
+    /// Size of the coded picture.
+    pub(crate) size: Size,
+    pub(crate) display: Display,
+    pub(crate) color: Color,
+    pub(crate) hdr: HdrMetadata,
+    /// How a player must turn the picture.
+    pub(crate) rotation: Rotation,
+    /// Whether pictures consist of fields, and then, if it is known, whether the upper one is shown first.
+    pub(crate) fields: Option<Option<bool>>,
+}
+
+/// How a picture is shown before it is turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Display {
+    /// At this size, in square pixels.
+    Pixels(Size),
+    /// With this ratio of width and height.
+    Aspect(Size),
+}
+
+impl From<&VideoInit> for Pictures {
+    fn from(init: &VideoInit) -> Self {
+        let VideoInit { size, color, hdr, rotation, .. } = *init;
+        Self { size, display: Display::Pixels(init.display()), color, hdr, rotation, fields: None }
+    }
 }
 
 impl Track {
@@ -264,7 +295,7 @@ pub(crate) fn interleave(tracks: &[Track]) -> Vec<Run> {
 
 #[cfg(test)]
 mod tests {
-    use vtp_engine::units::{BitRate, Ratio, Size};
+    use vtp_engine::units::{BitRate, Ratio};
 
     use super::testing::{audio, video};
     use super::*;

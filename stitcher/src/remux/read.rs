@@ -6,7 +6,9 @@ use std::io::{Read, Seek};
 use mp4_atom::{Atom, Co64, Ctts, Elst, FourCC, Header, Mvhd, ReadFrom, Stco, Stsc, Stss, Stsz, StszSamples, Stts};
 
 use super::Track;
-use super::matroska::{BLOCK, BLOCK_DURATION, BLOCK_GROUP, CLUSTER, EBML, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, time_ms};
+use super::matroska::{
+    BLOCK, BLOCK_DURATION, BLOCK_GROUP, CLUSTER, EBML, INFO, SEGMENT, SIMPLE_BLOCK, TIMESTAMP, TIMESTAMP_SCALE, time,
+};
 use crate::proof::read::Reason;
 use crate::seal::boxes::{boxes, only};
 
@@ -128,13 +130,15 @@ fn skip(file: &mut impl Seek, size: Option<usize>) -> Result<(), Reason> {
     Ok(file.seek_relative(size)?)
 }
 
-/// The samples of each track of a Matroska file of `length` bytes. They are those of `tracks`, at the same times in
-/// milliseconds.
+/// The samples of each track of a Matroska file of `length` bytes. They are those of `tracks`, at the same times in ticks of
+/// so many nanoseconds.
 pub(super) fn matroska(
     file: &mut (impl Read + Seek),
     length: u64,
     tracks: &[Track],
+    tick_ns: u64,
 ) -> Result<Vec<Vec<Located>>, Reason> {
+    let mut is_told = false;
     let mut found: Vec<Vec<Located>> = tracks.iter().map(|it| Vec::with_capacity(it.samples.len())).collect();
     let (mut cluster, mut duration) = (0, None);
     let mut position = 0;
@@ -147,7 +151,9 @@ pub(super) fn matroska(
             SEGMENT if end != length => return Err(Reason::Shape("a segment that does not end with the file")),
             EBML if body > 12 => return Err(Reason::Shape("another document behind the first")),
             // What is within follows.
-            SEGMENT | CLUSTER | BLOCK_GROUP => position = body,
+            SEGMENT | INFO | CLUSTER | BLOCK_GROUP => position = body,
+            TIMESTAMP_SCALE if number(file, size)? != tick_ns => return Err(Reason::Shape("ticks of another length")),
+            TIMESTAMP_SCALE => is_told = true,
             TIMESTAMP => cluster = number(file, size)?,
             BLOCK_DURATION => duration = Some(number(file, size)?),
             kind @ (SIMPLE_BLOCK | BLOCK) => {
@@ -158,11 +164,11 @@ pub(super) fn matroska(
                 let (Some(due), Some(found)) = (tracks.get(place), found.get_mut(place)) else {
                     return Err(Reason::Shape("a block of no track"));
                 };
-                let time = cluster.cast_signed() + i64::from(i16::from_be_bytes([high, low]));
+                let at = cluster.cast_signed() + i64::from(i16::from_be_bytes([high, low]));
                 let sample =
                     due.samples.get(found.len()).ok_or(Reason::Shape("more samples than the segments have"))?;
                 let lasts = due.is_text().then_some(u64::from(sample.duration));
-                let is_same = time == time_ms(due, sample.shown)
+                let is_same = at == time(due, sample.shown, tick_ns)
                     && (kind == BLOCK || (flags & 0x80 != 0) == sample.sync)
                     && (kind == BLOCK) == due.is_text()
                     && duration.take() == lasts
@@ -177,7 +183,7 @@ pub(super) fn matroska(
         let here = file.stream_position()?;
         file.seek_relative((position - here).cast_signed())?;
     }
-    let is_whole = found.iter().zip(tracks).all(|(found, due)| found.len() == due.samples.len());
+    let is_whole = is_told && found.iter().zip(tracks).all(|(found, due)| found.len() == due.samples.len());
     if is_whole { Ok(found) } else { Err(Reason::Shape("fewer samples than the segments have")) }
 }
 

@@ -21,16 +21,16 @@ use crate::{Error, proof::read::ReadSample};
 const BUFFER: usize = 1 << 20;
 
 /// Where a track's samples come from.
-struct Source {
+pub(crate) struct Source {
     samples: Samples,
     sum: Hasher,
 }
 
 enum Samples {
-    /// Segments.
+    /// Segments, or what a chunk left.
     Files {
-        folder: PathBuf,
-        /// The segment of each sample, and where in it the sample begins.
+        files: Vec<PathBuf>,
+        /// The file of each sample, and where in it the sample begins.
         places: Vec<(u32, u64)>,
         open: Option<(u32, BufReader<File>)>,
     },
@@ -39,23 +39,28 @@ enum Samples {
 }
 
 impl Source {
-    fn new(samples: Samples) -> Self {
+    fn of(samples: Samples) -> Self {
         Self { samples, sum: Hasher::new() }
+    }
+
+    /// Samples at these places of these files.
+    pub(crate) fn new(files: Vec<PathBuf>, places: Vec<(u32, u64)>) -> Self {
+        Self::of(Samples::Files { files, places, open: None })
     }
 
     /// The bytes of a sample. Quick where samples are asked for in order.
     fn read(&mut self, sample: usize, size: u32, bytes: &mut Vec<u8>) -> Result<(), Error> {
         match &mut self.samples {
             Samples::Memory(samples) => bytes.clone_from(&samples[sample]),
-            Samples::Files { folder, places, open } => {
-                let (segment, offset) = places[sample];
-                let path = folder.join(segment_name(segment));
-                let reader = match open.take().filter(|(open, _)| *open == segment) {
+            Samples::Files { files, places, open } => {
+                let (file, offset) = places[sample];
+                let path = &files[file as usize];
+                let reader = match open.take().filter(|(open, _)| *open == file) {
                     Some((_, reader)) => reader,
-                    None => BufReader::with_capacity(BUFFER, File::open(&path).map_err(at(&path))?),
+                    None => BufReader::with_capacity(BUFFER, File::open(path).map_err(at(path))?),
                 };
-                let (_, reader) = open.insert((segment, reader));
-                read_at(reader, offset, size, bytes).map_err(at(&path))?;
+                let (_, reader) = open.insert((file, reader));
+                read_at(reader, offset, size, bytes).map_err(at(path))?;
             }
         }
         self.sum.update(bytes);
@@ -96,7 +101,7 @@ pub(crate) fn write(
         Ok::<_, Error>(())
     };
     let unknown = Language::of(None);
-    add(&video.listing, Kind::Video(Box::new((*init).clone())), unknown, String::new(), true)?;
+    add(&video.listing, Kind::Video(Box::new((*init).into())), unknown, String::new(), true)?;
     let default = sound.iter().position(|it| it.default);
     for (place, it) in sound.iter().enumerate() {
         let kind = Kind::Audio { channels: it.channels, sample_rate: it.sample_rate };
@@ -107,30 +112,12 @@ pub(crate) fn write(
     for (folder, it) in texts {
         let Some((track, samples)) = text::track(container, it, init.display()).map_err(failed)? else { continue };
         tracks.push(track);
-        sources.push(Source::new(Samples::Memory(samples)));
+        sources.push(Source::of(Samples::Memory(samples)));
         subtitles.push((*folder).to_owned());
     }
     let folder = Folder::create(dir.to_owned(), durability)?;
-    let path = folder.file(&name);
-    let draft = folder.draft(&name, |file| match container {
-        Container::Mp4 | Container::Mov => {
-            let runs = interleave(&tracks);
-            let head = mp4::head(container, &tracks, &runs).map_err(failed)?;
-            let samples = runs.into_iter().flat_map(|run| run.samples.map(move |sample| (run.track, sample)));
-            fill(file, &path, [(head, samples)], &tracks, &mut sources, |_, _| Vec::new())
-        }
-        Container::Mkv | Container::WebM => {
-            let plan = matroska::plan(container, &tracks).map_err(failed)?;
-            let clusters = plan.clusters.iter().map(|it| (it.head(), it.blocks.iter().map(|it| (it.track, it.sample))));
-            write_bytes(file, &path, &plan.head)?;
-            let mut heads = plan.clusters.iter().flat_map(|it| &it.blocks).map(matroska::Block::head);
-            fill(file, &path, clusters, &tracks, &mut sources, |_, _| heads.next().unwrap_or_default())
-        }
-    })?;
-    let sums: Vec<u32> = sources.into_iter().map(|source| source.sum.finalize()).collect();
-    let proved = prove(&draft, container, &tracks, &sums);
-    let bytes =
-        proved.and_then(|bytes| folder.reveal(&draft, &name).map(|()| bytes)).inspect_err(|_| discard(&draft))?;
+    let form = Form { container, tick_ns: matroska::MILLISECOND };
+    let bytes = pour(&folder, &name, form, &tracks, sources, &|_, _| true)?;
     Ok(FileReport {
         name,
         container: container.to_string(),
@@ -139,6 +126,49 @@ pub(crate) fn write(
         subtitles,
         bytes,
     })
+}
+
+/// What a file is like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) container: Container,
+    /// What times in Matroska are multiples of, in nanoseconds.
+    pub(crate) tick_ns: u64,
+}
+
+/// Whether a sample of a track, by its place, is one that decoders will not complain of.
+pub(crate) type IsSound<'a> = &'a dyn Fn(usize, &[u8]) -> bool;
+
+/// Writes `name` of these tracks, whose samples come from as many sources, and gives it its name once it has been read back and
+/// holds them, and all of them are sound. Returns its size. After an error it is not there.
+pub(crate) fn pour(
+    folder: &Folder,
+    name: &str,
+    form: Form,
+    tracks: &[Track],
+    mut sources: Vec<Source>,
+    is_sound: IsSound<'_>,
+) -> Result<u64, Error> {
+    let path = folder.file(name);
+    let failed = |source: boxes::Error| Error::Boxes { name: name.to_owned(), source };
+    let draft = folder.draft(name, |file| match form.container {
+        Container::Mp4 | Container::Mov => {
+            let runs = interleave(tracks);
+            let head = mp4::head(form.container, tracks, &runs).map_err(failed)?;
+            let samples = runs.into_iter().flat_map(|run| run.samples.map(move |sample| (run.track, sample)));
+            fill(file, &path, [(head, samples)], tracks, &mut sources, |_, _| Vec::new())
+        }
+        Container::Mkv | Container::WebM => {
+            let plan = matroska::plan(form.container, tracks, form.tick_ns).map_err(failed)?;
+            let clusters = plan.clusters.iter().map(|it| (it.head(), it.blocks.iter().map(|it| (it.track, it.sample))));
+            write_bytes(file, &path, &plan.head)?;
+            let mut heads = plan.clusters.iter().flat_map(|it| &it.blocks).map(matroska::Block::head);
+            fill(file, &path, clusters, tracks, &mut sources, |_, _| heads.next().unwrap_or_default())
+        }
+    })?;
+    let sums: Vec<u32> = sources.into_iter().map(|source| source.sum.finalize()).collect();
+    let proved = prove(&draft, form, tracks, &sums, is_sound);
+    proved.and_then(|bytes| folder.reveal(&draft, name).map(|()| bytes)).inspect_err(|_| discard(&draft))
 }
 
 /// Writes groups of samples, each behind its head, and each sample behind what `before` says.
@@ -163,21 +193,24 @@ fn fill<S: Iterator<Item = (usize, usize)>>(
 }
 
 /// Finds all samples in the draft by its own tables and adds their bytes up. Returns its size.
-fn prove(draft: &Path, container: Container, tracks: &[Track], sums: &[u32]) -> Result<u64, Error> {
+fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_sound: IsSound<'_>) -> Result<u64, Error> {
     let unreadable = |reason| Error::NotProved(proof::read::unreadable(draft, reason));
     let file = File::open(draft).map_err(at(draft))?;
     let length = file.metadata().map_err(at(draft))?.len();
     let mut reader = BufReader::with_capacity(BUFFER, file);
-    let found = match container {
+    let found = match form.container {
         Container::Mp4 | Container::Mov => read::mp4(&mut reader, tracks),
-        Container::Mkv | Container::WebM => read::matroska(&mut reader, length, tracks),
+        Container::Mkv | Container::WebM => read::matroska(&mut reader, length, tracks, form.tick_ns),
     };
     let mut bytes = Vec::new();
-    for (located, due) in found.map_err(unreadable)?.iter().zip(sums) {
+    for (track, (located, due)) in found.map_err(unreadable)?.iter().zip(sums).enumerate() {
         let mut sum = Hasher::new();
         for it in located {
             read_at(&mut reader, it.offset, it.size, &mut bytes).map_err(at(draft))?;
             sum.update(&bytes);
+            if !is_sound(track, &bytes) {
+                return Err(unreadable(proof::read::Reason::Shape("a sample that is damaged by its own checksum")));
+            }
         }
         if sum.finalize() != *due {
             return Err(unreadable(proof::read::Reason::Shape("samples of other bytes than the segments'")));
@@ -205,8 +238,9 @@ fn load(
     let trak = trak.ok_or_else(|| failed(boxes::Error::Config("no track".to_owned())))?;
     let init = proof::read::init(&path)?;
     let (mut samples, mut places): (Vec<ReadSample>, Vec<_>) = (Vec::new(), Vec::new());
-    for (place, _) in (0..).zip(&listing.segments) {
-        for (sample, offset) in proof::read::located(&folder.join(segment_name(place)), init)? {
+    let files: Vec<PathBuf> = (0..).zip(&listing.segments).map(|(place, _)| folder.join(segment_name(place))).collect();
+    for (place, file) in (0..).zip(&files) {
+        for (sample, offset) in proof::read::located(file, init)? {
             samples.push(sample);
             places.push((place, offset));
         }
@@ -215,7 +249,7 @@ fn load(
     let priming = if matches!(kind, Kind::Video(_)) { 0 } else { init.skipped };
     let (tkhd, mdhd) = (trak.tkhd, trak.mdia.mdhd);
     let track = Track { kind, entry, tkhd, mdhd, samples, language, priming, name, default };
-    Ok((track, Source::new(Samples::Files { folder, places, open: None })))
+    Ok((track, Source::new(files, places)))
 }
 
 #[cfg(test)]
@@ -245,7 +279,13 @@ mod tests {
             let draft = folder.path().join(container.file_name());
             let proved = |bytes: &[u8]| {
                 fs::write(&draft, bytes).unwrap();
-                prove(&draft, container, &tracks, &tracks.each_ref().map(sum))
+                prove(
+                    &draft,
+                    Form { container, tick_ns: matroska::MILLISECOND },
+                    &tracks,
+                    &tracks.each_ref().map(sum),
+                    &|_, _| true,
+                )
             };
             assert_eq!(proved(&bytes).unwrap(), bytes.len() as u64, "{container}");
             assert!(proved(&bytes[..bytes.len() - 1]).is_err(), "{container}");

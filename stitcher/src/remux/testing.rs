@@ -36,7 +36,7 @@ pub(super) fn video(count: u32, gop: u32) -> Track {
         delay: 1,
     };
     let entry = super::entry::of(&video_init(&init).unwrap()).unwrap();
-    track(Kind::Video(Box::new(init)), entry, samples.collect(), (25, 0))
+    track(Kind::Video(Box::new((&init).into())), entry, samples.collect(), (25, 0))
 }
 
 /// So many frames of AAC at 48 kHz, of which the first is priming.

@@ -51,7 +51,7 @@ pub fn takes(rendition: &Rendition, rotation: Rotation, pixel_format: &str) -> b
     match rendition.method {
         Method::Capped { codec, depth, .. } => codec == VideoCodec::H264 && depth == 8,
         Method::Copy => rotation == Rotation::default() && matches!(pixel_format, "yuv420p" | "yuvj420p"),
-        Method::Lossless { .. } | Method::Stills { .. } => false,
+        Method::Lossless { .. } | Method::Ffv1 | Method::Stills { .. } => false,
     }
 }
 

@@ -116,6 +116,7 @@ fn audio(dir: &Path, folder: &str, segments: u32, default: bool) -> AudioListing
         purpose: AudioPurpose::Programme,
         codec: AudioCodec::Aac,
         channels: 2,
+        objects: None,
         sample_rate: 48_000,
     }
 }

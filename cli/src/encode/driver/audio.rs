@@ -8,7 +8,7 @@ use vtp_engine::media::audio::{AudioMode, AudioOutcome, AudioRequest, AudioTrack
 use vtp_engine::pcm::Moment;
 use vtp_engine::source::AudioInfo;
 use vtp_splitter::Source;
-use vtp_stitcher::{AudioTrack, AudioWriter, FinishedAudio, SourceSound};
+use vtp_stitcher::{ArchiveSound, ArchivedSound, AudioTrack, AudioWriter, FinishedAudio, SourceSound};
 
 use super::pass::Pass;
 use crate::child::{self, Sound};
@@ -34,6 +34,9 @@ pub(super) enum Error {
 pub(super) struct Finished {
     pub(super) tracks: Vec<FinishedAudio>,
     pub(super) sounds: Vec<SourceSound>,
+    /// The archive's tracks.
+    pub(super) archived: Vec<ArchivedSound>,
+    /// What became of each track, those of the archive last.
     pub(super) outcomes: Vec<AudioOutcome>,
     /// How many of the tracks are the source's own; those behind them are other versions of them.
     pub(super) own: usize,
@@ -48,8 +51,9 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
         return Ok(None);
     }
     let origin = Moment { ticks: source.origin, time_base: source.info.video.time_base };
-    let requests: Vec<AudioRequest> =
-        wanted_by(pass).into_iter().map(|wanted| wanted.request(source, pass.request.loudness)).collect();
+    let heard = wanted_by(pass).into_iter().map(|wanted| wanted.request(source, pass.request.loudness));
+    let kept = kept_by(pass).into_iter().map(|wanted| wanted.request(source, None));
+    let requests: Vec<AudioRequest> = heard.chain(kept).collect();
     let seconds = total_seconds(source);
     let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
     pass.children.retried(open).map(Some)
@@ -150,6 +154,19 @@ fn wanted_by(pass: &Pass<'_>) -> Vec<Wanted> {
     wanted(&pass.source.info.audio, choice)
 }
 
+/// The tracks of the archive: every one of the source, as it is.
+fn kept_by(pass: &Pass<'_>) -> Vec<Wanted> {
+    let (codec, speakers, mode) = (AudioCodec::Flac, Speakers::Own, AudioMode::Encode);
+    let wanted = |place| Wanted { place, codec, speakers, mode };
+    pass.archive.map_or(Vec::new(), |_| (0..pass.source.info.audio.len()).map(wanted).collect())
+}
+
+/// What the archive is told of each of its tracks.
+pub(super) fn archived(pass: &Pass<'_>, configs: &[AudioTrackConfig]) -> Vec<AudioTrack> {
+    let configs = configs.iter().skip(wanted_by(pass).len());
+    kept_by(pass).iter().zip(configs).map(|(it, config)| track(&pass.source.info.audio[it.place], config)).collect()
+}
+
 /// What the packager is told of each track. The first ones are the source's; the others are versions of them.
 pub(super) fn tracks(pass: &Pass<'_>, configs: &[AudioTrackConfig]) -> Vec<AudioTrack> {
     let audio = &pass.source.info.audio;
@@ -182,28 +199,38 @@ fn track(info: &AudioInfo, config: &AudioTrackConfig) -> AudioTrack {
 pub(super) fn run(
     pass: &Pass<'_>,
     sound: Sound,
-    writers: Vec<AudioWriter>,
+    writers: Vec<Writer>,
     cancel: &AtomicBool,
 ) -> Result<Option<Finished>, Error> {
     let configs = sound.configs().to_vec();
     let own = pass.source.info.audio.len();
     let wanted = wanted_by(pass);
     // A version that can't be passed on is not needed in another codec, of which there is one.
-    let is_needless: Vec<bool> = (wanted.iter().zip(&configs).enumerate())
-        .map(|(number, (wanted, config))| number >= own && wanted.is_dolby() && !config.copied)
-        .collect();
-    let track = |(writer, needless): (AudioWriter, &bool)| Track { is_needless: *needless, ..Track::new(writer) };
-    let mut tracks: Vec<Track> = writers.into_iter().zip(&is_needless).map(track).collect();
+    let is_needless =
+        |number: usize| number >= own && wanted.get(number).is_some_and(|it| it.is_dolby()) && !configs[number].copied;
+    let track = |(number, writer)| Track { is_needless: is_needless(number), ..Track::new(writer) };
+    let mut tracks: Vec<Track> = writers.into_iter().enumerate().map(track).collect();
     let Some(mut outcomes) = outcomes(pass, sound, &mut tracks, cancel)? else { return Ok(None) };
-    outcomes.iter_mut().zip(is_needless).filter(|(_, needless)| *needless).for_each(|(it, _)| it.samples = 0);
+    outcomes.iter_mut().zip(&tracks).filter(|(_, track)| track.is_needless).for_each(|(it, _)| it.samples = 0);
     let total = total_seconds(pass.source);
     (pass.progress)(ProgressEvent::AudioProgress { seconds: total, total });
     let origin_s = pass.source.info.video.time_base.seconds(pass.source.origin);
-    let sounds =
-        outcomes.iter().zip(&configs).map(|(outcome, config)| self::sound(outcome, config, origin_s)).collect();
-    let tracks = tracks.into_iter().map(|track| track.writer.finish()).collect::<Result<_, _>>()?;
+    let (mut heard, mut sounds, mut archived) = (Vec::new(), Vec::new(), Vec::new());
+    for ((track, outcome), config) in tracks.into_iter().zip(&outcomes).zip(&configs) {
+        match track.writer {
+            Writer::Segments(writer) => {
+                heard.push(writer.finish()?);
+                sounds.push(self::sound(outcome, config, origin_s));
+            }
+            Writer::Archive(writer) => {
+                let header = outcome.kept.as_ref().map_or(&config.config, |kept| &kept.config).clone();
+                archived.push(writer.finish(outcome.samples, header)?);
+            }
+        }
+    }
+    let tracks = heard;
     let why = wanted.iter().zip(configs).filter_map(|(wanted, config)| Some((wanted.place, config.encoded_because?)));
-    Ok(Some(Finished { tracks, sounds, outcomes, own, not_copied: why.collect() }))
+    Ok(Some(Finished { tracks, sounds, archived, outcomes, own, not_copied: why.collect() }))
 }
 
 fn outcomes(
@@ -242,9 +269,36 @@ fn outcomes(
     Ok(None)
 }
 
+/// Where access units go.
+pub(super) enum Writer {
+    Segments(Box<AudioWriter>),
+    Archive(ArchiveSound),
+}
+
+impl From<AudioWriter> for Writer {
+    fn from(writer: AudioWriter) -> Self {
+        Self::Segments(Box::new(writer))
+    }
+}
+
+impl From<ArchiveSound> for Writer {
+    fn from(writer: ArchiveSound) -> Self {
+        Self::Archive(writer)
+    }
+}
+
+impl Writer {
+    fn frame(&mut self, unit: &[u8]) -> Result<(), vtp_stitcher::Error> {
+        match self {
+            Self::Segments(writer) => writer.frame(unit),
+            Self::Archive(writer) => writer.frame(unit),
+        }
+    }
+}
+
 /// A track that is being written.
 struct Track {
-    writer: AudioWriter,
+    writer: Writer,
     /// Checksums of the access units written.
     written: Vec<u32>,
     /// Access units that came since it was begun last.
@@ -254,7 +308,7 @@ struct Track {
 }
 
 impl Track {
-    fn new(writer: AudioWriter) -> Self {
+    fn new(writer: Writer) -> Self {
         Self { writer, written: Vec::new(), came: 0, is_needless: false }
     }
 

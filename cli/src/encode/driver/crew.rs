@@ -103,6 +103,8 @@ pub(super) struct Job<'a> {
     pub(super) copy: Option<Rendition>,
     /// Who encodes, where it is not the children here.
     pub(super) fleet: Option<&'a dyn Fleet>,
+    /// The rendition that goes into the archive, if there is to be one.
+    pub(super) archive: Option<&'a Rendition>,
 }
 
 /// Those who encode chunks somewhere else.
@@ -140,7 +142,8 @@ impl Job<'_> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
         let (name, renditions) = match &order.work {
             Work::Whole | Work::Concealed => {
-                ("attempt", [self.encoded_renditions(), self.stills.of_chunk(plan.frames.clone())].concat())
+                let archive = self.archive.into_iter().cloned().collect();
+                ("attempt", [self.encoded_renditions(), archive, self.stills.of_chunk(plan.frames.clone())].concat())
             }
             Work::Repair(renditions) => ("repair", renditions.clone()),
         };
@@ -276,7 +279,7 @@ impl Job<'_> {
 impl Observer for Job<'_> {
     fn frames_encoded(&self, rendition: &str, frames: u32) {
         // Pictures by themselves are no progress.
-        if self.renditions.iter().any(|it| it.name == rendition) {
+        if self.renditions.iter().chain(self.archive).any(|it| it.name == rendition) {
             self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
         }
     }

@@ -8,6 +8,7 @@
 //! Where the frames that come out of a chunk are not those that the index expects, the source is indexed again by
 //! decoding it (a census), and where even that does not agree, it is encoded as one chunk, in order.
 
+mod archive;
 mod audio;
 mod crew;
 mod pass;
@@ -121,12 +122,14 @@ pub fn run(
     loop {
         let Ladder { renditions, warnings } = ladder(&request.ladder, &source.info, &request.options)?;
         let adoption = &children.adoption(&file, &source)?;
-        let renditions = &renditions;
+        let archive = archive::rendition(request, &source)?;
+        let (renditions, archive) = (&renditions, archive.as_ref());
         let pass = Pass {
             request,
             source: &source,
             files,
             renditions,
+            archive,
             dirs,
             progress,
             cancel,

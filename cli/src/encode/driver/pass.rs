@@ -16,10 +16,11 @@ use vtp_engine::stills::{Every, Stills};
 use vtp_engine::subtitles::file::Parsed;
 use vtp_splitter::Source;
 use vtp_stitcher::seal::{Scheme, Seal};
-use vtp_stitcher::{AudioWriter, Durability, OutputLayout, Published, Stitcher, VideoTimeline};
+use vtp_stitcher::{Durability, OutputLayout, Published, Stitcher, VideoTimeline};
 
 use super::EncodeFailure;
-use super::audio::{self, Finished};
+use super::archive;
+use super::audio::{self, Finished, Writer};
 use super::crew::{Fleet, Job};
 use super::run::{Gathered, Run};
 use super::subtitles;
@@ -37,6 +38,8 @@ pub(super) struct Pass<'a> {
     /// What is in the files of subtitles of the request.
     pub(super) files: &'a [Parsed],
     pub(super) renditions: &'a [Rendition],
+    /// The rendition that goes into the archive, if there is to be one.
+    pub(super) archive: Option<&'a Rendition>,
     pub(super) dirs: &'a Dirs,
     pub(super) progress: &'a (dyn Fn(ProgressEvent) + Sync),
     pub(super) cancel: &'a AtomicBool,
@@ -59,7 +62,7 @@ pub(super) struct Made {
     pub(super) gathered: Gathered,
     /// The captions that the pictures carry.
     pub(super) captions: Vec<Channel>,
-    /// What a user should know of the subtitles.
+    /// What a user should know of the subtitles and the archive.
     pub(super) warnings: Vec<String>,
 }
 
@@ -109,6 +112,7 @@ impl Pass<'_> {
             captions: captions.clone(),
             ..self.layout(plan.clone(), audio::tracks(self, &configs), stills.clone())
         };
+        let heard = layout.audio.len();
         let mut stitcher = Stitcher::new(&self.dirs.out, layout, Arc::clone(&index))?;
         if let Some(seal) = &self.request.seal {
             sealable(self.renditions, &self.request.audio, seal)?;
@@ -124,8 +128,15 @@ impl Pass<'_> {
             let left = left.map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
             texts.warnings.extend(not_streamed(&left));
         }
-        let writers: Vec<AudioWriter> =
-            (0..configs.len()).map(|track| stitcher.audio_writer(track)).collect::<Result<_, _>>()?;
+        if let Some(rendition) = self.archive {
+            let spec = archive::spec(self, rendition, audio::archived(self, &configs));
+            stitcher.also_archive(spec).map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
+        }
+        let writer = |track: usize| match track.checked_sub(heard) {
+            None => stitcher.audio_writer(track).map(Writer::from),
+            Some(track) => stitcher.archive_sound(track).map(Writer::from),
+        };
+        let writers: Vec<Writer> = (0..configs.len()).map(writer).collect::<Result<_, _>>()?;
         let stop = AtomicBool::new(false);
         let job = Job {
             source: self.source,
@@ -145,6 +156,7 @@ impl Pass<'_> {
             stills,
             copy: copied(self.source, self.renditions)?,
             fleet: self.fleet,
+            archive: self.archive,
         };
         let (audio, gathered) = std::thread::scope(|scope| {
             let sound = sound.map(|sound| scope.spawn(|| audio::run(self, sound, writers, job.stop)));
@@ -162,8 +174,11 @@ impl Pass<'_> {
         }
         (self.progress)(ProgressEvent::Stage("proving"));
         let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
+        stitcher.archived(audio.as_ref().map(|a| a.archived.clone()).unwrap_or_default());
         let published = stitcher.finish(tracks, &sounds)?;
         watch.lap("prove");
+        let kept = audio.as_ref().and_then(|audio| audio.outcomes.get(heard..)).unwrap_or_default();
+        texts.warnings.extend(archive::warnings(self, kept));
         Ok(Made { plan, published, audio, gathered, captions, warnings: texts.warnings })
     }
 
@@ -202,6 +217,11 @@ impl Pass<'_> {
         self.renditions.iter().all(|r| r.method == Method::Copy)
     }
 
+    /// Whether packets are all that is delivered.
+    pub(super) fn decodes_nothing(&self) -> bool {
+        self.only_copies() && self.archive.is_none()
+    }
+
     fn announce(&self, plan: &Plan) {
         (self.progress)(ProgressEvent::Planned {
             chunks: plan.chunks.len() as u32,
@@ -210,13 +230,13 @@ impl Pass<'_> {
             renditions: self.renditions.iter().map(|r| r.name.clone()).collect(),
             reason: plan.reason.clone(),
         });
-        (self.progress)(ProgressEvent::Stage(if self.only_copies() { "copying" } else { "encoding" }));
+        (self.progress)(ProgressEvent::Stage(if self.decodes_nothing() { "copying" } else { "encoding" }));
     }
 
     /// The pictures that go with the video: those that the user wants, and none where nothing is decoded.
     fn stills(&self, plan: &Plan) -> Stills {
         let (every, info) = (self.request.thumbnails, &self.source.info.video);
-        if self.only_copies() {
+        if self.decodes_nothing() {
             return Stills::default();
         }
         let stills = Stills::plan(info, &self.source.index, self.source.origin, &plan.segments, every);
@@ -227,7 +247,7 @@ impl Pass<'_> {
     pub(super) fn without_pictures(&self) -> Option<String> {
         let is_wanted = self.request.poster || self.request.thumbnails != Every::Never;
         let why = "there are no thumbnails and no poster: where packets are copied, nothing is decoded";
-        (is_wanted && self.only_copies()).then(|| why.to_owned())
+        (is_wanted && self.decodes_nothing()).then(|| why.to_owned())
     }
 
     fn layout(&self, plan: Plan, audio: Vec<vtp_stitcher::AudioTrack>, stills: Stills) -> OutputLayout {

@@ -81,7 +81,7 @@ impl<'a, 'j> Run<'a, 'j> {
     {
         let (tell, told) = unbounded();
         // Copying takes less time than a process to do it takes to start.
-        let most = if pass.only_copies() { 1 } else { job.plan.chunks.len() };
+        let most = if pass.decodes_nothing() { 1 } else { job.plan.chunks.len() };
         let workers = pass.request.workers.min(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
         let orders = (0..workers.get() as u64).map(|worker| {
             let (send, receive) = bounded(1);
@@ -152,7 +152,8 @@ impl<'a, 'j> Run<'a, 'j> {
 
     fn show_frames(&self) {
         let total = u64::from(self.pass.source.index.frame_count());
-        let share = self.job.encoded.load(Ordering::Relaxed) / self.pass.renditions.len().max(1) as u64;
+        let made = self.pass.renditions.iter().chain(self.pass.archive).count();
+        let share = self.job.encoded.load(Ordering::Relaxed) / made.max(1) as u64;
         (self.pass.progress)(ProgressEvent::Frames { done: share.min(total), total });
     }
 

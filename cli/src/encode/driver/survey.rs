@@ -54,6 +54,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         stills: Stills::default(),
         copy: None,
         fleet: pass.fleet,
+        archive: None,
     };
     let chunks = encode(&job, &tried, pass.request.workers)?;
     std::fs::remove_dir_all(&spool).map_err(|error| EncodeFailure::Internal(error.into()))?;

@@ -137,7 +137,7 @@ impl Copier {
         // AAC stands in for whatever can't be passed on, so that is all that may be passed on in its place.
         let is_asked_for = match request.codec {
             AudioCodec::Ac3 | AudioCodec::Eac3 => is_dolby(&request.info.codec),
-            AudioCodec::Aac | AudioCodec::Opus => request.info.is_aac_lc,
+            AudioCodec::Aac | AudioCodec::Opus | AudioCodec::Flac => request.info.is_aac_lc,
         };
         if !is_asked_for {
             return Ok(Err(format!("it is {}, not AAC-LC", request.info.codec)));
@@ -268,6 +268,7 @@ impl Copier {
             damaged: self.damaged,
             slips: self.timeline.slips(),
             loudness: None,
+            kept: None,
         })
     }
 

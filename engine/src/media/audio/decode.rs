@@ -1,8 +1,10 @@
 //! An audio decoder: packets in, sound out. Priming and trailing padding are dropped by libavcodec, as the container
 //! declares them; damaged packets are counted, not fatal. It places nothing on a timeline: see [`crate::pcm`].
 
-use ffmpeg_next::{self as ffmpeg, codec, ffi, frame};
+use ffmpeg_next::format::Sample;
+use ffmpeg_next::{self as ffmpeg, ChannelLayout, codec, ffi, frame};
 
+use super::form::Kept;
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::error::words;
 use crate::media::picture::some_timestamp;
@@ -43,6 +45,7 @@ impl Sound {
 /// Decodes one audio stream.
 pub struct AudioDecoder {
     decoder: codec::decoder::Audio,
+    name: String,
     damaged: u32,
 }
 
@@ -66,7 +69,7 @@ impl AudioDecoder {
             .decoder()
             .audio()
             .map_err(|e| Error::new(Kind::Unsupported, format!("no decoder for {name} here: {}", words(e))))?;
-        Ok(Self { decoder, damaged: 0 })
+        Ok(Self { decoder, name, damaged: 0 })
     }
 
     /// Decodes `packet` and hands all sound that becomes ready to `sink`.
@@ -100,6 +103,34 @@ impl AudioDecoder {
             self.damaged += 1;
         }
         self.receive(sink)
+    }
+
+    /// What its sound is like where it is kept as it is, in so many channels: 16 bits where samples are known to have no more,
+    /// else 24, which is what decoders of lossy codecs, whose samples are floats, are rounded to.
+    pub(super) fn kept(&self, channels: u16) -> Kept {
+        // SAFETY: the context is open.
+        let (order, count) = unsafe {
+            let layout = &(*self.decoder.as_ptr()).ch_layout;
+            (layout.order, layout.nb_channels)
+        };
+        let is_told = order == ffi::AVChannelOrder::AV_CHANNEL_ORDER_NATIVE && count == i32::from(channels);
+        let usual = ChannelLayout::default(channels.into());
+        let layout = if is_told { self.decoder.channel_layout() } else { usual };
+        let layout = if layout.channels() == i32::from(channels) { layout } else { usual };
+        let bits = if matches!(self.decoder.format(), Sample::U8(_) | Sample::I16(_)) { 16 } else { 24 };
+        Kept { channels, layout, bits }
+    }
+
+    /// Whether what was decoded last is stored in the source with more than so many bits: integers, or floats of PCM.
+    pub(super) fn is_finer_than(&self, bits: u8) -> bool {
+        // SAFETY: the context is open.
+        let raw = unsafe { (*self.decoder.as_ptr()).bits_per_raw_sample };
+        match self.decoder.format() {
+            Sample::None | Sample::U8(_) => false,
+            Sample::I16(_) => bits < 16,
+            Sample::I32(_) | Sample::I64(_) => raw == 0 || raw > bits.into(),
+            Sample::F32(_) | Sample::F64(_) => self.name.starts_with("pcm_"),
+        }
     }
 
     /// Number of packets and frames that the decoder complained of.

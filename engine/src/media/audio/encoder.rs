@@ -1,10 +1,14 @@
-//! An encoder of AAC-LC (ISO/IEC 14496-3) or Opus (RFC 6716): planar floats in, raw access units out. One encoder runs over
-//! a whole track. Of AC-3 and E-AC-3 only silence is made with it.
+//! An encoder of AAC-LC (ISO/IEC 14496-3), Opus (RFC 6716) or FLAC (RFC 9639): planar floats in, raw access units out. One
+//! encoder runs over a whole track. Of AC-3 and E-AC-3 only silence is made with it.
+//!
+//! Floats hold integers of 24 bits exactly, so what a decoder gives in no more bits is in FLAC as it was.
 
-use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, codec, ffi, format, frame};
+use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, codec, ffi, frame};
 
+use super::form::{Form, Kept, pack, whole};
 use super::resample::Planes;
 use super::task::UnitSink;
+use crate::format::flac;
 use crate::ladder::AudioCodec;
 use crate::loudness::Meter;
 use crate::media::{Error, Kind};
@@ -12,9 +16,13 @@ use crate::media::{Error, Kind};
 /// The sampling frequencies of ISO/IEC 14496-3, 1.6.3.4, that every player knows.
 const RATES: [u32; 12] = [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000];
 
-/// `rate` where AAC has it, 48 kHz otherwise and always in Opus.
+/// `rate` where AAC has it, 48 kHz otherwise and always in Opus; FLAC has all.
 pub(super) fn rate_for(codec: AudioCodec, rate: u32) -> u32 {
-    if codec == AudioCodec::Aac && RATES.contains(&rate) { rate } else { 48_000 }
+    match codec {
+        AudioCodec::Flac => rate,
+        AudioCodec::Aac if RATES.contains(&rate) => rate,
+        AudioCodec::Aac | AudioCodec::Opus | AudioCodec::Ac3 | AudioCodec::Eac3 => 48_000,
+    }
 }
 
 /// Bits a second of AAC for `channels` at `rate`: 128 kb/s for stereo at 44.1 and 48 kHz, in proportion elsewhere.
@@ -52,20 +60,12 @@ fn dolby_bit_rate(channels: u16) -> usize {
     }
 }
 
-/// Whether samples of one channel stand beside each other in what the encoder takes, not all channels of one sample.
-fn is_planar(codec: AudioCodec) -> bool {
-    codec != AudioCodec::Opus
-}
-
-fn sample_format(codec: AudioCodec) -> format::Sample {
-    use format::sample::Type::{Packed, Planar};
-    format::Sample::F32(if is_planar(codec) { Planar } else { Packed })
-}
-
 /// The encoder, and the samples that don't fill an access unit yet.
 pub(super) struct Encoder {
     codec: AudioCodec,
     encoder: codec::encoder::audio::Encoder,
+    form: Form,
+    layout: ChannelLayout,
     pending: Planes,
     /// What every sample is multiplied by.
     factor: f32,
@@ -81,12 +81,45 @@ impl Encoder {
     /// # Errors
     /// [`Kind::Internal`] when this FFmpeg has no such encoder or it refuses the settings.
     pub(super) fn open(codec: AudioCodec, rate: u32, channels: u16) -> Result<Self, Error> {
-        let (name, bits) = match codec {
-            AudioCodec::Aac => ("aac", bit_rate(rate, channels)),
-            AudioCodec::Opus => ("libopus", opus_bit_rate(channels)),
-            AudioCodec::Ac3 => ("ac3", dolby_bit_rate(channels)),
-            AudioCodec::Eac3 => ("eac3", dolby_bit_rate(channels)),
+        let (name, form, bits) = match codec {
+            AudioCodec::Aac => ("aac", Form::Planes, bit_rate(rate, channels)),
+            AudioCodec::Opus => ("libopus", Form::Floats, opus_bit_rate(channels)),
+            AudioCodec::Ac3 => ("ac3", Form::Planes, dolby_bit_rate(channels)),
+            AudioCodec::Eac3 => ("eac3", Form::Planes, dolby_bit_rate(channels)),
+            AudioCodec::Flac => {
+                return Self::lossless(
+                    rate,
+                    Kept { channels, layout: ChannelLayout::default(channels.into()), bits: 24 },
+                );
+            }
         };
+        let layout = ChannelLayout::default(channels.into());
+        Self::with((codec, name), rate, form, layout, |audio| audio.set_bit_rate(bits))
+    }
+
+    /// An encoder of FLAC at `rate`.
+    ///
+    /// # Errors
+    /// As [`Encoder::open`].
+    pub(super) fn lossless(rate: u32, kept: Kept) -> Result<Self, Error> {
+        let codec = AudioCodec::Flac;
+        Self::with((codec, "flac"), rate, Form::Integers(kept.bits), kept.layout, |audio| {
+            // SAFETY: the context is valid and not yet opened, the time these fields may be set.
+            unsafe {
+                let raw = &mut *audio.as_mut_ptr();
+                raw.frame_size = codec.frame().cast_signed();
+                raw.bits_per_raw_sample = kept.bits.into();
+            }
+        })
+    }
+
+    fn with(
+        (codec, name): (AudioCodec, &'static str),
+        rate: u32,
+        form: Form,
+        layout: ChannelLayout,
+        set: impl FnOnce(&mut codec::encoder::audio::Audio),
+    ) -> Result<Self, Error> {
         let found = codec::encoder::find_by_name(name)
             .ok_or_else(|| Error::new(Kind::Internal, format!("this FFmpeg has no encoder {name}")))?;
         let mut audio = codec::context::Context::new_with_codec(found)
@@ -94,26 +127,18 @@ impl Encoder {
             .audio()
             .map_err(|e| Error::ffmpeg("preparing the audio encoder", e))?;
         audio.set_rate(i32::try_from(rate).unwrap_or(0));
-        audio.set_channel_layout(ChannelLayout::default(channels.into()));
-        audio.set_format(sample_format(codec));
-        audio.set_bit_rate(bits);
+        audio.set_channel_layout(layout);
+        audio.set_format(form.sample_format());
         audio.set_time_base((1, i32::try_from(rate).unwrap_or(1)));
         audio.set_flags(codec::Flags::GLOBAL_HEADER);
+        set(&mut audio);
         let encoder = audio.open_as(found).map_err(|e| Error::ffmpeg("opening the audio encoder", e))?;
-        // SAFETY: the context is open; its extradata is null or `extradata_size` bytes that live as long as it.
-        let (priming, config) = unsafe {
-            let raw = &*encoder.as_ptr();
-            let size = usize::try_from(raw.extradata_size).unwrap_or(0);
-            let config = if raw.extradata.is_null() { &[] } else { std::slice::from_raw_parts(raw.extradata, size) };
-            (u32::try_from(raw.initial_padding).unwrap_or(0), config.to_vec())
-        };
-        let config = match codec {
-            AudioCodec::Aac | AudioCodec::Ac3 | AudioCodec::Eac3 => config,
-            AudioCodec::Opus => {
-                opus_config(&config).ok_or_else(|| Error::new(Kind::Internal, "the encoder of Opus tells no header"))?
-            }
-        };
-        Ok(Self { codec, encoder, pending: Planes::new(channels), factor: 1.0, channels, taken: 0, priming, config })
+        // SAFETY: the context is open.
+        let priming = u32::try_from(unsafe { (*encoder.as_ptr()).initial_padding }).unwrap_or(0);
+        let channels = u16::try_from(layout.channels()).unwrap_or(0);
+        let config = config(codec, &encoder, layout)?;
+        let pending = Planes::new(channels);
+        Ok(Self { codec, encoder, form, layout, pending, factor: 1.0, channels, taken: 0, priming, config })
     }
 
     /// What it encodes to.
@@ -126,8 +151,8 @@ impl Encoder {
         self.priming
     }
 
-    /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2); nothing of AC-3
-    /// and E-AC-3.
+    /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), the payload of `dOps` (Opus in ISOBMFF 4.3.2), or the blocks of
+    /// metadata (RFC 9639 8), which know the number of samples and their MD5 once all is encoded; nothing of AC-3 and E-AC-3.
     pub(super) fn config(&self) -> &[u8] {
         &self.config
     }
@@ -193,13 +218,14 @@ impl Encoder {
             self.pending.drop_front(rest);
         }
         self.encoder.send_eof().map_err(|e| Error::ffmpeg("finishing the sound", e))?;
-        self.receive(sink)
+        self.receive(sink)?;
+        self.config = config(self.codec, &self.encoder, self.layout)?;
+        Ok(())
     }
 
     fn send(&mut self, from: usize, count: usize) -> Result<(), Error> {
-        let layout = ChannelLayout::default(self.channels.into());
-        let mut frame = frame::Audio::new(sample_format(self.codec), count, layout);
-        let planes = if is_planar(self.codec) { self.pending.0.len() } else { 1 };
+        let mut frame = frame::Audio::new(self.form.sample_format(), count, self.layout);
+        let planes = if self.form == Form::Planes { self.pending.0.len() } else { 1 };
         if frame.planes() != planes {
             return Err(Error::new(Kind::Retryable, "no memory for a frame of sound"));
         }
@@ -207,12 +233,20 @@ impl Encoder {
         frame.set_rate(self.encoder.rate());
         for (channel, plane) in self.pending.0.iter().enumerate() {
             let samples = plane[from..from + count].iter().map(|sample| tame(*sample) * self.factor);
-            if is_planar(self.codec) {
-                frame.plane_mut::<f32>(channel).iter_mut().zip(samples).for_each(|(to, sample)| *to = sample);
-            } else {
-                let places = frame.data_mut(0).chunks_exact_mut(size_of::<f32>());
-                let own = places.skip(channel).step_by(usize::from(self.channels));
-                own.zip(samples).for_each(|(to, sample)| to.copy_from_slice(&sample.to_ne_bytes()));
+            let place = (channel, usize::from(self.channels));
+            match self.form {
+                Form::Planes => {
+                    frame.plane_mut::<f32>(channel).iter_mut().zip(samples).for_each(|(to, sample)| *to = sample);
+                }
+                Form::Floats => pack(frame.data_mut(0), place, samples.map(f32::to_ne_bytes)),
+                Form::Integers(bits @ ..=16) => {
+                    let narrow = |sample| i16::try_from(whole(sample, bits)).unwrap_or(0).to_ne_bytes();
+                    pack(frame.data_mut(0), place, samples.map(narrow));
+                }
+                // The encoder takes the uppermost bits.
+                Form::Integers(bits) => {
+                    pack(frame.data_mut(0), place, samples.map(|it| (whole(it, bits) << (32 - bits)).to_ne_bytes()));
+                }
             }
         }
         self.taken += count as u64;
@@ -223,11 +257,34 @@ impl Encoder {
         loop {
             let mut packet = Packet::empty();
             match self.encoder.receive_packet(&mut packet) {
+                // Behind its last access unit FLAC's gives its header again, in an empty packet.
+                Ok(()) if packet.size() == 0 => {}
                 Ok(()) => sink(packet.data().unwrap_or_default())?,
                 Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffi::EAGAIN }) => return Ok(()),
                 Err(e) => return Err(Error::ffmpeg("encoding sound", e).into()),
             }
         }
+    }
+}
+
+/// What tells a decoder about what this encoder gives, as far as it knows.
+fn config(
+    codec: AudioCodec,
+    encoder: &codec::encoder::audio::Encoder,
+    layout: ChannelLayout,
+) -> Result<Vec<u8>, Error> {
+    // SAFETY: the context is open; its extradata is null or `extradata_size` bytes that live as long as it.
+    let headers = unsafe {
+        let raw = &*encoder.as_ptr();
+        let size = usize::try_from(raw.extradata_size).unwrap_or(0);
+        if raw.extradata.is_null() { &[] } else { std::slice::from_raw_parts(raw.extradata, size) }
+    };
+    match codec {
+        AudioCodec::Aac | AudioCodec::Ac3 | AudioCodec::Eac3 => Ok(headers.to_vec()),
+        AudioCodec::Opus => {
+            opus_config(headers).ok_or_else(|| Error::new(Kind::Internal, "the encoder of Opus tells no header"))
+        }
+        AudioCodec::Flac => Ok(flac::metadata(headers, u32::try_from(layout.bits()).unwrap_or(0))),
     }
 }
 
@@ -294,6 +351,36 @@ mod tests {
             };
             encoder.finish(&mut sink).unwrap();
             assert_eq!(units, (samples + priming).div_ceil(960), "{channels} channels, {samples} samples");
+        }
+    }
+
+    #[test]
+    fn flac_holds_every_whole_number_and_tells_how_many_there_are() {
+        use ChannelLayout as Is;
+        let layouts = [(16, 2, Is::STEREO), (24, 1, Is::MONO), (24, 6, Is::_5POINT1), (16, 3, Is::_2POINT1)];
+        for (bits, channels, layout) in layouts {
+            let numbers = [0, 1, -1, 77, (1 << (bits - 1)) - 1, -(1 << (bits - 1)), 12_345];
+            let one = (1_i32 << (bits - 1)) as f32;
+            assert!(numbers.iter().all(|&number| whole(number as f32 / one, bits) == number), "{bits}");
+            assert_eq!([whole(2.0, bits), whole(-2.0, bits)], [(1 << (bits - 1)) - 1, -(1 << (bits - 1))]);
+            let mut encoder = Encoder::lossless(96_000, Kept { channels, layout, bits }).unwrap();
+            encoder.set_samples(10_000);
+            let mut units = 0;
+            let mut sink = |unit: &[u8]| -> Result<(), Error> {
+                units += 1;
+                assert_eq!(unit[0], 0xFF);
+                Ok(())
+            };
+            encoder.finish(&mut sink).unwrap();
+            assert_eq!(units, 3, "4096, 4096 and 1808 samples");
+            let info = flac::StreamInfo::read(&encoder.config()[4..38]).unwrap();
+            assert_eq!((info.sample_rate, info.channels, info.bits, info.samples), (96_000, channels, bits, 10_000));
+            assert!(info.md5 != [0; 16]);
+            assert_eq!(
+                encoder.config().len() > 38,
+                layout == Is::_2POINT1,
+                "2.1 is not what FLAC takes three channels for"
+            );
         }
     }
 

@@ -5,10 +5,11 @@ pub(in crate::media) mod asc;
 mod copy;
 pub mod decode;
 mod encoder;
+mod form;
 mod resample;
 pub mod task;
 mod track;
 
 pub(in crate::media) use asc::is_aac_lc;
 pub use decode::{AudioDecoder, Sound};
-pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, Speakers, TaskSink};
+pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, KeptSound, Speakers, TaskSink};

@@ -55,13 +55,13 @@ pub(super) struct Resampler {
 
 impl Resampler {
     /// A converter of sound like `sound` to `channels` in their usual layout at `rate`. More channels are mixed down by
-    /// their layout, scaled so that nothing clips; where there is no layout to mix by, the first ones are taken.
+    /// their layout, scaled so that nothing clips; where there is no layout to mix by, or `unmixed`, the first ones are taken.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] when libswresample refuses the shape, and lack of memory.
-    pub(super) fn new(sound: &Sound, rate: u32, channels: u16) -> Result<Self, Error> {
+    pub(super) fn new(sound: &Sound, rate: u32, channels: u16, unmixed: bool) -> Result<Self, Error> {
         let silence = silent_block(sound)?;
-        let swr = configured(sound.raw(), rate, channels, false)
+        let swr = configured(sound.raw(), rate, channels, unmixed)
             .or_else(|_| configured(sound.raw(), rate, channels, true))?;
         Ok(Self { swr, silence })
     }

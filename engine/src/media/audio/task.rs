@@ -46,6 +46,8 @@ pub enum Speakers {
     Stereo,
     /// Five and a bass, from a source with at least as many.
     Surround,
+    /// On whatever the source is for: its own channels, as they are.
+    Own,
 }
 
 impl Speakers {
@@ -54,6 +56,7 @@ impl Speakers {
         match self {
             Self::Stereo => source.clamp(1, 2),
             Self::Surround => 6,
+            Self::Own => source,
         }
     }
 }
@@ -68,7 +71,7 @@ pub enum AudioMode {
 }
 
 /// What the packager must know of a track before its first access unit. Every access unit holds
-/// [`AudioCodec::frame`] samples.
+/// [`AudioCodec::frame`] samples (of FLAC the last one may hold fewer).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioTrackConfig {
     /// What it is encoded with.
@@ -80,8 +83,8 @@ pub struct AudioTrackConfig {
     /// Samples at the start of the first access unit that are not to be heard; the next one is heard at the
     /// output's time 0.
     pub priming: u32,
-    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), or the payload of `dOps` (Opus in ISOBMFF 4.3.2), `dac3` or `dec3` (ETSI
-    /// TS 102 366 F.4, F.6).
+    /// AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1), the payload of `dOps` (Opus in ISOBMFF 4.3.2), `dac3` or `dec3` (ETSI TS
+    /// 102 366 F.4, F.6), or blocks of metadata (RFC 9639 8).
     pub config: Vec<u8>,
     /// Whether the source's own access units are passed on.
     pub copied: bool,
@@ -90,7 +93,7 @@ pub struct AudioTrackConfig {
 }
 
 /// What became of a track.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AudioOutcome {
     /// Samples to be heard, silence included, priming and final padding not; 0 if nothing could be decoded.
     pub samples: u64,
@@ -108,6 +111,17 @@ pub struct AudioOutcome {
     pub slips: u32,
     /// How it was made as loud as asked, if that was asked for.
     pub loudness: Option<Loudness>,
+    /// Of lossless sound, what it is (see [`AudioTrackConfig::config`]) now that all is known.
+    pub kept: Option<KeptSound>,
+}
+
+/// What is known of lossless sound at its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptSound {
+    /// Blocks of metadata (RFC 9639 8), with the number of samples and their MD5.
+    pub config: Vec<u8>,
+    /// Whether the source stores samples with more bits than were kept.
+    pub is_rounded: bool,
 }
 
 /// An open source and the tracks to be made of it.

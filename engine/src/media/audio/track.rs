@@ -1,9 +1,11 @@
 //! One audio track on its way: decoded, laid on the output's timeline, converted, encoded. It reads no container.
 
 use super::encoder::{Encoder, rate_for};
+use super::form::Kept;
 use super::resample::Resampler;
-use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, UnitSink};
+use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, KeptSound, UnitSink};
 use super::{AudioDecoder, Sound};
+use crate::ladder::AudioCodec;
 use crate::loudness::{Loudness, Measured, Meter};
 use crate::media::demux::{CodecParameters, SourcePacket};
 use crate::media::{Error, Kind};
@@ -18,7 +20,8 @@ pub(super) struct Transcoder {
 impl Transcoder {
     pub(super) fn new(parameters: &CodecParameters, request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
         let decoder = AudioDecoder::new(parameters, request.info.time_base)?;
-        Ok(Self { decoder, layer: Layer::new(request, origin)? })
+        let layer = Layer::new(request, decoder.kept(request.speakers.channels(request.info.channels)), origin)?;
+        Ok(Self { decoder, layer })
     }
 
     /// Measures, and encodes nothing.
@@ -70,7 +73,11 @@ impl Transcoder {
         self.decoder.finish(&mut |sound| layer.hear(sound, sink))?;
         self.layer.finish(sink)?;
         let outcome = self.layer.outcome();
-        Ok(AudioOutcome { damaged: outcome.damaged + self.decoder.damaged(), ..outcome })
+        let kept = self.layer.kept_bits().map(|bits| KeptSound {
+            config: self.layer.encoder.config().to_vec(),
+            is_rounded: self.decoder.is_finer_than(bits),
+        });
+        Ok(AudioOutcome { damaged: outcome.damaged + self.decoder.damaged(), kept, ..outcome })
     }
 
     /// Seconds of output time that are done.
@@ -87,6 +94,8 @@ struct Layer {
     held: Option<Sound>,
     resampler: Option<Resampler>,
     encoder: Encoder,
+    /// What is kept of the sound, where it is lossless.
+    kept: Option<Kept>,
     /// What hears the samples in place of the encoder, where they are only measured.
     meter: Option<Meter>,
     loudness: Option<Loudness>,
@@ -108,16 +117,22 @@ enum Next {
 }
 
 impl Layer {
-    fn new(request: &AudioRequest, origin: Moment) -> Result<Self, Error> {
+    fn new(request: &AudioRequest, kept: Kept, origin: Moment) -> Result<Self, Error> {
         let (info, codec) = (&request.info, request.codec);
-        let (rate, channels) = (rate_for(codec, info.sample_rate), request.speakers.channels(info.channels));
+        let (rate, channels) = (rate_for(codec, info.sample_rate), kept.channels);
         let clock = Clock { time_base: info.time_base, origin, rate: info.sample_rate.max(1) };
         Ok(Self {
             timeline: Timeline::new(clock),
             start: info.start,
             held: None,
             resampler: None,
-            encoder: Encoder::open(codec, rate, channels)?,
+            encoder: match codec {
+                AudioCodec::Flac => Encoder::lossless(rate, kept)?,
+                AudioCodec::Aac | AudioCodec::Opus | AudioCodec::Ac3 | AudioCodec::Eac3 => {
+                    Encoder::open(codec, rate, channels)?
+                }
+            },
+            kept: (codec == AudioCodec::Flac).then_some(kept),
             meter: None,
             loudness: None,
             rate,
@@ -194,7 +209,8 @@ impl Layer {
             return Ok(());
         }
         self.drain_resampler()?;
-        self.resampler = Some(Resampler::new(run, self.rate, self.channels)?);
+        let unmixed = self.kept.is_some_and(|kept| kept.channels == run.channels());
+        self.resampler = Some(Resampler::new(run, self.rate, self.channels, unmixed)?);
         let placed = i64::try_from(scaled(self.encoder.samples(), self.rate, run.rate())).unwrap_or(i64::MAX);
         self.timeline.set_rate(run.rate(), placed);
         Ok(())
@@ -245,6 +261,11 @@ impl Layer {
         }
     }
 
+    /// Bits a sample, where the sound is lossless.
+    fn kept_bits(&self) -> Option<u8> {
+        self.kept.map(|kept| kept.bits)
+    }
+
     fn outcome(&self) -> AudioOutcome {
         let (start_s, end_s) = self.heard.unwrap_or_default();
         AudioOutcome {
@@ -256,6 +277,7 @@ impl Layer {
             damaged: self.unusable,
             slips: self.timeline.slips(),
             loudness: self.loudness,
+            kept: None,
         }
     }
 }

@@ -76,6 +76,13 @@ impl CodecParameters {
         Self { codec: codec.to_owned(), ..Self::video(VideoCodec::H264, &[]) }
     }
 
+    /// Those of FFV1 with this configuration record, in pictures of this size.
+    #[cfg(test)]
+    pub(in crate::media) fn ffv1(record: &[u8], size: crate::units::Size) -> Self {
+        let numbers = vec![-1, 0, 0, 0, 0, size.width.cast_signed(), size.height.cast_signed()];
+        Self { extradata: record.to_vec(), numbers, ..Self::named("ffv1") }
+    }
+
     /// The codec's extradata (parameter sets and the like), possibly empty.
     pub fn extradata(&self) -> &[u8] {
         &self.extradata

@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use ffmpeg_next::packet::Mut;
 use ffmpeg_next::{self as ffmpeg, Packet, ffi};
 
-use super::settings::Settings;
+use super::settings::{Coding, Settings};
 use crate::ladder::VideoCodec;
 use crate::media::scale::{range, raw_format};
 use crate::media::{Error, Kind, Picture};
@@ -76,7 +76,7 @@ impl Context {
         if settings.interlaced {
             raw.flags |= (ffi::AV_CODEC_FLAG_INTERLACED_DCT | ffi::AV_CODEC_FLAG_INTERLACED_ME) as i32;
         }
-        if let Some(level) = settings.level.filter(|_| settings.codec == VideoCodec::H264) {
+        if let Some(level) = settings.level.filter(|_| settings.coding == Coding::Ladder(VideoCodec::H264)) {
             raw.level = level.into();
         }
         if let Some(cap) = settings.cap {

@@ -5,7 +5,7 @@ use ffmpeg_next::{self as ffmpeg, Packet};
 
 use super::context::Context;
 use super::lossless::Preparer;
-use super::settings::Settings;
+use super::settings::{Coding, Settings};
 use super::{ChunkCap, EncodedPicture, SampleSink, VideoEncoder, samples};
 use crate::ladder::VideoCodec;
 use crate::media::{Error, Kind, Picture};
@@ -15,11 +15,12 @@ use crate::units::Ratio;
 pub(super) struct Encoder {
     context: Context,
     name: &'static str,
-    codec: VideoCodec,
+    coding: Coding,
     config: Vec<u8>,
     preparer: Option<Preparer>,
     packet: Packet,
     sample: Vec<u8>,
+    sample_aspect: Ratio,
     cap: Option<Cap>,
 }
 
@@ -38,17 +39,18 @@ impl Encoder {
         let context = Context::open(settings)?;
         let config = samples::config(settings, context.extradata())?;
         // Other encoders don't listen while they work.
-        let cap = settings.cap.filter(|_| settings.codec == VideoCodec::H264);
+        let cap = settings.cap.filter(|_| settings.coding == Coding::Ladder(VideoCodec::H264));
         let cap = cap.map(|chunk| Cap { chunk, frame_rate: settings.frame_rate });
         let (packet, sample) = (Packet::empty(), Vec::new());
-        Ok(Self { context, name: settings.encoder, codec: settings.codec, config, preparer, packet, sample, cap })
+        let Settings { encoder: name, coding, sample_aspect, .. } = *settings;
+        Ok(Self { context, name, coding, config, preparer, packet, sample, sample_aspect, cap })
     }
 
     fn receive(&mut self, sink: SampleSink<'_>) -> Result<(), Error> {
         while self.context.receive(&mut self.packet)? {
             self.sample.clear();
             let unit = self.packet.data().unwrap_or_default();
-            let sync = samples::write(self.codec, unit, &mut self.sample)
+            let sync = samples::write(self.coding, unit, &mut self.sample)
                 .map_err(|error| Error::new(Kind::Internal, format!("{}: {error}", self.name)))?;
             let pts = self.packet.pts();
             let pts = pts.ok_or_else(|| Error::new(Kind::Internal, format!("{} lost a timestamp", self.name)))?;
@@ -71,6 +73,11 @@ impl VideoEncoder for Encoder {
         self.context.check(&picture)?;
         let frame = picture.frame_mut();
         frame.set_pts(Some(pts));
+        // FFV1 has it in every frame, and what the container says of it counts.
+        if self.coding == Coding::Ffv1 {
+            picture.set_sample_aspect(self.sample_aspect);
+        }
+        let frame = picture.frame_mut();
         // What the picture was in the source would otherwise bind the encoder.
         frame.set_kind(if force_idr { ffmpeg::picture::Type::I } else { ffmpeg::picture::Type::None });
         self.context.send(Some(&picture))?;

@@ -98,7 +98,7 @@ impl Preparer {
             Kind::Unsupported,
             format!(
                 "the pictures change from {} in {} to {size} in {format}, which one lossless rendition can't hold; \
-                 use the ladder without `archive`, or split the source where it changes",
+                 leave `archive` out of the ladder and ffv1 out of --files, or split the source where it changes",
                 self.source_size, self.source_format
             ),
         )

@@ -33,7 +33,7 @@ pub struct EncodedPicture<'a> {
     /// Whether decoding can start here.
     pub sync: bool,
     /// As files hold it: NAL units with four-byte lengths (ISO/IEC 14496-15), parameter sets left out; a VP9 frame or
-    /// superframe; an AV1 temporal unit without its delimiter.
+    /// superframe; an AV1 temporal unit without its delimiter; a frame of FFV1.
     pub sample: &'a [u8],
 }
 
@@ -58,7 +58,8 @@ pub trait VideoEncoder: Send {
     /// As [`VideoEncoder::send`].
     fn finish(&mut self, sink: SampleSink<'_>) -> Result<(), Error>;
 
-    /// The decoder configuration record (the payload of `avcC`, `hvcC`, `av1C`, or of `vpcC` behind version and flags).
+    /// The decoder configuration record (the payload of `avcC`, `hvcC`, `av1C`, of `vpcC` behind version and
+    /// flags, or the ConfigurationRecord of RFC 9043 4.3).
     fn config(&self) -> &[u8];
 
     /// The encoder's name, such as `libx264`.
@@ -85,13 +86,27 @@ pub fn open(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Resu
             let (settings, preparer) = settings::lossless(video, rendition, chunk)?;
             Ok(Box::new(encoder::Encoder::open(&settings, Some(preparer))?))
         }
+        Method::Ffv1 => Ok(Box::new(ffv1(video, rendition)?)),
         Method::Copy | Method::Stills { .. } => {
             Err(Error::new(Kind::Internal, format!("rendition {} is not encoded", rendition.name)))
         }
     }
 }
 
+/// An encoder of FFV1 that cuts pictures into as many slices as they are to have, or, where their shape does not allow that
+/// (FFV1 3 has no slices whose chroma would overlap), into fewer. That is a matter of the size alone.
+fn ffv1(video: &VideoInfo, rendition: &Rendition) -> Result<encoder::Encoder, Error> {
+    let open = |slices| {
+        let (settings, preparer) = settings::ffv1(video, rendition, slices)?;
+        encoder::Encoder::open(&settings, Some(preparer))
+    };
+    let wanted = crate::ladder::ffv1::slices(rendition.size.samples());
+    [wanted, 4, 1].into_iter().find_map(|slices| open(slices).ok()).map_or_else(|| open(0), Ok)
+}
+
 #[cfg(test)]
 mod codec_tests;
+#[cfg(test)]
+mod ffv1_tests;
 #[cfg(test)]
 mod tests;

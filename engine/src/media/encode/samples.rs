@@ -1,7 +1,7 @@
 //! From what an encoder gives to what files hold: the decoder configuration record and samples of each codec.
 
-use super::settings::Settings;
-use crate::format::{av1, hevc as hevc_format, vp9};
+use super::settings::{Coding, Settings};
+use crate::format::{av1, ffv1, hevc as hevc_format, vp9};
 use crate::ladder::VideoCodec;
 use crate::media::{Error, Kind};
 use crate::nal::{self, avc, hevc};
@@ -12,7 +12,12 @@ use crate::nal::{self, avc, hevc};
 /// [`Kind::Internal`] when the headers are none.
 pub(super) fn config(settings: &Settings, headers: &[u8]) -> Result<Vec<u8>, Error> {
     let no_headers = |why: String| Error::new(Kind::Internal, format!("{} gave no headers: {why}", settings.encoder));
-    match settings.codec {
+    let codec = match settings.coding {
+        Coding::Ladder(codec) => codec,
+        Coding::Ffv1 if ffv1::is_record(headers) => return Ok(headers.to_vec()),
+        Coding::Ffv1 => return Err(no_headers("a configuration record with a wrong checksum".to_owned())),
+    };
+    match codec {
         VideoCodec::H264 => nal::avc_config(nal::annex_b(headers)).map_err(|error| no_headers(error.to_string())),
         VideoCodec::Hevc => {
             let units = nal::annex_b(headers).filter(|unit| !is_settings_of_x265(unit));
@@ -32,7 +37,14 @@ pub(super) fn config(settings: &Settings, headers: &[u8]) -> Result<Vec<u8>, Err
 ///
 /// # Errors
 /// A sentence, when the unit can't be read.
-pub(super) fn write(codec: VideoCodec, unit: &[u8], sample: &mut Vec<u8>) -> Result<bool, String> {
+pub(super) fn write(coding: Coding, unit: &[u8], sample: &mut Vec<u8>) -> Result<bool, String> {
+    let codec = match coding {
+        Coding::Ladder(codec) => codec,
+        Coding::Ffv1 => {
+            sample.extend_from_slice(unit);
+            return ffv1::slices(unit).map(|_| true).ok_or_else(|| "a frame with a wrong checksum".to_owned());
+        }
+    };
     match codec {
         VideoCodec::H264 => write_avc(unit, sample).map_err(|error| error.to_string()),
         VideoCodec::Hevc => write_hevc(unit, sample).map_err(|error| error.to_string()),

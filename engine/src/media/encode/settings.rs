@@ -4,21 +4,30 @@ use std::fmt::Write as _;
 
 use ffmpeg_next::format::Pixel;
 
-use super::lossless::{Preparer, packing};
+use super::lossless::{Packing, Preparer, packing};
 use super::{ChunkCap, ChunkShape, level_for};
 use crate::format::{hevc, vp9};
-use crate::ladder::{Method, Rendition, Search, VideoCodec};
+use crate::ladder::{Method, Rendition, Search, VideoCodec, ffv1};
 use crate::media::scale::{is_rgb, output_color, picture_format};
 use crate::media::{Error, Kind};
 use crate::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, VideoInfo};
 use crate::units::{BitRate, Ratio, Size, TimeBase};
+
+/// What an encoder encodes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// What renditions of a ladder are in.
+    Ladder(VideoCodec),
+    /// FFV1 (RFC 9043).
+    Ffv1,
+}
 
 /// Everything an encoder is opened with.
 pub(super) struct Settings {
     /// The libavcodec encoder.
     pub(super) encoder: &'static str,
     /// What it encodes to.
-    pub(super) codec: VideoCodec,
+    pub(super) coding: Coding,
     /// Bits a sample.
     pub(super) depth: u8,
     pub(super) size: Size,
@@ -55,7 +64,7 @@ pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape
     };
     Ok(Settings {
         encoder: codec.encoder(),
-        codec: *codec,
+        coding: Coding::Ladder(*codec),
         size: rendition.size,
         depth: *depth,
         format: picture_format(*depth),
@@ -195,22 +204,60 @@ pub(super) fn lossless(
         ("forced-idr", "1".to_owned()),
         ("x264-params", joinable(chunk) + intra),
     ];
-    let rgb = is_rgb(&video.pixel_format);
     let settings = Settings {
         encoder: packing.encoder,
-        codec: VideoCodec::H264,
+        coding: Coding::Ladder(VideoCodec::H264),
         size: rendition.size,
         depth: 8,
         format: packing.format,
         sample_aspect: rendition.sample_aspect,
         time_base: video.time_base,
         frame_rate: video.frame_rate,
-        color: if rgb { Color { matrix: 0, full_range: None, ..video.color } } else { video.color },
+        color: own_color(video),
         interlaced,
         level: None,
         cap: None,
         options,
     };
+    Ok((settings, Preparer::new(video, packing, rendition.size)))
+}
+
+/// What the samples of pictures that are kept as they are mean.
+fn own_color(video: &VideoInfo) -> Color {
+    if is_rgb(&video.pixel_format) { Color { matrix: 0, full_range: None, ..video.color } } else { video.color }
+}
+
+/// The frames as they are in FFV1, each by itself, in so many slices with a checksum each; 0 leaves their number to the
+/// encoder. Of natural pictures of eight bits the range coder makes 3 % to 23 % less than Golomb-Rice codes, and with its
+/// default table of states about as much as with the encoder's other one (1 % more to 4 % less).
+pub(super) fn ffv1(video: &VideoInfo, rendition: &Rendition, slices: u32) -> Result<(Settings, Preparer), Error> {
+    let unheld = || Error::new(Kind::Unsupported, format!("FFV1 can't hold pixel format {}", video.pixel_format));
+    let format = ffv1::format(&video.pixel_format).and_then(|name| name.parse().ok()).ok_or_else(unheld)?;
+    let option = |name, value: &str| (name, value.to_owned());
+    let options = vec![
+        option("level", "3"),
+        option("g", "1"),
+        option("coder", "range_def"),
+        option("context", "0"),
+        option("slicecrc", "1"),
+        ("slices", slices.to_string()),
+    ];
+    let settings = Settings {
+        encoder: "ffv1",
+        coding: Coding::Ffv1,
+        size: rendition.size,
+        depth: 8,
+        format,
+        sample_aspect: rendition.sample_aspect,
+        time_base: video.time_base,
+        frame_rate: video.frame_rate,
+        color: own_color(video),
+        interlaced: false,
+        level: None,
+        cap: None,
+        options,
+    };
+    let packing = Packing { encoder: settings.encoder, format };
     Ok((settings, Preparer::new(video, packing, rendition.size)))
 }
 
