@@ -459,7 +459,7 @@ pub(crate) mod tests {
                 container: "mp4".to_owned(),
                 video: "standard".to_owned(),
                 audio: vec!["audio-0".to_owned()],
-                subtitles: vec!["subtitles-en".to_owned()],
+                subtitles: vec!["subtitles-de".to_owned()],
                 bytes: 660,
             }],
             hls_ts: Some(StreamsReport {

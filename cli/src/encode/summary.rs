@@ -164,7 +164,7 @@ audio-0 en: mp4a.40.2, 2 channels, 48000 Hz, 0.2 s, 400 B
 subtitles-de de: \"German\", 3 cues, 321 B, default
 captions in the video: CC1
 pictures: poster.jpg, 1 thumbnail, one in 2.0 s
-video.mp4: standard + audio-0, 660 B
+video.mp4: standard + audio-0 + subtitles-de, 660 B
 master-ts.m3u8: standard + audio-0, 752 B
 
 proven: 4 frames in, 4 out of every rendition
