@@ -2,7 +2,10 @@
 
 use crate::units::{Attempt, ChunkIndex};
 
-use super::types::{Cost, Failure, JobId, Now, Priority, Progress, TaskId, WorkerId};
+use super::failure::{Failure, Variant};
+use super::skills::{Skill, Skills};
+use super::terms::Terms;
+use super::types::{Cost, JobId, Now, Progress, TaskId, WorkerId};
 
 /// A task of a job that is submitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +14,8 @@ pub struct NewTask {
     pub chunk: ChunkIndex,
     /// Its estimated work.
     pub cost: Cost,
+    /// What a worker has to be able to do.
+    pub needs: Skills,
 }
 
 /// Something that happened.
@@ -20,8 +25,8 @@ pub enum Event {
     Submit {
         /// A number that no known job has.
         job: JobId,
-        /// How urgent it is.
-        priority: Priority,
+        /// On which terms.
+        terms: Terms,
         /// Its tasks, each chunk once.
         tasks: Vec<NewTask>,
     },
@@ -39,11 +44,28 @@ pub enum Event {
     Joined {
         /// The worker.
         worker: WorkerId,
+        /// What it can do.
+        skills: Skills,
     },
     /// A worker is gone, and what it was doing with it.
     Left {
         /// The worker.
         worker: WorkerId,
+    },
+    /// A worker is about to leave: it takes no more work, finishes what it has or puts it down ([`Event::Stopped`]).
+    Draining {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Nothing that needs this skill is to be started until further notice. What runs goes on.
+    Pause {
+        /// The skill.
+        skill: Skill,
+    },
+    /// What needs this skill is started again.
+    Resume {
+        /// The skill.
+        skill: Skill,
     },
     /// A worker is at work on an attempt.
     Heartbeat {
@@ -98,6 +120,8 @@ pub enum Effect {
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
+        /// With which settings.
+        variant: Variant,
         /// When the lease runs out.
         expires: Now,
     },
@@ -131,6 +155,18 @@ pub enum Effect {
         /// How much.
         progress: Progress,
     },
+    /// Tasks of the job wait, and no worker that is there can do them. Given once, until one is; nothing ends by it.
+    NobodyCan {
+        /// The job.
+        job: JobId,
+        /// What they need.
+        needs: Skills,
+    },
+    /// The job is not done by its deadline. It goes on. Given once a job.
+    DeadlineMissed {
+        /// The job.
+        job: JobId,
+    },
     /// Every task of the job is accepted. Of this and the next two, one is given once a job.
     JobDone {
         /// The job.
@@ -140,7 +176,7 @@ pub enum Effect {
     JobFailed {
         /// The task that failed.
         task: TaskId,
-        /// How often it was tried.
+        /// How often it was started.
         attempts: u32,
         /// Why the last attempt came to nothing.
         failure: Failure,

@@ -1,43 +1,82 @@
-//! What each event does to the state.
+//! What each event about jobs and workers does to the state; those about attempts are in `attempts.rs`.
 
-use crate::units::Attempt;
-
+use super::agenda::Due;
+use super::crew::{Slot, Worker};
 use super::event::{Effect, Event, Ignored, NewTask};
-use super::job::{Job, TaskState};
-use super::types::{Failure, FailureKind, JobId, Priority, TaskId, WorkerId};
-use super::{Coordinator, Slot};
+use super::job::Job;
+use super::queue::Account;
+use super::skills::Skills;
+use super::task::TaskState;
+use super::terms::Terms;
+use super::types::{JobId, TaskId, WorkerId};
+use super::{Coordinator, LaneId};
 
-type Effects = Vec<Effect>;
+pub(super) type Effects = Vec<Effect>;
 
 impl Coordinator {
     pub(super) fn handle(&mut self, event: Event, effects: &mut Effects) {
         let handled = match event {
-            Event::Submit { job, priority, tasks } => self.submit(job, priority, &tasks, effects),
+            Event::Submit { job, terms, tasks } => self.submit(job, terms, &tasks, effects),
             Event::Cancel { job } => self.cancel(job, effects),
             Event::Forget { job } => self.forget(job),
-            Event::Joined { worker } => self.joined(worker, effects),
+            Event::Joined { worker, skills } => self.joined(worker, skills, effects),
             Event::Left { worker } => self.left(worker, effects),
+            Event::Draining { worker } => self.drain(worker),
             Event::Heartbeat { worker, task, attempt } => self.heartbeat(worker, task, attempt, effects),
             Event::Finished { worker, task, attempt } => self.finished(worker, task, attempt, effects),
             Event::Failed { worker, task, attempt, failure } => self.failed(worker, task, attempt, failure, effects),
             Event::Stopped { worker, task, attempt } => self.stopped(worker, task, attempt, effects),
+            Event::Pause { skill } => {
+                self.paused = self.paused.with(skill);
+                Ok(())
+            }
+            Event::Resume { skill } => {
+                self.paused = self.paused.without(skill);
+                Ok(())
+            }
             Event::Tick => Ok(()),
         };
         effects.extend(handled.err().map(Effect::Ignored));
     }
 
-    fn submit(&mut self, id: JobId, priority: Priority, new: &[NewTask], effects: &mut Effects) -> Result<(), Ignored> {
+    fn submit(&mut self, id: JobId, terms: Terms, new: &[NewTask], effects: &mut Effects) -> Result<(), Ignored> {
         if self.jobs.contains_key(&id) {
             return Err(Ignored::KnownJob(id));
         }
-        let job = Job::new(priority, self.submitted, self.level(priority), new)
-            .map_err(|chunk| Ignored::RepeatedTask(TaskId { job: id, chunk }))?;
-        self.submitted += 1;
-        self.jobs.insert(id, job);
+        let job =
+            Job::new(terms, self.sequence, new).map_err(|chunk| Ignored::RepeatedTask(TaskId { job: id, chunk }))?;
+        self.enter(id, job);
         if self.change(id, Job::end_if_complete) == Some(true) {
+            self.job_ended(id);
             effects.push(Effect::JobDone { job: id });
         }
         Ok(())
+    }
+
+    /// Takes a new job in: level with the one of its lane that was served last, in a lane that is level with others.
+    pub(super) fn enter(&mut self, id: JobId, mut job: Job) {
+        let (lane, terms) = (job.lane(), job.terms);
+        let level = self.levels.get(&lane.priority).copied().unwrap_or_default();
+        let sequence = self.sequence;
+        let account = self.lanes.entry(lane).or_insert_with(|| Account::new(sequence));
+        account.weight = terms.weight;
+        account.jobs += 1;
+        if account.is_idle() && account.running.0 == 0 {
+            account.served = account.served.max(level);
+        }
+        job.served = account.level;
+        job.last_start = self.starts;
+        for needs in job.waiting.kinds() {
+            self.queues.open(needs, || self.crew.able(needs));
+        }
+        if let Some(deadline) = terms.deadline.filter(|_| job.active) {
+            self.agenda.insert(deadline, Due::Deadline(id));
+        }
+        // Into the queues by a change, from being none of them.
+        let active = std::mem::replace(&mut job.active, false);
+        self.sequence += 1;
+        self.jobs.insert(id, job);
+        self.change(id, |job| job.active = active);
     }
 
     fn cancel(&mut self, job: JobId, effects: &mut Effects) -> Result<(), Ignored> {
@@ -52,203 +91,79 @@ impl Coordinator {
         }
     }
 
-    fn forget(&mut self, job: JobId) -> Result<(), Ignored> {
-        match self.jobs.get(&job) {
-            None => Err(Ignored::UnknownJob(job)),
-            Some(known) if known.active => Err(Ignored::JobActive(job)),
-            Some(_) => {
-                self.jobs.remove(&job);
+    fn forget(&mut self, id: JobId) -> Result<(), Ignored> {
+        match self.jobs.get(&id) {
+            None => Err(Ignored::UnknownJob(id)),
+            Some(known) if known.active => Err(Ignored::JobActive(id)),
+            Some(known) => {
+                self.leave_lane(known.lane());
+                self.jobs.remove(&id);
                 Ok(())
             }
         }
     }
 
-    fn joined(&mut self, worker: WorkerId, effects: &mut Effects) -> Result<(), Ignored> {
-        if self.workers.contains_key(&worker) {
-            self.left(worker, effects)?;
-        }
-        self.set_slot(worker, Slot::Idle);
-        Ok(())
-    }
-
-    fn left(&mut self, worker: WorkerId, effects: &mut Effects) -> Result<(), Ignored> {
-        let slot = self.workers.remove(&worker).ok_or(Ignored::UnknownWorker(worker))?;
-        self.idle.remove(&worker);
-        if let Slot::Leased(task, attempt) = slot {
-            self.lose(task, attempt, format!("worker {} left while it was at work on {task}", worker.0), effects);
-        }
-        Ok(())
-    }
-
-    fn heartbeat(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
-        effects: &mut Effects,
-    ) -> Result<(), Ignored> {
-        let slot = *self.workers.get(&worker).ok_or(Ignored::UnknownWorker(worker))?;
-        let expires = self.now.after(self.config.lease);
-        match self.state(task) {
-            Ok(TaskState::Leased { attempt: current, expires: before })
-                if slot.holds(task, attempt) && current == attempt =>
-            {
-                self.deadlines.remove(&(before, task));
-            }
-            Ok(TaskState::Waiting { late }) if slot.holds(task, attempt) && late == Some(attempt) => {}
-            _ => {
-                effects.push(Effect::Stop { worker, task, attempt });
-                return Err(Ignored::Stale { task, attempt });
+    fn leave_lane(&mut self, lane: LaneId) {
+        if let Some(account) = self.lanes.get_mut(&lane) {
+            account.jobs -= 1;
+            if account.jobs == 0 {
+                self.lanes.remove(&lane);
             }
         }
-        self.change(task.job, |job| job.prolong(task.chunk, attempt, expires));
-        self.deadlines.insert((expires, task));
-        self.set_slot(worker, Slot::Leased(task, attempt));
+    }
+
+    fn joined(&mut self, id: WorkerId, skills: Skills, effects: &mut Effects) -> Result<(), Ignored> {
+        if self.crew.get(id).is_some() {
+            self.left(id, effects)?;
+        }
+        self.crew.insert(id, Worker { slot: Slot::Idle, skills, draining: false });
+        self.queues.count_worker(skills, true);
         Ok(())
     }
 
-    fn finished(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
-        effects: &mut Effects,
-    ) -> Result<(), Ignored> {
-        self.free(worker, task, attempt);
-        let state = self.checked_state(worker, task, attempt)?;
-        if state == (TaskState::Accepted { attempt }) {
-            return Err(Ignored::AcceptedBefore { task, attempt });
+    fn left(&mut self, id: WorkerId, effects: &mut Effects) -> Result<(), Ignored> {
+        let worker = self.crew.remove(id).ok_or(Ignored::UnknownWorker(id))?;
+        if !worker.draining {
+            self.queues.count_worker(worker.skills, false);
         }
-        if !self.end_attempt(task, attempt, state) {
-            effects.push(Effect::Discard { task, attempt });
-            return Ok(());
-        }
-        let last = self.change(task.job, |job| job.accept(task.chunk, attempt));
-        effects.push(Effect::Accept { task, attempt });
-        effects.extend(self.progress(task.job).map(|progress| Effect::Progress { job: task.job, progress }));
-        if last == Some(true) {
-            effects.push(Effect::JobDone { job: task.job });
+        if let Slot::Leased(task, attempt) = worker.slot {
+            self.lose(task, attempt, format!("worker {} left while it was at work on {task}", id.0), effects);
         }
         Ok(())
     }
 
-    fn failed(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
-        failure: Failure,
-        effects: &mut Effects,
-    ) -> Result<(), Ignored> {
-        self.free(worker, task, attempt);
-        let state = self.checked_state(worker, task, attempt)?;
-        if !self.end_attempt(task, attempt, state) {
-            return Err(Ignored::Stale { task, attempt });
+    fn drain(&mut self, id: WorkerId) -> Result<(), Ignored> {
+        let worker = self.crew.remove(id).ok_or(Ignored::UnknownWorker(id))?;
+        if !worker.draining {
+            self.queues.count_worker(worker.skills, false);
         }
-        self.retry(task, None, failure, effects);
+        self.crew.insert(id, Worker { draining: true, ..worker });
         Ok(())
-    }
-
-    fn stopped(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
-        effects: &mut Effects,
-    ) -> Result<(), Ignored> {
-        self.free(worker, task, attempt);
-        let state = self.checked_state(worker, task, attempt)?;
-        if self.end_attempt(task, attempt, state) {
-            let message = format!("worker {} put {task} down", worker.0);
-            self.retry(task, None, Failure { kind: FailureKind::Retryable, message }, effects);
-        }
-        Ok(())
-    }
-
-    /// Takes away the leases that have run out.
-    pub(super) fn expire(&mut self, effects: &mut Effects) {
-        while let Some((at, task)) = self.deadlines.first().copied().filter(|(at, _)| *at <= self.now) {
-            self.deadlines.remove(&(at, task));
-            let Ok(TaskState::Leased { attempt, .. }) = self.state(task) else { continue };
-            let Some(worker) = self.holder(task, attempt) else { continue };
-            self.set_slot(worker, Slot::Void(task, attempt));
-            self.lose(
-                task,
-                attempt,
-                format!("worker {} fell silent while it was at work on {task}", worker.0),
-                effects,
-            );
-        }
-    }
-
-    /// A lease ends without a word from its worker: a late result stays welcome.
-    fn lose(&mut self, task: TaskId, attempt: Attempt, message: String, effects: &mut Effects) {
-        if let Ok(TaskState::Leased { expires, .. }) = self.state(task) {
-            self.deadlines.remove(&(expires, task));
-        }
-        self.retry(task, Some(attempt), Failure { kind: FailureKind::Retryable, message }, effects);
-    }
-
-    /// Lets a task wait again, or fails its job where that would not help.
-    fn retry(&mut self, task: TaskId, late: Option<Attempt>, failure: Failure, effects: &mut Effects) {
-        let attempts =
-            self.jobs.get(&task.job).and_then(|job| job.tasks.get(&task.chunk)).map_or(0, |t| t.attempts().0);
-        self.change(task.job, |job| job.release(task.chunk, late));
-        if failure.kind == FailureKind::Permanent || attempts >= self.config.max_attempts {
-            self.drop_job(task.job, effects);
-            effects.push(Effect::JobFailed { task, attempts, failure });
-        }
     }
 
     /// Ends a job without a result and stops its workers.
-    fn drop_job(&mut self, id: JobId, effects: &mut Effects) {
-        for (chunk, attempt, expires) in self.change(id, Job::drop_rest).unwrap_or_default() {
-            let task = TaskId { job: id, chunk };
-            self.deadlines.remove(&(expires, task));
-            if let Some(worker) = self.holder(task, attempt) {
-                self.set_slot(worker, Slot::Void(task, attempt));
-                effects.push(Effect::Stop { worker, task, attempt });
+    pub(super) fn drop_job(&mut self, id: JobId, effects: &mut Effects) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let mut leases = Vec::new();
+        for (chunk, task) in &job.tasks {
+            let it = TaskId { job: id, chunk: *chunk };
+            leases.extend(task.leases().map(|lease| (it, lease)));
+            if let TaskState::Waiting { rests: Some(until), .. } = task.state {
+                self.agenda.remove(until, Due::Rest(it));
             }
         }
-    }
-
-    /// Whether this attempt still counts, which it does no more after this.
-    fn end_attempt(&mut self, task: TaskId, attempt: Attempt, state: TaskState) -> bool {
-        match state {
-            TaskState::Leased { attempt: current, expires } if current == attempt => {
-                self.deadlines.remove(&(expires, task))
-            }
-            TaskState::Waiting { late } => late == Some(attempt),
-            TaskState::Leased { .. } | TaskState::Accepted { .. } | TaskState::Dropped => false,
+        for (task, lease) in leases {
+            self.unbook(task, &lease);
+            self.tell_to_stop(lease.worker, task, lease.attempt, effects);
         }
+        self.change(id, Job::drop_rest);
+        self.job_ended(id);
     }
 
-    fn free(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
-        if self.workers.get(&worker).is_some_and(|slot| slot.holds(task, attempt)) {
-            self.set_slot(worker, Slot::Idle);
-        }
-    }
-
-    /// The worker that is busy with an attempt.
-    fn holder(&self, task: TaskId, attempt: Attempt) -> Option<WorkerId> {
-        let place = attempt.0.checked_sub(1)? as usize;
-        let worker = *self.jobs.get(&task.job)?.tasks.get(&task.chunk)?.holders.get(place)?;
-        self.workers.get(&worker)?.holds(task, attempt).then_some(worker)
-    }
-
-    fn state(&self, task: TaskId) -> Result<TaskState, Ignored> {
-        let job = self.jobs.get(&task.job).ok_or(Ignored::UnknownJob(task.job))?;
-        job.tasks.get(&task.chunk).map(|task| task.state).ok_or(Ignored::UnknownTask(task))
-    }
-
-    /// A task's state, for a message about an attempt that this worker was given.
-    fn checked_state(&self, worker: WorkerId, task: TaskId, attempt: Attempt) -> Result<TaskState, Ignored> {
-        let state = self.state(task)?;
-        let known = self.jobs.get(&task.job).and_then(|job| job.tasks.get(&task.chunk));
-        if known.is_some_and(|task| task.was_leased(attempt, worker)) {
-            Ok(state)
-        } else {
-            Err(Ignored::NeverLeased { task, attempt })
+    /// Nothing is due any more of a job that has ended.
+    pub(super) fn job_ended(&mut self, id: JobId) {
+        if let Some(deadline) = self.jobs.get(&id).and_then(|job| job.terms.deadline) {
+            self.agenda.remove(deadline, Due::Deadline(id));
         }
     }
 }

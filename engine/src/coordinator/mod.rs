@@ -3,7 +3,8 @@
 //! [`Coordinator::apply`] takes the time and an event and returns effects for its driver to carry out; the
 //! driver in `vtp encode`, that of a fleet and a simulator run this same code. It has no clock, no I/O, no
 //! randomness, and refuses nothing by panicking: an event that makes no sense comes back as
-//! [`Effect::Ignored`]. Events may be delivered twice, late and out of order.
+//! [`Effect::Ignored`]. Events may be delivered twice, late and out of order. An event takes time in the logarithm of
+//! jobs, tasks and workers.
 //!
 //! # A task
 //!
@@ -11,53 +12,96 @@
 //!                    lease to an idle worker: attempt n+1
 //!            ┌────────────────────────────────────────────────┐
 //!            │                                                ▼   heartbeat: lease prolonged
-//!  submit ─► Waiting {late: attempt n or none}             Leased {worker, attempt, expires}
-//!            │   ▲                                         │  │  │
-//!            │   ├── lease ran out, or worker left ────────┘  │  │    late = this attempt
-//!            │   └── retryable failure, attempts left ────────┘  │    late = none
-//!            │                                                   │
-//!            │  result of the late attempt        result of the lease's attempt
-//!            └──────────────────────────► Accepted {attempt} ◄───┘
+//!  submit ─► Waiting {late: attempt n or none}             Running {one lease, or two}
+//!            │   ▲  ▲                                       │  │  │  │   it takes too long: a second lease
+//!            │   │  └─ rested ─ Waiting {rests} ◄─ failed ──┘  │  │  │
+//!            │   ├── the worker put it down ───────────────────┘  │  │
+//!            │   └── lease ran out, worker left, preempted ───────┘  │    late = this attempt
+//!            │                                                      │
+//!            │  result of the late attempt                result of either lease
+//!            └──────────────────────────► Accepted {attempt} ◄──────┘
 //!
-//!  Waiting or Leased ─► Dropped: the job failed (permanent failure, or no attempts left) or was cancelled
+//!  Waiting or Running ─► Dropped: the job failed or was cancelled
 //! ```
+//!
+//! While there are two leases, the end of one leaves the other as it is. The first result is accepted, and the other
+//! worker told to stop (`speculate.rs`).
 //!
 //! # Fencing
 //!
 //! Every lease has an attempt number of its own, which travels in every message and in the name of every
 //! result. The result of an attempt whose lease ran out is still welcome *until the next attempt is leased*
 //! (a heartbeat even takes the lease back); from then on it is discarded. So at most one attempt of a task is
-//! ever accepted, and a late worker cannot overwrite a winner.
+//! ever accepted, and a late worker cannot overwrite a winner. [`Snapshot`] has what a driver has to keep for this to
+//! hold over its own death.
+//!
+//! # What an attempt costs
+//!
+//! | what happened | counts as | the job fails at |
+//! |---|---|---|
+//! | [`FailureKind::Permanent`] | | the first |
+//! | [`FailureKind::Retryable`] | failure | [`Config::max_attempts`] |
+//! | [`FailureKind::Crash`] | failure and crash | [`Config::max_attempts`], or [`Config::max_crashes`] |
+//! | lease ran out, worker left, or put the task down unasked | loss | [`Config::max_losses`] |
+//! | put down by a draining worker, preempted, lost the race with a second attempt | nothing | |
+//!
+//! Failures alone decide on an attempt's [`Variant`] and on how long a task rests before the next.
 //!
 //! # A worker
 //!
 //! ```text
-//!  joined ─► Idle ── lease ──► Leased ── lease ran out, or job ended (Effect::Stop) ──► Void
-//!             ▲                  │                                                       │
-//!             └─ result, failure or "stopped" of that attempt ───────────────────────────┘
+//!  joined ─► Idle ── lease ──► Leased ──┬─ lease ran out ──────────────────────────────► Silent
+//!             ▲                  │      └─ job ended, preempted, other result (Stop) ──► Stopping
+//!             │                  ▼                                                        │
+//!             └── result, failure or "stopped" of that attempt ◄──────────────────────────┘
 //! ```
 //!
-//! A worker is one slot: it does one task at a time. One whose attempt is void is offered nothing until it
-//! says that it is free, leaves or joins anew.
+//! A worker is one slot: it does one task at a time. One that is silent or stopping is offered nothing until it
+//! says that it is free, leaves or joins anew; one that is draining is offered nothing ever.
+//!
+//! # Who is served
+//!
+//! `queue.rs` has the order: priorities, users by their weight, deadlines, jobs, and the ageing by which nobody waits
+//! for ever. `schedule.rs` has the order of tasks within a job, `preempt.rs` what is stopped for the sake of what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::units::Attempt;
 
+mod agenda;
+mod attempts;
+mod config;
+mod crew;
 mod event;
+mod failure;
 mod handle;
 mod job;
-#[cfg(test)]
-mod random;
+mod pace;
+mod preempt;
+mod queue;
 mod schedule;
+mod skills;
+mod snapshot;
+mod speculate;
+mod task;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod types;
+mod waiting;
 
+pub use config::{Config, Preemption, Speculation};
 pub use event::{Effect, Event, Ignored, NewTask};
-pub use types::{Config, Cost, Failure, FailureKind, JobId, Now, Priority, Progress, TaskId, WorkerId};
+pub use failure::{Failure, FailureKind, Spent, Variant};
+pub use skills::{Skill, Skills};
+pub use snapshot::{JobRecord, RestoreError, Snapshot, TaskRecord, TaskStanding, WorkerRecord};
+pub use terms::{NoPriority, Priority, Terms, Weight};
+pub use types::{Cost, JobId, Now, Progress, TaskId, UserId, WorkerId};
 
+use agenda::Agenda;
+use crew::{Crew, Slot};
 use job::Job;
+use queue::{Account, LaneId, Queues};
 
 /// The state of all jobs and workers.
 #[derive(Debug)]
@@ -65,30 +109,22 @@ pub struct Coordinator {
     config: Config,
     now: Now,
     jobs: BTreeMap<JobId, Job>,
-    workers: BTreeMap<WorkerId, Slot>,
-    /// The workers whose slot is idle.
-    idle: BTreeSet<WorkerId>,
-    /// When each lease runs out.
-    deadlines: BTreeSet<(Now, TaskId)>,
-    /// The jobs that have waiting tasks, in the order in which they are served.
-    ready: BTreeSet<schedule::Turn>,
-    /// How many jobs were ever submitted.
-    submitted: u64,
-}
-
-/// What a worker is doing, as far as the coordinator knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Idle,
-    Leased(TaskId, Attempt),
-    /// Busy with something that no longer counts.
-    Void(TaskId, Attempt),
-}
-
-impl Slot {
-    fn holds(self, task: TaskId, attempt: Attempt) -> bool {
-        self == Self::Leased(task, attempt) || self == Self::Void(task, attempt)
-    }
+    lanes: BTreeMap<LaneId, Account>,
+    queues: Queues,
+    crew: Crew,
+    agenda: Agenda,
+    /// The attempts that take too long and have none beside them, by what they need; the longest first.
+    slow: BTreeMap<Skills, std::collections::BTreeSet<(Now, TaskId)>>,
+    /// Nothing that needs one of these is started.
+    paused: Skills,
+    /// How many jobs were ever submitted, and lanes ever opened.
+    sequence: u64,
+    /// How many attempts were started for their turn.
+    starts: u64,
+    /// What the lane that was served last has had, by priority.
+    levels: BTreeMap<Priority, Cost>,
+    /// From when on an attempt may be stopped for the sake of a more urgent task.
+    preempts_from: Now,
 }
 
 impl Coordinator {
@@ -98,11 +134,16 @@ impl Coordinator {
             config,
             now: Now::default(),
             jobs: BTreeMap::new(),
-            workers: BTreeMap::new(),
-            idle: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
-            ready: BTreeSet::new(),
-            submitted: 0,
+            lanes: BTreeMap::new(),
+            queues: Queues::default(),
+            crew: Crew::default(),
+            agenda: Agenda::default(),
+            slow: BTreeMap::new(),
+            paused: Skills::NONE,
+            sequence: 0,
+            starts: 0,
+            levels: BTreeMap::new(),
+            preempts_from: Now::default(),
         }
     }
 
@@ -115,12 +156,15 @@ impl Coordinator {
         self.handle(event, &mut effects);
         self.expire(&mut effects);
         self.dispatch(&mut effects);
+        let stuck = self.queues.report_stuck();
+        effects.extend(stuck.into_iter().map(|(job, needs)| Effect::NobodyCan { job, needs }));
         effects
     }
 
-    /// When the next lease runs out: call [`apply`](Self::apply) with [`Event::Tick`] then, if nothing happens before.
+    /// When something is due next, such as the end of a lease: call [`apply`](Self::apply) with [`Event::Tick`] then, if
+    /// nothing happens before.
     pub fn next_wakeup(&self) -> Option<Now> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.agenda.next()
     }
 
     /// How much of a job is done; `None` if the job is unknown.
@@ -133,31 +177,24 @@ impl Coordinator {
         self.jobs.get(&job).is_some_and(|job| job.active)
     }
 
-    /// Who works on what at this moment, by task.
+    /// Who works on what at this moment, by worker.
     pub fn leases(&self) -> impl Iterator<Item = (TaskId, Attempt, WorkerId)> {
-        self.workers.iter().filter_map(|(worker, slot)| match slot {
-            Slot::Leased(task, attempt) => Some((*task, *attempt, *worker)),
-            Slot::Idle | Slot::Void(..) => None,
+        self.crew.iter().filter_map(|(id, worker)| match worker.slot {
+            Slot::Leased(task, attempt) => Some((task, attempt, id)),
+            Slot::Idle | Slot::Silent(..) | Slot::Stopping(..) => None,
         })
-    }
-
-    fn set_slot(&mut self, worker: WorkerId, slot: Slot) {
-        if slot == Slot::Idle {
-            self.idle.insert(worker);
-        } else {
-            self.idle.remove(&worker);
-        }
-        self.workers.insert(worker, slot);
     }
 
     /// Changes a job, and its place among the jobs that are served with it.
     fn change<T>(&mut self, id: JobId, change: impl FnOnce(&mut Job) -> T) -> Option<T> {
         let job = self.jobs.get_mut(&id)?;
-        self.ready.remove(&job.turn(id));
+        let lane = job.lane();
+        let account = self.lanes.get_mut(&lane)?;
+        let before = job.standing(id);
         let result = change(job);
-        if job.is_ready() {
-            self.ready.insert(job.turn(id));
-        }
+        let after = job.standing(id);
+        account.book(&before.turn, &after.turn);
+        self.queues.update((lane, account), &job.waiting, (&before, &after), self.starts);
         Some(result)
     }
 }

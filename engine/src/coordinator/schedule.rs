@@ -1,67 +1,105 @@
-//! Who is served next: jobs take turns, and tasks within a job go in order until its end is near.
+//! Work for workers that are idle: tasks whose turn it is, then second attempts.
 //!
-//! Of the jobs of the highest priority that have waiting tasks, the one with the least work under way is
-//! served; among equals the one that was given the least so far. A new job starts level with the least served
-//! one, so it neither waits behind a large one nor shuts it out.
-//!
-//! Tasks in order let the first segments be published early. The last ones, about two a worker, go by falling
-//! cost instead: a costly task that starts last is one that all others wait for.
+//! `queue.rs` tells whose turn it is. Tasks of a job go in order, which lets its first segments be published early. The
+//! last ones, about two for each of the workers that are the job's share, go by falling cost instead: a costly task that
+//! starts last is one that all others wait for.
 
-use std::cmp::Reverse;
+use crate::units::{Attempt, ChunkIndex};
 
-use super::types::{Cost, JobId, Priority, TaskId, WorkerId};
+use super::handle::Effects;
+use super::queue::{AGEING, LaneId, Turn};
+use super::skills::Skills;
+use super::types::{JobId, TaskId, WorkerId};
 use super::{Coordinator, Effect, Slot};
 
 /// From how many waiting tasks a worker on, costly tasks go first.
 const LAST_WAVES: usize = 2;
 
-/// A job's place in the queue of jobs; the least is served first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    priority: Reverse<Priority>,
-    running: Cost,
-    served: Cost,
-    sequence: u64,
-    job: JobId,
-}
-
-impl Turn {
-    pub(super) fn new(priority: Priority, running: Cost, served: Cost, sequence: u64, job: JobId) -> Self {
-        Self { priority: Reverse(priority), running, served, sequence, job }
-    }
-}
-
 impl Coordinator {
-    /// Leases waiting tasks as long as a worker is idle.
-    pub(super) fn dispatch(&mut self, effects: &mut Vec<Effect>) {
-        while let Some(start) = self.start_next() {
-            effects.push(start);
+    /// Gives work to all who are idle, and stops what is in the way of more urgent work.
+    pub(super) fn dispatch(&mut self, effects: &mut Effects) {
+        self.lease_all(effects);
+        if self.preempt(effects) {
+            // What was stopped may be a thing for one who can do less, and is idle.
+            self.lease_all(effects);
         }
     }
 
-    fn start_next(&mut self) -> Option<Effect> {
-        let id = self.ready.first()?.job;
+    /// Leases tasks as long as a worker is idle that can do one.
+    fn lease_all(&mut self, effects: &mut Effects) {
+        // Classes never go, and none comes while work is given out.
+        for class in 0..self.crew.classes().len() {
+            while let Some(start) = self.start_next(class) {
+                effects.push(start);
+            }
+            while let Some(start) = self.start_second(class) {
+                effects.push(start);
+            }
+        }
+    }
+
+    fn start_next(&mut self, class: usize) -> Option<Effect> {
+        let class = self.crew.classes().get(class).filter(|class| !class.idle.is_empty())?;
+        let skills = class.skills;
+        let is_aged = class.starts % AGEING == AGEING - 1;
+        let (needs, lane) = if is_aged { self.oldest(skills) } else { self.first(skills) }?;
+        let id = self.queues.get(needs)?.job_of(lane, is_aged)?;
+        let chunk = self.next_chunk(id, needs)?;
         let job = self.jobs.get(&id)?;
-        let near_end = job.waiting.len() <= LAST_WAVES * self.workers.len();
-        let chunk = if near_end { job.waiting.costliest()? } else { job.waiting.first()? };
-        let worker = self.idle_worker(job.tasks.get(&chunk)?.holders.last().copied())?;
-        let task = TaskId { job: id, chunk };
-        let expires = self.now.after(self.config.lease);
-        let attempt = self.change(id, |job| job.lease(chunk, worker, expires))??;
-        self.set_slot(worker, Slot::Leased(task, attempt));
-        self.deadlines.insert((expires, task));
-        Some(Effect::Start { worker, task, attempt, expires })
+        let worker = class.idle_worker(job.tasks.get(&chunk)?.holders.last().copied())?;
+        self.crew.class_mut(skills).starts += 1;
+        self.starts += 1;
+        let start = self.starts;
+        self.queues.get_mut(needs)?.serve(lane, start);
+        let effect = self.start(worker, TaskId { job: id, chunk }, Some(start))?;
+        self.level(lane, id);
+        Some(effect)
     }
 
-    /// An idle worker; not the one that had this task last, if there is another.
-    fn idle_worker(&self, last: Option<WorkerId>) -> Option<WorkerId> {
-        let other = self.idle.iter().find(|worker| Some(**worker) != last);
-        other.or(self.idle.first()).copied()
+    /// Among what workers with these skills can do, the lane whose turn it is.
+    fn first(&self, skills: Skills) -> Option<(Skills, LaneId)> {
+        let first = |(needs, queue): (Skills, &super::queue::Queue)| Some((queue.first()?, needs));
+        let (turn, needs): (Turn, Skills) = self.open_queues(skills).filter_map(first).min()?;
+        Some((needs, turn.lane()))
     }
 
-    /// How much service a new job of this priority counts as having had.
-    pub(super) fn level(&self, priority: Priority) -> Cost {
-        let rivals = self.jobs.values().filter(|job| job.active && job.priority == priority);
-        rivals.map(|job| job.served).min().unwrap_or_default()
+    /// Among what workers with these skills can do, the lane that has waited longest.
+    fn oldest(&self, skills: Skills) -> Option<(Skills, LaneId)> {
+        let oldest = |(needs, queue): (Skills, &super::queue::Queue)| Some((queue.oldest()?, needs));
+        let ((_, lane), needs) = self.open_queues(skills).filter_map(oldest).min()?;
+        Some((needs, lane))
+    }
+
+    fn open_queues(&self, skills: Skills) -> impl Iterator<Item = (Skills, &super::queue::Queue)> {
+        let open = move |needs: Skills| skills.cover(needs) && !needs.meet(self.paused);
+        self.queues.iter().filter(move |(needs, _)| open(*needs))
+    }
+
+    fn next_chunk(&self, id: JobId, needs: Skills) -> Option<ChunkIndex> {
+        let (line, queue) = (self.jobs.get(&id)?.waiting.line(needs)?, self.queues.get(needs)?);
+        let share = LAST_WAVES * queue.able / queue.jobs().max(1);
+        if line.len() <= share.max(1) { line.costliest() } else { line.first() }
+    }
+
+    /// Leases a task to an idle worker; for its turn, which is the `turn`th of all, or besides.
+    pub(super) fn start(&mut self, worker: WorkerId, task: TaskId, turn: Option<u64>) -> Option<Effect> {
+        let known = self.task(task).ok()?;
+        let attempt = Attempt(known.attempts().0.checked_add(1)?);
+        let variant = known.variant(&self.config);
+        let lease = self.new_lease(attempt, worker)?;
+        self.change(task.job, |job| {
+            job.lease(task.chunk, lease);
+            job.last_start = turn.unwrap_or(job.last_start);
+        });
+        self.crew.set_slot(worker, Slot::Leased(task, attempt));
+        self.book(task, attempt);
+        Some(Effect::Start { worker, task, attempt, variant, expires: lease.expires })
+    }
+
+    /// Notes where the lane and the job stand that were just served: new ones begin there.
+    fn level(&mut self, lane: LaneId, id: JobId) {
+        let Some((account, job)) = self.lanes.get_mut(&lane).zip(self.jobs.get(&id)) else { return };
+        account.level = job.served;
+        self.levels.insert(lane.priority, account.served);
     }
 }

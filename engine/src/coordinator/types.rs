@@ -1,4 +1,4 @@
-//! The coordinator's words: identities, time, cost, failures.
+//! The coordinator's words: identities, time, cost, progress.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,11 +15,19 @@ impl Now {
     pub(super) fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(span))
     }
+
+    pub(super) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 /// A job, by a number that its driver gives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct JobId(pub u64);
+
+/// Whoever jobs belong to, by a number that the driver gives.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct UserId(pub u64);
 
 /// A worker: one slot that does one task at a time, by a number that its driver gives.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -39,10 +47,6 @@ impl fmt::Display for TaskId {
         write!(f, "chunk {} of job {}", self.chunk.0, self.job.0)
     }
 }
-
-/// How urgent a job is: the tasks of a higher one are always started first.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-pub struct Priority(pub u8);
 
 /// Estimated work in thousandths of a frame encoded: whole numbers, so that sums do not depend on their order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
@@ -66,6 +70,12 @@ impl Cost {
     pub(super) fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
+
+    /// What having this done counts as in the shares of jobs and users: something, so that nobody is served for ever
+    /// for nothing.
+    pub(super) fn service(self) -> Self {
+        self.max(Self(1))
+    }
 }
 
 /// How much of a job is done: what has been accepted, and nothing that could still be lost.
@@ -79,38 +89,4 @@ pub struct Progress {
     pub cost_done: Cost,
     /// Cost of all tasks.
     pub cost: Cost,
-}
-
-/// Whether trying again can help. Decided where the error is made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum FailureKind {
-    /// It cannot: corrupt or unsupported input.
-    Permanent,
-    /// It can: a lost worker, memory, time.
-    Retryable,
-}
-
-/// Why an attempt came to nothing.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Failure {
-    /// Whether trying again can help.
-    pub kind: FailureKind,
-    /// A sentence for the user.
-    pub message: String,
-}
-
-/// The coordinator's settings.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Config {
-    /// How long a worker may be silent before its task is given to another.
-    pub lease: Duration,
-    /// How often a task is tried before its job fails; at least once.
-    pub max_attempts: u32,
-}
-
-impl Default for Config {
-    /// Leases of 30 s, three attempts.
-    fn default() -> Self {
-        Self { lease: Duration::from_secs(30), max_attempts: 3 }
-    }
 }

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use vtp_encoder_node::cache::{Cache, SourceHash};
 use vtp_encoder_node::{self as node, Observer, Spool as _, SpoolFolder};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, StageCpu};
-use vtp_engine::coordinator::{TaskId, WorkerId};
+use vtp_engine::coordinator::{TaskId, Variant, WorkerId};
 use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::plan::{ChunkPlan, Plan};
@@ -25,6 +25,7 @@ use crate::child::{self, Adoption, Child, Pool};
 pub(super) struct Order {
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
+    pub(super) variant: Variant,
     pub(super) work: Work,
 }
 
@@ -137,7 +138,7 @@ impl Job<'_> {
             Some(cache) => Some((cache, child.hash(plan.packets.clone(), self.stop)?)),
             None => None,
         };
-        let mut chunk = Chunk { job: self, child: &mut child, plan, kept };
+        let mut chunk = Chunk { job: self, child: &mut child, plan, kept, variant: order.variant };
         let encoded = match order.work {
             Work::Whole | Work::Concealed => chunk.encode_whole(&task),
             Work::Repair(_) => chunk.encode_once(&task, &()),
@@ -213,6 +214,7 @@ struct Chunk<'a> {
     plan: &'a ChunkPlan,
     /// Where its encodings are kept, and what they are made from, if they are.
     kept: Option<(&'a Cache, SourceHash)>,
+    variant: Variant,
 }
 
 impl Chunk<'_> {
@@ -252,7 +254,7 @@ impl Chunk<'_> {
         let (job, packets) = (self.job, self.plan.packets.clone());
         let mut encode =
             |task: &EncodeTask| self.child.encode(task, packets.clone(), &SpoolFolder::Durable, observer, job.stop);
-        if task.attempt == Attempt(1) {
+        if self.variant == Variant::Usual {
             return Ok(encode(task)?);
         }
         let mut whole =

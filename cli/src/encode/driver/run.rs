@@ -14,7 +14,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use vtp_encoder_node as node;
 use vtp_engine::chunk::{EncodedChunk, StageCpu};
 use vtp_engine::coordinator::{
-    Config, Coordinator, Cost, Effect, Event, Failure, FailureKind, JobId, NewTask, Now, Priority, TaskId, WorkerId,
+    Config, Coordinator, Cost, Effect, Event, Failure, FailureKind, JobId, NewTask, Now, Priority, Skills, TaskId,
+    Terms, Variant, WorkerId,
 };
 use vtp_engine::gathering::{Gathering, Join, Next, Wish};
 use vtp_engine::ladder::Rendition;
@@ -31,7 +32,7 @@ use crate::text;
 /// The job of all chunks.
 pub(super) const JOB: JobId = JobId(0);
 /// Repairs go first: the chunks behind them can't be published before.
-const REPAIR: Priority = Priority(1);
+const REPAIR: Priority = Priority::HIGHEST;
 /// How often the display hears of frames, and the driver looks whether it is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -47,8 +48,8 @@ pub(super) struct Run<'a, 'j> {
     started: Instant,
     orders: Vec<Sender<Order>>,
     told: Receiver<Told>,
-    /// Results that wait for the coordinator's word.
-    results: HashMap<(TaskId, Attempt), EncodedChunk>,
+    /// Results that wait for the coordinator's word, and whether their pictures are made up.
+    results: HashMap<(TaskId, Attempt), (EncodedChunk, bool)>,
     /// What the last failed attempt at each chunk said; the coordinator knows only its sentence.
     last_errors: HashMap<ChunkIndex, ChunkError>,
     /// Chunks whose pictures could not be decoded, and were made up.
@@ -112,10 +113,10 @@ impl<'a, 'j> Run<'a, 'j> {
     /// Carries the job and its repairs to their end.
     pub(super) fn carry_out(mut self) -> Result<Gathered, PassError> {
         let tasks = self.job.plan.chunks.iter();
-        let tasks = tasks.map(|c| NewTask { chunk: c.index, cost: Cost::from_frames(c.cost) }).collect();
-        self.apply(Event::Submit { job: JOB, priority: Priority::default(), tasks });
+        let tasks = tasks.map(|c| new_task(c.index, c.cost)).collect();
+        self.apply(Event::Submit { job: JOB, terms: Terms::default(), tasks });
         for worker in 0..self.orders.len() as u64 {
-            self.apply(Event::Joined { worker: WorkerId(worker) });
+            self.apply(Event::Joined { worker: WorkerId(worker), skills: Skills::NONE });
         }
         while self.end.is_none() {
             match self.told.recv_timeout(TICK) {
@@ -156,10 +157,10 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     fn told(&mut self, told: Told) {
-        let Told { worker, order: Order { task, attempt, work }, result } = told;
+        let Told { worker, order: Order { task, attempt, work, .. }, result } = told;
         match (result, work) {
-            (Ok(chunk), _) => {
-                self.results.insert((task, attempt), chunk);
+            (Ok(chunk), work) => {
+                self.results.insert((task, attempt), (chunk, matches!(work, Work::Concealed)));
                 self.apply(Event::Finished { worker, task, attempt });
             }
             (Err(ChunkError::Child(child::Error::Cancelled)), _) => {
@@ -189,10 +190,10 @@ impl<'a, 'j> Run<'a, 'j> {
 
     fn carry(&mut self, effect: Effect) {
         match effect {
-            Effect::Start { worker, task, attempt, .. } => self.start_attempt(worker, task, attempt),
+            Effect::Start { worker, task, attempt, variant, .. } => self.start_attempt(worker, task, attempt, variant),
             Effect::Accept { task, attempt } => self.accept(task, attempt),
             Effect::Discard { task, attempt } => {
-                for rendition in self.results.remove(&(task, attempt)).into_iter().flat_map(|it| it.renditions) {
+                for rendition in self.results.remove(&(task, attempt)).into_iter().flat_map(|(it, _)| it.renditions) {
                     delete(&rendition.spool);
                 }
             }
@@ -215,20 +216,23 @@ impl<'a, 'j> Run<'a, 'j> {
             }
             Effect::JobCancelled { .. } => self.end(Err(EncodeFailure::Cancelled.into())),
             Effect::Ignored(why) => tracing::debug!(%why, "event ignored"),
-            // The flag that all threads look at is set with the job's end.
-            Effect::Stop { .. } | Effect::Progress { .. } => {}
+            // The flag that all threads look at is set with the job's end. Threads come after the job, and no job is due.
+            Effect::Stop { .. }
+            | Effect::Progress { .. }
+            | Effect::NobodyCan { .. }
+            | Effect::DeadlineMissed { .. } => {}
         }
     }
 
-    fn start_attempt(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt) {
+    fn start_attempt(&mut self, worker: WorkerId, task: TaskId, attempt: Attempt, variant: Variant) {
         let worker = worker.0 as usize;
         let work = match task.job {
-            JOB if self.is_given_up(task.chunk, attempt) => Work::Concealed,
+            JOB if self.is_given_up(task.chunk, variant) => Work::Concealed,
             JOB => Work::Whole,
             _ => Work::Repair(self.as_wished(self.gathering.in_repair(task.chunk).unwrap_or_default())),
         };
         let is_whole = !matches!(work, Work::Repair(_));
-        match self.orders.get(worker).map(|orders| orders.send(Order { task, attempt, work })) {
+        match self.orders.get(worker).map(|orders| orders.send(Order { task, attempt, variant, work })) {
             Some(Ok(())) if is_whole => {
                 (self.pass.progress)(ProgressEvent::ChunkStarted { chunk: task.chunk.0, worker });
             }
@@ -238,11 +242,9 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     /// Whether all attempts at a chunk but the last were in vain, and its pictures may be made up.
-    fn is_given_up(&self, chunk: ChunkIndex, attempt: Attempt) -> bool {
+    fn is_given_up(&self, chunk: ChunkIndex, variant: Variant) -> bool {
         let died = |error: &ChunkError| matches!(error, ChunkError::Child(child::Error::Died(_)));
-        self.pass.request.allow_damage
-            && attempt.0 >= Config::default().max_attempts
-            && self.last_errors.get(&chunk).is_some_and(died)
+        self.pass.request.allow_damage && variant == Variant::Last && self.last_errors.get(&chunk).is_some_and(died)
     }
 
     /// A chunk that no process lived through.
@@ -266,9 +268,9 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     fn accept(&mut self, task: TaskId, attempt: Attempt) {
-        let Some(chunk) = self.results.remove(&(task, attempt)) else { return };
+        let Some((chunk, is_concealed)) = self.results.remove(&(task, attempt)) else { return };
         self.cpu += chunk.cpu;
-        if self.is_given_up(task.chunk, attempt) {
+        if is_concealed {
             self.concealed.push(task.chunk);
         }
         if task.job == JOB {
@@ -297,8 +299,9 @@ impl<'a, 'j> Run<'a, 'j> {
                 }
                 Next::Repair(chunk, _) => {
                     let cost = self.job.plan.chunks.get(chunk.0 as usize).map_or(0.0, |plan| plan.cost);
-                    let tasks = vec![NewTask { chunk, cost: Cost::from_frames(cost) }];
-                    self.events.push_back(Event::Submit { job: repair_of(chunk), priority: REPAIR, tasks });
+                    let terms = Terms { priority: REPAIR, ..Terms::default() };
+                    let tasks = vec![new_task(chunk, cost)];
+                    self.events.push_back(Event::Submit { job: repair_of(chunk), terms, tasks });
                 }
                 Next::Delete(spool) => delete(&spool),
             }
@@ -320,6 +323,11 @@ impl<'a, 'j> Run<'a, 'j> {
 
 fn crew_is_gone() -> PassError {
     PassError::Failure(EncodeFailure::Internal(anyhow::anyhow!("a worker thread ended unexpectedly")))
+}
+
+/// The task of a chunk that costs as much as so many frames. Any thread can do it.
+fn new_task(chunk: ChunkIndex, frames: f64) -> NewTask {
+    NewTask { chunk, cost: Cost::from_frames(frames), needs: Skills::NONE }
 }
 
 /// The job that repairs a chunk.
@@ -349,6 +357,7 @@ impl ChunkError {
             {
                 FailureKind::Permanent
             }
+            Self::Child(child::Error::Died(death)) if death.cause.is_own() => FailureKind::Crash,
             Self::Child(_) | Self::Source(_) | Self::Spool { .. } => FailureKind::Retryable,
         }
     }

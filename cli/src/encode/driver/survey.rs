@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vtp_engine::chunk::{EncodedChunk, EncodedRendition};
-use vtp_engine::coordinator::TaskId;
+use vtp_engine::coordinator::{TaskId, Variant};
 use vtp_engine::ladder::Rendition;
 use vtp_engine::ladder::smart::Trial;
 use vtp_engine::plan::plan;
@@ -76,7 +76,7 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
             scope.spawn(|| {
                 while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let task = TaskId { job: JOB, chunk: ChunkIndex(place as u32) };
-                    let order = Order { task, attempt: Attempt(1), work: Work::Whole };
+                    let order = Order { task, attempt: Attempt(1), variant: Variant::Usual, work: Work::Whole };
                     let result = job.encode(&order);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
                 }

@@ -1,105 +1,11 @@
-//! Scenarios, told as sentences.
-
-use std::time::Duration;
+//! One user, one kind of work.
 
 use super::*;
-use crate::units::ChunkIndex;
-
-const LEASE: u64 = 30;
-
-/// A coordinator, a clock and short words for events.
-struct Scene {
-    coordinator: Coordinator,
-    seconds: u64,
-}
-
-impl Scene {
-    fn new() -> Self {
-        Self { coordinator: Coordinator::new(Config::default()), seconds: 0 }
-    }
-
-    fn with(jobs: &[(u64, u8, u32)], workers: u64) -> Self {
-        let mut scene = Self::new();
-        for (job, priority, tasks) in jobs {
-            scene.submit(*job, *priority, *tasks);
-        }
-        (1..=workers).for_each(|worker| drop(scene.join(worker)));
-        scene
-    }
-
-    fn apply(&mut self, event: Event) -> Vec<Effect> {
-        self.coordinator.apply(Now(Duration::from_secs(self.seconds)), event)
-    }
-
-    fn submit(&mut self, job: u64, priority: u8, tasks: u32) -> Vec<Effect> {
-        let tasks = (0..tasks).map(|at| NewTask { chunk: ChunkIndex(at), cost: Cost(1000) }).collect();
-        self.apply(Event::Submit { job: JobId(job), priority: Priority(priority), tasks })
-    }
-
-    fn join(&mut self, worker: u64) -> Vec<Effect> {
-        self.apply(Event::Joined { worker: WorkerId(worker) })
-    }
-
-    fn leave(&mut self, worker: u64) -> Vec<Effect> {
-        self.apply(Event::Left { worker: WorkerId(worker) })
-    }
-
-    fn finish(&mut self, worker: u64, task: TaskId, attempt: u32) -> Vec<Effect> {
-        self.apply(Event::Finished { worker: WorkerId(worker), task, attempt: Attempt(attempt) })
-    }
-
-    fn fail(&mut self, worker: u64, task: TaskId, attempt: u32, kind: FailureKind) -> Vec<Effect> {
-        let failure = Failure { kind, message: "it broke".to_owned() };
-        self.apply(Event::Failed { worker: WorkerId(worker), task, attempt: Attempt(attempt), failure })
-    }
-
-    fn beat(&mut self, worker: u64, task: TaskId, attempt: u32) -> Vec<Effect> {
-        self.apply(Event::Heartbeat { worker: WorkerId(worker), task, attempt: Attempt(attempt) })
-    }
-
-    fn stopped(&mut self, worker: u64, task: TaskId, attempt: u32) -> Vec<Effect> {
-        self.apply(Event::Stopped { worker: WorkerId(worker), task, attempt: Attempt(attempt) })
-    }
-
-    fn pass(&mut self, seconds: u64) -> Vec<Effect> {
-        self.seconds += seconds;
-        self.apply(Event::Tick)
-    }
-
-    fn leases(&self) -> Vec<(TaskId, u32, u64)> {
-        self.coordinator.leases().map(|(task, attempt, worker)| (task, attempt.0, worker.0)).collect()
-    }
-}
-
-fn task(job: u64, chunk: u32) -> TaskId {
-    TaskId { job: JobId(job), chunk: ChunkIndex(chunk) }
-}
-
-fn start(worker: u64, task: TaskId, attempt: u32, at: u64) -> Effect {
-    let expires = Now(Duration::from_secs(at + LEASE));
-    Effect::Start { worker: WorkerId(worker), task, attempt: Attempt(attempt), expires }
-}
-
-fn accept(task: TaskId, attempt: u32) -> Effect {
-    Effect::Accept { task, attempt: Attempt(attempt) }
-}
-
-fn discard(task: TaskId, attempt: u32) -> Effect {
-    Effect::Discard { task, attempt: Attempt(attempt) }
-}
-
-fn stop(worker: u64, task: TaskId, attempt: u32) -> Effect {
-    Effect::Stop { worker: WorkerId(worker), task, attempt: Attempt(attempt) }
-}
-
-fn stale(task: TaskId, attempt: u32) -> Effect {
-    Effect::Ignored(Ignored::Stale { task, attempt: Attempt(attempt) })
-}
 
 #[test]
 fn chunks_start_in_order_as_workers_become_free() {
     let mut scene = Scene::new();
-    assert_eq!(scene.submit(1, 0, 3), []);
+    assert_eq!(scene.submit(1, 5, 3), [nobody_can(1, Skills::NONE)]);
     assert_eq!(scene.join(1), [start(1, task(1, 0), 1, 0)]);
     assert_eq!(scene.join(2), [start(2, task(1, 1), 1, 0)]);
     scene.seconds = 5;
@@ -111,7 +17,7 @@ fn chunks_start_in_order_as_workers_become_free() {
 
 #[test]
 fn the_last_accepted_chunk_finishes_the_job_once() {
-    let mut scene = Scene::with(&[(1, 0, 2)], 2);
+    let mut scene = Scene::with(&[(1, 5, 2)], 2);
     assert!(!scene.finish(1, task(1, 0), 1).contains(&Effect::JobDone { job: JobId(1) }));
     assert_eq!(scene.finish(2, task(1, 1), 1).last(), Some(&Effect::JobDone { job: JobId(1) }));
     let again = Ignored::AcceptedBefore { task: task(1, 1), attempt: Attempt(1) };
@@ -121,12 +27,12 @@ fn the_last_accepted_chunk_finishes_the_job_once() {
 
 #[test]
 fn a_job_without_tasks_is_done_at_once() {
-    assert_eq!(Scene::new().submit(1, 0, 0), [Effect::JobDone { job: JobId(1) }]);
+    assert_eq!(Scene::new().submit(1, 5, 0), [Effect::JobDone { job: JobId(1) }]);
 }
 
 #[test]
 fn a_silent_workers_task_goes_to_another_when_its_lease_runs_out() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 2);
+    let mut scene = Scene::with(&[(1, 5, 1)], 2);
     assert_eq!(scene.coordinator.next_wakeup(), Some(Now(Duration::from_secs(LEASE))));
     assert_eq!(scene.pass(LEASE - 1), []);
     assert_eq!(scene.pass(1), [start(2, task(1, 0), 2, LEASE)]);
@@ -134,7 +40,7 @@ fn a_silent_workers_task_goes_to_another_when_its_lease_runs_out() {
 
 #[test]
 fn a_heartbeat_prolongs_the_lease() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 2);
+    let mut scene = Scene::with(&[(1, 5, 1)], 2);
     scene.pass(LEASE - 1);
     assert_eq!(scene.beat(1, task(1, 0), 1), []);
     assert_eq!(scene.pass(LEASE - 1), []);
@@ -143,7 +49,7 @@ fn a_heartbeat_prolongs_the_lease() {
 
 #[test]
 fn a_late_result_of_an_old_attempt_is_refused() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 2);
+    let mut scene = Scene::with(&[(1, 5, 1)], 2);
     scene.pass(LEASE);
     assert_eq!(scene.finish(1, task(1, 0), 1), [discard(task(1, 0), 1)]);
     assert_eq!(scene.finish(2, task(1, 0), 2)[0], accept(task(1, 0), 2));
@@ -152,14 +58,14 @@ fn a_late_result_of_an_old_attempt_is_refused() {
 
 #[test]
 fn a_late_result_is_welcome_until_the_next_attempt_is_leased() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 5, 1)], 1);
     assert_eq!(scene.pass(LEASE), [], "nobody else is there");
     assert_eq!(scene.finish(1, task(1, 0), 1)[0], accept(task(1, 0), 1));
 }
 
 #[test]
 fn a_late_heartbeat_takes_the_lease_back_unless_another_has_it() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 5, 1)], 1);
     scene.pass(LEASE);
     assert_eq!(scene.leases(), []);
     assert_eq!(scene.beat(1, task(1, 0), 1), []);
@@ -173,7 +79,7 @@ fn a_late_heartbeat_takes_the_lease_back_unless_another_has_it() {
 
 #[test]
 fn a_silent_worker_gets_nothing_until_it_is_heard_from() {
-    let mut scene = Scene::with(&[(1, 0, 2)], 1);
+    let mut scene = Scene::with(&[(1, 5, 2)], 1);
     scene.pass(LEASE);
     assert_eq!(scene.leases(), []);
     assert_eq!(scene.stopped(1, task(1, 0), 1), [start(1, task(1, 0), 2, LEASE)]);
@@ -181,22 +87,23 @@ fn a_silent_worker_gets_nothing_until_it_is_heard_from() {
 
 #[test]
 fn a_worker_that_leaves_loses_its_task_at_once() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 2);
+    let mut scene = Scene::with(&[(1, 5, 1)], 2);
     assert_eq!(scene.leave(1), [start(2, task(1, 0), 2, 0)]);
     assert_eq!(scene.leave(1), [Effect::Ignored(Ignored::UnknownWorker(WorkerId(1)))]);
 }
 
 #[test]
 fn a_worker_that_joins_again_starts_afresh() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 5, 1)], 1);
     assert_eq!(scene.join(1), [start(1, task(1, 0), 2, 0)]);
 }
 
 #[test]
 fn a_retryable_failure_is_tried_three_times_then_the_job_fails_with_its_sentence() {
-    let mut scene = Scene::with(&[(1, 0, 2)], 1);
-    assert_eq!(scene.fail(1, task(1, 0), 1, FailureKind::Retryable), [start(1, task(1, 0), 2, 0)]);
-    assert_eq!(scene.fail(1, task(1, 0), 2, FailureKind::Retryable), [start(1, task(1, 0), 3, 0)]);
+    let mut scene = Scene::with(&[(1, 5, 2)], 1);
+    let again = |variant, attempt| [start_as(variant, 1, task(1, 0), attempt, 0)];
+    assert_eq!(scene.fail(1, task(1, 0), 1, FailureKind::Retryable), again(Variant::Cautious, 2));
+    assert_eq!(scene.fail(1, task(1, 0), 2, FailureKind::Retryable), again(Variant::Last, 3));
     let failure = Failure { kind: FailureKind::Retryable, message: "it broke".to_owned() };
     let failed = Effect::JobFailed { task: task(1, 0), attempts: 3, failure };
     assert_eq!(scene.fail(1, task(1, 0), 3, FailureKind::Retryable), [failed]);
@@ -204,13 +111,14 @@ fn a_retryable_failure_is_tried_three_times_then_the_job_fails_with_its_sentence
 
 #[test]
 fn a_retry_goes_to_another_worker_where_there_is_one() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 2);
-    assert_eq!(scene.fail(1, task(1, 0), 1, FailureKind::Retryable), [start(2, task(1, 0), 2, 0)]);
+    let mut scene = Scene::with(&[(1, 5, 1)], 2);
+    let again = start_as(Variant::Cautious, 2, task(1, 0), 2, 0);
+    assert_eq!(scene.fail(1, task(1, 0), 1, FailureKind::Retryable), [again]);
 }
 
 #[test]
 fn a_permanent_failure_ends_the_job_and_stops_its_other_workers() {
-    let mut scene = Scene::with(&[(1, 0, 3), (2, 0, 1)], 2);
+    let mut scene = Scene::with(&[(1, 5, 3), (2, 5, 1)], 2);
     let leases = scene.leases();
     assert_eq!(leases, [(task(1, 0), 1, 1), (task(2, 0), 1, 2)]);
     scene.join(3);
@@ -224,7 +132,7 @@ fn a_permanent_failure_ends_the_job_and_stops_its_other_workers() {
 
 #[test]
 fn a_cancelled_jobs_workers_are_stopped_and_serve_others_when_they_say_so() {
-    let mut scene = Scene::with(&[(1, 1, 1), (2, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 4, 1), (2, 5, 1)], 1);
     let cancel = Event::Cancel { job: JobId(1) };
     assert_eq!(scene.apply(cancel.clone()), [stop(1, task(1, 0), 1), Effect::JobCancelled { job: JobId(1) }]);
     assert_eq!(scene.apply(cancel), [Effect::Ignored(Ignored::JobEnded(JobId(1)))]);
@@ -235,9 +143,9 @@ fn a_cancelled_jobs_workers_are_stopped_and_serve_others_when_they_say_so() {
 
 #[test]
 fn a_higher_priority_is_served_first() {
-    let mut scene = Scene::with(&[(1, 0, 5), (2, 9, 2)], 3);
+    let mut scene = Scene::with(&[(1, 5, 5), (2, 2, 2)], 3);
     assert_eq!(scene.leases(), [(task(2, 0), 1, 1), (task(2, 1), 1, 2), (task(1, 0), 1, 3)]);
-    scene.submit(3, 10, 1);
+    scene.submit(3, 1, 1);
     assert_eq!(scene.finish(3, task(1, 0), 1).last(), Some(&start(3, task(3, 0), 1, 0)));
 }
 
@@ -245,8 +153,12 @@ fn a_higher_priority_is_served_first() {
 fn near_the_end_the_costliest_chunk_goes_first() {
     let mut scene = Scene::new();
     scene.join(1);
-    let tasks = [1, 5, 1, 1, 9].into_iter().zip(0..).map(|(c, at)| NewTask { chunk: ChunkIndex(at), cost: Cost(c) });
-    scene.apply(Event::Submit { job: JobId(1), priority: Priority(0), tasks: tasks.collect() });
+    let tasks = [1, 5, 1, 1, 9].into_iter().zip(0..).map(|(c, at)| NewTask {
+        chunk: ChunkIndex(at),
+        cost: Cost(c),
+        needs: Skills::NONE,
+    });
+    scene.apply(Event::Submit { job: JobId(1), terms: Terms::default(), tasks: tasks.collect() });
     let mut order = Vec::new();
     while let Some((task, attempt, worker)) = scene.leases().pop() {
         order.push(task.chunk.0);
@@ -256,50 +168,37 @@ fn near_the_end_the_costliest_chunk_goes_first() {
 }
 
 #[test]
-fn a_large_job_does_not_starve_a_small_one_nor_the_reverse() {
-    let mut scene = Scene::with(&[(1, 0, 100)], 1);
-    (0..10).for_each(|chunk| drop(scene.finish(1, task(1, chunk), 1)));
-    scene.submit(2, 0, 3);
-    let mut served = Vec::new();
-    for _ in 0..7 {
-        let (task, attempt, worker) = scene.leases()[0];
-        served.push(task.job.0);
-        scene.finish(worker, task, attempt);
-    }
-    assert_eq!(served, [1, 1, 2, 1, 2, 1, 2]);
-}
-
-#[test]
 fn messages_that_make_no_sense_change_nothing() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 5, 1)], 1);
     let never = |attempt| [Effect::Ignored(Ignored::NeverLeased { task: task(1, 0), attempt: Attempt(attempt) })];
     assert_eq!(scene.finish(1, task(1, 0), 2), never(2));
     assert_eq!(scene.finish(1, task(1, 0), 0), never(0));
     assert_eq!(scene.finish(2, task(1, 0), 1), never(1), "that is another worker's attempt");
     assert_eq!(scene.finish(1, task(1, 7), 1), [Effect::Ignored(Ignored::UnknownTask(task(1, 7)))]);
     assert_eq!(scene.finish(1, task(8, 0), 1), [Effect::Ignored(Ignored::UnknownJob(JobId(8)))]);
-    assert_eq!(scene.submit(1, 0, 5), [Effect::Ignored(Ignored::KnownJob(JobId(1)))]);
+    assert_eq!(scene.submit(1, 5, 5), [Effect::Ignored(Ignored::KnownJob(JobId(1)))]);
     assert_eq!(scene.apply(Event::Forget { job: JobId(1) }), [Effect::Ignored(Ignored::JobActive(JobId(1)))]);
-    let twice = vec![NewTask { chunk: ChunkIndex(4), cost: Cost(1) }; 2];
-    let event = Event::Submit { job: JobId(2), priority: Priority(0), tasks: twice };
+    let twice = vec![NewTask { chunk: ChunkIndex(4), cost: Cost(1), needs: Skills::NONE }; 2];
+    let event = Event::Submit { job: JobId(2), terms: Terms::default(), tasks: twice };
     assert_eq!(scene.apply(event), [Effect::Ignored(Ignored::RepeatedTask(task(2, 4)))]);
     assert_eq!(scene.leases(), [(task(1, 0), 1, 1)]);
 }
 
 #[test]
 fn a_forgotten_job_leaves_nothing_behind() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 5, 1)], 1);
     scene.finish(1, task(1, 0), 1);
     assert_eq!(scene.apply(Event::Forget { job: JobId(1) }), []);
     assert_eq!(scene.coordinator.progress(JobId(1)), None);
-    assert_eq!(scene.submit(1, 0, 1), [start(1, task(1, 0), 1, 0)]);
+    assert_eq!(scene.submit(1, 5, 1), [start(1, task(1, 0), 1, 0)]);
 }
 
 #[test]
 fn a_failure_reported_after_the_lease_ran_out_counts_once() {
-    let mut scene = Scene::with(&[(1, 0, 1)], 1);
+    let mut scene = Scene::with(&[(1, 5, 1)], 1);
     scene.pass(LEASE);
-    assert_eq!(scene.fail(1, task(1, 0), 1, FailureKind::Retryable), [start(1, task(1, 0), 2, LEASE)]);
+    let again = start_as(Variant::Cautious, 1, task(1, 0), 2, LEASE);
+    assert_eq!(scene.fail(1, task(1, 0), 1, FailureKind::Retryable), [again]);
 }
 
 #[test]

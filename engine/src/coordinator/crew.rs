@@ -1,0 +1,140 @@
+//! The workers: what each is doing, and which of them are free for what.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::units::Attempt;
+
+use super::skills::Skills;
+use super::terms::Priority;
+use super::types::{Now, TaskId, WorkerId};
+
+/// What a worker is doing, as far as the coordinator knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    Idle,
+    Leased(TaskId, Attempt),
+    /// Its lease ran out. What it makes may still be welcome.
+    Silent(TaskId, Attempt),
+    /// It was told to stop.
+    Stopping(TaskId, Attempt),
+}
+
+impl Slot {
+    pub(super) fn holds(self, task: TaskId, attempt: Attempt) -> bool {
+        match self {
+            Self::Idle => false,
+            Self::Leased(it, its) | Self::Silent(it, its) | Self::Stopping(it, its) => (it, its) == (task, attempt),
+        }
+    }
+}
+
+/// A worker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Worker {
+    pub(super) slot: Slot,
+    pub(super) skills: Skills,
+    /// It takes no more work.
+    pub(super) draining: bool,
+}
+
+/// An attempt that may be stopped for the sake of a more urgent task: the least urgent first, then the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Victim {
+    pub(super) priority: Reverse<Priority>,
+    pub(super) started: Reverse<Now>,
+    pub(super) task: TaskId,
+    pub(super) attempt: Attempt,
+}
+
+/// The workers that can do the same.
+#[derive(Debug)]
+pub(super) struct Class {
+    pub(super) skills: Skills,
+    /// Those that have nothing to do, and may have.
+    pub(super) idle: BTreeSet<WorkerId>,
+    /// Those that are not draining.
+    present: usize,
+    /// How many attempts they were given for their turn.
+    pub(super) starts: u64,
+    pub(super) victims: BTreeSet<Victim>,
+}
+
+/// All workers.
+#[derive(Debug, Default)]
+pub(super) struct Crew {
+    workers: BTreeMap<WorkerId, Worker>,
+    /// Those that can do least first: they are served first, so that others stay free for what only they can do.
+    classes: Vec<Class>,
+}
+
+impl Crew {
+    pub(super) fn get(&self, worker: WorkerId) -> Option<Worker> {
+        self.workers.get(&worker).copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (WorkerId, Worker)> {
+        self.workers.iter().map(|(id, worker)| (*id, *worker))
+    }
+
+    pub(super) fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// How many workers can do what needs `needs`.
+    pub(super) fn able(&self, needs: Skills) -> usize {
+        self.classes.iter().filter(|class| class.skills.cover(needs)).map(|class| class.present).sum()
+    }
+
+    pub(super) fn insert(&mut self, id: WorkerId, worker: Worker) {
+        let class = self.class_mut(worker.skills);
+        if !worker.draining {
+            class.present += 1;
+            if worker.slot == Slot::Idle {
+                class.idle.insert(id);
+            }
+        }
+        self.workers.insert(id, worker);
+    }
+
+    pub(super) fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+        let worker = self.workers.remove(&id)?;
+        let class = self.class_mut(worker.skills);
+        if !worker.draining {
+            class.present -= 1;
+            class.idle.remove(&id);
+        }
+        Some(worker)
+    }
+
+    pub(super) fn set_slot(&mut self, id: WorkerId, slot: Slot) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let was_idle = std::mem::replace(&mut worker.slot, slot) == Slot::Idle;
+        let Worker { skills, draining, .. } = *worker;
+        match (was_idle, slot == Slot::Idle) {
+            (false, true) if !draining => drop(self.class_mut(skills).idle.insert(id)),
+            (true, false) => drop(self.class_mut(skills).idle.remove(&id)),
+            (true, true) | (false, _) => {}
+        }
+    }
+
+    /// The class with these skills, at first without workers.
+    pub(super) fn class_mut(&mut self, skills: Skills) -> &mut Class {
+        let key = |skills: Skills| (skills.count(), skills);
+        let place =
+            self.classes.binary_search_by_key(&key(skills), |class| key(class.skills)).unwrap_or_else(|place| {
+                let (idle, victims) = (BTreeSet::new(), BTreeSet::new());
+                self.classes.insert(place, Class { skills, idle, present: 0, starts: 0, victims });
+                place
+            });
+        &mut self.classes[place]
+    }
+}
+
+impl Class {
+    /// One that is idle; not the one that had this task last, if there is another.
+    pub(super) fn idle_worker(&self, last: Option<WorkerId>) -> Option<WorkerId> {
+        let other = self.idle.iter().find(|worker| Some(**worker) != last);
+        other.or(self.idle.first()).copied()
+    }
+}

@@ -1,0 +1,38 @@
+//! How long a job's tasks take, learned from those that were accepted. Sums of whole numbers, so no order matters.
+
+use std::time::Duration;
+
+use super::config::Speculation;
+use super::types::Cost;
+
+/// What the accepted tasks of a job cost and took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    samples: u32,
+    cost: u64,
+    micros: u64,
+}
+
+impl Pace {
+    /// Takes note of a task. The first to be known are those that are done first; that they are also the quick ones is
+    /// made good by their cost, which is known beforehand.
+    pub(super) fn learn(&mut self, cost: Cost, took: Duration) {
+        self.samples = self.samples.saturating_add(1);
+        self.cost = self.cost.saturating_add(cost.0);
+        self.micros = self.micros.saturating_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Whether it has just become known what is usual.
+    pub(super) fn is_new(&self, rule: &Speculation) -> bool {
+        self.samples == rule.samples.max(1)
+    }
+
+    /// How long an attempt may take before it takes too long; `None` as long as too little is known.
+    pub(super) fn patience(&self, cost: Cost, rule: &Speculation) -> Option<Duration> {
+        if self.samples < rule.samples.max(1) || self.cost == 0 {
+            return None;
+        }
+        let usual = self.micros as f64 * cost.0 as f64 / self.cost as f64;
+        Duration::try_from_secs_f64(usual * rule.factor.max(1.0) / 1e6).ok()
+    }
+}

@@ -1,0 +1,85 @@
+//! Second attempts beside first ones that take too long.
+//!
+//! A job's accepted tasks tell how long one takes by its cost ([`Pace`](super::pace::Pace)). An attempt that has taken
+//! [`Speculation::factor`](super::Speculation::factor) times as long is *slow*: its worker is, or is busy with something
+//! else, or gone without a word. A worker that has nothing else to do then makes a second attempt with the same settings.
+//! There are never more than two at a time; the first result is accepted, and the other worker told to stop.
+
+use crate::units::Attempt;
+
+use super::agenda::Due;
+use super::task::{Doubt, Lease, TaskState};
+use super::types::{JobId, TaskId};
+use super::{Coordinator, Effect};
+
+impl Coordinator {
+    /// Looks when a task's only attempt will take too long, or whether it does, unless that is known.
+    pub(super) fn doubt_anew(&mut self, id: TaskId) {
+        let Some(rule) = self.config.speculation else { return };
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let Some(task) = job.tasks.get_mut(&id.chunk) else { return };
+        let TaskState::Running(leases) = &mut task.state else { return };
+        let Some(only) = leases.only().filter(|lease| lease.doubt == Doubt::Unknown) else { return };
+        let Some(patience) = job.pace.patience(task.cost, &rule) else { return };
+        let at = only.started.after(patience);
+        let doubt = if at > self.now { Doubt::From(at) } else { Doubt::Since(at) };
+        if let Some(lease) = leases.get_mut(only.attempt) {
+            lease.doubt = doubt;
+        }
+        if at > self.now {
+            self.agenda.insert(at, Due::Doubt(id, only.attempt));
+        } else {
+            self.slow.entry(task.needs).or_default().insert((at, id));
+        }
+    }
+
+    /// An attempt may take too long by now. What is usual may have changed since that was computed.
+    pub(super) fn doubt(&mut self, id: TaskId, attempt: Attempt) {
+        self.set_doubt(id, attempt, Doubt::Unknown);
+        self.doubt_anew(id);
+    }
+
+    /// Looks at all attempts of a job as soon as it is known what is usual.
+    pub(super) fn doubt_all(&mut self, id: JobId) {
+        let Some(rule) = self.config.speculation else { return };
+        let Some(job) = self.jobs.get(&id).filter(|job| job.pace.is_new(&rule)) else { return };
+        let running = job.tasks.iter().filter(|(_, task)| task.leases().next().is_some());
+        let running: Vec<TaskId> = running.map(|(chunk, _)| TaskId { job: id, chunk: *chunk }).collect();
+        running.into_iter().for_each(|task| self.doubt_anew(task));
+    }
+
+    /// An attempt is no longer looked at.
+    pub(super) fn end_doubt(&mut self, id: TaskId, lease: &Lease) {
+        match lease.doubt {
+            Doubt::Unknown => return,
+            Doubt::From(at) => self.agenda.remove(at, Due::Doubt(id, lease.attempt)),
+            Doubt::Since(at) => {
+                let needs = self.task(id).map(|task| task.needs).unwrap_or_default();
+                if let Some(slow) = self.slow.get_mut(&needs) {
+                    slow.remove(&(at, id));
+                }
+            }
+        }
+        self.set_doubt(id, lease.attempt, Doubt::Unknown);
+    }
+
+    fn set_doubt(&mut self, id: TaskId, attempt: Attempt, doubt: Doubt) {
+        let task = self.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(&id.chunk));
+        if let Some(lease) = task.and_then(|task| task.lease_mut(attempt)) {
+            lease.doubt = doubt;
+        }
+    }
+
+    /// A second attempt at the task that has been slow for longest.
+    pub(super) fn start_second(&mut self, class: usize) -> Option<Effect> {
+        let class = self.crew.classes().get(class).filter(|class| !class.idle.is_empty())?;
+        let open = |needs| class.skills.cover(needs) && !needs.meet(self.paused);
+        let slow = self.slow.iter().filter(|(needs, _)| open(**needs));
+        let (_, id) = slow.filter_map(|(_, tasks)| tasks.first()).min().copied()?;
+        let task = self.task(id).ok()?;
+        let worker = class.idle_worker(task.holders.last().copied())?;
+        let leases: Vec<Lease> = task.leases().collect();
+        leases.iter().for_each(|lease| self.end_doubt(id, lease));
+        self.start(worker, id, None)
+    }
+}
