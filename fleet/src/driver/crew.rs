@@ -1,0 +1,285 @@
+//! Which node has which of the coordinator's workers. Pure.
+//!
+//! To the coordinator a worker is one slot, and it says which one does what. On the bus a task goes to whichever node of
+//! the pool pulls it first. So a worker is a *token*: a node that pulls a task takes over the token that it was leased to,
+//! and gives one of its own for it that has not started anything. A token of nobody is an *orphan*: its node has left
+//! before the task was pulled, or the driver was started anew. The coordinator takes orphans for draining workers, so
+//! they get nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use vtp_engine::coordinator::{Now, WorkerId};
+
+use crate::messages::{AttemptId, NodeId, Pool, Settings};
+
+/// All nodes and tokens.
+#[derive(Debug, Default)]
+pub(super) struct Crew {
+    nodes: BTreeMap<NodeId, Node>,
+    tokens: BTreeMap<WorkerId, Token>,
+    by_attempt: HashMap<AttemptId, WorkerId>,
+    next: u64,
+}
+
+/// A node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) session: u64,
+    pub(super) pool: Pool,
+    pub(super) heard: Now,
+    pub(super) draining: bool,
+    tokens: BTreeSet<WorkerId>,
+    /// Every report up to this one has come, or is not waited for any longer.
+    whole: u64,
+    /// Reports that have overtaken others.
+    ahead: BTreeSet<u64>,
+    /// Since when a report is missing.
+    gap: Option<Now>,
+}
+
+impl Node {
+    /// Takes note of a report's number. Whether all that the node said before it is known: what is missing for longer
+    /// than `patience` never comes.
+    pub(super) fn read(&mut self, sequence: u64, now: Now, patience: Duration) -> bool {
+        if sequence > self.whole {
+            self.ahead.insert(sequence);
+        }
+        self.close_ranks();
+        if self.ahead.is_empty() {
+            self.gap = None;
+        } else if now.0.saturating_sub(self.gap.get_or_insert(now).0) > patience {
+            self.whole = self.ahead.first().map_or(self.whole, |first| first - 1);
+            self.close_ranks();
+            self.gap = None;
+        }
+        sequence <= self.whole
+    }
+
+    fn close_ranks(&mut self) {
+        while self.ahead.remove(&(self.whole + 1)) {
+            self.whole += 1;
+        }
+    }
+}
+
+/// A worker of the coordinator's.
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) pool: Pool,
+    pub(super) node: Option<NodeId>,
+    pub(super) work: Option<Work>,
+    /// It gets no more work, and is replaced once it has none.
+    pub(super) draining: bool,
+}
+
+/// What a token was leased.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    pub(super) id: AttemptId,
+    /// In which of its node's reports it was started; `None` while it waits on the bus.
+    pub(super) started: Option<u64>,
+    /// When it was last published.
+    pub(super) published: Now,
+    /// With which settings.
+    pub(super) settings: Settings,
+}
+
+/// What came of a node's claim to have an attempt.
+#[derive(Debug, PartialEq)]
+pub(super) enum Claim {
+    /// It has it, by this token.
+    Has(WorkerId),
+    /// Nobody has it any more, or somebody else has it and is alive.
+    No,
+}
+
+/// What a claim has left over.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Surplus {
+    /// A token that nobody needs any more; the coordinator is to hear that it has left.
+    pub(super) left: Option<WorkerId>,
+    /// A token that is an orphan now; the coordinator is to take it for draining.
+    pub(super) orphan: Option<WorkerId>,
+}
+
+impl Crew {
+    /// None, whose tokens are counted from `next` on.
+    pub(super) fn new(next: u64) -> Self {
+        Self { next, ..Self::default() }
+    }
+
+    pub(super) fn node(&self, node: &NodeId) -> Option<&Node> {
+        self.nodes.get(node)
+    }
+
+    pub(super) fn node_mut(&mut self, node: &NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(node)
+    }
+
+    pub(super) fn token(&self, worker: WorkerId) -> Option<&Token> {
+        self.tokens.get(&worker)
+    }
+
+    pub(super) fn worker_of(&self, id: AttemptId) -> Option<WorkerId> {
+        self.by_attempt.get(&id).copied()
+    }
+
+    /// The tokens of a node, in order.
+    pub(super) fn tokens_of(&self, node: &NodeId) -> Vec<WorkerId> {
+        self.nodes.get(node).map(|node| node.tokens.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The nodes that were not heard of since `before`.
+    pub(super) fn silent(&self, before: Now) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, node)| node.heard < before).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What waits on the bus since before `before`.
+    pub(super) fn unstarted(&self, before: Now) -> Vec<(WorkerId, Work)> {
+        let waits = |(worker, token): (&WorkerId, &Token)| {
+            token.work.filter(|work| work.started.is_none() && work.published <= before).map(|work| (*worker, work))
+        };
+        self.tokens.iter().filter_map(waits).collect()
+    }
+
+    /// A node is there, as of its report of this number.
+    pub(super) fn enter(&mut self, id: NodeId, session: u64, pool: Pool, sequence: u64, now: Now) {
+        let (tokens, ahead) = (BTreeSet::new(), BTreeSet::new());
+        let node = Node { session, pool, heard: now, draining: false, tokens, whole: sequence, ahead, gap: None };
+        self.nodes.insert(id, node);
+    }
+
+    pub(super) fn forget_node(&mut self, node: &NodeId) {
+        self.nodes.remove(node);
+    }
+
+    /// A token more for a node.
+    pub(super) fn issue(&mut self, id: &NodeId) -> Option<WorkerId> {
+        let node = self.nodes.get_mut(id)?;
+        let worker = WorkerId(self.next);
+        self.next += 1;
+        node.tokens.insert(worker);
+        let token = Token { pool: node.pool.clone(), node: Some(id.clone()), work: None, draining: false };
+        self.tokens.insert(worker, token);
+        Some(worker)
+    }
+
+    /// An orphan that was leased this before the driver was started.
+    pub(super) fn restore(&mut self, worker: WorkerId, pool: Pool, id: AttemptId, settings: Settings) {
+        let work = Work { id, started: None, published: Now::default(), settings };
+        self.tokens.insert(worker, Token { pool, node: None, work: Some(work), draining: true });
+        self.by_attempt.insert(id, worker);
+    }
+
+    /// A token is leased an attempt.
+    pub(super) fn lease(&mut self, worker: WorkerId, id: AttemptId, settings: Settings, now: Now) -> Option<Pool> {
+        let token = self.tokens.get_mut(&worker)?;
+        token.work = Some(Work { id, started: None, published: now, settings });
+        self.by_attempt.insert(id, worker);
+        Some(token.pool.clone())
+    }
+
+    pub(super) fn published(&mut self, worker: WorkerId, now: Now) {
+        if let Some(work) = self.tokens.get_mut(&worker).and_then(|token| token.work.as_mut()) {
+            work.published = now;
+        }
+    }
+
+    /// A token has nothing to do any more.
+    pub(super) fn clear(&mut self, worker: WorkerId) {
+        if let Some(work) = self.tokens.get_mut(&worker).and_then(|token| token.work.take()) {
+            self.by_attempt.remove(&work.id);
+        }
+    }
+
+    /// A token is gone.
+    pub(super) fn retire(&mut self, worker: WorkerId) {
+        self.clear(worker);
+        if let Some(node) = self.tokens.remove(&worker).and_then(|token| token.node) {
+            self.nodes.get_mut(&node).map(|node| node.tokens.remove(&worker));
+        }
+    }
+
+    /// A token's node is gone, and nobody has started what it was leased.
+    pub(super) fn orphan(&mut self, worker: WorkerId) {
+        let Some(token) = self.tokens.get_mut(&worker) else { return };
+        token.draining = true;
+        if let Some(node) = token.node.take() {
+            self.nodes.get_mut(&node).map(|node| node.tokens.remove(&worker));
+        }
+    }
+
+    /// A node says that it has an attempt, in its report of this number. Whoever has it first keeps it while it lives
+    /// (was heard of since `alive`).
+    pub(super) fn claim(&mut self, id: AttemptId, node: &NodeId, sequence: u64, alive: Now) -> (Claim, Surplus) {
+        let no = (Claim::No, Surplus::default());
+        let Some((worker, token)) = self.by_attempt.get(&id).and_then(|it| Some((*it, self.tokens.get(it)?))) else {
+            return no;
+        };
+        let owner = token.node.clone();
+        let mut surplus = Surplus::default();
+        if owner.as_ref() != Some(node) {
+            let started = token.work.is_some_and(|work| work.started.is_some());
+            let lives = owner.as_ref().and_then(|owner| self.nodes.get(owner)).is_some_and(|it| it.heard >= alive);
+            if started && lives {
+                return no;
+            }
+            let Some(own) = self.exchangeable(node) else { return no };
+            surplus = self.exchange(worker, own, node, owner);
+        }
+        if let Some(work) = self.tokens.get_mut(&worker).and_then(|token| token.work.as_mut()) {
+            work.started.get_or_insert(sequence);
+        }
+        (Claim::Has(worker), surplus)
+    }
+
+    /// A token of this node that has not started anything; an idle one first.
+    fn exchangeable(&self, node: &NodeId) -> Option<WorkerId> {
+        let tokens = self.nodes.get(node)?.tokens.iter().filter_map(|it| Some((*it, self.tokens.get(it)?)));
+        let free = tokens.filter(|(_, token)| token.work.is_none_or(|work| work.started.is_none()));
+        free.min_by_key(|(_, token)| token.work.is_some()).map(|(worker, _)| worker)
+    }
+
+    /// `node` gets the token `wanted` of `owner`'s for its `own`.
+    fn exchange(&mut self, wanted: WorkerId, own: WorkerId, node: &NodeId, owner: Option<NodeId>) -> Surplus {
+        self.hand_over(wanted, Some(node.clone()));
+        let mut surplus = Surplus::default();
+        match owner {
+            Some(owner) => self.hand_over(own, Some(owner)),
+            None if self.tokens.get(&own).is_some_and(|token| token.work.is_some()) => {
+                self.orphan(own);
+                surplus.orphan = Some(own);
+            }
+            None => {
+                self.retire(own);
+                surplus.left = Some(own);
+            }
+        }
+        surplus
+    }
+
+    fn hand_over(&mut self, worker: WorkerId, to: Option<NodeId>) {
+        let Some(token) = self.tokens.get_mut(&worker) else { return };
+        if let Some(from) = std::mem::replace(&mut token.node, to.clone()) {
+            self.nodes.get_mut(&from).map(|node| node.tokens.remove(&worker));
+        }
+        if let Some(to) = to {
+            self.nodes.get_mut(&to).map(|node| node.tokens.insert(worker));
+        }
+    }
+
+    /// Orphans' work, which a node that joins may be at.
+    pub(super) fn is_orphans(&self, id: AttemptId) -> bool {
+        self.by_attempt.get(&id).and_then(|worker| self.tokens.get(worker)).is_some_and(|token| token.node.is_none())
+    }
+
+    /// A node that joins takes an orphan over, without giving anything for it.
+    pub(super) fn adopt(&mut self, id: AttemptId, node: &NodeId, sequence: u64) -> Option<WorkerId> {
+        let worker = self.worker_of(id)?;
+        self.hand_over(worker, Some(node.clone()));
+        let work = self.tokens.get_mut(&worker)?.work.as_mut()?;
+        work.started = Some(sequence);
+        Some(worker)
+    }
+}

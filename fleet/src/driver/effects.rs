@@ -1,0 +1,165 @@
+//! The coordinator is told, and what it asks for becomes records and actions. Pure.
+
+use std::collections::VecDeque;
+
+use vtp_engine::coordinator::{Effect, Event, Failure, TaskId, Variant, WorkerId};
+use vtp_engine::units::Attempt;
+
+use super::core::Core;
+use super::crew::Work;
+use super::{Action, Notice, Step};
+use crate::ledger::{Outcome, Record};
+use crate::messages::{AttemptId, Control, Offer};
+
+impl Core {
+    pub(super) fn apply(&mut self, event: Event, step: &mut Step) {
+        self.apply_with(event, None, None, step);
+    }
+
+    pub(super) fn beat(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) {
+        self.apply(Event::Heartbeat { worker, task: id.task(), attempt: id.attempt() }, step);
+    }
+
+    pub(super) fn finished(&mut self, worker: WorkerId, id: AttemptId, result: Vec<u8>, step: &mut Step) {
+        self.crew.clear(worker);
+        let event = Event::Finished { worker, task: id.task(), attempt: id.attempt() };
+        self.apply_with(event, None, Some(result), step);
+        self.replace_if_draining(worker, step);
+    }
+
+    pub(super) fn failed(&mut self, worker: WorkerId, id: AttemptId, failure: Failure, step: &mut Step) {
+        self.crew.clear(worker);
+        let record = Record::Failed { id, why: failure.kind.into() };
+        let event = Event::Failed { worker, task: id.task(), attempt: id.attempt(), failure };
+        self.apply_with(event, Some(record), None, step);
+        self.replace_if_draining(worker, step);
+    }
+
+    pub(super) fn stopped(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) {
+        self.crew.clear(worker);
+        self.apply(Event::Stopped { worker, task: id.task(), attempt: id.attempt() }, step);
+        self.replace_if_draining(worker, step);
+    }
+
+    /// An orphan that a node has taken over has no future, but the node's slot has.
+    fn replace_if_draining(&mut self, worker: WorkerId, step: &mut Step) {
+        let Some(token) = self.crew.token(worker).filter(|token| token.draining && token.work.is_none()) else {
+            return;
+        };
+        let node = token.node.clone();
+        self.crew.retire(worker);
+        self.apply(Event::Left { worker }, step);
+        let Some(node) = node.filter(|node| self.crew.node(node).is_some_and(|it| !it.draining)) else { return };
+        let pool = self.crew.node(&node).map(|node| node.pool.clone());
+        let skills = pool.and_then(|pool| self.config.pools.get(&pool).copied()).unwrap_or_default();
+        if let Some(worker) = self.crew.issue(&node) {
+            self.apply(Event::Joined { worker, skills }, step);
+        }
+    }
+
+    /// `record` is kept if the event is not ignored; `result` goes with the attempt if it is accepted.
+    fn apply_with(&mut self, event: Event, record: Option<Record>, mut result: Option<Vec<u8>>, step: &mut Step) {
+        let mut events = VecDeque::from([event]);
+        let mut record = record;
+        while let Some(event) = events.pop_front() {
+            step.events += 1;
+            let effects = self.coordinator.apply(self.now, event);
+            let ignored = effects.iter().any(|effect| matches!(effect, Effect::Ignored(_)));
+            if let Some(record) = record.take().filter(|_| !ignored) {
+                // Before what follows from it.
+                step.records.push(record);
+            }
+            for effect in effects {
+                events.extend(self.carry_out(effect, &mut result, step));
+            }
+        }
+    }
+
+    /// What the coordinator is to be told in return, if anything.
+    fn carry_out(&mut self, effect: Effect, result: &mut Option<Vec<u8>>, step: &mut Step) -> Option<Event> {
+        match effect {
+            Effect::Start { worker, task, attempt, variant, .. } => self.start(worker, (task, attempt), variant, step),
+            Effect::Stop { worker, task, attempt } => return self.stop(worker, (task, attempt).into(), step),
+            Effect::Accept { task, attempt } => {
+                let (id, result) = (AttemptId::from((task, attempt)), result.take().unwrap_or_default());
+                step.records.push(Record::Accepted { id, result: result.clone() });
+                step.actions.push(Action::Tell(Notice::Accepted { id, result }));
+            }
+            // Its node has delivered it under the attempt's own name; whoever cleans up knows which was accepted.
+            Effect::Discard { .. } => step.ignored += 1,
+            Effect::Progress { job, progress } => {
+                step.actions.push(Action::Tell(Notice::Progress { job: job.0, progress }));
+            }
+            Effect::NobodyCan { job, needs } => {
+                step.actions.push(Action::Tell(Notice::NobodyCan { job: job.0, needs }));
+            }
+            Effect::DeadlineMissed { job } => step.actions.push(Action::Tell(Notice::DeadlineMissed { job: job.0 })),
+            Effect::JobDone { job } => self.end(job.0, Outcome::Done, Notice::Done { job: job.0 }, step),
+            Effect::JobFailed { task, failure, .. } => {
+                let (job, chunk, message) = (task.job.0, task.chunk.0, failure.message);
+                let outcome = Outcome::Failed { chunk, message: message.clone() };
+                self.end(job, outcome, Notice::Failed { job, chunk, message }, step);
+            }
+            Effect::JobCancelled { job } => {
+                self.end(job.0, Outcome::Cancelled, Notice::Cancelled { job: job.0 }, step);
+            }
+            Effect::Ignored(why) => {
+                step.ignored += 1;
+                tracing::debug!(%why, "an event is ignored");
+            }
+        }
+        None
+    }
+
+    fn start(&mut self, worker: WorkerId, what: (TaskId, Attempt), variant: Variant, step: &mut Step) {
+        let id = AttemptId::from(what);
+        let Some(pool) = self.crew.lease(worker, id, variant.into(), self.now) else { return };
+        step.records.push(Record::Leased { id, worker: worker.0, pool });
+        step.actions.extend(self.offer(worker).map(Action::Publish));
+    }
+
+    /// An attempt no longer counts. Where nobody has started it there is nobody to be told.
+    fn stop(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) -> Option<Event> {
+        let token = self.crew.token(worker)?;
+        let started = token.work.is_some_and(|work| work.id == id && work.started.is_some());
+        match token.node.clone().filter(|_| started) {
+            Some(node) => {
+                step.actions.push(Action::Control(node, Control::Stop { id }));
+                None
+            }
+            None if token.node.is_none() => {
+                self.crew.retire(worker);
+                Some(Event::Left { worker })
+            }
+            None => {
+                self.crew.clear(worker);
+                Some(Event::Stopped { worker, task: id.task(), attempt: id.attempt() })
+            }
+        }
+    }
+
+    fn end(&mut self, job: u64, outcome: Outcome, notice: Notice, step: &mut Step) {
+        self.jobs.remove(&job);
+        step.records.push(Record::Ended { job, outcome });
+        step.actions.push(Action::Tell(notice));
+    }
+
+    /// What a worker was leased, as it is offered; if its job is under way.
+    pub(super) fn offer(&self, worker: WorkerId) -> Option<Offer> {
+        let token = self.crew.token(worker)?;
+        let Work { id, settings, .. } = token.work?;
+        let job = self.jobs.get(&id.job)?;
+        let row = &job.submission.tasks[*job.places.get(&id.chunk)?];
+        Some(Offer {
+            id,
+            pool: token.pool.clone(),
+            priority: job.submission.priority,
+            settings,
+            lease_ms: u64::try_from(self.config.coordinator.lease.as_millis()).unwrap_or(u64::MAX),
+            cost: row.cost,
+            fetch: job.submission.fetch.clone(),
+            deliver: job.submission.deliver.clone(),
+            body: row.body.clone(),
+        })
+    }
+}

@@ -1,0 +1,310 @@
+//! The shell around [`Core`]: a loop with a clock, a ledger and a bus.
+//!
+//! One turn: wait for something; take all that is there; one step of it; one sync of the ledger; let the bus and the
+//! listeners know. Tasks are published beside the next turns: if that fails, they are published again after a while. The
+//! more there is to do, the more a turn does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+use vtp_engine::coordinator::{Now, RestoreError};
+
+use super::core::{Core, Refused};
+use super::{Action, Config, Notice, Step};
+use crate::bus::{self, Bus, News, Piece};
+use crate::ledger::{self, Epoch, Ledger, Submission};
+use crate::messages::Offer;
+
+/// How much news one turn takes.
+const MOST_NEWS: usize = 2_048;
+/// How many batches of tasks are being published at a time; the next turn waits for one of them.
+const PUBLISHING: usize = 8;
+
+/// A driver that is about to run.
+#[derive(Debug)]
+pub struct Driver<B, L> {
+    bus: B,
+    ledger: L,
+    epoch: Epoch,
+    core: Core,
+    clock: Clock,
+    commands: mpsc::Receiver<Command>,
+    notices: mpsc::UnboundedSender<Notice>,
+    counts: Arc<Counts>,
+    publishing: Arc<Semaphore>,
+}
+
+/// What a driver is asked through. Clones ask the same driver.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    commands: mpsc::Sender<Command>,
+    counts: Arc<Counts>,
+}
+
+/// What a driver has done since it was started.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Turns of its loop.
+    pub turns: AtomicU64,
+    /// Events that the coordinator was told of.
+    pub events: AtomicU64,
+    /// Events that changed nothing that they were meant to.
+    pub ignored: AtomicU64,
+    /// Records kept.
+    pub records: AtomicU64,
+    /// Tasks published, some of them again.
+    pub published: AtomicU64,
+}
+
+/// Why a driver ends, or a request comes to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The ledger. The driver ends by it: what it knows may be ahead of what is kept.
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
+    /// The bus, for a reason that does not pass.
+    #[error(transparent)]
+    Bus(#[from] bus::Error),
+    /// The ledger contradicts itself.
+    #[error("the ledger contradicts itself: {0}")]
+    Restore(#[from] RestoreError),
+    /// The request makes no sense.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The driver has ended.
+    #[error("the driver has ended")]
+    Gone,
+}
+
+#[derive(Debug)]
+struct Command {
+    what: What,
+    reply: oneshot::Sender<Result<(), Refused>>,
+}
+
+#[derive(Debug)]
+enum What {
+    Submit(Submission),
+    Cancel(u64),
+    Forget(u64),
+}
+
+impl Handle {
+    /// Takes a job. When this returns, the ledger has it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]; [`Error::Gone`], and then it is unknown whether the ledger has it.
+    pub async fn submit(&self, submission: Submission) -> Result<(), Error> {
+        self.ask(What::Submit(submission)).await
+    }
+
+    /// Gives a job up.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn cancel(&self, job: u64) -> Result<(), Error> {
+        self.ask(What::Cancel(job)).await
+    }
+
+    /// Lets go of a job that has ended.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub async fn forget(&self, job: u64) -> Result<(), Error> {
+        self.ask(What::Forget(job)).await
+    }
+
+    /// What the driver has done.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    async fn ask(&self, what: What) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command { what, reply }).await.map_err(|_| Error::Gone)?;
+        answer.await.map_err(|_| Error::Gone)?.map_err(Error::Refused)
+    }
+}
+
+impl<B: Bus, L: Ledger> Driver<B, L> {
+    /// Takes the ledger over and makes the bus ready. [`run`](Self::run) is to be called next. The notices wait until they
+    /// are read.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(
+        bus: B,
+        mut ledger: L,
+        config: Config,
+    ) -> Result<(Self, Handle, mpsc::UnboundedReceiver<Notice>), Error> {
+        let pools: Vec<_> = config.pools.keys().cloned().collect();
+        bus.prepare(&pools).await?;
+        let (epoch, state) = ledger.claim().await?;
+        let core = Core::restore(config, &state, unix_ms())?;
+        let (sender, commands) = mpsc::channel(1_024);
+        let (notices, listener) = mpsc::unbounded_channel();
+        let counts = Arc::new(Counts::default());
+        let handle = Handle { commands: sender, counts: Arc::clone(&counts) };
+        let publishing = Arc::new(Semaphore::new(PUBLISHING));
+        let clock = Clock::default();
+        Ok((Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing }, handle, listener))
+    }
+
+    /// Drives until every handle is dropped, or something fails that does not pass.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn run(mut self) -> Result<(), Error> {
+        let mut news = self.bus.news().await?;
+        loop {
+            let now = self.clock.now();
+            let wait = self.core.next_wakeup().0.saturating_sub(now.0);
+            let mut step = Step::default();
+            let mut replies = Vec::new();
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) => replies.push(self.command(command, &mut step)),
+                    None => return Ok(()),
+                },
+                pieces = news.next(MOST_NEWS, wait) => self.take(pieces, &mut step).await?,
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                replies.push(self.command(command, &mut step));
+            }
+            if !self.clock.is_stopped() && self.core.next_wakeup() <= self.clock.now() {
+                self.core.tick(self.clock.now(), &mut step);
+            }
+            self.keep(&mut step).await?;
+            self.carry_out(step.actions).await;
+            for (reply, outcome) in replies {
+                // Whoever asked may have gone.
+                let _ = reply.send(outcome);
+            }
+            if let Err(error) = news.ack().await {
+                tracing::debug!(%error, "news is not acknowledged, and will come again");
+            }
+        }
+    }
+
+    /// While the bus can't be reached nobody can be heard of, so time stands still.
+    async fn take(&mut self, pieces: Result<Vec<Piece>, bus::Error>, step: &mut Step) -> Result<(), Error> {
+        match pieces {
+            Ok(pieces) => {
+                self.clock.go_on();
+                let now = self.clock.now();
+                pieces.into_iter().for_each(|piece| self.core.hear(now, piece, step));
+                Ok(())
+            }
+            Err(error) if error.is_retryable() => {
+                if !self.clock.is_stopped() {
+                    tracing::warn!(%error, "the bus is lost; time stands still until it is back");
+                }
+                self.clock.stop();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn command(
+        &mut self,
+        command: Command,
+        step: &mut Step,
+    ) -> (oneshot::Sender<Result<(), Refused>>, Result<(), Refused>) {
+        let now = self.clock.now();
+        let outcome = match command.what {
+            What::Submit(submission) => self.core.submit(now, submission, unix_ms(), step),
+            What::Cancel(job) => self.core.cancel(now, job, step),
+            What::Forget(job) => self.core.forget(now, job, step),
+        };
+        (command.reply, outcome)
+    }
+
+    async fn keep(&mut self, step: &mut Step) -> Result<(), Error> {
+        let Step { records, events, ignored, .. } = step;
+        self.counts.turns.fetch_add(1, Ordering::Relaxed);
+        self.counts.events.fetch_add(*events, Ordering::Relaxed);
+        self.counts.ignored.fetch_add(*ignored, Ordering::Relaxed);
+        self.counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+        if !records.is_empty() {
+            self.ledger.append(self.epoch, std::mem::take(records)).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut offers = Vec::new();
+        for action in actions {
+            match action {
+                Action::Publish(offer) => offers.push(offer),
+                Action::Control(node, control) => {
+                    if let Err(error) = self.bus.control(&node, &control).await {
+                        tracing::debug!(%error, %node, "a word to a node is lost, and will be said again");
+                    }
+                }
+                // Nobody has to listen.
+                Action::Tell(notice) => drop(self.notices.send(notice)),
+            }
+        }
+        if !offers.is_empty() {
+            self.publish(offers).await;
+        }
+    }
+
+    async fn publish(&mut self, offers: Vec<Offer>) {
+        self.counts.published.fetch_add(offers.len() as u64, Ordering::Relaxed);
+        let Ok(permit) = Arc::clone(&self.publishing).acquire_owned().await else { return };
+        let bus = self.bus.clone();
+        tokio::spawn(async move {
+            if let Err(error) = bus.publish(offers).await {
+                tracing::debug!(%error, "tasks are not published, and will be again");
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// A clock that can be stopped.
+#[derive(Debug)]
+struct Clock {
+    start: Instant,
+    /// How long it stood still.
+    stood: Duration,
+    since: Option<Instant>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { start: Instant::now(), stood: Duration::ZERO, since: None }
+    }
+}
+
+impl Clock {
+    fn now(&self) -> Now {
+        let at = self.since.unwrap_or_else(Instant::now);
+        Now(at.saturating_duration_since(self.start).saturating_sub(self.stood))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.since.is_some()
+    }
+
+    fn stop(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn go_on(&mut self) {
+        if let Some(since) = self.since.take() {
+            self.stood += since.elapsed();
+        }
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,274 @@
+//! A node's end of the bus: step: pull tasks as long as slots are free, have them done, say so. In: the bus, someone who
+//! does the [`Work`]. Out: reports. Never: a look into a task; a second copy of an attempt that it is at.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Fuse, FusedFuture, FutureExt};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::bus::{Bus, Controls, Delivery, Error, Receipt, Tasks};
+use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report, Why};
+
+/// Who does a node's tasks.
+pub trait Work: Clone + Send + Sync + 'static {
+    /// Does a task. When it says [`Outcome::Finished`], the result is where it belongs, durably. Dropped when the task
+    /// counts no longer.
+    fn run(&self, offer: Arc<Offer>) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What became of a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is done.
+    Finished {
+        /// What the driver is to know of it.
+        result: Vec<u8>,
+    },
+    /// It came to nothing.
+    Failed {
+        /// Whether trying again can help.
+        why: Why,
+        /// A sentence for the user.
+        message: String,
+    },
+}
+
+/// A node's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name, which no other node of the fleet has.
+    pub node: NodeId,
+    /// What it can do.
+    pub pool: Pool,
+    /// How many tasks at a time.
+    pub slots: u16,
+    /// How often it says that it is alive: well below the driver's lease and the bus's `ack_wait`.
+    pub heartbeat: Duration,
+}
+
+/// Why a node ends before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The driver doesn't want it.
+    #[error("the driver refuses this node: {0}")]
+    Refused(String),
+    /// The bus, for a reason that does not pass.
+    #[error(transparent)]
+    Bus(#[from] Error),
+}
+
+struct Busy<R> {
+    stop: Arc<Notify>,
+    /// More than one where the bus has delivered it again meanwhile.
+    receipts: Vec<R>,
+}
+
+/// What is to be reported, and acknowledged once it is.
+struct Reporter<R> {
+    node: NodeId,
+    session: u64,
+    sequence: u64,
+    happened: Vec<Happened>,
+    receipts: Vec<R>,
+}
+
+struct Node<B: Bus, W> {
+    work: W,
+    settings: Settings,
+    busy: HashMap<AttemptId, Busy<ReceiptOf<B>>>,
+    running: JoinSet<(AttemptId, Option<Outcome>)>,
+    /// Which attempt each of them is at.
+    at: HashMap<tokio::task::Id, AttemptId>,
+    reporter: Reporter<ReceiptOf<B>>,
+    draining: bool,
+    left: bool,
+}
+
+type ReceiptOf<B> = <<B as Bus>::Tasks as Tasks>::Receipt;
+
+/// Is a node until `leave` says true or its sender is gone: then it pulls nothing more, finishes what it has, and leaves.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn run<B: Bus>(
+    bus: B,
+    settings: Settings,
+    work: impl Work,
+    mut leave: watch::Receiver<bool>,
+) -> Result<(), Ended> {
+    let mut controls = bus.controls(&settings.node).await?;
+    let mut tasks = bus.tasks(std::slice::from_ref(&settings.pool)).await?;
+    let mut node = Node::<B, _>::new(settings, work);
+    node.join();
+    let mut beat = tokio::time::interval(node.settings.heartbeat);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sending = Fuse::terminated();
+    loop {
+        node.leave_if_done();
+        if sending.is_terminated() {
+            match node.reporter.next() {
+                Some((report, receipts)) => sending = Box::pin(send(bus.clone(), report, receipts)).fuse(),
+                None if node.left => return Ok(()),
+                None => {}
+            }
+        }
+        let free = if node.draining { 0 } else { usize::from(node.settings.slots).saturating_sub(node.busy.len()) };
+        tokio::select! {
+            () = &mut sending, if !sending.is_terminated() => {}
+            Some(done) = node.running.join_next_with_id(), if !node.running.is_empty() => node.done(done),
+            pulled = tasks.pull(free, Duration::from_secs(30)), if free > 0 => node.take(pulled).await?,
+            control = controls.next() => node.control(control)?,
+            _ = beat.tick() => node.beat().await,
+            changed = leave.changed(), if !node.draining => {
+                if changed.is_err() || *leave.borrow() {
+                    node.draining = true;
+                    node.reporter.happened.push(Happened::Draining);
+                }
+            }
+        }
+        while let Some(done) = node.running.try_join_next_with_id() {
+            node.done(done);
+        }
+    }
+}
+
+/// Reports, however often it takes, and acknowledges what the report is about.
+async fn send<B: Bus>(bus: B, report: Report, receipts: Vec<ReceiptOf<B>>) {
+    let mut patience = Duration::from_millis(100);
+    while let Err(error) = bus.report(&report).await {
+        tracing::warn!(%error, "a report does not get through, and is sent again");
+        if !error.is_retryable() {
+            break;
+        }
+        tokio::time::sleep(patience).await;
+        patience = (patience * 2).min(Duration::from_secs(5));
+    }
+    for receipt in receipts {
+        // Where it is lost, the task comes again, and whoever gets it is told to stop.
+        let _ = receipt.ack().await;
+    }
+}
+
+impl<R> Reporter<R> {
+    /// The next report, if there is something to say.
+    fn next(&mut self) -> Option<(Report, Vec<R>)> {
+        if self.happened.is_empty() {
+            return None;
+        }
+        self.sequence += 1;
+        let happened = std::mem::take(&mut self.happened);
+        let report = Report { node: self.node.clone(), session: self.session, sequence: self.sequence, happened };
+        Some((report, std::mem::take(&mut self.receipts)))
+    }
+}
+
+impl<B: Bus, W: Work> Node<B, W> {
+    fn new(settings: Settings, work: W) -> Self {
+        let reporter = Reporter {
+            node: settings.node.clone(),
+            session: fastrand::u64(..),
+            sequence: 0,
+            happened: Vec::new(),
+            receipts: Vec::new(),
+        };
+        let (busy, running, at) = (HashMap::new(), JoinSet::new(), HashMap::new());
+        Self { work, settings, busy, running, at, reporter, draining: false, left: false }
+    }
+
+    fn leave_if_done(&mut self) {
+        if self.draining && self.busy.is_empty() && !self.left {
+            self.left = true;
+            self.reporter.happened.push(Happened::Left);
+        }
+    }
+
+    fn doing(&self) -> Vec<AttemptId> {
+        self.busy.keys().copied().collect()
+    }
+
+    fn join(&mut self) {
+        let (pool, slots, doing) = (self.settings.pool.clone(), self.settings.slots, self.doing());
+        self.reporter.happened.push(Happened::Joined { pool, slots, doing });
+        if self.draining {
+            self.reporter.happened.push(Happened::Draining);
+        }
+    }
+
+    async fn beat(&mut self) {
+        self.reporter.happened.push(Happened::Alive { doing: self.doing() });
+        for receipt in self.busy.values().flat_map(|busy| &busy.receipts) {
+            // Where it is lost, the task is delivered to another, who is told to stop.
+            let _ = receipt.progress().await;
+        }
+    }
+
+    async fn take(&mut self, pulled: Result<Vec<Delivery<ReceiptOf<B>>>, Error>) -> Result<(), Ended> {
+        let deliveries = match pulled {
+            Ok(deliveries) => deliveries,
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(%error, "nothing can be pulled");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for Delivery { offer, receipt, .. } in deliveries {
+            match self.busy.get_mut(&offer.id) {
+                Some(busy) => busy.receipts.push(receipt),
+                None => self.begin(offer, receipt),
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, offer: Offer, receipt: ReceiptOf<B>) {
+        let (id, stop, work) = (offer.id, Arc::new(Notify::new()), self.work.clone());
+        let stopped = Arc::clone(&stop);
+        let handle = self.running.spawn(async move {
+            tokio::select! {
+                outcome = work.run(Arc::new(offer)) => (id, Some(outcome)),
+                () = stopped.notified() => (id, None),
+            }
+        });
+        self.at.insert(handle.id(), id);
+        self.busy.insert(id, Busy { stop, receipts: vec![receipt] });
+        self.reporter.happened.push(Happened::Started { id });
+    }
+
+    fn done(&mut self, done: Result<(tokio::task::Id, (AttemptId, Option<Outcome>)), JoinError>) {
+        let (task, outcome) = match done {
+            Ok((task, (_, outcome))) => (task, outcome),
+            Err(error) => {
+                let message = format!("the task's work ended abruptly: {error}");
+                (error.id(), Some(Outcome::Failed { why: Why::Crash, message }))
+            }
+        };
+        let Some(id) = self.at.remove(&task) else { return };
+        let happened = match outcome {
+            Some(Outcome::Finished { result }) => Happened::Finished { id, result },
+            Some(Outcome::Failed { why, message }) => Happened::Failed { id, why, message },
+            None => Happened::HandedBack { id },
+        };
+        self.reporter.happened.push(happened);
+        let receipts = self.busy.remove(&id).map(|busy| busy.receipts).unwrap_or_default();
+        self.reporter.receipts.extend(receipts);
+    }
+
+    fn control(&mut self, control: Option<Control>) -> Result<(), Ended> {
+        match control {
+            Some(Control::Stop { id }) => {
+                if let Some(busy) = self.busy.get(&id) {
+                    busy.stop.notify_one();
+                }
+            }
+            Some(Control::JoinAgain) => self.join(),
+            Some(Control::Refused { reason }) => return Err(Ended::Refused(reason)),
+            None => return Err(Error::Unavailable("the connection is closed".to_owned()).into()),
+        }
+        Ok(())
+    }
+}

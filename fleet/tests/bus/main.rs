@@ -1,0 +1,7 @@
+//! Every bus does what buses do: within one process, with faults, and over a real nats-server.
+
+mod accounts;
+mod nats;
+mod others;
+mod suite;
+mod support;

@@ -1,0 +1,112 @@
+//! JetStream, with a real server.
+
+use std::slice::from_ref;
+use std::time::Duration;
+
+use async_nats::jetstream;
+use vtp_fleet::bus::{Bus, Error, Receipt, Tasks};
+
+use crate::suite;
+use crate::support::{Server, TERMS, drain, offer, pool, prepared};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jetstream_does_what_buses_do() {
+    let Some(server) = Server::start() else { return };
+    let fresh = async || {
+        let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+        let mut names = context.stream_names();
+        while let Some(name) = futures_util::StreamExt::next(&mut names).await {
+            context.delete_stream(name.expect("a name")).await.expect("it is deleted");
+        }
+        server.bus("suite").await
+    };
+    suite::all(fresh).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_differ_are_corrected() {
+    let Some(server) = Server::start() else { return };
+    let cpu = [pool("cpu")];
+    let bus = prepared(server.bus("driver").await, &cpu).await;
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let name = "VTP_TASK_cpu_urgent";
+    let mut stream = context.get_stream(name).await.expect("it is there");
+    let before = stream.info().await.expect("it is there").config.clone();
+    let tampered = jetstream::stream::Config { max_messages: 7, ..before.clone() };
+    context.update_stream(tampered).await.expect("changed");
+    let mut consumer: jetstream::consumer::PullConsumer = stream.get_consumer("nodes").await.expect("it is there");
+    let wanted = consumer.info().await.expect("it is there").config.clone();
+    let tampered = jetstream::consumer::pull::Config {
+        durable_name: Some("nodes".to_owned()),
+        ack_policy: wanted.ack_policy,
+        ack_wait: Duration::from_secs(3600),
+        max_deliver: -1,
+        max_waiting: wanted.max_waiting,
+        ..Default::default()
+    };
+    stream.create_consumer(tampered).await.expect("changed");
+
+    bus.prepare(&cpu).await.expect("corrected");
+    assert_eq!(stream.info().await.expect("it is there").config, before);
+    assert_eq!(consumer.info().await.expect("it is there").config, wanted);
+    bus.prepare(&cpu).await.expect("and nothing is left to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_cannot_be_corrected_is_told_by_name() {
+    let Some(server) = Server::start() else { return };
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let wrong = jetstream::stream::Config {
+        name: "VTP_EVENTS".to_owned(),
+        subjects: vec!["vtp.event.*".to_owned()],
+        storage: jetstream::stream::StorageType::Memory,
+        ..Default::default()
+    };
+    context.create_stream(wrong).await.expect("made");
+    let error = server.bus("driver").await.prepare(&[pool("cpu")]).await.expect_err("it can't be changed");
+    assert!(!error.is_retryable());
+    let text = error.to_string();
+    assert!(text.contains("stream VTP_EVENTS differs in") && text.contains("storage"), "{text}");
+    assert!(text.contains("nats stream rm VTP_EVENTS"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_and_started_again_is_found_again() {
+    let Some(mut server) = Server::start() else { return };
+    let cpu = pool("cpu");
+    let bus = prepared(server.bus("all").await, from_ref(&cpu)).await;
+    let mut tasks = bus.tasks(from_ref(&cpu)).await.expect("tasks");
+    assert!(tasks.pull(4, Duration::from_millis(50)).await.expect("nothing there").is_empty());
+    bus.publish((0..20).map(|chunk| offer(&cpu, chunk, 5)).collect()).await.expect("published");
+
+    server.server.kill().expect("killed");
+    let failed = bus.publish(vec![offer(&cpu, 99, 5)]).await;
+    assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
+    server.server.restart().expect("started again");
+
+    let mut chunks = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        match tasks.pull(4, Duration::from_millis(200)).await {
+            Ok(pulled) => {
+                for delivery in pulled {
+                    chunks.insert(delivery.offer.id.chunk);
+                    delivery.receipt.ack().await.expect("acknowledged");
+                }
+            }
+            Err(error) => assert!(error.is_retryable(), "{error}"),
+        }
+        if chunks.is_superset(&(0..20).collect()) {
+            break;
+        }
+    }
+    assert!(chunks.is_superset(&(0..20).collect()), "{chunks:?}");
+    bus.publish(vec![offer(&cpu, 50, 5)]).await.expect("and goes on");
+    assert!(drain(&mut tasks, 4, TERMS.ack_wait).await.iter().any(|it| it.offer.id.chunk == 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_told_with_its_address() {
+    let access = vtp_fleet::bus::nats::Access::anonymous("nats://127.0.0.1:9", "nobody");
+    let error = vtp_fleet::bus::nats::NatsBus::connect(&access, TERMS, 1).await.expect_err("nobody listens there");
+    assert!(error.is_retryable() && error.to_string().contains("127.0.0.1:9"), "{error}");
+}

@@ -1,0 +1,177 @@
+//! The pure core: attempts, nodes and time, one word at a time.
+
+use std::time::Duration;
+
+use vtp_engine::coordinator::Now;
+use vtp_fleet::bus::Piece;
+use vtp_fleet::driver::{Action, Core, Notice, Step};
+use vtp_fleet::ledger::{Record, State};
+use vtp_fleet::messages::{AttemptId, Control, Happened, Offer, Report};
+
+use crate::fleet::{config, submission};
+use crate::support::{node, pool};
+
+struct Scene {
+    core: Core,
+    seconds: u64,
+    sequence: u64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let core = Core::restore(config(), &State::default(), 0).expect("nothing contradicts itself");
+        Self { core, seconds: 0, sequence: 0 }
+    }
+
+    fn now(&self) -> Now {
+        Now(Duration::from_secs(self.seconds))
+    }
+
+    fn say(&mut self, name: &str, happened: Happened) -> Step {
+        self.sequence += 1;
+        let report = Report { node: node(name), session: 1, sequence: self.sequence, happened: vec![happened] };
+        let mut step = Step::default();
+        self.core.hear(self.now(), Piece::Report(report), &mut step);
+        step
+    }
+
+    fn join(&mut self, name: &str, slots: u16) -> Step {
+        self.say(name, Happened::Joined { pool: pool("cpu"), slots, doing: Vec::new() })
+    }
+
+    fn submit(&mut self, tasks: u32) -> Vec<Offer> {
+        let mut step = Step::default();
+        self.core.submit(self.now(), submission(1, tasks), 0, &mut step).expect("taken");
+        offers(&step)
+    }
+
+    fn pass(&mut self, seconds: u64) -> Step {
+        let mut step = Step::default();
+        for _ in 0..seconds {
+            self.seconds += 1;
+            self.core.tick(self.now(), &mut step);
+        }
+        step
+    }
+}
+
+fn offers(step: &Step) -> Vec<Offer> {
+    step.actions
+        .iter()
+        .filter_map(|it| if let Action::Publish(offer) = it { Some(offer.clone()) } else { None })
+        .collect()
+}
+
+fn stops(step: &Step, name: &str, id: AttemptId) -> bool {
+    step.actions.contains(&Action::Control(node(name), Control::Stop { id }))
+}
+
+fn accepted(step: &Step) -> Vec<AttemptId> {
+    let id = |it: &Record| if let Record::Accepted { id, .. } = it { Some(*id) } else { None };
+    step.records.iter().filter_map(id).collect()
+}
+
+#[test]
+fn a_lease_is_written_down_before_the_task_is_offered() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let mut step = Step::default();
+    scene.core.submit(scene.now(), submission(1, 2), 0, &mut step).expect("taken");
+    assert!(matches!(&step.records[..], [Record::Submitted(_), Record::Leased { id, .. }] if id.chunk == 0));
+    let offer = &offers(&step)[0];
+    assert_eq!((offer.id.attempt, offer.priority, &offer.body[..], offer.lease_ms), (1, 5, &[0][..], 30_000));
+}
+
+#[test]
+fn the_result_of_an_attempt_that_was_given_to_another_is_refused() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let first = scene.submit(1)[0].id;
+    scene.say("a", Happened::Started { id: first });
+    scene.join("b", 1);
+    let second = (0..60).find_map(|_| {
+        // "b" is alive, "a" is silent.
+        scene.say("b", Happened::Alive { doing: Vec::new() });
+        offers(&scene.pass(1)).pop()
+    });
+    let second = second.expect("it is offered again").id;
+    assert_eq!(second.attempt, 2);
+    scene.say("b", Happened::Started { id: second });
+
+    let late = scene.say("a", Happened::Finished { id: first, result: vec![0] });
+    assert_eq!(accepted(&late), []);
+    let step = scene.say("b", Happened::Finished { id: second, result: vec![0] });
+    assert_eq!(accepted(&step), [second]);
+    assert!(step.actions.contains(&Action::Tell(Notice::Done { job: 1 })));
+}
+
+#[test]
+fn whoever_pulls_a_task_has_it_whoever_it_was_leased_to() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let id = scene.submit(1)[0].id;
+    scene.join("b", 1);
+    assert!(!stops(&scene.say("b", Happened::Started { id }), "b", id));
+    assert!(stops(&scene.say("a", Happened::Started { id }), "a", id), "it has one owner");
+    assert_eq!(accepted(&scene.say("a", Happened::Finished { id, result: vec![0] })), [], "which is not this one");
+    assert_eq!(accepted(&scene.say("b", Happened::Finished { id, result: vec![0] })), [id]);
+}
+
+#[test]
+fn a_task_that_nobody_starts_is_offered_again_under_the_same_number() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let first = scene.submit(1);
+    let mut again = Vec::new();
+    for _ in 0..100 {
+        scene.say("a", Happened::Alive { doing: Vec::new() });
+        again.extend(offers(&scene.pass(1)));
+    }
+    assert!(again.len() >= 30, "{} times", again.len());
+    assert!(again.iter().all(|offer| *offer == first[0]), "longer than any lease, and it costs no attempt");
+}
+
+#[test]
+fn a_node_that_no_longer_mentions_an_attempt_has_lost_it() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let id = scene.submit(1)[0].id;
+    scene.say("a", Happened::Started { id });
+    let step = scene.say("a", Happened::Alive { doing: vec![id] });
+    assert_eq!(offers(&step), []);
+    let step = scene.say("a", Happened::Alive { doing: Vec::new() });
+    assert_eq!(offers(&step)[0].id.attempt, 2, "its result was lost, so it is done again, at once");
+}
+
+#[test]
+fn a_node_that_nobody_knows_is_asked_to_join_again() {
+    let mut scene = Scene::new();
+    let step = scene.say("a", Happened::Alive { doing: Vec::new() });
+    assert_eq!(step.actions, [Action::Control(node("a"), Control::JoinAgain)]);
+}
+
+#[test]
+fn a_task_that_kills_whoever_takes_it_ends_its_job_with_a_sentence() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let mut offer = scene.submit(1).remove(0);
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let mut step = Step::default();
+        let exhausted = Piece::Exhausted { offer: offer.clone(), deliveries: 5 };
+        scene.core.hear(scene.now(), exhausted, &mut step);
+        told.extend(step.actions.clone());
+        scene.say("a", Happened::Alive { doing: Vec::new() });
+        if let Some(next) =
+            offers(&step).into_iter().chain(offers(&scene.pass(10))).find(|it| it.id.attempt > offer.id.attempt)
+        {
+            offer = next;
+        }
+    }
+    let failed = told.iter().find_map(|it| match it {
+        Action::Tell(Notice::Failed { message, .. }) => Some(message.clone()),
+        _ => None,
+    });
+    let message = failed.expect("the job has failed");
+    assert_eq!(message, "chunk 0 of job 1 was handed out 5 times, and nobody who took it was heard of again");
+}

@@ -1,0 +1,180 @@
+//! Fleets within the process, in paused time.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use vtp_fleet::bus::{Bus, Faults, Faulty, LocalBus, Terms};
+use vtp_fleet::driver::{Config, Notice};
+use vtp_fleet::ledger::{MemoryLedger, Outcome};
+use vtp_fleet::node::Ended;
+
+use crate::fleet::{Node, Running, Slow, config, submission};
+
+/// Every task of job 1 was given out this often.
+fn attempts(ledger: &MemoryLedger) -> Vec<usize> {
+    let state = ledger.state();
+    state.job(1).expect("it is known").tasks.values().map(|task| task.holders.len()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_are_done_by_several_nodes_each_task_once() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let work = Slow::of_ms(500);
+    let _nodes = [Node::start(&bus, "a", 2, work.clone()), Node::start(&bus, "b", 3, work.clone())];
+    for job in 1..=3 {
+        driver.handle.submit(submission(job, 20)).await.expect("taken");
+    }
+    let (accepted, ends) = driver.ended(&[1, 2, 3]).await;
+    assert_eq!((accepted.len(), work.begun.load(Ordering::Relaxed)), (60, 60));
+    assert!(ends.iter().all(|end| matches!(end, Notice::Done { .. })));
+    assert!(ledger.state().jobs().all(|job| job.outcome == Some(Outcome::Done)));
+    driver.handle.forget(1).await.expect("it has ended");
+    assert!(ledger.state().job(1).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_taken_once_and_a_cancelled_one_ends() {
+    let bus = LocalBus::new(Terms::default());
+    let mut driver = Running::start(&bus, MemoryLedger::default()).await;
+    let work = Slow::of_ms(3_000);
+    let _node = Node::start(&bus, "a", 2, work.clone());
+    driver.handle.submit(submission(1, 10)).await.expect("taken");
+    let again = driver.handle.submit(submission(1, 10)).await.expect_err("it is known");
+    assert_eq!(again.to_string(), "job 1 is known already");
+    assert!(driver.handle.forget(1).await.is_err(), "it has not ended");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    driver.handle.cancel(1).await.expect("given up");
+    assert_eq!(driver.ended(&[1]).await.1, [Notice::Cancelled { job: 1 }]);
+    driver.handle.submit(submission(2, 2)).await.expect("taken");
+    driver.ended(&[2]).await;
+    assert_eq!(work.begun.load(Ordering::Relaxed), 4, "what was begun of the first was put down at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_driver_that_is_killed_is_followed_by_one_that_goes_on() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let work = Slow::of_ms(5_000);
+    let _nodes = [Node::start(&bus, "a", 2, work.clone()), Node::start(&bus, "b", 2, work.clone())];
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    driver.handle.submit(submission(1, 12)).await.expect("taken");
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(3_300)).await;
+        driver.kill().await;
+        driver = Running::start(&bus, ledger.clone()).await;
+    }
+    driver.ended(&[1]).await;
+    assert_eq!(work.begun.load(Ordering::Relaxed), 12, "what nodes were at went on");
+    assert_eq!(attempts(&ledger), [1; 12]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_killed_costs_its_tasks_an_attempt() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let victim = Node::start(&bus, "a", 2, Slow::of_ms(10_000));
+    driver.handle.submit(submission(1, 6)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    victim.kill();
+    let _other = Node::start(&bus, "b", 2, Slow::of_ms(1_000));
+    let (accepted, _) = driver.ended(&[1]).await;
+    assert_eq!(accepted.iter().filter(|id| id.attempt > 1).count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_leaves_finishes_what_it_has() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let leaves = Node::start(&bus, "a", 2, Slow::of_ms(4_000));
+    driver.handle.submit(submission(1, 8)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    leaves.leave.send(true).expect("it listens");
+    leaves.running.await.expect("it ends").expect("in peace");
+    let _other = Node::start(&bus, "b", 2, Slow::of_ms(1_000));
+    driver.ended(&[1]).await;
+    assert_eq!(attempts(&ledger), [1; 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_an_unknown_pool_is_refused_with_those_that_there_are() {
+    let bus = LocalBus::new(Terms::default());
+    let _driver = Running::start(&bus, MemoryLedger::default()).await;
+    let node = Node::in_pool(&bus, "a", "gpu", 2, Slow::of_ms(1));
+    let error = node.running.await.expect("it ends").expect_err("refused");
+    assert!(matches!(error, Ended::Refused(_)));
+    assert!(error.to_string().ends_with("there is no pool gpu; there are: cpu"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_bus_has_lost_is_published_again() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let early = Node::start(&bus, "a", 4, Slow::of_ms(1));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    early.kill();
+    driver.handle.submit(submission(1, 4)).await.expect("taken");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    bus.wipe();
+    let _node = Node::start(&bus, "b", 4, Slow::of_ms(100));
+    driver.ended(&[1]).await;
+    assert_eq!(attempts(&ledger), [1; 4], "it costs no attempt");
+}
+
+/// What was taken ends, whatever the bus does, and the ledger, which refuses what contradicts it, has refused nothing.
+#[tokio::test(start_paused = true)]
+async fn jobs_end_on_a_bus_that_loses_doubles_delays_and_fails() {
+    let first = std::env::var("VTP_SEED").ok().and_then(|it| it.parse().ok());
+    // With second attempts for slow tasks.
+    let config = Config { coordinator: Config::fleet(config().pools).coordinator, ..config() };
+    for seed in first.map_or(0..40, |seed: u64| seed..seed + 1) {
+        println!("seed {seed}");
+        let faults = Faults { lose: 0.05, double: 0.1, delay: 0.2, late: Duration::from_secs(3), fail: 0.05 };
+        let bus = Faulty::new(LocalBus::new(Terms::default()), faults, seed);
+        let ledger = MemoryLedger::default();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut driver = Running::with(&bus, ledger.clone(), config.clone()).await;
+        let work = || Slow::of_ms(700);
+        let mut nodes: Vec<Node> = (0..4).map(|n| Node::start(&bus, &format!("n{n}"), 2, work())).collect();
+        for job in 1..=3 {
+            driver.handle.submit(submission(job, 10)).await.expect("taken");
+        }
+        for round in 0..3 {
+            tokio::time::sleep(Duration::from_millis(random.u64(100..3_000))).await;
+            match random.u8(0..3) {
+                0 => {
+                    driver.kill().await;
+                    driver = Running::with(&bus, ledger.clone(), config.clone()).await;
+                }
+                1 => {
+                    nodes.swap_remove(random.usize(..nodes.len())).kill();
+                    nodes.push(Node::start(&bus, &format!("m{round}"), 2, work()));
+                }
+                _ => {}
+            }
+        }
+        let all_ended = async {
+            while ledger.state().jobs().any(|job| job.outcome.is_none()) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(900), all_ended).await.expect("jobs end");
+        let state = ledger.state();
+        assert!(
+            state.jobs().all(|job| job.outcome == Some(Outcome::Done)),
+            "seed {seed}: {:?}",
+            state.jobs().map(|it| &it.outcome).collect::<Vec<_>>()
+        );
+        nodes.into_iter().for_each(Node::kill);
+        driver.kill().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_drivers_do_not_both_write() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let first = Running::start(&bus, ledger.clone()).await;
+    let second = Running::start(&bus, ledger).await;
+    assert!(first.handle.submit(submission(1, 1)).await.is_err(), "it ends, as the other has taken over");
+    second.handle.submit(submission(1, 1)).await.expect("taken");
+    assert!(bus.news().await.is_ok());
+}
