@@ -137,6 +137,7 @@ mod tests {
             color: Color::BT709,
             hdr: HdrMetadata::default(),
             interlaced: false,
+            top_field_first: None,
             frame_rate: Ratio::new(25, 1).unwrap(),
         }
     }
