@@ -84,6 +84,7 @@ mod skills;
 mod snapshot;
 mod speculate;
 mod task;
+mod tasks;
 mod terms;
 #[cfg(test)]
 mod tests;
