@@ -9,6 +9,7 @@
 //! * [`kill`]: runs that are killed at random moments, and go on
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
 //! * [`mutate`]: damaged copies of files through `vtp encode`
+//! * [`simulate`]: the coordinator of a fleet in virtual time, and how fast it is
 
 pub mod ab_av1;
 mod bjontegaard;
@@ -24,6 +25,7 @@ mod pchip;
 mod peer;
 mod processes;
 mod report;
+pub mod simulate;
 pub mod sweep;
 mod table;
 pub mod truth;

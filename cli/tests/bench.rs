@@ -68,6 +68,27 @@ fn too_few_points_and_missing_clips_are_usage_errors() {
 }
 
 #[test]
+fn a_simulated_fleet_is_told_in_tables_and_its_seed_gives_the_same_again() {
+    let scene = scene();
+    let line = "bench simulate --nodes 30 --jobs 5 --harsh --seed 7";
+    let first = scene.vtp(line).ok().stdout;
+    let rows = rows(&first);
+    assert!(rows.iter().any(|row| row[0] == "makespan to the least possible"), "{first}");
+    assert!(rows.iter().any(|row| row[0] == "no second attempts"), "{first}");
+    assert_eq!(scene.vtp(line).ok().stdout, first);
+    let traced = scene.vtp(&format!("{line} --trace --no-speculation --no-preemption")).ok().stdout;
+    assert!(traced.contains("Submit {") && !traced.contains("| no second attempts"));
+    scene.vtp("bench simulate --nodes 0").failed(2, "--nodes");
+}
+
+#[test]
+fn the_coordinators_events_are_counted() {
+    let rows = rows(&scene().vtp("bench events --workers 100 --jobs 5 --seconds 1").ok().stdout);
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows.iter().all(|row| row[2].parse::<u64>().is_ok_and(|rate| rate > 0)), "{rows:?}");
+}
+
+#[test]
 fn a_peer_that_cannot_measure_is_refused_before_anything_is_encoded() {
     let scene = scene();
     scene.vtp("bench truth in.mp4 --peer true").failed(1, "has no filter libvmaf");

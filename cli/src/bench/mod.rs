@@ -4,10 +4,12 @@
 mod ab_av1;
 mod chunking;
 mod copy;
+mod events;
 mod gate;
 mod kill;
 mod ladder;
 mod mutate;
+mod simulate;
 mod sweep;
 mod truth;
 
@@ -46,6 +48,10 @@ enum What {
     Sweep(sweep::Arguments),
     /// Damaged copies of files through `vtp encode`: each has to be proven or refused
     Mutate(mutate::Arguments),
+    /// The coordinator of a fleet in virtual time: nodes that die, are slow, cut off and heard late
+    Simulate(simulate::Arguments),
+    /// How many events a second the coordinator of a fleet takes on one core
+    Events(events::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -83,6 +89,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Kill(arguments) => kill::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
         What::Mutate(arguments) => mutate::run(vtp, arguments),
+        What::Simulate(arguments) => simulate::run(arguments),
+        What::Events(arguments) => events::run(arguments),
     }
 }
 

@@ -65,7 +65,7 @@ impl Coordinator {
 
     fn accept(&mut self, id: TaskId, attempt: Attempt, effects: &mut Effects) {
         let Ok(task) = self.task(id) else { return };
-        let (cost, now, leases) = (task.cost, self.now, task.leases());
+        let (cost, leases) = (task.cost, task.leases());
         let own = task.lease(attempt);
         if let TaskState::Waiting { rests: Some(until), .. } = task.state {
             self.agenda.remove(until, Due::Rest(id));
@@ -77,12 +77,10 @@ impl Coordinator {
                 self.tell_to_stop(lease.worker, id, lease.attempt, effects);
             }
         }
-        let ended = self.change(id.job, |job| {
-            if let Some(lease) = own {
-                job.pace.learn(cost, now.since(lease.started));
-            }
-            job.accept(id.chunk, attempt)
-        });
+        if let Some(lease) = own {
+            self.learn(id, &lease, cost);
+        }
+        let ended = self.change(id.job, |job| job.accept(id.chunk, attempt));
         effects.extend(self.progress(id.job).map(|progress| Effect::Progress { job: id.job, progress }));
         if ended == Some(true) {
             self.job_ended(id.job);
@@ -169,7 +167,7 @@ impl Coordinator {
             self.unbook(task, lease);
         }
         let waits = self.change(task.job, |job| {
-            if let Some(task) = job.tasks.get_mut(&task.chunk) {
+            if let Some(task) = job.tasks.get_mut(task.chunk) {
                 task.spent = spent;
             }
             match lease {
@@ -196,7 +194,7 @@ impl Coordinator {
     /// Gives a lease more time.
     fn prolong(&mut self, id: TaskId, attempt: Attempt) {
         let expires = self.now.after(self.config.lease);
-        let task = self.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(&id.chunk));
+        let task = self.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(id.chunk));
         let Some(lease) = task.and_then(|task| task.lease_mut(attempt)) else { return };
         let before = std::mem::replace(&mut lease.expires, expires);
         self.agenda.remove(before, Due::Lease(id, attempt));
@@ -286,7 +284,7 @@ impl Coordinator {
 
     pub(super) fn task(&self, id: TaskId) -> Result<&Task, Ignored> {
         let job = self.jobs.get(&id.job).ok_or(Ignored::UnknownJob(id.job))?;
-        job.tasks.get(&id.chunk).ok_or(Ignored::UnknownTask(id))
+        job.tasks.get(id.chunk).ok_or(Ignored::UnknownTask(id))
     }
 
     /// A task, for a message about an attempt that this worker was given.

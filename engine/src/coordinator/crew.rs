@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::units::Attempt;
 
+use super::config::Speculation;
 use super::skills::Skills;
 use super::terms::Priority;
 use super::types::{Now, TaskId, WorkerId};
@@ -36,6 +37,38 @@ pub(super) struct Worker {
     pub(super) skills: Skills,
     /// It takes no more work.
     pub(super) draining: bool,
+    pub(super) tardiness: Tardiness,
+    /// What it does takes too long from the start.
+    pub(super) is_slow: bool,
+}
+
+impl Worker {
+    /// One that is idle, and of which nothing is known.
+    pub(super) fn new(skills: Skills, draining: bool) -> Self {
+        Self { slot: Slot::Idle, skills, draining, tardiness: Tardiness::default(), is_slow: false }
+    }
+}
+
+/// How many times what is usual a worker's tasks take, the last ones more than those before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tardiness(f64);
+
+impl Tardiness {
+    /// Takes note of a task that took so many times what is usual.
+    pub(super) fn learn(&mut self, times: f64) {
+        self.0 += (times - self.0) / 2.0;
+    }
+
+    /// Whether what it does takes too long from the start.
+    fn is_slow(self, rule: &Speculation) -> bool {
+        self.0 >= rule.factor.max(1.0)
+    }
+}
+
+impl Default for Tardiness {
+    fn default() -> Self {
+        Self(1.0)
+    }
 }
 
 /// An attempt that may be stopped for the sake of a more urgent task: the least urgent first, then the latest.
@@ -51,8 +84,8 @@ pub(super) struct Victim {
 #[derive(Debug)]
 pub(super) struct Class {
     pub(super) skills: Skills,
-    /// Those that have nothing to do, and may have.
-    pub(super) idle: BTreeSet<WorkerId>,
+    /// Those that have nothing to do, and may have; slow ones last.
+    idle: BTreeSet<(bool, WorkerId)>,
     /// Those that are not draining.
     present: usize,
     /// How many attempts they were given for their turn.
@@ -91,7 +124,7 @@ impl Crew {
         if !worker.draining {
             class.present += 1;
             if worker.slot == Slot::Idle {
-                class.idle.insert(id);
+                class.idle.insert((worker.is_slow, id));
             }
         }
         self.workers.insert(id, worker);
@@ -102,7 +135,7 @@ impl Crew {
         let class = self.class_mut(worker.skills);
         if !worker.draining {
             class.present -= 1;
-            class.idle.remove(&id);
+            class.idle.remove(&(worker.is_slow, id));
         }
         Some(worker)
     }
@@ -110,11 +143,24 @@ impl Crew {
     pub(super) fn set_slot(&mut self, id: WorkerId, slot: Slot) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let was_idle = std::mem::replace(&mut worker.slot, slot) == Slot::Idle;
-        let Worker { skills, draining, .. } = *worker;
+        let Worker { skills, draining, is_slow, .. } = *worker;
+        let idle = &mut self.class_mut(skills).idle;
         match (was_idle, slot == Slot::Idle) {
-            (false, true) if !draining => drop(self.class_mut(skills).idle.insert(id)),
-            (true, false) => drop(self.class_mut(skills).idle.remove(&id)),
+            (false, true) if !draining => drop(idle.insert((is_slow, id))),
+            (true, false) => drop(idle.remove(&(is_slow, id))),
             (true, true) | (false, _) => {}
+        }
+    }
+
+    /// Takes note that a worker's task took so many times what is usual.
+    pub(super) fn learn(&mut self, id: WorkerId, times: f64, rule: &Speculation) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.tardiness.learn(times);
+        let is_slow = worker.tardiness.is_slow(rule);
+        if is_slow != worker.is_slow
+            && let Some(worker) = self.remove(id)
+        {
+            self.insert(id, Worker { is_slow, ..worker });
         }
     }
 
@@ -132,9 +178,19 @@ impl Crew {
 }
 
 impl Class {
-    /// One that is idle; not the one that had this task last, if there is another.
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// Whether those that are idle are slow.
+    pub(super) fn is_slow(&self) -> bool {
+        self.idle.first().is_some_and(|(is_slow, _)| *is_slow)
+    }
+
+    /// One that is idle; not the one that had this task last, if there is another as fast.
     pub(super) fn idle_worker(&self, last: Option<WorkerId>) -> Option<WorkerId> {
-        let other = self.idle.iter().find(|worker| Some(**worker) != last);
-        other.or(self.idle.first()).copied()
+        let first = *self.idle.first()?;
+        let other = self.idle.iter().find(|(is_slow, id)| *is_slow == first.0 && Some(*id) != last);
+        Some(other.unwrap_or(&first).1)
     }
 }

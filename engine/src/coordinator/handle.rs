@@ -116,7 +116,7 @@ impl Coordinator {
         if self.crew.get(id).is_some() {
             self.left(id, effects)?;
         }
-        self.crew.insert(id, Worker { slot: Slot::Idle, skills, draining: false });
+        self.crew.insert(id, Worker::new(skills, false));
         self.queues.count_worker(skills, true);
         Ok(())
     }
@@ -145,8 +145,8 @@ impl Coordinator {
     pub(super) fn drop_job(&mut self, id: JobId, effects: &mut Effects) {
         let Some(job) = self.jobs.get(&id) else { return };
         let mut leases = Vec::new();
-        for (chunk, task) in &job.tasks {
-            let it = TaskId { job: id, chunk: *chunk };
+        for (chunk, task) in job.tasks.iter() {
+            let it = TaskId { job: id, chunk };
             leases.extend(task.leases().map(|lease| (it, lease)));
             if let TaskState::Waiting { rests: Some(until), .. } = task.state {
                 self.agenda.remove(until, Due::Rest(it));

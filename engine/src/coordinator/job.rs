@@ -1,13 +1,12 @@
 //! One job and its tasks.
 
-use std::collections::BTreeMap;
-
 use crate::units::{Attempt, ChunkIndex};
 
 use super::event::NewTask;
 use super::pace::Pace;
 use super::queue::{JobTurn, LaneId};
-use super::task::{Lease, Leases, Task, TaskState};
+use super::task::{Lease, Leases, TaskState};
+use super::tasks::Tasks;
 use super::terms::Terms;
 use super::types::{Cost, JobId, Now, Progress};
 use super::waiting::Waiting;
@@ -18,7 +17,7 @@ pub(super) struct Job {
     pub(super) terms: Terms,
     /// Its place among all jobs ever submitted.
     pub(super) sequence: u64,
-    pub(super) tasks: BTreeMap<ChunkIndex, Task>,
+    pub(super) tasks: Tasks,
     /// The tasks that are to be offered to workers.
     pub(super) waiting: Waiting,
     /// Cost of the leases that there are.
@@ -45,15 +44,12 @@ pub(super) struct Standing {
 impl Job {
     /// Refuses a list that names a chunk twice; the error is that chunk.
     pub(super) fn new(terms: Terms, sequence: u64, new: &[NewTask]) -> Result<Self, ChunkIndex> {
-        let mut tasks = BTreeMap::new();
-        let mut progress = Progress { tasks: new.len(), ..Progress::default() };
+        let tasks = Tasks::new(new)?;
+        let mut progress = Progress { tasks: tasks.len(), ..Progress::default() };
         let mut waiting = Waiting::default();
         for NewTask { chunk, cost, needs } in new {
             progress.cost = progress.cost.plus(*cost);
             waiting.insert(*needs, *chunk, *cost);
-            if tasks.insert(*chunk, Task::new(*cost, *needs)).is_some() {
-                return Err(*chunk);
-            }
         }
         Ok(Self {
             terms,
@@ -81,7 +77,7 @@ impl Job {
 
     /// Leases a task that waits, or that is to have a second lease. The attempt's number is the next one.
     pub(super) fn lease(&mut self, chunk: ChunkIndex, lease: Lease) {
-        let Some(task) = self.tasks.get_mut(&chunk) else { return };
+        let Some(task) = self.tasks.get_mut(chunk) else { return };
         task.holders.push(lease.worker);
         self.served = self.served.plus(task.cost.service());
         self.hold(chunk, lease);
@@ -89,7 +85,7 @@ impl Job {
 
     /// Gives a lease, or one that ran out again, to a task that waits or has another.
     pub(super) fn hold(&mut self, chunk: ChunkIndex, lease: Lease) {
-        let Some(task) = self.tasks.get_mut(&chunk) else { return };
+        let Some(task) = self.tasks.get_mut(chunk) else { return };
         self.running = self.running.plus(task.cost.service());
         self.waiting.remove(task.needs, chunk, task.cost);
         task.state = TaskState::Running(match task.state {
@@ -100,19 +96,19 @@ impl Job {
 
     /// Takes a lease away. If it was the only one, the task waits again, at once or when it has rested. Whether it does.
     pub(super) fn release(&mut self, chunk: ChunkIndex, attempt: Attempt, rests: Option<Now>, is_late: bool) -> bool {
-        let Some(task) = self.tasks.get_mut(&chunk) else { return false };
+        let Some(task) = self.tasks.get_mut(chunk) else { return false };
         let TaskState::Running(leases) = task.state else { return false };
         self.running = self.running.minus(task.cost.service());
         match leases.without(attempt) {
             Some(rest) => task.state = TaskState::Running(rest),
             None => self.wait(chunk, rests, is_late.then_some(attempt)),
         }
-        self.tasks.get(&chunk).is_some_and(|task| matches!(task.state, TaskState::Waiting { .. }))
+        self.tasks.get(chunk).is_some_and(|task| matches!(task.state, TaskState::Waiting { .. }))
     }
 
     /// Lets a task wait.
     pub(super) fn wait(&mut self, chunk: ChunkIndex, rests: Option<Now>, late: Option<Attempt>) {
-        let Some(task) = self.tasks.get_mut(&chunk) else { return };
+        let Some(task) = self.tasks.get_mut(chunk) else { return };
         task.state = TaskState::Waiting { late, rests };
         match rests {
             None => self.waiting.insert(task.needs, chunk, task.cost),
@@ -122,7 +118,7 @@ impl Job {
 
     /// Takes an attempt's result for the task's. Whether it was the job's last one: true once in a job's life.
     pub(super) fn accept(&mut self, chunk: ChunkIndex, attempt: Attempt) -> bool {
-        let Some(task) = self.tasks.get_mut(&chunk) else { return false };
+        let Some(task) = self.tasks.get_mut(chunk) else { return false };
         let leases = task.leases().count();
         self.waiting.remove(task.needs, chunk, task.cost);
         self.running = (0..leases).fold(self.running, |running, _| running.minus(task.cost.service()));
@@ -144,7 +140,7 @@ impl Job {
         self.active = false;
         self.waiting.clear();
         self.running = Cost::default();
-        for task in self.tasks.values_mut() {
+        for task in self.tasks.iter_mut() {
             if !matches!(task.state, TaskState::Accepted { .. }) {
                 task.state = TaskState::Dropped;
             }

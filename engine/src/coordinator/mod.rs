@@ -64,7 +64,7 @@
 //! `queue.rs` has the order: priorities, users by their weight, deadlines, jobs, and the ageing by which nobody waits
 //! for ever. `schedule.rs` has the order of tasks within a job, `preempt.rs` what is stopped for the sake of what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::units::Attempt;
 
@@ -84,6 +84,7 @@ mod skills;
 mod snapshot;
 mod speculate;
 mod task;
+mod tasks;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -114,7 +115,7 @@ pub struct Coordinator {
     crew: Crew,
     agenda: Agenda,
     /// The attempts that take too long and have none beside them, by what they need; the longest first.
-    slow: BTreeMap<Skills, std::collections::BTreeSet<(Now, TaskId)>>,
+    slow: BTreeMap<Skills, BTreeSet<(Now, TaskId)>>,
     /// Nothing that needs one of these is started.
     paused: Skills,
     /// How many jobs were ever submitted, and lanes ever opened.

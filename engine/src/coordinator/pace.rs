@@ -29,10 +29,17 @@ impl Pace {
 
     /// How long an attempt may take before it takes too long; `None` as long as too little is known.
     pub(super) fn patience(&self, cost: Cost, rule: &Speculation) -> Option<Duration> {
-        if self.samples < rule.samples.max(1) || self.cost == 0 {
-            return None;
-        }
-        let usual = self.micros as f64 * cost.0 as f64 / self.cost as f64;
-        Duration::try_from_secs_f64(usual * rule.factor.max(1.0) / 1e6).ok()
+        Duration::try_from_secs_f64(self.usual(cost, rule)? * rule.factor.max(1.0)).ok()
+    }
+
+    /// How many times what is usual a task took that took so long.
+    pub(super) fn times(&self, cost: Cost, took: Duration, rule: &Speculation) -> Option<f64> {
+        Some(took.as_secs_f64() / self.usual(cost, rule).filter(|usual| *usual > 0.0)?)
+    }
+
+    /// What is usual, in seconds.
+    fn usual(&self, cost: Cost, rule: &Speculation) -> Option<f64> {
+        let is_known = self.samples >= rule.samples.max(1) && self.cost > 0;
+        is_known.then(|| self.micros as f64 * cost.0 as f64 / self.cost as f64 / 1e6)
     }
 }

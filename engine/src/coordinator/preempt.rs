@@ -33,7 +33,7 @@ impl Coordinator {
         if let Some(lease) = lease {
             self.tell_to_stop(lease.worker, task, attempt, effects);
         }
-        if let Some(known) = self.jobs.get_mut(&task.job).and_then(|job| job.tasks.get_mut(&task.chunk)) {
+        if let Some(known) = self.jobs.get_mut(&task.job).and_then(|job| job.tasks.get_mut(task.chunk)) {
             known.was_preempted = true;
         }
         self.agenda.insert(self.preempts_from, Due::Preemption);

@@ -2,7 +2,8 @@
 //!
 //! `queue.rs` tells whose turn it is. Tasks of a job go in order, which lets its first segments be published early. The
 //! last ones, about two for each of the workers that are the job's share, go by falling cost instead: a costly task that
-//! starts last is one that all others wait for.
+//! starts last is one that all others wait for. A worker that is known to be slow gets the cheapest: what it does is not to
+//! be waited for.
 
 use crate::units::{Attempt, ChunkIndex};
 
@@ -39,14 +40,14 @@ impl Coordinator {
     }
 
     fn start_next(&mut self, class: usize) -> Option<Effect> {
-        let class = self.crew.classes().get(class).filter(|class| !class.idle.is_empty())?;
+        let class = self.crew.classes().get(class).filter(|class| class.has_idle())?;
         let skills = class.skills;
         let is_aged = class.starts % AGEING == AGEING - 1;
         let (needs, lane) = if is_aged { self.oldest(skills) } else { self.first(skills) }?;
         let id = self.queues.get(needs)?.job_of(lane, is_aged)?;
-        let chunk = self.next_chunk(id, needs)?;
+        let chunk = self.next_chunk(id, needs, class.is_slow())?;
         let job = self.jobs.get(&id)?;
-        let worker = class.idle_worker(job.tasks.get(&chunk)?.holders.last().copied())?;
+        let worker = class.idle_worker(job.tasks.get(chunk)?.holders.last().copied())?;
         self.crew.class_mut(skills).starts += 1;
         self.starts += 1;
         let start = self.starts;
@@ -75,8 +76,11 @@ impl Coordinator {
         self.queues.iter().filter(move |(needs, _)| open(*needs))
     }
 
-    fn next_chunk(&self, id: JobId, needs: Skills) -> Option<ChunkIndex> {
+    fn next_chunk(&self, id: JobId, needs: Skills, is_slow: bool) -> Option<ChunkIndex> {
         let (line, queue) = (self.jobs.get(&id)?.waiting.line(needs)?, self.queues.get(needs)?);
+        if is_slow {
+            return line.cheapest();
+        }
         let share = LAST_WAVES * queue.able / queue.jobs().max(1);
         if line.len() <= share.max(1) { line.costliest() } else { line.first() }
     }

@@ -128,7 +128,7 @@ impl Coordinator {
     pub fn snapshot(&self) -> Snapshot {
         let mut jobs: Vec<(&JobId, &Job)> = self.jobs.iter().collect();
         jobs.sort_by_key(|(_, job)| job.sequence);
-        let workers = self.crew.iter().map(|(worker, Worker { slot, skills, draining })| {
+        let workers = self.crew.iter().map(|(worker, Worker { slot, skills, draining, .. })| {
             let doing = match slot {
                 Slot::Idle => None,
                 Slot::Leased(task, attempt) | Slot::Silent(task, attempt) | Slot::Stopping(task, attempt) => {
@@ -156,7 +156,7 @@ impl Coordinator {
             if coordinator.crew.get(worker).is_some() {
                 return Err(RestoreError::RepeatedWorker(worker));
             }
-            coordinator.crew.insert(worker, Worker { slot: Slot::Idle, skills, draining });
+            coordinator.crew.insert(worker, Worker::new(skills, draining));
         }
         for job in &snapshot.jobs {
             coordinator.restore_job(job)?;
@@ -212,7 +212,7 @@ impl Coordinator {
 
 fn record(id: JobId, job: &Job) -> JobRecord {
     let tasks = job.tasks.iter().map(|(chunk, task)| TaskRecord {
-        chunk: *chunk,
+        chunk,
         cost: task.cost,
         needs: task.needs,
         holders: task.holders.clone(),
@@ -233,7 +233,7 @@ fn record(id: JobId, job: &Job) -> JobRecord {
 /// Brings a task of a new job to where it stood, but for its leases.
 fn restore_task(job: &mut Job, id: JobId, record: &TaskRecord) -> Result<(), RestoreError> {
     let id = TaskId { job: id, chunk: record.chunk };
-    let Some(task) = job.tasks.get_mut(&record.chunk) else { return Ok(()) };
+    let Some(task) = job.tasks.get_mut(record.chunk) else { return Ok(()) };
     (task.holders, task.spent, task.was_preempted) = (record.holders.clone(), record.spent, record.was_preempted);
     let given = |attempt: Attempt| match attempt.0 as usize {
         number if (1..=record.holders.len()).contains(&number) => Ok(attempt),

@@ -2,14 +2,15 @@
 //!
 //! A job's accepted tasks tell how long one takes by its cost ([`Pace`](super::pace::Pace)). An attempt that has taken
 //! [`Speculation::factor`](super::Speculation::factor) times as long is *slow*: its worker is, or is busy with something
-//! else, or gone without a word. A worker that has nothing else to do then makes a second attempt with the same settings.
+//! else, or gone without a word. What a worker does whose last tasks took that long is slow from the start. A worker that
+//! is not, and has nothing else to do, then makes a second attempt with the same settings.
 //! There are never more than two at a time; the first result is accepted, and the other worker told to stop.
 
 use crate::units::Attempt;
 
 use super::agenda::Due;
 use super::task::{Doubt, Lease, TaskState};
-use super::types::{JobId, TaskId};
+use super::types::{Cost, JobId, TaskId};
 use super::{Coordinator, Effect};
 
 impl Coordinator {
@@ -17,11 +18,12 @@ impl Coordinator {
     pub(super) fn doubt_anew(&mut self, id: TaskId) {
         let Some(rule) = self.config.speculation else { return };
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
-        let Some(task) = job.tasks.get_mut(&id.chunk) else { return };
+        let Some(task) = job.tasks.get_mut(id.chunk) else { return };
         let TaskState::Running(leases) = &mut task.state else { return };
         let Some(only) = leases.only().filter(|lease| lease.doubt == Doubt::Unknown) else { return };
         let Some(patience) = job.pace.patience(task.cost, &rule) else { return };
-        let at = only.started.after(patience);
+        let is_slow = self.crew.get(only.worker).is_some_and(|worker| worker.is_slow);
+        let at = if is_slow { only.started } else { only.started.after(patience) };
         let doubt = if at > self.now { Doubt::From(at) } else { Doubt::Since(at) };
         if let Some(lease) = leases.get_mut(only.attempt) {
             lease.doubt = doubt;
@@ -44,8 +46,20 @@ impl Coordinator {
         let Some(rule) = self.config.speculation else { return };
         let Some(job) = self.jobs.get(&id).filter(|job| job.pace.is_new(&rule)) else { return };
         let running = job.tasks.iter().filter(|(_, task)| task.leases().next().is_some());
-        let running: Vec<TaskId> = running.map(|(chunk, _)| TaskId { job: id, chunk: *chunk }).collect();
+        let running: Vec<TaskId> = running.map(|(chunk, _)| TaskId { job: id, chunk }).collect();
         running.into_iter().for_each(|task| self.doubt_anew(task));
+    }
+
+    /// Learns from an accepted attempt what is usual for the job, and whether its worker is slow.
+    pub(super) fn learn(&mut self, id: TaskId, lease: &Lease, cost: Cost) {
+        let Some(rule) = self.config.speculation else { return };
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let took = self.now.since(lease.started);
+        let times = job.pace.times(cost, took, &rule);
+        job.pace.learn(cost, took);
+        if let Some(times) = times {
+            self.crew.learn(lease.worker, times, &rule);
+        }
     }
 
     /// An attempt is no longer looked at.
@@ -64,7 +78,7 @@ impl Coordinator {
     }
 
     fn set_doubt(&mut self, id: TaskId, attempt: Attempt, doubt: Doubt) {
-        let task = self.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(&id.chunk));
+        let task = self.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(id.chunk));
         if let Some(lease) = task.and_then(|task| task.lease_mut(attempt)) {
             lease.doubt = doubt;
         }
@@ -72,7 +86,7 @@ impl Coordinator {
 
     /// A second attempt at the task that has been slow for longest.
     pub(super) fn start_second(&mut self, class: usize) -> Option<Effect> {
-        let class = self.crew.classes().get(class).filter(|class| !class.idle.is_empty())?;
+        let class = self.crew.classes().get(class).filter(|class| class.has_idle() && !class.is_slow())?;
         let open = |needs| class.skills.cover(needs) && !needs.meet(self.paused);
         let slow = self.slow.iter().filter(|(needs, _)| open(**needs));
         let (_, id) = slow.filter_map(|(_, tasks)| tasks.first()).min().copied()?;

@@ -28,6 +28,11 @@ impl Line {
     pub(super) fn costliest(&self) -> Option<ChunkIndex> {
         self.by_cost.first().map(|(_, chunk)| *chunk)
     }
+
+    /// The last of the cheapest.
+    pub(super) fn cheapest(&self) -> Option<ChunkIndex> {
+        self.by_cost.last().map(|(_, chunk)| *chunk)
+    }
 }
 
 /// The tasks of a job that wait. A job has few kinds of needs, mostly one.

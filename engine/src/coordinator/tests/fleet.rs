@@ -231,3 +231,52 @@ fn what_needs_a_paused_skill_is_not_started_and_the_rest_is() {
     assert_eq!(scene.submit_on(2, Terms::default(), skills(CPU), 1), [start(2, task(2, 0), 1, 0)]);
     assert_eq!(scene.apply(Event::Resume { skill: Skill::Nvenc }), [start(1, task(1, 0), 1, 0)]);
 }
+
+/// Three workers, of which the third is known to be slow: its task took three times as long as those of the others.
+fn with_a_slow_worker() -> Scene {
+    let mut scene = fleet();
+    (1..=3).for_each(|worker| drop(scene.join(worker)));
+    scene.submit(1, 5, 4);
+    for seconds in [10, 20] {
+        scene.seconds = seconds;
+        for (task, attempt, worker) in scene.leases().into_iter().filter(|(.., worker)| *worker < 3) {
+            scene.finish(worker, task, attempt);
+        }
+    }
+    assert_eq!(scene.leases().len(), 2, "there is a second attempt by now");
+    scene.seconds = 30;
+    scene.finish(3, task(1, 2), 1);
+    scene.stopped(1, task(1, 2), 2);
+    scene
+}
+
+#[test]
+fn a_worker_that_is_known_to_be_slow_is_taken_last() {
+    let mut scene = with_a_slow_worker();
+    scene.submit(2, 5, 2);
+    assert_eq!(scene.leases(), [(task(2, 0), 1, 1), (task(2, 1), 1, 2)]);
+}
+
+#[test]
+fn a_worker_that_is_known_to_be_slow_gets_the_cheapest_task() {
+    let mut scene = with_a_slow_worker();
+    let costs = [3000, 2000, 1000, 4000].into_iter().zip(0..);
+    let tasks = costs.map(|(cost, at)| NewTask { chunk: ChunkIndex(at), cost: Cost(cost), needs: Skills::NONE });
+    scene.apply(Event::Submit { job: JobId(2), terms: Terms::default(), tasks: tasks.collect() });
+    assert_eq!(scene.leases(), [(task(2, 3), 1, 1), (task(2, 0), 1, 2), (task(2, 2), 1, 3)]);
+}
+
+#[test]
+fn what_a_slow_worker_does_has_a_second_attempt_as_soon_as_another_has_nothing_to_do() {
+    let mut scene = with_a_slow_worker();
+    scene.submit(2, 5, 6);
+    let mut last = Vec::new();
+    for seconds in [35, 40] {
+        scene.seconds = seconds;
+        for (task, attempt, worker) in scene.leases().into_iter().filter(|(.., worker)| *worker < 3) {
+            last = scene.finish(worker, task, attempt);
+        }
+    }
+    let (slow, ..) = *scene.leases().iter().find(|(.., worker)| *worker == 3).unwrap();
+    assert_eq!(last.last(), Some(&start(2, slow, 2, 40)), "{last:?}");
+}

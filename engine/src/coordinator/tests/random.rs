@@ -249,7 +249,7 @@ impl World {
         prop_assert!(state.next_wakeup().is_none_or(|at| at > now), "something is overdue");
         let mut standing = 0;
         for (id, job) in &state.jobs {
-            let tasks = job.tasks.iter().map(|(chunk, task)| (TaskId { job: *id, chunk: *chunk }, task));
+            let tasks = job.tasks.iter().map(|(chunk, task)| (TaskId { job: *id, chunk }, task));
             let mut running = Cost::default();
             for (id, task) in tasks {
                 let own: Vec<_> = task.leases().collect();
