@@ -9,6 +9,7 @@ mod kill;
 mod ladder;
 mod mutate;
 mod sweep;
+mod transfer;
 mod truth;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum What {
     Sweep(sweep::Arguments),
     /// Damaged copies of files through `vtp encode`: each has to be proven or refused
     Mutate(mutate::Arguments),
+    /// Chunk bytes by QUIC: against HTTP/1.1 over TCP with TLS, and over a bad network
+    Transfer(transfer::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -83,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Kill(arguments) => kill::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
         What::Mutate(arguments) => mutate::run(vtp, arguments),
+        What::Transfer(arguments) => transfer::run(arguments),
     }
 }
 
