@@ -186,7 +186,8 @@ impl Authority {
         }
         let failed = |source| Error::Certificate { path: identity.to_string().into(), source };
         let mut params = validity(*days)?;
-        params.distinguished_name.push(DnType::CommonName, identity.to_string());
+        // X.520 gives it 64 characters; a name has fewer, with its role it may have more.
+        params.distinguished_name.push(DnType::CommonName, identity.name.to_string());
         params.use_authority_key_identifier_extension = true;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
