@@ -10,6 +10,7 @@
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
 //! * [`mutate`]: damaged copies of files through `vtp encode`
 //! * [`simulate`]: the coordinator of a fleet in virtual time, and how fast it is
+//! * [`transfer`]: chunk bytes by QUIC, against HTTP/1.1 and over a bad network
 
 pub mod ab_av1;
 mod bjontegaard;
@@ -28,6 +29,7 @@ mod report;
 pub mod simulate;
 pub mod sweep;
 mod table;
+pub mod transfer;
 pub mod truth;
 mod vmaf;
 

@@ -5,6 +5,7 @@
 //! happens here.
 
 pub mod bench;
+pub mod ca;
 pub mod cache;
 pub mod check;
 pub mod child;
@@ -51,6 +52,7 @@ enum Command {
     Report(redraw::Arguments),
     Check(check::Arguments),
     Cache(cache::Arguments),
+    Ca(ca::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
     /// Work on untrusted bytes for the process that started this one
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => redraw::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
+        Command::Ca(arguments) => ca::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         // Never gets here.

@@ -11,6 +11,7 @@ mod ladder;
 mod mutate;
 mod simulate;
 mod sweep;
+mod transfer;
 mod truth;
 
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ enum What {
     Simulate(simulate::Arguments),
     /// How many events a second the coordinator of a fleet takes on one core
     Events(events::Arguments),
+    /// Chunk bytes by QUIC: against HTTP/1.1 over TCP with TLS, and over a bad network
+    Transfer(transfer::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -91,6 +94,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Mutate(arguments) => mutate::run(vtp, arguments),
         What::Simulate(arguments) => simulate::run(arguments),
         What::Events(arguments) => events::run(arguments),
+        What::Transfer(arguments) => transfer::run(arguments),
     }
 }
 
