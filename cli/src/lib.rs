@@ -53,6 +53,7 @@ enum Command {
     Check(check::Arguments),
     Cache(cache::Arguments),
     Ca(ca::Arguments),
+    Node(fleet::node::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
     /// Work on untrusted bytes for the process that started this one
@@ -79,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
         Command::Ca(arguments) => ca::run(arguments),
+        Command::Node(arguments) => fleet::node::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
         // Never gets here.

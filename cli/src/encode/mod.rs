@@ -21,6 +21,7 @@ use crate::cache::CacheArguments;
 use crate::child::{self, Pool};
 use crate::curves::Curves;
 use crate::exit::Failure;
+use crate::fleet::access::ClusterArguments;
 use crate::parse::{self, ChunkLength, FileKind};
 use crate::progress::{Progress, Style};
 use crate::report::{Encryption, Report};
@@ -77,6 +78,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     keys: KeyArguments,
+
+    #[command(flatten)]
+    cluster: ClusterArguments,
 
     #[command(flatten)]
     subtitles: SubtitleArguments,
@@ -305,7 +309,7 @@ impl Arguments {
             surround: !self.stereo,
             loudness: self.loudness,
             audio: AudioChoice::ALL.into_iter().filter(|way| self.audio.contains(way)).collect(),
-            workers: self.workers.unwrap_or_else(cores),
+            workers: self.workers.unwrap_or_else(|| self.cluster.in_flight().unwrap_or_else(cores)),
         })
     }
 }
@@ -329,12 +333,13 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
     let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
     let (cache, doubt) = arguments.cache.open();
+    let cluster = arguments.cluster.start(&output.dirs().work)?;
     let run = driver::run(
         &request,
         output.dirs(),
         &children,
         cache.as_ref(),
-        None,
+        cluster.as_ref().map(|it| it as &dyn driver::Fleet),
         &|event| progress.event(event),
         &cancelled,
     );

@@ -10,6 +10,8 @@ pub(crate) mod entry;
 mod key;
 mod tools;
 
+pub use tools::identity;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use std::time::UNIX_EPOCH;
 ///
 /// # Errors
 /// The program's file, the list of its libraries or one of these can't be read.
-pub(super) fn identity() -> io::Result<blake3::Hash> {
+pub fn identity() -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new_derive_key("VideoTranscode Pro, what encodes, version 1");
     io::copy(&mut File::open(std::env::current_exe()?)?, &mut hasher)?;
     for library in libraries(&fs::read_to_string("/proc/self/maps")?) {

@@ -73,6 +73,9 @@ pub enum ChunkError {
     /// What came of it somewhere else is of no use.
     #[error(transparent)]
     Delivery(#[from] delivery::Error),
+    /// Those who should have made it could not.
+    #[error("the fleet: {0}")]
+    Elsewhere(String),
 }
 
 /// What all workers share.
@@ -171,7 +174,13 @@ impl Job<'_> {
         }
         if let Some(fleet) = self.fleet {
             let pack = |archive: &Path| work::unharmed(task.chunk.0, || self.pack(order, archive));
-            return fleet.carry_out(order, &pack, self, self.stop);
+            match fleet.carry_out(order, &pack, self, self.stop) {
+                // What is wrong shows here, too, and can be told as it is.
+                Err(ChunkError::Elsewhere(why)) => {
+                    tracing::warn!(chunk = task.chunk.0, why, "encoded here, for the fleet could not");
+                }
+                made => return made,
+            }
         }
         let extradata = self.source.video_parameters()?.extradata();
         Ok(work::unharmed(task.chunk.0, || {

@@ -346,20 +346,28 @@ fn delete(spool: &Path) {
 impl ChunkError {
     /// Whether another attempt can help.
     fn kind(&self) -> FailureKind {
+        match self {
+            Self::Child(error) => Self::kind_of(error),
+            Self::Source(error) => of_source(error),
+            Self::Spool { .. } | Self::Delivery(_) | Self::Elsewhere(_) => FailureKind::Retryable,
+        }
+    }
+
+    /// Whether another attempt can help where this befell a child.
+    pub(crate) fn kind_of(error: &child::Error) -> FailureKind {
         let of_node = |error: &node::Error| match error.class() {
             node::Class::Permanent => FailureKind::Permanent,
             node::Class::Retryable => FailureKind::Retryable,
         };
-        match self {
-            Self::Child(child::Error::Failed(child::Failure::Node(error))) => of_node(error),
-            Self::Child(child::Error::Spool { path, error }) => of_node(&node::Error::spool(path.clone(), error)),
-            Self::Child(child::Error::Failed(child::Failure::Source(error))) | Self::Source(error)
-                if error.code().is_some() =>
-            {
-                FailureKind::Permanent
-            }
-            Self::Child(child::Error::Died(death)) if death.cause.is_own() => FailureKind::Crash,
-            Self::Child(_) | Self::Source(_) | Self::Spool { .. } | Self::Delivery(_) => FailureKind::Retryable,
+        match error {
+            child::Error::Failed(child::Failure::Node(error)) => of_node(error),
+            child::Error::Failed(child::Failure::Source(error)) => of_source(error),
+            child::Error::Spool { path, error } => of_node(&node::Error::spool(path.clone(), error)),
+            child::Error::Died(death) if death.cause.is_own() => FailureKind::Crash,
+            child::Error::Died(_)
+            | child::Error::Failed(child::Failure::Media(_))
+            | child::Error::Start(_)
+            | child::Error::Cancelled => FailureKind::Retryable,
         }
     }
 
@@ -370,12 +378,18 @@ impl ChunkError {
     }
 }
 
+fn of_source(error: &vtp_splitter::Error) -> FailureKind {
+    if error.code().is_some() { FailureKind::Permanent } else { FailureKind::Retryable }
+}
+
 impl From<ChunkError> for EncodeFailure {
     fn from(error: ChunkError) -> Self {
         match error {
             ChunkError::Source(error) => error.into(),
             ChunkError::Child(error) => error.into(),
-            error @ (ChunkError::Spool { .. } | ChunkError::Delivery(_)) => Self::Internal(error.into()),
+            error @ (ChunkError::Spool { .. } | ChunkError::Delivery(_) | ChunkError::Elsewhere(_)) => {
+                Self::Internal(error.into())
+            }
         }
     }
 }

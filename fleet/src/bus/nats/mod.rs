@@ -18,6 +18,7 @@ use futures_util::future::try_join_all;
 use super::{Band, Bus, Controls, Error, Terms};
 use crate::messages::{self, Control, NodeId, Offer, Pool, Report};
 
+mod alone;
 mod lane;
 mod news;
 mod reconcile;

@@ -1,0 +1,164 @@
+//! What a node does with a task: step: fetch the chunk's packets, encode them in children, deliver what came of it. In: a
+//! task's body, its origin and its spool. Out: an encoded chunk, on the spool's disk. Never: a look at the source.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Mutex;
+use vtp_engine::coordinator::JobId;
+use vtp_engine::units::ChunkIndex;
+use vtp_fleet::credentials::Credentials;
+use vtp_fleet::messages::{Offer, Why};
+use vtp_fleet::node::{Outcome, Work};
+use vtp_fleet::transfer::quic::{Address, Client, StartError, Tuning};
+use vtp_fleet::transfer::{self, FileObject, Kind, ObjectId, Transfer as _};
+
+use super::body;
+use crate::child::{self, Pool};
+use crate::encode::driver::ChunkError;
+use crate::work;
+
+/// Most bytes of an object, either way.
+pub(super) const MOST: u64 = 64 << 30;
+
+/// Encodes for others. Clones share its children and its connections.
+#[derive(Clone)]
+pub(super) struct Encoder(Arc<Shared>);
+
+struct Shared {
+    credentials: Credentials,
+    children: Pool,
+    /// Where what is under way lies.
+    folder: PathBuf,
+    /// One for each pair of origin and spool.
+    clients: Mutex<HashMap<(Address, Address), Arc<Client>>>,
+}
+
+/// Why a task came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Body(#[from] body::Error),
+    #[error("the task does not say where its packets are, or where they go")]
+    Nowhere,
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Transfer(#[from] transfer::Error),
+    #[error(transparent)]
+    Child(#[from] child::Error),
+    #[error("{}: {error}", path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("the thread that encodes has ended: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    fn why(&self) -> Why {
+        match self {
+            Self::Body(_) | Self::Nowhere | Self::Start(_) | Self::File { .. } => Why::Retryable,
+            Self::Transfer(error) if error.is_retryable() => Why::Retryable,
+            Self::Transfer(_) => Why::Permanent,
+            Self::Thread(_) => Why::Crash,
+            Self::Child(error) => ChunkError::kind_of(error).into(),
+        }
+    }
+}
+
+/// Where a task's work lies; gone with the last who works there, also where the task is given up. What a killed node leaves is
+/// cleared away when it starts again.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        match std::fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(path = %self.0.display(), %error, "left behind");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Raises a flag when it is dropped: whoever works for a task that counts no longer is to end.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Encoder {
+    /// One whose work lies in `folder`, which exists.
+    pub(super) fn new(credentials: Credentials, children: Pool, folder: PathBuf) -> Self {
+        Self(Arc::new(Shared { credentials, children, folder, clients: Mutex::default() }))
+    }
+
+    async fn carry_out(&self, offer: &Offer) -> Result<(), Error> {
+        let order = body::read(&offer.body)?;
+        let folder = Arc::new(Folder(self.0.folder.join(offer.id.to_string().replace(':', "-"))));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| Error::File { path, error }
+        };
+        tokio::fs::create_dir_all(&folder.0).await.map_err(failed(&folder.0))?;
+        let (archive, delivery) = (folder.0.join("packets"), folder.0.join("delivery"));
+        let client = self.client(offer).await?;
+        let object = |kind| ObjectId {
+            job: JobId(offer.id.job),
+            chunk: ChunkIndex(offer.id.chunk),
+            attempt: offer.id.attempt(),
+            kind,
+        };
+        client.fetch(object(Kind::Packets), &archive).await?;
+        let stop = Stop(Arc::new(AtomicBool::new(false)));
+        let (shared, stopped, kept, to) =
+            (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&folder), delivery.clone());
+        let encode = move || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &(), &stopped);
+        tokio::task::spawn_blocking(encode).await??;
+        let made = FileObject::open(&delivery).map_err(failed(&delivery))?;
+        client.deliver(object(Kind::Encoded), &made).await?;
+        Ok(())
+    }
+
+    async fn client(&self, offer: &Offer) -> Result<Arc<Client>, Error> {
+        let first = |addresses: &[String]| addresses.first().and_then(|it| it.parse::<Address>().ok());
+        let (Some(origin), Some(spool)) = (first(&offer.fetch), first(&offer.deliver)) else {
+            return Err(Error::Nowhere);
+        };
+        let mut clients = self.0.clients.lock().await;
+        if let Some(client) = clients.get(&(origin.clone(), spool.clone())) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Client::new(&self.0.credentials, origin.clone(), spool.clone(), MOST, Tuning::default())?;
+        let client = Arc::new(client);
+        clients.insert((origin, spool), Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+impl Work for Encoder {
+    async fn run(&self, offer: Arc<Offer>) -> Outcome {
+        match self.carry_out(&offer).await {
+            Ok(()) => Outcome::Finished { result: Vec::new() },
+            Err(error) => {
+                tracing::warn!(id = %offer.id, %error, "a task came to nothing");
+                Outcome::Failed { why: error.why(), message: error.to_string() }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_node_may_do_better_is_tried_again() {
+        assert_eq!(Error::Nowhere.why(), Why::Retryable);
+        assert_eq!(Error::Body(body::Error::OtherBuild).why(), Why::Retryable);
+    }
+}
