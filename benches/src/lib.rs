@@ -9,6 +9,7 @@
 //! * [`kill`]: runs that are killed at random moments, and go on
 //! * [`sweep`]: every file of a folder through `vtp encode` and an independent checker
 //! * [`mutate`]: damaged copies of files through `vtp encode`
+//! * [`tasks`]: how fast work can be handed out over a real nats-server
 
 pub mod ab_av1;
 mod bjontegaard;
@@ -26,6 +27,7 @@ mod processes;
 mod report;
 pub mod sweep;
 mod table;
+pub mod tasks;
 pub mod truth;
 mod vmaf;
 

@@ -9,6 +9,7 @@ mod kill;
 mod ladder;
 mod mutate;
 mod sweep;
+mod tasks;
 mod truth;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum What {
     Sweep(sweep::Arguments),
     /// Damaged copies of files through `vtp encode`: each has to be proven or refused
     Mutate(mutate::Arguments),
+    /// Tasks that are nothing through a real nats-server: how fast work can be handed out
+    Tasks(tasks::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -83,6 +86,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Kill(arguments) => kill::run(vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
         What::Mutate(arguments) => mutate::run(vtp, arguments),
+        What::Tasks(arguments) => tasks::run(arguments),
     }
 }
 
