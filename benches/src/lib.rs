@@ -11,6 +11,7 @@
 //! * [`mutate`]: damaged copies of files through `vtp encode`
 //! * [`simulate`]: the coordinator of a fleet in virtual time, and how fast it is
 //! * [`transfer`]: chunk bytes by QUIC, against HTTP/1.1 and over a bad network
+//! * [`tasks`]: how fast work can be handed out over a real nats-server
 
 pub mod ab_av1;
 mod bjontegaard;
@@ -29,6 +30,7 @@ mod report;
 pub mod simulate;
 pub mod sweep;
 mod table;
+pub mod tasks;
 pub mod transfer;
 pub mod truth;
 mod vmaf;

@@ -175,3 +175,17 @@ fn transfers_are_measured_near_and_far() {
     let ways: Vec<&str> = rows.iter().skip(4).map(|row| row[0].as_str()).collect();
     assert_eq!(ways, ["BBR", "BBR", "BBR", "Cubic", "Cubic", "Cubic"], "{rows:?}");
 }
+
+#[test]
+fn handing_out_is_told_for_both_ways_to_sync() {
+    let Some(server) = vtp_fleet::server::binary() else {
+        assert_ne!(std::env::var("VTP_NATS").as_deref(), Ok("required"), "no nats-server: run make nats");
+        return skipped("no nats-server: put one on the path, name it by NATS_SERVER, or run make nats");
+    };
+    let scene = Scene::new();
+    let line = "bench tasks --nodes 2 --slots 4 --tasks 200 --seconds 1 --rate 50 --folder .";
+    let rows = rows(&scene.vtp(&format!("{line} --server {}", server.display())).ok().stdout);
+    assert_eq!(rows.iter().map(|row| row[0].as_str()).collect::<Vec<_>>(), ["`sync_interval: always`", "default"]);
+    assert!(rows.iter().all(|row| row[1] == "2 × 4" && row[2] == "200" && row[6] == "50"), "{rows:?}");
+    scene.vtp("bench tasks --server absent").failed(1, "absent can't be started");
+}

@@ -9,9 +9,13 @@ use std::time::Duration;
 use futures_util::future::{Fuse, FusedFuture, FutureExt};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use crate::bus::{Bus, Controls, Delivery, Error, Receipt, Tasks};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report, Why};
+
+/// How long a report waits for more to say. A report costs the server a sync, and a task takes seconds.
+const LINGER: Duration = Duration::from_millis(3);
 
 /// Who does a node's tasks.
 pub trait Work: Clone + Send + Sync + 'static {
@@ -74,6 +78,9 @@ struct Reporter<R> {
     sequence: u64,
     happened: Vec<Happened>,
     receipts: Vec<R>,
+    due: Option<Instant>,
+    /// As many words as make waiting for more pointless: what all slots have to say.
+    enough: usize,
 }
 
 struct Node<B: Bus, W> {
@@ -109,16 +116,19 @@ pub async fn run<B: Bus>(
     let mut sending = Fuse::terminated();
     loop {
         node.leave_if_done();
+        let mut due = None;
         if sending.is_terminated() {
+            due = node.reporter.due();
             match node.reporter.next() {
                 Some((report, receipts)) => sending = Box::pin(send(bus.clone(), report, receipts)).fuse(),
-                None if node.left => return Ok(()),
+                None if node.left && due.is_none() => return Ok(()),
                 None => {}
             }
         }
         let free = if node.draining { 0 } else { usize::from(node.settings.slots).saturating_sub(node.busy.len()) };
         tokio::select! {
             () = &mut sending, if !sending.is_terminated() => {}
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && sending.is_terminated() => {}
             Some(done) = node.running.join_next_with_id(), if !node.running.is_empty() => node.done(done),
             pulled = tasks.pull(free, Duration::from_secs(30)), if free > 0 => node.take(pulled).await?,
             control = controls.next() => node.control(control)?,
@@ -154,11 +164,21 @@ async fn send<B: Bus>(bus: B, report: Report, receipts: Vec<ReceiptOf<B>>) {
 }
 
 impl<R> Reporter<R> {
-    /// The next report, if there is something to say.
-    fn next(&mut self) -> Option<(Report, Vec<R>)> {
+    /// When the next report is to be sent, if there is something to say.
+    fn due(&mut self) -> Option<Instant> {
         if self.happened.is_empty() {
             return None;
         }
+        Some(*self.due.get_or_insert_with(|| Instant::now() + LINGER))
+    }
+
+    /// The next report, if it is due or has become long.
+    fn next(&mut self) -> Option<(Report, Vec<R>)> {
+        let due = self.due.is_some_and(|due| due <= Instant::now());
+        if self.happened.is_empty() || !(due || self.happened.len() >= self.enough) {
+            return None;
+        }
+        self.due = None;
         self.sequence += 1;
         let happened = std::mem::take(&mut self.happened);
         let report = Report { node: self.node.clone(), session: self.session, sequence: self.sequence, happened };
@@ -174,6 +194,8 @@ impl<B: Bus, W: Work> Node<B, W> {
             sequence: 0,
             happened: Vec::new(),
             receipts: Vec::new(),
+            due: None,
+            enough: 2 * usize::from(settings.slots),
         };
         let (busy, running, at) = (HashMap::new(), JoinSet::new(), HashMap::new());
         Self { work, settings, busy, running, at, reporter, draining: false, left: false }

@@ -123,7 +123,12 @@ fn spawn(binary: &Path, folder: &Path) -> io::Result<Child> {
     let said = std::fs::File::create(folder.join("said"))?;
     let mut command = Command::new(binary);
     command.args(["-c", "server.conf"]).current_dir(folder);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn()
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(said)
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("{} can't be started: {error}", binary.display())))
 }
 
 impl Drop for NatsServer {

@@ -11,6 +11,7 @@ mod ladder;
 mod mutate;
 mod simulate;
 mod sweep;
+mod tasks;
 mod transfer;
 mod truth;
 
@@ -55,6 +56,8 @@ enum What {
     Events(events::Arguments),
     /// Chunk bytes by QUIC: against HTTP/1.1 over TCP with TLS, and over a bad network
     Transfer(transfer::Arguments),
+    /// Tasks that are nothing through a real nats-server: how fast work can be handed out
+    Tasks(tasks::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -95,6 +98,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Simulate(arguments) => simulate::run(arguments),
         What::Events(arguments) => events::run(arguments),
         What::Transfer(arguments) => transfer::run(arguments),
+        What::Tasks(arguments) => tasks::run(arguments),
     }
 }
 

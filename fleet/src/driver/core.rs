@@ -203,18 +203,46 @@ impl Core {
 
     fn report(&mut self, report: Report, step: &mut Step) {
         let Report { node, session, sequence, happened } = report;
+        let mut unknown = false;
         for it in happened {
             if let Happened::Joined { pool, slots, doing } = it {
                 self.joined(&node, session, sequence, (pool, slots, &doing), step);
                 continue;
             }
             let Some(known) = self.crew.node_mut(&node).filter(|known| known.session == session) else {
-                step.actions.push(Action::Control(node, Control::JoinAgain));
-                return;
+                unknown = true;
+                self.stranger(it, step);
+                continue;
             };
             known.heard = self.now;
             known.read(sequence, self.now, self.config.republish);
             self.happened(&node, sequence, it, step);
+        }
+        if unknown {
+            step.actions.push(Action::Control(node, Control::JoinAgain));
+        }
+    }
+
+    /// What a node says that has not joined, as after a restart of the driver. A result is a result: where nobody else has
+    /// the attempt, it counts.
+    fn stranger(&mut self, happened: Happened, step: &mut Step) {
+        match happened {
+            Happened::Finished { id, result } => {
+                if let Some(worker) = self.crew.unstarted_worker_of(id) {
+                    self.finished(worker, id, result, step);
+                }
+            }
+            Happened::Failed { id, why, message } => {
+                if let Some(worker) = self.crew.unstarted_worker_of(id) {
+                    self.failed(worker, id, Failure { kind: why.into(), message }, step);
+                }
+            }
+            Happened::Joined { .. }
+            | Happened::Alive { .. }
+            | Happened::Started { .. }
+            | Happened::HandedBack { .. }
+            | Happened::Draining
+            | Happened::Left => {}
         }
     }
 

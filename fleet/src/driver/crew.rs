@@ -125,6 +125,12 @@ impl Crew {
         self.by_attempt.get(&id).copied()
     }
 
+    /// Whose an attempt is that nobody is known to have started.
+    pub(super) fn unstarted_worker_of(&self, id: AttemptId) -> Option<WorkerId> {
+        let worker = self.worker_of(id)?;
+        self.tokens.get(&worker)?.work.is_some_and(|work| work.started.is_none()).then_some(worker)
+    }
+
     /// The tokens of a node, in order.
     pub(super) fn tokens_of(&self, node: &NodeId) -> Vec<WorkerId> {
         self.nodes.get(node).map(|node| node.tokens.iter().copied().collect()).unwrap_or_default()

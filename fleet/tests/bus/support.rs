@@ -1,5 +1,6 @@
 //! What the tests share.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +20,10 @@ pub(crate) fn binary() -> Option<PathBuf> {
     if found.is_none() {
         let required = std::env::var("VTP_NATS").is_ok_and(|it| it == "required");
         assert!(!required, "no nats-server: put one on the path, name it by NATS_SERVER, or run make nats");
-        eprintln!("skipped: no nats-server (put one on the path, name it by NATS_SERVER, or run make nats)");
+        let name = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Past the test harness, which hides what a passing test prints.
+        let said = writeln!(std::io::stderr().lock(), "SKIPPED {name}: no nats-server: run make nats");
+        said.expect("there is a stderr");
     }
     found
 }

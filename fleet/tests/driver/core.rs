@@ -151,6 +151,16 @@ fn a_node_that_nobody_knows_is_asked_to_join_again() {
 }
 
 #[test]
+fn a_result_counts_also_from_a_node_that_a_new_driver_does_not_know() {
+    let mut scene = Scene::new();
+    scene.join("a", 1);
+    let id = scene.submit(1)[0].id;
+    let step = scene.say("b", Happened::Finished { id, result: vec![0] });
+    assert_eq!(accepted(&step), [id], "nobody else has it");
+    assert!(step.actions.contains(&Action::Control(node("b"), Control::JoinAgain)));
+}
+
+#[test]
 fn a_task_that_kills_whoever_takes_it_ends_its_job_with_a_sentence() {
     let mut scene = Scene::new();
     scene.join("a", 1);
