@@ -125,7 +125,7 @@ impl Cluster {
         let (packets, waiting) = (Arc::new(Packets::default()), Arc::new(Waiting::default()));
         let spool = FolderSpool { folder: folder.join("delivered"), most: MOST };
         let started = runtime.block_on(async {
-            let bus = NatsBus::connect(&arguments.access("encode")?, super::access::terms(), 1).await?;
+            let bus = NatsBus::connect(&arguments.access("driver")?, super::access::terms(), 1).await?;
             bus.claim_alone().await?;
             let ledger = FileLedger::open(&folder.join("ledger"))?;
             let config = driver::Config::fleet([(super::access::pool(POOL)?, skills())].into());

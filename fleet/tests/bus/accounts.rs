@@ -117,6 +117,10 @@ impl Secured {
 async fn work_is_done(secured: &Secured) {
     let cpu = pool("cpu");
     let driver = secured.bus("driver", "of-the-driver").await;
+    driver.claim_alone().await.expect("nobody else drives");
+    let second = secured.bus("driver", "of-the-driver").await;
+    let refused = second.claim_alone().await.expect_err("somebody drives");
+    assert!(refused.to_string().contains("another run drives its nodes"), "{refused}");
     driver.prepare(from_ref(&cpu)).await.expect("prepared");
     let worker = secured.bus("node-1", "of-the-node").await;
     let mut controls = worker.controls(&node("node-1")).await.expect("listens");
