@@ -42,6 +42,11 @@ impl Player {
 /// Does `cases` with what is in `folder`, so many at a time as there are `lanes`; tells what came of each. `None`, said aloud, where there is no browser, unless
 /// the environment's `VTP_PLAYERS` says that it is `required`.
 pub(crate) fn drive(folder: &Path, lanes: u32, cases: &[Value]) -> Option<Vec<Value>> {
+    drive_after(|| {}, folder, lanes, cases)
+}
+
+/// The same, once no other browser runs and `begin` has done what is to be done then.
+pub(crate) fn drive_after(begin: impl FnOnce(), folder: &Path, lanes: u32, cases: &[Value]) -> Option<Vec<Value>> {
     // Browsers that run at the same time take each other's processors, and drop pictures.
     static BROWSER: Mutex<()> = Mutex::new(());
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/players");
@@ -55,6 +60,7 @@ pub(crate) fn drive(folder: &Path, lanes: u32, cases: &[Value]) -> Option<Vec<Va
         }
     };
     let _one_at_a_time = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
+    begin();
     let mut command = Command::new("timeout");
     command.args(["--kill-after=10", "120"]).arg(node).arg(here.join("drive.js")).arg(folder).arg(lanes.to_string());
     command.env("CHROMIUM", chromium).stdin(Stdio::piped()).stdout(Stdio::piped());
