@@ -41,12 +41,15 @@ const ORDER: u8 = 5;
 const REPAIR: u8 = 2;
 /// How often somebody who waits for the fleet looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a run that ends tries to tell the nodes.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Chunks that are packed at the same time.
 const PACKING: usize = 2;
 
 /// A fleet that works for this run.
 pub(crate) struct Cluster {
     runtime: Runtime,
+    bus: NatsBus,
     handle: Handle,
     waiting: Arc<Waiting>,
     packets: Arc<Packets>,
@@ -129,7 +132,7 @@ impl Cluster {
             bus.claim_alone().await?;
             let ledger = FileLedger::open(&folder.join("ledger"))?;
             let config = driver::Config::fleet([(super::access::pool(POOL)?, skills())].into());
-            let (driver, handle, notices) = Driver::start(bus, ledger, config).await?;
+            let (driver, handle, notices) = Driver::start(bus.clone(), ledger, config).await?;
             let (splitter, stitcher) = (arguments.credentials("splitter")?, arguments.credentials("stitcher")?);
             let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
             let port = |port: u16| SocketAddr::new(any.ip(), port);
@@ -138,9 +141,9 @@ impl Cluster {
             let origin = Server::start(port(first), &splitter, serves, Tuning::default())?;
             let serves = Serves { origin: Nothing, spool: spool.clone() };
             let taker = Server::start(port(second), &stitcher, serves, Tuning::default())?;
-            Ok::<_, anyhow::Error>((driver, handle, notices, [origin, taker]))
+            Ok::<_, anyhow::Error>((bus, driver, handle, notices, [origin, taker]))
         });
-        let (driver, handle, notices, servers) = started.map_err(|error| Failure::Usage(format!("{error:#}")))?;
+        let (bus, driver, handle, notices, servers) = started.map_err(|error| Failure::Usage(format!("{error:#}")))?;
         let at = |server: &Server| {
             let port = server.address().map_err(|error| Failure::Internal(error.into()))?.port();
             Ok::<_, Failure>(arguments.reached_at(port))
@@ -156,7 +159,7 @@ impl Cluster {
         // Numbers that no other run has, which tasks left by one might be known by.
         let jobs = AtomicU64::new(fastrand::u64(1..1 << 62));
         let _servers = servers;
-        Ok(Self { runtime, handle, waiting, packets, spool, origin_at, spool_at, jobs, packing, _servers })
+        Ok(Self { runtime, bus, handle, waiting, packets, spool, origin_at, spool_at, jobs, packing, _servers })
     }
 
     /// Packs the chunk; a few at a time, for each takes a process.
@@ -220,6 +223,28 @@ impl Cluster {
             tracing::debug!(%error, path = %folder.display(), "left behind until the run ends");
         }
         Ok(chunk)
+    }
+}
+
+impl Drop for Cluster {
+    /// Nodes that work on what is not wanted any more have been told to stop when this returns; otherwise they would look for
+    /// this process for a while.
+    fn drop(&mut self) {
+        let ids: Vec<u64> = locked(&self.waiting.0).keys().copied().collect();
+        let told = async {
+            for job in ids {
+                self.handle.cancel(job).await?;
+            }
+            // What was asked before is done when this is answered: no job has the number 0.
+            if let Err(driver::Error::Gone) = self.handle.forget(0).await {
+                return Err(driver::Error::Gone);
+            }
+            self.bus.flush().await.map_err(driver::Error::Bus)
+        };
+        let told = self.runtime.block_on(async { tokio::time::timeout(FAREWELL, told).await });
+        if !matches!(told, Ok(Ok(()))) {
+            tracing::debug!("the nodes were not told that this run has ended");
+        }
     }
 }
 

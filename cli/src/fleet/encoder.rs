@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use vtp_engine::coordinator::JobId;
@@ -20,6 +21,8 @@ use crate::child::{self, Pool};
 use crate::encode::driver::ChunkError;
 use crate::work;
 
+/// How long a node looks for an origin or a spool that does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Most bytes of an object, either way.
 pub(super) const MOST: u64 = 64 << 30;
 
@@ -133,7 +136,9 @@ impl Encoder {
         if let Some(client) = clients.get(&(origin.clone(), spool.clone())) {
             return Ok(Arc::clone(client));
         }
-        let client = Client::new(&self.0.credentials, origin.clone(), spool.clone(), MOST, Tuning::default())?;
+        // A run that is gone is not to keep a slot for long: its tasks are nobody's, and those of others are not done meanwhile.
+        let tuning = Tuning { patience: PATIENCE, ..Tuning::default() };
+        let client = Client::new(&self.0.credentials, origin.clone(), spool.clone(), MOST, tuning)?;
         let client = Arc::new(client);
         clients.insert((origin, spool), Arc::clone(&client));
         Ok(client)

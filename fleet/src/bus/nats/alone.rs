@@ -38,4 +38,12 @@ impl NatsBus {
         });
         Ok(())
     }
+
+    /// Waits until the server has all that was said.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.client.flush().await.map_err(unavailable)
+    }
 }
