@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::Message;
+use async_nats::jetstream::stream::DeleteMessageErrorKind;
 use async_nats::jetstream::{self, AckKind};
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -139,8 +140,13 @@ impl News for NatsNews {
         for (message, about) in std::mem::take(&mut self.given) {
             if let Some((stream, sequence)) = about {
                 let stream = self.context.get_stream_no_info(stream).await.map_err(unavailable)?;
-                // Where it is gone already, there is nothing to remove.
-                let _ = stream.delete_message(sequence).await;
+                match stream.delete_message(sequence).await {
+                    Ok(_) => {}
+                    // The server has answered: it is gone already, so there is nothing to remove.
+                    Err(error) if matches!(error.kind(), DeleteMessageErrorKind::JetStream(_)) => {}
+                    // Not acknowledged, the advisory comes again, and the message is removed then.
+                    Err(error) => return Err(unavailable(error)),
+                }
             }
             let message = jetstream::Message { message, context: self.context.clone() };
             message.ack_with(AckKind::Ack).await.map_err(unavailable)?;
