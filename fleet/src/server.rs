@@ -23,8 +23,11 @@ pub enum Sync {
     Default,
 }
 
-/// The server's binary: that of the environment variable `NATS_SERVER`, one on the path, or the one that `make nats` puts
-/// below `target/nats` of this folder or one above.
+/// The oldest nats-server that will do: the streams use limits that came with 2.10.
+const OLDEST: (u32, u32) = (2, 10);
+
+/// The server's binary: that of the environment variable `NATS_SERVER`, the one that `make nats` puts below `target/nats` of
+/// this folder or one above, or one on the path. One older than 2.10 is passed by.
 pub fn binary() -> Option<PathBuf> {
     if let Some(named) = std::env::var_os("NATS_SERVER").filter(|it| !it.is_empty()) {
         return Some(named.into());
@@ -33,7 +36,18 @@ pub fn binary() -> Option<PathBuf> {
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("nats-server"));
     let here = std::env::current_dir().unwrap_or_default();
     let above: Vec<PathBuf> = here.ancestors().map(|folder| folder.join("target/nats/bin/nats-server")).collect();
-    on_path.chain(above).find(|file| file.is_file())
+    above.into_iter().chain(on_path).find(|file| file.is_file() && version(file).is_some_and(|it| it >= OLDEST))
+}
+
+/// Major and minor version of a nats-server, as it tells them: `nats-server: v2.15.1`. `None` if it doesn't run or tells none.
+fn version(binary: &Path) -> Option<(u32, u32)> {
+    let output = Command::new(binary).arg("--version").output().ok()?;
+    parse_version(std::str::from_utf8(&output.stdout).ok()?)
+}
+
+fn parse_version(told: &str) -> Option<(u32, u32)> {
+    let mut parts = told.trim().strip_prefix("nats-server: v")?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 impl NatsServer {
@@ -135,5 +149,24 @@ impl Drop for NatsServer {
     fn drop(&mut self) {
         // It has ended by itself, or was killed.
         let _ = self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_as_servers_tell_them() {
+        assert_eq!(parse_version("nats-server: v2.9.10\n"), Some((2, 9)));
+        assert_eq!(parse_version("nats-server: v2.15.1\n"), Some((2, 15)));
+        assert_eq!(parse_version("nats-server: v2.14.0-preview.2"), Some((2, 14)));
+        assert_eq!(parse_version("v2.10"), None);
+    }
+
+    #[test]
+    fn what_is_no_server_of_a_known_version_is_passed_by() {
+        assert_eq!(version(Path::new("/bin/true")), None);
+        assert_eq!(version(Path::new("/nowhere/nats-server")), None);
     }
 }

@@ -19,11 +19,14 @@ fn slow(loss_permille: u32) -> Weather {
     Weather { rate: Some(8_000_000), ..Weather::new(Duration::from_millis(5), loss_permille, 1) }
 }
 
-/// Cuts a link for longer than connections bear, `times` times, at moments of chance.
-async fn cut(relay: Arc<Relay>, times: u32, seed: u64) {
-    let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..times {
-        sleep(Duration::from_millis(random.u64(300..700))).await;
+/// Cuts a link for longer than connections bear each time that another quarter of an object of [`SIZE`] has arrived: three
+/// times, each while there is more to come.
+async fn cut(relay: &Relay, arrived: impl Fn() -> u64) {
+    for quarter in 1..=3 {
+        while arrived() < SIZE * quarter / 4 {
+            sleep(Duration::from_millis(2)).await;
+        }
+        assert!(arrived() < SIZE, "it was over before cut {quarter}");
         relay.cut(true);
         sleep(small().idle + Duration::from_millis(200)).await;
         relay.cut(false);
@@ -42,15 +45,14 @@ async fn a_fetch_that_is_cut_off_goes_on_behind_the_last_block() {
     let object = some_bytes(SIZE, 1);
     scene.shelf.put(packets(1), object.clone());
     let origin = scene.origin(small());
-    let relay = Arc::new(Relay::start(origin.address().unwrap(), slow(2)).unwrap());
+    let relay = Relay::start(origin.address().unwrap(), slow(2)).unwrap();
     let node = scene.node(relay.address(), anywhere(), small());
-    let cuts = tokio::spawn(cut(Arc::clone(&relay), 3, 5));
-    within(60, node.fetch(packets(1), &scene.place(1))).await.unwrap();
-    cuts.await.unwrap();
-    assert_eq!(std::fs::read(scene.place(1)).unwrap(), object);
+    let (place, cuts) = (scene.place(1), cut(&relay, || node.traffic().received()));
+    let (fetched, ()) = within(60, async { tokio::join!(node.fetch(packets(1), &place), cuts) }).await;
+    fetched.unwrap();
+    assert_eq!(std::fs::read(place).unwrap(), object);
     let received = node.traffic().received();
     assert!((SIZE..=SIZE + AROUND + 3 * LOST_WITH_A_CUT).contains(&received), "{received} bytes were received");
-    assert!(origin.traffic().sent() > SIZE, "no cut came while it mattered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,15 +60,14 @@ async fn a_delivery_that_is_cut_off_goes_on_behind_the_last_block() {
     let scene = Scene::new();
     let object = some_bytes(SIZE, 1);
     let stitcher = scene.stitcher(small());
-    let relay = Arc::new(Relay::start(stitcher.address().unwrap(), slow(2)).unwrap());
+    let relay = Relay::start(stitcher.address().unwrap(), slow(2)).unwrap();
     let node = scene.node(anywhere(), relay.address(), small());
-    let cuts = tokio::spawn(cut(Arc::clone(&relay), 3, 6));
-    within(60, node.deliver(encoded(1), &object)).await.unwrap();
-    cuts.await.unwrap();
+    let cuts = cut(&relay, || stitcher.traffic().received());
+    let (delivered, ()) = within(60, async { tokio::join!(node.deliver(encoded(1), &object), cuts) }).await;
+    delivered.unwrap();
     assert_eq!(std::fs::read(scene.spool().place(encoded(1)).unwrap()).unwrap(), object);
     let received = stitcher.traffic().received();
     assert!((SIZE..=SIZE + AROUND + 3 * LOST_WITH_A_CUT).contains(&received), "{received} bytes were received");
-    assert!(node.traffic().sent() > SIZE, "no cut came while it mattered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
