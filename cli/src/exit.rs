@@ -37,6 +37,8 @@ pub enum Failure {
     },
     /// Something is not as good as was strictly asked for.
     Quality(String),
+    /// Somebody else has what is needed; later it may do.
+    Busy(String),
     /// The user stopped it.
     Interrupted,
     /// Whatever there is to say has been said already; this is the exit code.
@@ -48,7 +50,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Internal(_) => INTERNAL,
-            Self::Usage(_) => USAGE,
+            Self::Usage(_) | Self::Busy(_) => USAGE,
             Self::Input { .. } => INPUT,
             Self::Quality(_) => QUALITY,
             Self::Interrupted => INTERRUPTED,
@@ -65,7 +67,9 @@ impl Failure {
     pub fn sentence(&self) -> Option<String> {
         match self {
             Self::Internal(error) => Some(with_causes(error)),
-            Self::Usage(message) | Self::Quality(message) | Self::Input { message, .. } => Some(message.clone()),
+            Self::Usage(message) | Self::Busy(message) | Self::Quality(message) | Self::Input { message, .. } => {
+                Some(message.clone())
+            }
             Self::Interrupted => Some("interrupted; no output is left".to_owned()),
             Self::Told(_) => None,
         }
@@ -75,7 +79,7 @@ impl Failure {
     pub fn message(&self) -> Option<String> {
         let sentence = self.sentence()?;
         Some(match self {
-            Self::Internal(_) | Self::Usage(_) | Self::Quality(_) => format!("error: {sentence}"),
+            Self::Internal(_) | Self::Usage(_) | Self::Busy(_) | Self::Quality(_) => format!("error: {sentence}"),
             Self::Input { code, .. } => format!("error {code}: {sentence}"),
             Self::Interrupted | Self::Told(_) => sentence,
         })

@@ -29,7 +29,8 @@ pub mod report;
 pub mod text;
 pub mod work;
 
-use std::io::{self, Write as _};
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -53,18 +54,29 @@ enum Command {
     Check(check::Arguments),
     Cache(cache::Arguments),
     Ca(ca::Arguments),
+    Up(fleet::up::Arguments),
+    Driver(fleet::driver::Arguments),
+    Splitter(fleet::splitter::Arguments),
     Node(fleet::node::Arguments),
+    Stitcher(fleet::stitcher::Arguments),
     Doctor(doctor::Arguments),
     Bench(bench::Arguments),
     /// Work on untrusted bytes for the process that started this one
     #[command(hide = true)]
     Child,
+    /// Run a program that ends with the process that started this one
+    #[command(hide = true)]
+    Under {
+        parent: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let words = parse::dashed_files(std::env::args_os(), &Arguments::command(), |word| Path::new(word).is_file());
-    let arguments = Arguments::parse_from(words);
+    let arguments = Arguments::parse_from(&words);
     log_to_stderr();
     vtp_engine::media::give_large_buffers_back();
     vtp_engine::media::silence_encoders();
@@ -73,16 +85,21 @@ pub fn main() -> ExitCode {
         return child::serve();
     }
     let outcome = std::panic::catch_unwind(|| match &arguments.command {
-        Command::Encode(arguments) => encode::run(arguments),
+        Command::Encode(arguments) => encode::run(arguments, words.get(2..).unwrap_or_default()),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),
         Command::Report(arguments) => redraw::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Cache(arguments) => cache::run(arguments),
         Command::Ca(arguments) => ca::run(arguments),
+        Command::Up(arguments) => fleet::up::run(arguments),
+        Command::Driver(arguments) => fleet::driver::run(arguments),
+        Command::Splitter(arguments) => fleet::splitter::run(arguments),
         Command::Node(arguments) => fleet::node::run(arguments),
+        Command::Stitcher(arguments) => fleet::stitcher::run(arguments),
         Command::Doctor(arguments) => doctor::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Under { parent, words } => fleet::up::processes::become_child(*parent, words).map_err(Failure::Usage),
         // Never gets here.
         Command::Child => Ok(()),
     });
@@ -101,7 +118,8 @@ pub fn main() -> ExitCode {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("VTP_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let is_terminal = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal).init();
 }
 
 /// What a command ends with.

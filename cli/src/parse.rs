@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::str::FromStr;
+use std::time::Duration;
 
 use vtp_engine::ladder::codec::UnknownCodec;
 use vtp_engine::ladder::{FactorRequest, VideoCodec};
@@ -77,6 +78,14 @@ pub fn duration_s(text: &str) -> Result<f64, String> {
         Ok(_) => Err("a duration must be above zero".to_owned()),
         Err(_) => Err("not a duration: write 500ms, 4s, 2m or 1h".to_owned()),
     }
+}
+
+/// A time that something may take, up to a day.
+///
+/// # Errors
+/// A sentence, if the text is no such duration.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    Ok(Duration::from_secs_f64(in_range(duration_s(text)?, 0.001, 86_400.0)?))
 }
 
 /// Length of a segment in seconds: a duration of half a second to a minute.

@@ -1,12 +1,13 @@
-//! Chunks that are encoded elsewhere: the same bytes as here; without a network between, and by nodes of their own that are
-//! reached by NATS and QUIC.
+//! Chunks that are encoded elsewhere: the same bytes as here; without a network between, and by a fleet of processes that talk over
+//! NATS and QUIC.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -89,120 +90,235 @@ fn odd_sources_are_the_same_elsewhere_too() {
     }
 }
 
-/// A fleet on this machine, gone at its end.
-struct Nodes {
-    nats: NatsServer,
-    nodes: Vec<Child>,
+/// How ladders are asked for, here and of a fleet.
+const OPTIONS: &str = "--ladder mobile --chunk 1s --segment 1s --speed ultrafast --progress none --cache none";
+
+/// A nats-server's binary. `None`, said aloud, without one, unless the environment's `VTP_NATS` says that it is `required`.
+fn nats_server() -> Option<PathBuf> {
+    let found = server::binary();
+    if found.is_none() {
+        assert!(std::env::var_os("VTP_NATS").is_none_or(|it| it != "required"), "no nats-server");
+        skipped("there is no nats-server; make nats gets one");
+    }
+    found
 }
 
-impl Drop for Nodes {
+/// A fleet on this machine, each process under a name, gone at its end.
+struct Processes<'a> {
+    scene: &'a Scene,
+    nats: NatsServer,
+    all: BTreeMap<String, Child>,
+}
+
+impl Drop for Processes<'_> {
     fn drop(&mut self) {
-        for node in &mut self.nodes {
+        for process in self.all.values_mut() {
             // One that was killed is gone already.
-            let _ = node.kill();
-            let _ = node.wait();
+            let _ = process.kill();
+            let _ = process.wait();
         }
     }
 }
 
-impl Nodes {
-    /// So many nodes of one slot each, and certificates for everybody. `None`, said aloud, without a nats-server, unless the
-    /// environment's `VTP_NATS` says that it is `required`.
-    fn start(scene: &Scene, count: usize) -> Option<Self> {
-        let Some(binary) = server::binary() else {
-            assert!(std::env::var_os("VTP_NATS").is_none_or(|it| it != "required"), "no nats-server");
-            skipped("there is no nats-server; make nats gets one");
-            return None;
-        };
+impl<'a> Processes<'a> {
+    /// A driver, a splitter, a stitcher and so many nodes of one slot each.
+    fn start(scene: &'a Scene, nodes: usize) -> Option<Self> {
         std::fs::create_dir(scene.path("nats")).unwrap();
-        let nats = NatsServer::start(&binary, &scene.path("nats"), Sync::Always).unwrap();
+        let nats = NatsServer::start(&nats_server()?, &scene.path("nats"), Sync::Always).unwrap();
         scene.vtp("ca init ca").ok();
         for role in ["splitter", "stitcher"] {
             scene.vtp(&format!("ca issue ca --role {role} --name {role} --host localhost --out creds")).ok();
         }
-        let mut fleet = Self { nats, nodes: Vec::new() };
-        (0..count).for_each(|number| fleet.add(scene, &format!("node-{number}"), 1));
+        let mut fleet = Self { scene, nats, all: BTreeMap::new() };
+        ["driver", "splitter", "stitcher"].into_iter().for_each(|name| fleet.again(name));
+        (0..nodes).for_each(|number| fleet.again(&format!("node-{number}")));
         Some(fleet)
     }
 
-    fn add(&mut self, scene: &Scene, name: &str, slots: u32) {
-        scene.vtp(&format!("ca issue ca --role node --name {name} --out creds")).ok();
-        let words = format!(
-            "node --cluster {} --credentials creds --name {name} --slots {slots} --folder work/{name}",
-            self.nats.url()
-        );
+    /// Starts the process of this name, once more perhaps.
+    fn again(&mut self, name: &str) {
+        let member = format!("--cluster {} --credentials creds --name {name}", self.nats.url());
+        let line = match name {
+            "driver" => format!("driver --cluster {} --data driver", self.nats.url()),
+            "splitter" => format!("splitter {member} --port {} --folder splitter", self.port("splitter")),
+            "stitcher" => format!("stitcher {member} --port {} --data stitcher", self.port("stitcher")),
+            _ => {
+                if !self.scene.path(&format!("creds/{name}.crt")).exists() {
+                    self.scene.vtp(&format!("ca issue ca --role node --name {name} --out creds")).ok();
+                }
+                format!("node {member} --slots 1 --folder {name}")
+            }
+        };
         let mut command = Command::new(VTP);
-        command.args(words.split(' ')).current_dir(scene.path(".")).stderr(Stdio::null());
-        self.nodes.push(command.spawn().unwrap());
+        command.args(line.split(' ')).current_dir(self.scene.path(".")).stderr(Stdio::null());
+        self.all.insert(name.to_owned(), command.spawn().unwrap());
+    }
+
+    /// The port of a process, the same for all its lives.
+    fn port(&self, name: &str) -> u16 {
+        let kept = self.scene.path(&format!("{name}.port"));
+        if !kept.exists() {
+            let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+            std::fs::write(&kept, socket.local_addr().unwrap().port().to_string()).unwrap();
+        }
+        std::fs::read_to_string(kept).unwrap().parse().unwrap()
+    }
+
+    fn kill(&mut self, name: &str) {
+        let process = self.all.get_mut(name).unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     fn line(&self, out: &str) -> String {
-        let options = "--ladder mobile --chunk 1s --segment 1s --speed ultrafast --progress none --cache none";
-        format!("encode in.mp4 --out {out} {options} --cluster {} --credentials creds", self.nats.url())
+        format!("encode in.mp4 --out {out} {OPTIONS} --cluster {}", self.nats.url())
+    }
+
+    /// Begins to encode into `out`.
+    fn begin(&self, line: &str) -> Child {
+        let mut command = Command::new(VTP);
+        command.args(line.split(' ')).current_dir(self.scene.path("."));
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits until a chunk is being encoded by this node.
+    fn until_begun(&self, node: &str) {
+        let folder = self.scene.path(&format!("{node}/vtp-node-work"));
+        until("the node works", || std::fs::read_dir(&folder).map_or(0, Iterator::count) > 0);
     }
 }
 
-/// Waits until a node is at work.
-fn until_begun(scene: &Scene, node: &str) {
-    let (folder, started) = (scene.path(&format!("work/{node}/vtp-node-work")), Instant::now());
-    while std::fs::read_dir(&folder).map_or(0, Iterator::count) == 0 {
-        assert!(started.elapsed() < Duration::from_secs(100), "the node does nothing");
+/// Waits until it is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < Duration::from_secs(100), "it never came to it that {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 /// What is in a folder of the scene, but for the report, which tells of times.
-fn made(scene: &Scene, out: &str) -> std::collections::BTreeMap<String, u64> {
+fn made(scene: &Scene, out: &str) -> BTreeMap<String, u64> {
     let mut made = files(&scene.path(out));
     made.retain(|name, _| !name.starts_with("report."));
+    assert!(made.len() > 5);
     made
 }
 
 #[test]
-fn two_nodes_make_what_this_machine_makes_and_one_run_at_a_time_drives_them() {
+fn a_fleet_makes_what_this_machine_makes_and_tells_how_it_goes_on() {
     let scene = Scene::with_clip(178);
-    let Some(fleet) = Nodes::start(&scene, 2) else { return };
-    scene.vtp("encode in.mp4 --out here --ladder mobile --chunk 1s --segment 1s --speed ultrafast --cache none").ok();
-    let line = fleet.line("there");
-    let mut run = Command::new(VTP);
-    let mut run = run.args(line.split(' ')).current_dir(scene.path(".")).spawn().unwrap();
-    until_begun(&scene, "node-0");
-    let refused = scene.vtp(&fleet.line("second"));
-    assert!(run.wait().unwrap().success());
-    refused.failed(2, "another run drives its nodes");
-    assert!(!scene.path("second").exists());
+    let Some(fleet) = Processes::start(&scene, 2) else { return };
+    scene.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
+    let told = scene.vtp(&fleet.line("there").replace("--progress none", "--progress json --json"));
+    assert_eq!(made(&scene, "here"), made(&scene, "there"));
+    let report: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(report["proof"]["frames_out"], 178);
+    let events: Vec<serde_json::Value> = told.stderr.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let of = |event: &str| events.iter().filter(|it| it["event"] == event).count();
+    assert_eq!((of("planned"), of("chunk_done"), of("done")), (1, 8, 1), "{}", told.stderr);
+    let refused = scene.vtp(&fleet.line("there"));
+    refused.failed(2, "is not empty");
+    std::fs::write(scene.path("no-video.mp4"), "nothing").unwrap();
+    scene.vtp(&fleet.line("other").replace("in.mp4", "no-video.mp4")).failed(3, "error 1001");
+    scene.vtp(&fleet.line("other").replace("in.mp4", "nowhere.mp4")).failed(2, "nowhere.mp4");
+    assert!(!scene.path("other").exists());
+    assert_eq!(std::fs::read_dir(scene.path("stitcher/kept")).unwrap().count(), 0, "nothing is kept of what has ended");
+}
+
+#[test]
+fn a_ladder_that_nobody_wants_any_longer_is_given_up_and_its_folder_removed() {
+    let scene = Scene::with_clip(178);
+    let Some(fleet) = Processes::start(&scene, 1) else { return };
+    let mut run = fleet.begin(&fleet.line("out").replace("ultrafast", "veryslow"));
+    fleet.until_begun("node-0");
+    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    until("the output is gone", || !scene.path("out").exists());
+    let work = scene.path("node-0/vtp-node-work");
+    until("the node has put it down", || std::fs::read_dir(&work).unwrap().count() == 0);
+}
+
+#[test]
+fn whoever_is_killed_the_ladder_is_made_and_is_the_same() {
+    let scene = Scene::with_clip(238);
+    let Some(mut fleet) = Processes::start(&scene, 2) else { return };
+    let slow = |line: String| line.replace("ultrafast", "slow");
+    scene.vtp(&slow(format!("encode in.mp4 --out here {OPTIONS}"))).ok();
+    let mut run = fleet.begin(&slow(fleet.line("there")));
+    fleet.until_begun("node-0");
+    for name in ["node-0", "splitter", "driver", "stitcher", "node-1"] {
+        fleet.kill(name);
+        fleet.again(name);
+        std::thread::sleep(Duration::from_millis(1500));
+    }
+    fleet.nats.kill().unwrap();
+    fleet.nats.restart().unwrap();
+    let ended = run.wait().unwrap();
+    assert!(ended.success(), "{}", std::io::read_to_string(run.stderr.take().unwrap()).unwrap());
     assert_eq!(made(&scene, "here"), made(&scene, "there"));
 }
 
 #[test]
-fn a_node_that_is_killed_costs_its_chunk_s_time_and_one_that_is_told_to_leave_finishes_first() {
+fn a_node_that_is_told_to_leave_finishes_first() {
     let scene = Scene::with_clip(178);
-    let Some(mut fleet) = Nodes::start(&scene, 1) else { return };
-    scene.vtp("encode in.mp4 --out here --ladder mobile --chunk 1s --segment 1s --speed ultrafast --cache none").ok();
-    let line = fleet.line("there");
-    let mut run = Command::new(VTP);
-    let mut run = run.args(line.split(' ')).current_dir(scene.path(".")).spawn().unwrap();
-    until_begun(&scene, "node-0");
-    fleet.nodes[0].kill().unwrap();
-    fleet.add(&scene, "node-1", 2);
+    let Some(mut fleet) = Processes::start(&scene, 1) else { return };
+    let mut run = fleet.begin(&fleet.line("out"));
+    fleet.until_begun("node-0");
+    let node = fleet.all.get_mut("node-0").unwrap();
+    assert!(Command::new("kill").args(["-TERM", &node.id().to_string()]).status().unwrap().success());
+    assert!(node.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(scene.path("node-0/vtp-node-work")).unwrap().count(), 0, "it leaves nothing behind");
+    fleet.again("node-1");
     assert!(run.wait().unwrap().success());
+}
+
+#[test]
+fn one_command_starts_a_fleet_on_this_machine_and_its_end_is_that_of_all() {
+    let scene = Scene::with_clip(60);
+    let Some(server) = nats_server() else { return };
+    let mut up = Command::new(VTP);
+    up.args(["up", "--data", "fleet", "--nodes", "2", "--server"]).arg(&server).current_dir(scene.path("."));
+    let mut up = up.stderr(Stdio::null()).spawn().unwrap();
+    until("it says where it is", || scene.path("fleet/address").exists());
+    scene.vtp(&format!("up --data fleet --server {}", server.display())).failed(2, "another fleet has the folder");
+    scene.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
+    scene.vtp(&format!("encode in.mp4 --out there {OPTIONS} --cluster fleet")).ok();
     assert_eq!(made(&scene, "here"), made(&scene, "there"));
-    let leave = Command::new("kill").args(["-TERM", &fleet.nodes[1].id().to_string()]).status().unwrap();
-    assert!(leave.success() && fleet.nodes[1].wait().unwrap().success());
-    assert_eq!(
-        std::fs::read_dir(scene.path("work/node-1/vtp-node-work")).unwrap().count(),
-        0,
-        "it leaves nothing behind"
-    );
+    let children = || processes_in(&scene.path("fleet"));
+    assert!(children().len() >= 6, "{:?}", children());
+    let driver = children().into_iter().find(|(_, line)| line.contains(" driver ")).unwrap().0;
+    assert!(Command::new("kill").args(["-KILL", &driver.to_string()]).status().unwrap().success());
+    until("another driver is there", || {
+        children().iter().any(|(pid, line)| line.contains(" driver ") && *pid != driver)
+    });
+    scene.vtp(&format!("encode in.mp4 --out again {OPTIONS} --cluster fleet")).ok();
+    up.kill().unwrap();
+    up.wait().unwrap();
+    until("all have ended", || children().is_empty());
+}
+
+/// The processes that run in this folder, and their words.
+fn processes_in(folder: &Path) -> Vec<(u32, String)> {
+    let folder = folder.canonicalize().unwrap();
+    let numbers = std::fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    let here = numbers.filter(|pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|it| it == folder));
+    let told = here.filter_map(|pid| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok().filter(|it| !it.is_empty())?;
+        Some((pid, words.replace('\0', " ")))
+    });
+    told.filter(|(_, words)| !words.contains(" child")).collect()
 }
 
 #[test]
 fn a_fleet_that_is_not_there_and_certificates_that_are_not_are_told_at_once() {
     let scene = Scene::with_clip(10);
-    let line = "encode in.mp4 --out out --cluster nats://127.0.0.1:1 --credentials creds --progress none";
-    scene.vtp(line).failed(2, "127.0.0.1:1");
-    scene.vtp("encode in.mp4 --out out --cluster nats://127.0.0.1:1").failed(2, "--credentials");
-    let node = "node --cluster nats://127.0.0.1:1 --credentials creds --name a";
-    scene.vtp(node).failed(2, "vtp ca issue makes them");
+    scene.vtp("encode in.mp4 --out out --cluster nats://127.0.0.1:1 --progress none").failed(2, "127.0.0.1:1");
+    scene.vtp("encode in.mp4 --out out --cluster .").failed(2, "vtp up starts one");
+    scene.vtp("encode in.mp4 --out out --priority 3").failed(2, "--cluster");
+    for role in ["node", "splitter", "stitcher --data d"] {
+        let line = format!("{role} --cluster nats://127.0.0.1:1 --credentials creds --name a");
+        scene.vtp(&line).failed(2, "vtp ca issue makes them");
+    }
     assert!(!scene.path("out").exists());
 }

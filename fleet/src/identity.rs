@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::transfer::Kind;
+
 /// The roles of a fleet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
@@ -56,10 +58,26 @@ impl Role {
         matches!(self, Self::Stitcher)
     }
 
-    /// Whether it may fetch chunks and deliver what it made of them.
+    /// Whether it may fetch the packets of chunks.
+    #[must_use]
+    pub const fn fetches(self) -> bool {
+        matches!(self, Self::Node)
+    }
+
+    /// Whether it may deliver objects of this kind, which it has made.
+    #[must_use]
+    pub const fn delivers(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Packets => false,
+            Kind::Encoded => matches!(self, Self::Node),
+            Kind::Index => matches!(self, Self::Splitter),
+        }
+    }
+
+    /// Whether it connects to those who hand out chunks or take something in.
     #[must_use]
     pub const fn works(self) -> bool {
-        matches!(self, Self::Node)
+        self.fetches() || self.delivers(Kind::Encoded) || self.delivers(Kind::Index)
     }
 }
 
@@ -175,9 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_node_works_and_it_is_neither_origin_nor_spool() {
+    fn nodes_encode_splitters_look_into_sources_and_neither_does_the_others_work() {
         let of = |may: fn(Role) -> bool| Role::ALL.into_iter().filter(|&role| may(role)).collect::<Vec<_>>();
-        assert_eq!(of(Role::works), [Role::Node]);
+        assert_eq!(of(Role::works), [Role::Splitter, Role::Node]);
+        assert_eq!(of(Role::fetches), [Role::Node]);
+        assert_eq!(of(|role| role.delivers(Kind::Encoded)), [Role::Node]);
+        assert_eq!(of(|role| role.delivers(Kind::Index)), [Role::Splitter]);
+        assert_eq!(of(|role| role.delivers(Kind::Packets)), []);
         assert_eq!(of(Role::is_origin), [Role::Splitter]);
         assert_eq!(of(Role::is_spool), [Role::Stitcher]);
         assert!(!Role::Node.listens() && !Role::Client.listens());

@@ -3,12 +3,13 @@
 //!
 //! [`identity`] says which roles there are and what each may do; [`ca`] certifies them, [`credentials`] carries that into TLS.
 //! [`messages`] are the words on the bus, [`bus`] carries them. [`ledger`] is the truth about jobs; [`driver`] connects both
-//! with the coordinator. [`node`] is the other end: it pulls tasks, has them done and says so. [`transfer`] moves objects,
+//! with the coordinator. [`node`] is the other end: it pulls tasks, has them done and says so; [`client`] wants jobs done. [`transfer`] moves objects,
 //! whole and proven. [`server`] is a nats-server and [`relay`] a bad network, for tests and measurements. No FFmpeg, no SQL, no
 //! HTTP.
 
 pub mod bus;
 pub mod ca;
+pub mod client;
 pub mod credentials;
 pub mod driver;
 pub mod identity;

@@ -52,6 +52,8 @@ pub struct Settings {
     pub slots: u16,
     /// How often it says that it is alive: well below the driver's lease and the bus's `ack_wait`.
     pub heartbeat: Duration,
+    /// How long it may take to finish what it has once it is told to leave; what is not done then is handed back.
+    pub drain: Duration,
 }
 
 /// Why a node ends before its time.
@@ -92,12 +94,15 @@ struct Node<B: Bus, W> {
     at: HashMap<tokio::task::Id, AttemptId>,
     reporter: Reporter<ReceiptOf<B>>,
     draining: bool,
+    /// When what is not done is handed back.
+    until: Option<Instant>,
     left: bool,
 }
 
 type ReceiptOf<B> = <<B as Bus>::Tasks as Tasks>::Receipt;
 
-/// Is a node until `leave` says true or its sender is gone: then it pulls nothing more, finishes what it has, and leaves.
+/// Is a node until `leave` says true or its sender is gone: then it pulls nothing more, finishes what it has or hands it back,
+/// and leaves.
 ///
 /// # Errors
 /// [`Ended`].
@@ -133,9 +138,13 @@ pub async fn run<B: Bus>(
             pulled = tasks.pull(free, Duration::from_secs(30)), if free > 0 => node.take(pulled).await?,
             control = controls.next() => node.control(control)?,
             _ = beat.tick() => node.beat().await,
+            () = tokio::time::sleep_until(node.until.unwrap_or_else(Instant::now)), if node.until.is_some() => {
+                node.hand_back();
+            }
             changed = leave.changed(), if !node.draining => {
                 if changed.is_err() || *leave.borrow() {
                     node.draining = true;
+                    node.until = Some(Instant::now() + node.settings.drain);
                     node.reporter.happened.push(Happened::Draining);
                 }
             }
@@ -150,8 +159,12 @@ pub async fn run<B: Bus>(
 async fn send<B: Bus>(bus: B, report: Report, receipts: Vec<ReceiptOf<B>>) {
     let mut patience = Duration::from_millis(100);
     while let Err(error) = bus.report(&report).await {
-        tracing::warn!(%error, "a report does not get through, and is sent again");
+        // At first it may be that the driver is not there yet, who makes the streams.
+        if patience > Duration::from_secs(1) {
+            tracing::warn!(%error, "a report does not get through, and is sent again");
+        }
         if !error.is_retryable() {
+            tracing::error!(%error, "a report is of no use, and lost");
             break;
         }
         tokio::time::sleep(patience).await;
@@ -198,7 +211,13 @@ impl<B: Bus, W: Work> Node<B, W> {
             enough: 2 * usize::from(settings.slots),
         };
         let (busy, running, at) = (HashMap::new(), JoinSet::new(), HashMap::new());
-        Self { work, settings, busy, running, at, reporter, draining: false, left: false }
+        Self { work, settings, busy, running, at, reporter, draining: false, until: None, left: false }
+    }
+
+    /// Puts down all that is under way.
+    fn hand_back(&mut self) {
+        self.until = None;
+        self.busy.values().for_each(|busy| busy.stop.notify_one());
     }
 
     fn leave_if_done(&mut self) {

@@ -126,12 +126,20 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub(crate) fn open(&self, path: &Path) -> Result<SourceFile, Error> {
+        Ok(SourceFile::open(path).map_err(|error| Failure::Source(error.into()))?.limited(self.limits))
+    }
+
     /// Opens the file at `path` and has a child look into it.
     ///
     /// # Errors
     /// Those of the source; the child's end.
     pub(crate) fn index(&self, path: &Path, cancel: &AtomicBool) -> Result<(SourceFile, Source), Error> {
-        let file = SourceFile::open(path).map_err(|error| Failure::Source(error.into()))?.limited(self.limits);
+        let file = self.open(path)?;
         let source = self.lent(|child| child.index(&file, cancel))?;
         Ok((file, source))
     }
@@ -145,7 +153,7 @@ impl Pool {
     }
 
     /// Gives `work` a child, which is kept for later if it did what it was asked for.
-    fn lent<T>(&self, work: impl Fn(&mut Child) -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn lent<T>(&self, work: impl Fn(&mut Child) -> Result<T, Error>) -> Result<T, Error> {
         let (done, child) = self.retried(|mut child| work(&mut child).map(|done| (done, child)))?;
         self.dismiss(child);
         Ok(done)
@@ -177,7 +185,7 @@ impl Pool {
     /// It can't be opened.
     pub(crate) fn adoption_of_chunk(&self, path: &Path) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
-        let file = SourceFile::open(path).map_err(|error| Failure::Source(error.into()))?.limited(self.limits);
+        let file = self.open(path)?;
         Adoption::of_chunk(id, file).map_err(Error::Start)
     }
 

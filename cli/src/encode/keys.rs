@@ -48,6 +48,23 @@ enum SchemeName {
     Aes128,
 }
 
+impl KeyArguments {
+    /// The files that are named.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for a key in this process's environment, which another process does not have.
+    pub(super) fn paths(&mut self) -> Result<Option<&mut PathBuf>, Failure> {
+        match &mut self.key {
+            Some(KeySource::File(path)) => Ok(Some(path)),
+            Some(KeySource::Environment(name)) => Err(Failure::Usage(format!(
+                "--key env:{name} is known to this machine alone: put the key into a file that the fleet can read, or on \
+                 a key server"
+            ))),
+            Some(KeySource::Server(_)) | None => Ok(None),
+        }
+    }
+}
+
 /// An identifier of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct KeyId([u8; 16]);

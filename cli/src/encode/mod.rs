@@ -7,8 +7,10 @@ pub mod output;
 pub mod subtitles;
 pub mod summary;
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -21,9 +23,9 @@ use crate::cache::CacheArguments;
 use crate::child::{self, Pool};
 use crate::curves::Curves;
 use crate::exit::Failure;
-use crate::fleet::access::ClusterArguments;
+use crate::fleet::submit::{self, ClusterArguments};
 use crate::parse::{self, ChunkLength, FileKind};
-use crate::progress::{Progress, Style};
+use crate::progress::{Progress, ProgressEvent, Style};
 use crate::report::{Encryption, Report};
 use crate::{Outcome, interrupt, page, print, records};
 use keys::KeyArguments;
@@ -177,11 +179,14 @@ pub struct LimitArguments {
 }
 
 impl LimitArguments {
+    fn limits(&self) -> Limits {
+        self.changes.iter().fold(Limits::DEFAULT, |limits, change| limits.with(change))
+    }
+
     /// The processes that look at sources, within these limits.
     pub(crate) fn children(&self) -> Result<Pool, Failure> {
-        let limits = self.changes.iter().fold(Limits::DEFAULT, |limits, change| limits.with(change));
         child::this_program()
-            .and_then(|program| Pool::new(program, limits))
+            .and_then(|program| Pool::new(program, self.limits()))
             .context("cannot start processes to work in")
             .map_err(Failure::Internal)
     }
@@ -221,6 +226,9 @@ pub struct ShapeArguments {
     #[arg(long, value_name = "DURATION", default_value = "auto", value_parser = parse::chunk_s)]
     pub(crate) chunk: ChunkLength,
 }
+
+/// Chunks that are with a fleet at the same time: enough for it to choose from, few enough to lie on a disk.
+const IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// Everything that decides what is encoded, and on how many cores.
 #[derive(Clone, Debug, PartialEq)]
@@ -284,8 +292,26 @@ impl ShapeArguments {
 }
 
 impl Arguments {
-    fn request(&self) -> Result<EncodeRequest, Failure> {
-        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    /// How much of it is taken on.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.limits()
+    }
+
+    /// The same, given in the folder `here`: for a process that is in another one.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] for what only the process has that they were given to.
+    pub(crate) fn given_in(mut self, here: &Path) -> Result<Self, Failure> {
+        let keys = self.keys.paths()?;
+        let subtitles = self.subtitles.files.iter_mut().map(|file| &mut file.path);
+        for path in [&mut self.input, &mut self.out].into_iter().chain(subtitles).chain(keys) {
+            *path = here.join(&*path);
+        }
+        Ok(self)
+    }
+
+    /// `workers` is how many chunks are encoded at the same time if the user says nothing.
+    fn request(&self, workers: impl Fn() -> NonZeroUsize) -> Result<EncodeRequest, Failure> {
         if self.loudness.is_some() && self.audio.contains(&AudioChoice::Copy) {
             let what = "sound that is copied stays as loud as it is: leave out --loudness, or copy in --audio";
             return Err(Failure::Usage(what.to_owned()));
@@ -309,43 +335,64 @@ impl Arguments {
             surround: !self.stereo,
             loudness: self.loudness,
             audio: AudioChoice::ALL.into_iter().filter(|way| self.audio.contains(way)).collect(),
-            workers: self.workers.unwrap_or_else(|| self.cluster.in_flight().unwrap_or_else(cores)),
+            workers: self.workers.unwrap_or_else(workers),
         })
     }
 }
 
-/// Runs the command.
+/// Runs the command, which was given as `words`.
 ///
 /// # Errors
 /// [`Failure`] with the exit code; nothing that looks finished is left behind then.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, words: &[OsString]) -> Outcome {
     let progress = Progress::new(arguments.progress);
-    encode(arguments, &progress).map_err(|failure| progress.fail(failure))
+    let made = match arguments.cluster.is_given() {
+        true => submit::run(&arguments.cluster, words, &progress),
+        false => here(arguments, &progress),
+    };
+    let shown = made.and_then(|Made { report, folder }| {
+        progress.finish();
+        show(&report, &folder, arguments.json)
+    });
+    shown.map_err(|failure| progress.fail(failure))
 }
 
-fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
-    let request = arguments.request()?;
+fn here(arguments: &Arguments, progress: &Progress) -> Result<Made, Failure> {
+    make(arguments, None, &|event| progress.event(event), &*interrupt::listen()?)
+}
+
+/// A ladder that is published, and where.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) report: Report,
+    pub(crate) folder: PathBuf,
+}
+
+/// Makes the ladder; `fleet` encodes its chunks, if there is one.
+///
+/// # Errors
+/// [`Failure`]; nothing that looks finished is left behind then.
+pub(crate) fn make(
+    arguments: &Arguments,
+    fleet: Option<&dyn driver::Fleet>,
+    progress: &(dyn Fn(ProgressEvent) + Sync),
+    cancelled: &AtomicBool,
+) -> Result<Made, Failure> {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let request = arguments.request(|| if fleet.is_some() { IN_FLIGHT } else { cores() })?;
     crate::probe::require_file(&request.input)?;
     request.subtitles.files.iter().try_for_each(|file| file.require_outside(&arguments.out))?;
     let children = arguments.limits.children()?;
     // One looks into the source, and another is ready when the first encodes or makes sound.
     children.start_ahead(2);
-    let cancelled = interrupt::listen()?;
     let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
-    let (cache, doubt) = arguments.cache.open();
-    let cluster = arguments.cluster.start(&output.dirs().work)?;
-    let run = driver::run(
-        &request,
-        output.dirs(),
-        &children,
-        cache.as_ref(),
-        cluster.as_ref().map(|it| it as &dyn driver::Fleet),
-        &|event| progress.event(event),
-        &cancelled,
-    );
+    // A fleet keeps what it needs to go on.
+    let keeps = fleet.is_none();
+    let (cache, doubt) = if keeps { arguments.cache.open() } else { (None, None) };
+    let run = driver::run(&request, output.dirs(), &children, cache.as_ref(), fleet, progress, cancelled);
     // Whatever came of the run, what it kept counts.
     let untold = || cache.as_ref()?.trouble().map(|why| format!("not all was kept for later runs: {why}"));
-    let doubt = doubt.or_else(untold).or(arguments.cache.trim());
+    let doubt = doubt.or_else(untold).or_else(|| arguments.cache.trim().filter(|_| keeps));
     let driver::Outcome { mut report, curves } = run?;
     report.warnings.extend(doubt);
     report.encryption = request.seal.as_ref().map(Encryption::of);
@@ -353,9 +400,7 @@ fn encode(arguments: &Arguments, progress: &Progress) -> Outcome {
         strictly(&report)?;
     }
     write_report(&report, &curves, &output.dirs().out)?;
-    let published = output.publish()?;
-    progress.finish();
-    show(&report, &published, arguments.json)
+    Ok(Made { report, folder: output.publish()? })
 }
 
 /// Every chunk whose quality was checked is as good as asked, or the run has failed.
@@ -413,7 +458,8 @@ mod tests {
     }
 
     fn parse(words: &[&str]) -> Result<EncodeRequest, clap::Error> {
-        Line::try_parse_from([&["encode"], words].concat()).map(|line| line.arguments.request().unwrap())
+        Line::try_parse_from([&["encode"], words].concat())
+            .map(|line| line.arguments.request(|| std::thread::available_parallelism().unwrap()).unwrap())
     }
 
     #[test]

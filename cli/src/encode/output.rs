@@ -99,9 +99,8 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotEmpty(_) | Error::Busy(_) | Error::NotAFolder(_) | Error::Precious { .. } => {
-                Self::Usage(error.to_string())
-            }
+            Error::NotEmpty(_) | Error::NotAFolder(_) | Error::Precious { .. } => Self::Usage(error.to_string()),
+            Error::Busy(_) => Self::Busy(error.to_string()),
             Error::Io { .. } => Self::Internal(error.into()),
         }
     }

@@ -1,28 +1,34 @@
 //! How the command line tells where a fleet is, and who this process is to it.
 
-use std::num::NonZeroUsize;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
 use vtp_fleet::bus::Terms;
-use vtp_fleet::bus::nats::{Access, Login};
+use vtp_fleet::bus::nats::{Access, Login, NatsBus};
 use vtp_fleet::ca::Files;
 use vtp_fleet::credentials::Credentials;
-use vtp_fleet::messages::Pool;
+use vtp_fleet::messages::{NodeId, Pool};
+use vtp_fleet::transfer::quic::Server;
 
-use super::cluster::Cluster;
-use crate::exit::Failure;
+/// Nodes that encode everything on their processors.
+pub(super) const NODES: &str = "cpu";
+/// Those who look into sources.
+pub(super) const SPLITTERS: &str = "splitter";
+/// Those who make ladders of chunks.
+pub(super) const STITCHERS: &str = "stitcher";
 
-/// Chunks that are with a fleet at the same time: enough for it to choose from, few enough to lie on a disk.
-const IN_FLIGHT: usize = 64;
+/// The file in the folder of `vtp up` that says where its nats-server is, and in a second line how to log in there.
+pub(super) const ADDRESS: &str = "address";
 
-/// The one pool: nodes that encode everything on their processors.
-pub(super) const POOL: &str = "cpu";
+/// Most bytes of an object that travels, either way.
+pub(super) const MOST: u64 = 64 << 30;
 
-/// Where NATS is, and who we are to it.
+/// Who we are to NATS.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct BusArguments {
+#[command(next_help_heading = "Fleet")]
+pub(crate) struct LoginArguments {
     /// User and password for NATS, as USER:PASSWORD; better in the environment than on the command line
     #[arg(long, env = "VTP_NATS_LOGIN", hide_env_values = true, value_name = "USER:PASSWORD")]
     nats_login: Option<String>,
@@ -32,83 +38,105 @@ pub(crate) struct BusArguments {
     nats_roots: Option<PathBuf>,
 }
 
-impl BusArguments {
-    pub(super) fn access(&self, server: &str, name: &str) -> anyhow::Result<Access> {
-        let login = match &self.nats_login {
+impl LoginArguments {
+    /// Who we are to NATS, if it is to know.
+    pub(super) fn user(&self) -> Option<&str> {
+        Some(self.nats_login.as_ref()?.split_once(':')?.0)
+    }
+
+    /// Connects to the servers of `urls`, parted by commas, or of the folder of `vtp up`, as `name`. Streams are kept on so
+    /// many of them.
+    ///
+    /// # Errors
+    /// A login that is none; no server that answers.
+    pub(super) async fn connect(&self, urls: &str, name: &str, replicas: usize) -> anyhow::Result<NatsBus> {
+        let mut urls = urls.to_owned();
+        let mut login = self.nats_login.clone();
+        let folder = Path::new(&urls);
+        if folder.is_dir() {
+            let address = std::fs::read_to_string(folder.join(ADDRESS))
+                .with_context(|| format!("no fleet is known in {}; vtp up starts one", folder.display()))?;
+            let mut lines = address.lines().map(str::to_owned);
+            urls = lines.next().unwrap_or_default();
+            login = lines.next().or(login);
+        }
+        let login = match &login {
             None => Login::None,
             Some(login) => {
                 let (user, password) = login.split_once(':').context("--nats-login is not USER:PASSWORD")?;
                 Login::Password { user: user.to_owned(), password: password.to_owned() }
             }
         };
-        Ok(Access { login, roots: self.nats_roots.clone(), ..Access::anonymous(server, name) })
+        let servers = urls.split(',').map(|url| url.trim().to_owned()).collect();
+        let access = Access { servers, login, roots: self.nats_roots.clone(), ..Access::anonymous("", name) };
+        Ok(NatsBus::connect(&access, Terms::default(), replicas).await?)
     }
 }
 
-/// A fleet that is to encode.
+/// Who a process of a fleet is, and where the fleet is.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct ClusterArguments {
-    /// Have chunks encoded by the nodes (vtp node) that are at this NATS server, such as nats://nats-1:4222
-    #[arg(long = "cluster", value_name = "URL", requires = "credentials")]
-    pub(crate) url: Option<String>,
+#[command(next_help_heading = "Fleet")]
+pub(crate) struct MemberArguments {
+    /// NATS servers, such as nats://nats-1:4222, parted by commas
+    #[arg(long, value_name = "URLS")]
+    pub(super) cluster: String,
 
-    /// Folder with splitter.crt, splitter.key, stitcher.crt, stitcher.key and ca.crt, as vtp ca issue writes them
-    #[arg(long, value_name = "DIR", requires = "url")]
-    credentials: Option<PathBuf>,
+    /// Folder with NAME.crt, NAME.key and ca.crt, as vtp ca issue writes them
+    #[arg(long, value_name = "DIR")]
+    credentials: PathBuf,
 
-    /// Host name or address that nodes reach this machine by; both certificates have to name it
-    #[arg(long, value_name = "HOST", default_value = "localhost", requires = "url")]
-    host: String,
-
-    /// UDP ports that nodes fetch packets from and deliver to, such as 4433,4434; 0 takes any that is free
-    #[arg(long, value_name = "PORT,PORT", value_parser = ports, default_value = "0,0", requires = "url")]
-    ports: [u16; 2],
+    /// What this process is called, which no other is: 1 to 63 of a-z, 0-9 and -
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: String,
 
     #[command(flatten)]
-    bus: BusArguments,
+    pub(super) login: LoginArguments,
 }
 
-fn ports(text: &str) -> Result<[u16; 2], String> {
-    let both = text.split_once(',').and_then(|(a, b)| Some([a.parse().ok()?, b.parse().ok()?]));
-    both.ok_or_else(|| "not two ports, such as 4433,4434".to_owned())
+impl MemberArguments {
+    pub(super) async fn connect(&self) -> anyhow::Result<NatsBus> {
+        self.login.connect(&self.cluster, &self.name, 1).await
+    }
+
+    pub(super) fn node(&self) -> anyhow::Result<NodeId> {
+        NodeId::new(self.name.as_str()).context("--name can't be one")
+    }
+
+    /// Our certificate.
+    pub(super) fn credentials(&self) -> anyhow::Result<Credentials> {
+        load(&self.credentials, &self.name)
+    }
 }
 
-impl ClusterArguments {
-    /// The fleet, if there is to be one, with what travels in the folder `work`.
-    ///
-    /// # Errors
-    /// [`Failure::Usage`] for what can't be reached or is set wrongly.
-    pub(crate) fn start(&self, work: &Path) -> Result<Option<Cluster>, Failure> {
-        self.url.as_ref().map(|_| Cluster::start(self, work)).transpose()
+/// How others reach a process that they connect to.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Fleet")]
+pub(crate) struct ListenArguments {
+    /// Host name or address that others reach this machine by; the certificate has to name it
+    #[arg(long, value_name = "HOST", default_value = "localhost")]
+    host: String,
+
+    /// UDP port that others connect to; 0 takes any that is free, which is another one after a restart
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+}
+
+impl ListenArguments {
+    /// Where to listen: on every address of this machine.
+    pub(super) fn socket(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), self.port)
     }
 
-    /// How many chunks are with the fleet at the same time, if the user says nothing.
-    pub(crate) fn in_flight(&self) -> Option<NonZeroUsize> {
-        self.url.as_ref().and(NonZeroUsize::new(IN_FLIGHT))
-    }
-
-    pub(super) fn access(&self, name: &str) -> anyhow::Result<Access> {
-        self.bus.access(self.url.as_deref().context("--cluster is missing")?, name)
-    }
-
-    /// Who we are in this role.
-    pub(super) fn credentials(&self, role: &str) -> anyhow::Result<Credentials> {
-        load(self.credentials.clone().context("--credentials is missing")?, role)
-    }
-
-    pub(super) fn ports(&self) -> [u16; 2] {
-        self.ports
-    }
-
-    /// How nodes call a port of this machine.
-    pub(super) fn reached_at(&self, port: u16) -> String {
+    /// How others call a server of this machine.
+    pub(super) fn reached_at(&self, server: &Server) -> anyhow::Result<String> {
+        let port = server.address()?.port();
         let host = &self.host;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 }
 
 /// The credentials called `name` in a folder, as `vtp ca issue` writes them.
-pub(super) fn load(folder: PathBuf, name: &str) -> anyhow::Result<Credentials> {
+fn load(folder: &Path, name: &str) -> anyhow::Result<Credentials> {
     let file = |end: &str| folder.join(format!("{name}.{end}"));
     let files = Files { authority: folder.join("ca.crt"), certificate: file("crt"), key: file("key") };
     Credentials::load(&files).with_context(|| {
@@ -118,10 +146,5 @@ pub(super) fn load(folder: PathBuf, name: &str) -> anyhow::Result<Credentials> {
 }
 
 pub(super) fn pool(name: &str) -> anyhow::Result<Pool> {
-    Pool::new(name).context("a pool's name has lower-case letters, digits and dashes")
-}
-
-/// How often and until when tasks are delivered.
-pub(super) fn terms() -> Terms {
-    Terms::default()
+    Ok(Pool::new(name)?)
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -16,16 +16,15 @@ use vtp_fleet::node::{Outcome, Work};
 use vtp_fleet::transfer::quic::{Address, Client, StartError, Tuning};
 use vtp_fleet::transfer::{self, FileObject, Kind, ObjectId, Transfer as _};
 
-use super::body;
+use super::access::MOST;
+use super::member::Stop;
+use super::orders;
 use crate::child::{self, Pool};
 use crate::encode::driver::ChunkError;
-use crate::work;
+use crate::work::{self, ChunkOrder};
 
 /// How long a node looks for an origin or a spool that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Most bytes of an object, either way.
-pub(super) const MOST: u64 = 64 << 30;
-
 /// Encodes for others. Clones share its children and its connections.
 #[derive(Clone)]
 pub(super) struct Encoder(Arc<Shared>);
@@ -42,8 +41,8 @@ struct Shared {
 /// Why a task came to nothing.
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error(transparent)]
-    Body(#[from] body::Error),
+    #[error("the task: {0}")]
+    Order(#[from] orders::Error),
     #[error("the task does not say where its packets are, or where they go")]
     Nowhere,
     #[error(transparent)]
@@ -61,7 +60,7 @@ enum Error {
 impl Error {
     fn why(&self) -> Why {
         match self {
-            Self::Body(_) | Self::Nowhere | Self::Start(_) | Self::File { .. } => Why::Retryable,
+            Self::Order(_) | Self::Nowhere | Self::Start(_) | Self::File { .. } => Why::Retryable,
             Self::Transfer(error) if error.is_retryable() => Why::Retryable,
             Self::Transfer(_) => Why::Permanent,
             Self::Thread(_) => Why::Crash,
@@ -85,15 +84,6 @@ impl Drop for Folder {
     }
 }
 
-/// Raises a flag when it is dropped: whoever works for a task that counts no longer is to end.
-struct Stop(Arc<AtomicBool>);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 impl Encoder {
     /// One whose work lies in `folder`, which exists.
     pub(super) fn new(credentials: Credentials, children: Pool, folder: PathBuf) -> Self {
@@ -101,7 +91,7 @@ impl Encoder {
     }
 
     async fn carry_out(&self, offer: &Offer) -> Result<(), Error> {
-        let order = body::read(&offer.body)?;
+        let order = orders::read::<ChunkOrder>(&offer.body)?;
         let folder = Arc::new(Folder(self.0.folder.join(offer.id.to_string().replace(':', "-"))));
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -164,6 +154,6 @@ mod tests {
     #[test]
     fn what_another_node_may_do_better_is_tried_again() {
         assert_eq!(Error::Nowhere.why(), Why::Retryable);
-        assert_eq!(Error::Body(body::Error::OtherBuild).why(), Why::Retryable);
+        assert_eq!(Error::Order(orders::Error::OtherBuild).why(), Why::Retryable);
     }
 }

@@ -1,12 +1,20 @@
-//! Chunks that are encoded somewhere else: [`cluster`] has a run's chunks made by a fleet, [`node`] makes them, [`nearby`] is a
-//! fleet without a network, which does all that one does on this machine.
+//! A fleet, one file a process: [`driver`] hands out tasks, [`splitter`] looks into sources and hands out packets, [`node`] encodes
+//! chunks, [`stitcher`] makes ladders of them. [`submit`] has a fleet do what `vtp encode` was asked for, [`up`] starts one on this
+//! machine. [`nearby`] is a fleet without a network, which does all that one does in this process.
 
 pub(crate) mod access;
-mod body;
-pub(crate) mod cluster;
+pub mod driver;
 mod encoder;
+mod member;
 pub mod nearby;
 pub mod node;
+mod orders;
+mod remote;
+mod sources;
+pub mod splitter;
+pub mod stitcher;
+pub(crate) mod submit;
+pub mod up;
 
 use vtp_engine::coordinator::{Skill, Skills};
 use vtp_engine::ladder::VideoCodec;

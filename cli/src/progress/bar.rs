@@ -73,7 +73,7 @@ impl Sink for Bar {
 /// ` 42 %  525/1,250 frames  61 fps  2.5x  0:12 left`; before the plan, the stage.
 fn headline(meter: &Meter, now: Duration) -> String {
     if meter.frames_total == 0 {
-        return meter.stage.to_owned();
+        return meter.stage.to_string();
     }
     let percent = (meter.fraction() * 100.0).floor();
     let mut parts = vec![
@@ -91,7 +91,7 @@ fn detail(meter: &Meter) -> String {
     if meter.frames_total == 0 {
         return String::new();
     }
-    let mut parts = vec![meter.stage.to_owned()];
+    let mut parts = vec![meter.stage.to_string()];
     let running = match meter.chunks_running() {
         0 => String::new(),
         running => format!(", {running} running"),
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn before_the_plan_only_the_stage_is_told() {
-        let meter = meter(&[ProgressEvent::Stage("indexing")]);
+        let meter = meter(&[ProgressEvent::Stage("indexing".into())]);
         assert_eq!((headline(&meter, Duration::ZERO), detail(&meter)), ("indexing".to_owned(), String::new()));
     }
 
@@ -128,7 +128,7 @@ mod tests {
     fn a_running_encode_is_told_in_two_lines() {
         let meter = meter(&[
             plan(),
-            ProgressEvent::Stage("encoding"),
+            ProgressEvent::Stage("encoding".into()),
             ProgressEvent::ChunkStarted { chunk: 0, worker: 0 },
             ProgressEvent::ChunkStarted { chunk: 1, worker: 1 },
             ProgressEvent::ChunkDone { chunk: 1 },

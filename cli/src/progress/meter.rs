@@ -1,5 +1,6 @@
 //! What the events so far amount to: frames, rate, time left. Pure; the clock is a parameter.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const GRAIN: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Meter {
     /// The stage that the work is in.
-    pub stage: &'static str,
+    pub stage: Cow<'static, str>,
     /// Number of chunks; 0 while unknown.
     pub chunks: u32,
     /// Length of the source in seconds; 0 while unknown.
@@ -55,7 +56,7 @@ impl Meter {
                 let before = self.audio.map_or(0.0, |(seconds, _)| seconds);
                 self.audio = Some((seconds.min(total).max(before), total));
             }
-            ProgressEvent::Stage(stage) => self.stage = stage,
+            ProgressEvent::Stage(ref stage) => self.stage = stage.clone(),
         }
     }
 

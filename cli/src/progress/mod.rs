@@ -8,17 +8,19 @@ mod json;
 mod meter;
 mod plain;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Failure;
 pub use meter::Meter;
 
 /// What a driver tells while it works. Events of several threads may come in any order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ProgressEvent {
     /// The plan is made.
     Planned {
@@ -61,7 +63,7 @@ pub enum ProgressEvent {
         total: f64,
     },
     /// The work enters a stage; a short phrase such as `indexing`, `encoding`, `proving`.
-    Stage(&'static str),
+    Stage(Cow<'static, str>),
 }
 
 /// How progress is shown.

@@ -20,10 +20,15 @@ pub enum Skill {
     Vp9,
     /// Encodes AV1.
     Av1,
+    /// Looks into sources.
+    Split,
+    /// Makes a video's ladder of its chunks.
+    Stitch,
 }
 
 impl Skill {
-    const ALL: [Self; 6] = [Self::Cpu, Self::Nvenc, Self::H264, Self::Hevc, Self::Vp9, Self::Av1];
+    const ALL: [Self; 8] =
+        [Self::Cpu, Self::Nvenc, Self::H264, Self::Hevc, Self::Vp9, Self::Av1, Self::Split, Self::Stitch];
 
     fn bit(self) -> u16 {
         1 << self as u16

@@ -5,7 +5,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Bus, Delivery, Error, News, Piece, Receipt, Tasks};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{Bus, Delivery, Error, News, Piece, Question, Receipt, Talk, Tasks, Topic, Whom};
 use crate::messages::{Control, NodeId, Offer, Pool, Report};
 
 /// How often something goes wrong, each from 0 to 1.
@@ -129,6 +132,39 @@ impl<B: Bus> Bus for Faulty<B> {
 
     async fn controls(&self, node: &NodeId) -> Result<Self::Controls, Error> {
         self.bus.controls(node).await
+    }
+}
+
+impl<B: Talk> Talk for Faulty<B> {
+    /// Lost on the way there, or on the way back.
+    async fn ask(&self, whom: Whom, question: Bytes) -> Result<Bytes, Error> {
+        let fate = self.dice.roll();
+        let lost = || Error::Unavailable("an injected fault".to_owned());
+        if fate.times == 0 {
+            return Err(lost());
+        }
+        tokio::time::sleep(fate.late).await;
+        for _ in 1..fate.times {
+            self.bus.ask(whom, question.clone()).await?;
+        }
+        let answer = self.bus.ask(whom, question).await?;
+        if fate.fails { Err(lost()) } else { Ok(answer) }
+    }
+
+    async fn questions(&self, whom: Whom) -> Result<mpsc::Receiver<Question>, Error> {
+        self.bus.questions(whom).await
+    }
+
+    async fn announce(&self, topic: Topic, words: Bytes) -> Result<(), Error> {
+        let say = || {
+            let (bus, words) = (self.bus.clone(), words.clone());
+            async move { bus.announce(topic, words).await }
+        };
+        self.dice.send(say).await
+    }
+
+    async fn listen(&self, topic: Topic) -> Result<mpsc::Receiver<Bytes>, Error> {
+        self.bus.listen(topic).await
     }
 }
 

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{Band, Bus, Controls, Delivery, Error, News, Piece, Receipt, Tasks, Terms};
+use super::talk::{PATIENCE, ROOM};
+use super::{Band, Bus, Controls, Delivery, Error, News, Piece, Question, Receipt, Talk, Tasks, Terms, Topic, Whom};
 use crate::messages::{AttemptId, Control, Message, NodeId, Offer, Pool, Report};
 
 /// A bus within one process. Clones are the same bus.
@@ -38,6 +40,8 @@ struct Inner {
     first: u64,
     reports: HashMap<NodeId, (u64, u64)>,
     controls: HashMap<NodeId, mpsc::UnboundedSender<Control>>,
+    asked: HashMap<Whom, Vec<mpsc::Sender<Question>>>,
+    listeners: HashMap<Topic, Vec<mpsc::Sender<Bytes>>>,
 }
 
 #[derive(Debug)]
@@ -174,6 +178,54 @@ impl Bus for LocalBus {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.shared.inner().controls.insert(node.clone(), sender);
         Ok(LocalControls(receiver))
+    }
+}
+
+impl Talk for LocalBus {
+    async fn ask(&self, whom: Whom, question: Bytes) -> Result<Bytes, Error> {
+        let nobody = || Error::Unavailable("nobody answers".to_owned());
+        let asked = self.shared.inner().asked.get(&whom).cloned().unwrap_or_default();
+        let (reply, mut answers) = mpsc::channel(asked.len().max(1));
+        for listener in asked {
+            let (answer, answered) = oneshot::channel();
+            if listener.send(Question { bytes: question.clone(), reply: answer }).await.is_ok() {
+                let reply = reply.clone();
+                tokio::spawn(async move {
+                    if let Ok(answer) = answered.await {
+                        // The first answer counts.
+                        let _ = reply.send(answer).await;
+                    }
+                });
+            }
+        }
+        drop(reply);
+        tokio::time::timeout(PATIENCE, answers.recv()).await.ok().flatten().ok_or_else(nobody)
+    }
+
+    async fn questions(&self, whom: Whom) -> Result<mpsc::Receiver<Question>, Error> {
+        let (sender, receiver) = mpsc::channel(ROOM);
+        let mut inner = self.shared.inner();
+        let asked = inner.asked.entry(whom).or_default();
+        asked.retain(|it| !it.is_closed());
+        asked.push(sender);
+        Ok(receiver)
+    }
+
+    async fn announce(&self, topic: Topic, words: Bytes) -> Result<(), Error> {
+        for listener in self.shared.inner().listeners.get(&topic).into_iter().flatten() {
+            // Whoever does not keep up loses it.
+            let _ = listener.try_send(words.clone());
+        }
+        Ok(())
+    }
+
+    async fn listen(&self, topic: Topic) -> Result<mpsc::Receiver<Bytes>, Error> {
+        let (sender, receiver) = mpsc::channel(ROOM);
+        let mut inner = self.shared.inner();
+        let listeners = inner.listeners.entry(topic).or_default();
+        listeners.retain(|it| !it.is_closed());
+        listeners.push(sender);
+        Ok(receiver)
     }
 }
 

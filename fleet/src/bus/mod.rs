@@ -2,7 +2,7 @@
 //! true stands in the ledger, and what the bus loses is published again.
 //!
 //! [`Bus`] is the trait; [`LocalBus`] is within one process, [`nats::NatsBus`] is JetStream, [`Faulty`] spoils another's
-//! work by a seed. All of them pass the tests in `tests/bus/suite.rs`.
+//! work by a seed. All of them pass the tests in `tests/bus/suite.rs`. [`Talk`] is what else processes say to each other.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,9 +12,11 @@ use crate::messages::{Control, NoMessage, NodeId, Offer, Pool, Report};
 mod faulty;
 mod local;
 pub mod nats;
+mod talk;
 
 pub use faulty::{Faults, Faulty};
 pub use local::LocalBus;
+pub use talk::{Question, Talk, Topic, Whom};
 
 /// Limits of deliveries, on any bus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -19,6 +19,8 @@ pub struct Core {
     pub(super) coordinator: Coordinator,
     pub(super) crew: Crew,
     pub(super) jobs: HashMap<u64, Job>,
+    /// Jobs that had ended when this driver was started, and are not forgotten: the coordinator does not know them.
+    ended: HashSet<u64>,
     pub(super) now: Now,
     ticked: Now,
 }
@@ -81,7 +83,8 @@ impl Core {
         }
         let active = state.jobs().filter(|job| job.outcome.is_none());
         let jobs = active.map(|job| (job.submission.job, Job::new(Arc::clone(&job.submission)))).collect();
-        Ok(Self { config, coordinator, crew, jobs, now, ticked: now })
+        let ended = state.jobs().filter(|job| job.outcome.is_some()).map(|job| job.submission.job).collect();
+        Ok(Self { config, coordinator, crew, jobs, ended, now, ticked: now })
     }
 
     /// Takes a job. `unix_ms` is the time of the calendar, for its deadline.
@@ -91,7 +94,7 @@ impl Core {
     pub fn submit(&mut self, now: Now, submission: Submission, unix_ms: u64, step: &mut Step) -> Result<(), Refused> {
         self.now = self.now.max(now);
         let job = submission.job;
-        if self.coordinator.progress(JobId(job)).is_some() {
+        if self.ended.contains(&job) || self.coordinator.progress(JobId(job)).is_some() {
             return Err(Refused::Known(job));
         }
         let mut chunks = HashSet::new();
@@ -149,6 +152,10 @@ impl Core {
     /// [`Refused::NotNow`].
     pub fn forget(&mut self, now: Now, job: u64, step: &mut Step) -> Result<(), Refused> {
         self.now = self.now.max(now);
+        if self.ended.remove(&job) {
+            step.records.push(Record::Forgotten { job });
+            return Ok(());
+        }
         if self.coordinator.progress(JobId(job)).is_none() || self.coordinator.is_active(JobId(job)) {
             return Err(Refused::NotNow(job));
         }

@@ -6,13 +6,17 @@
 //!                                 └─ coordinator: who does what; crew: which node has which of its workers
 //! ```
 //!
+//! Clients come to [`serve`], which asks the driver for them; what it knows of their jobs is in the [`Desk`], which is pure.
+//!
 //! [`Core`] is pure: events in, [`Step`]s out. [`Driver`] is the thin shell: it takes all that has come in, makes one step
 //! of it, has its records kept with one sync, and only then lets anybody know. What the bus loses is published again.
 //! Tasks are opaque; what is in them is between whoever submits and whoever encodes.
 
 mod core;
 mod crew;
+mod desk;
 mod effects;
+mod service;
 mod shell;
 
 use std::collections::BTreeMap;
@@ -23,6 +27,8 @@ use vtp_engine::coordinator::Skills;
 use crate::messages::{AttemptId, Control, NodeId, Offer, Pool};
 
 pub use self::core::{Core, Refused};
+pub use desk::{Desk, Unwanted};
+pub use service::{alone, serve};
 pub use shell::{Counts, Driver, Error, Handle};
 
 /// The driver's settings.

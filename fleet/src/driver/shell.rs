@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use vtp_engine::coordinator::{Now, RestoreError};
 
 use super::core::{Core, Refused};
-use super::{Action, Config, Notice, Step};
+use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
 use crate::ledger::{self, Epoch, Ledger, Submission};
 use crate::messages::Offer;
@@ -35,6 +35,7 @@ pub struct Driver<B, L> {
     notices: mpsc::UnboundedSender<Notice>,
     counts: Arc<Counts>,
     publishing: Arc<Semaphore>,
+    desk: Desk,
 }
 
 /// What a driver is asked through. Clones ask the same driver.
@@ -149,8 +150,13 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         let counts = Arc::new(Counts::default());
         let handle = Handle { commands: sender, counts: Arc::clone(&counts) };
         let publishing = Arc::new(Semaphore::new(PUBLISHING));
-        let clock = Clock::default();
-        Ok((Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing }, handle, listener))
+        let (clock, desk) = (Clock::default(), Desk::restore(&state, Now::default()));
+        Ok((Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk }, handle, listener))
+    }
+
+    /// What clients may ask about: what the ledger knew of jobs when the driver was started. Once; then it is empty.
+    pub fn take_desk(&mut self) -> Desk {
+        std::mem::take(&mut self.desk)
     }
 
     /// Drives until every handle is dropped, or something fails that does not pass.

@@ -144,8 +144,16 @@ pub struct Running {
     pub lease: u64,
 }
 
-const SKILLS: [(Skill, u16); 6] =
-    [(Skill::Cpu, 1), (Skill::Nvenc, 2), (Skill::H264, 4), (Skill::Hevc, 8), (Skill::Vp9, 16), (Skill::Av1, 32)];
+const SKILLS: [(Skill, u16); 8] = [
+    (Skill::Cpu, 1),
+    (Skill::Nvenc, 2),
+    (Skill::H264, 4),
+    (Skill::Hevc, 8),
+    (Skill::Vp9, 16),
+    (Skill::Av1, 32),
+    (Skill::Split, 64),
+    (Skill::Stitch, 128),
+];
 
 impl Row {
     /// A task.

@@ -36,6 +36,16 @@ pub enum Kind {
     Report = 2,
     /// A word to one node.
     Control = 3,
+    /// What the driver is asked for.
+    Request = 4,
+    /// What it answers.
+    Reply = 5,
+    /// How a job has ended.
+    Ended = 6,
+    /// What a stitcher is asked about.
+    Lookup = 7,
+    /// What it answers.
+    Found = 8,
     /// Records of the ledger.
     Records = 16,
 }

@@ -1,5 +1,6 @@
 //! What is said on the bus, one file a step: a task is offered ([`Offer`]), nodes report ([`Report`]), the driver answers
-//! one of them ([`Control`]). The ledger's records travel in the same envelope.
+//! one of them ([`Control`]). Whoever wants jobs done asks the driver ([`Request`], [`Reply`], [`Ended`]), and splitters ask
+//! stitchers ([`Lookup`], [`Found`]). The ledger's records travel in the same envelope.
 //!
 //! A message is an envelope and an rkyv archive, which is validated before anything in it is looked at ([`decode`]).
 //! Bytes from elsewhere never make this panic, and never allocate more than a small multiple of their own number.
@@ -10,11 +11,13 @@ mod envelope;
 mod names;
 mod offer;
 mod report;
+mod request;
 #[cfg(test)]
 mod tests;
 
 pub use control::Control;
 pub use envelope::{HEAD, Kind, LIMIT, Message, NoMessage, VERSION, decode, encode};
-pub use names::{AttemptId, NoName, NodeId, Pool};
+pub use names::{AttemptId, JobNumber, NoName, NodeId, Pool};
 pub use offer::{Offer, Settings};
 pub use report::{Happened, Report, Why};
+pub use request::{Ended, Found, Lookup, Made, Reply, Request, Standing};

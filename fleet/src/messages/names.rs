@@ -60,6 +60,36 @@ macro_rules! name {
 name!(NodeId, "node", 64);
 name!(Pool, "pool", 32);
 
+/// What a job's number says. Jobs of one life of a client, its *session*, are tended by it: where nobody asks about them for a
+/// while they are cancelled. Others are kept, whatever becomes of who wanted them.
+///
+/// ```text
+///  63        62 ... 32          31 ... 0
+///  1                random                 kept
+///  0         session (not 0)    count      tended
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JobNumber(pub u64);
+
+const KEPT: u64 = 1 << 63;
+
+impl JobNumber {
+    /// A number by chance for a job that is kept: 63 bits, so that two are hardly the same.
+    pub fn kept(random: u64) -> Self {
+        Self(random | KEPT)
+    }
+
+    /// The number of a session's job. Of the session's number 31 bits count, and are not all 0.
+    pub fn tended(session: u32, count: u32) -> Self {
+        Self((u64::from(session) << 32 | u64::from(count)) & !KEPT)
+    }
+
+    /// The session that tends the job, if one does.
+    pub fn session(self) -> Option<u32> {
+        u32::try_from(self.0 >> 32).ok().filter(|_| self.0 & KEPT == 0)
+    }
+}
+
 /// One try at one task.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Archive, Serialize, Deserialize)]
 pub struct AttemptId {

@@ -18,7 +18,7 @@ pub trait Spool: Send + Sync + 'static {
     fn most(&self) -> u64;
 }
 
-/// A folder that takes encoded chunks: a folder for each job, and a file for each attempt at each chunk.
+/// A folder that takes what was made: a folder for each job, and a file for each attempt at each chunk.
 #[derive(Clone, Debug)]
 pub struct FolderSpool {
     /// The folder.
@@ -32,6 +32,7 @@ impl Spool for FolderSpool {
         let ObjectId { job, chunk, attempt, kind } = id;
         match kind {
             Kind::Encoded => Ok(self.folder.join(job.0.to_string()).join(format!("{}.{}.encoded", chunk.0, attempt.0))),
+            Kind::Index => Ok(self.folder.join(job.0.to_string()).join(format!("{}.{}.index", chunk.0, attempt.0))),
             Kind::Packets => Err(Error::Forbidden("packets are fetched, and delivered nowhere".to_owned())),
         }
     }
@@ -84,6 +85,7 @@ mod tests {
         let id = |attempt, kind| ObjectId { job: JobId(7), chunk: ChunkIndex(3), attempt: Attempt(attempt), kind };
         assert_eq!(spool.place(id(1, Kind::Encoded)).unwrap(), PathBuf::from("spool/7/3.1.encoded"));
         assert_eq!(spool.place(id(2, Kind::Encoded)).unwrap(), PathBuf::from("spool/7/3.2.encoded"));
+        assert_eq!(spool.place(id(1, Kind::Index)).unwrap(), PathBuf::from("spool/7/3.1.index"));
         assert!(matches!(spool.place(id(1, Kind::Packets)), Err(Error::Forbidden(_))));
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
 use vtp_fleet::bus::nats::{Access, Login, NatsBus};
-use vtp_fleet::bus::{Bus, Controls, Error, News, Piece, Receipt, Tasks};
+use vtp_fleet::bus::{Bus, Controls, Error, News, Piece, Receipt, Talk, Tasks, Topic, Whom};
+use vtp_fleet::driver::alone;
 use vtp_fleet::messages::{Control, Happened, Report};
 use vtp_fleet::server::NatsServer;
 
@@ -44,8 +45,17 @@ fn certify(folder: &Path) -> anyhow::Result<()> {
     Ok(std::fs::write(folder.join("nats.key"), key.serialize_pem())?)
 }
 
+/// The users that we ship, the variables that their passwords come from, and passwords.
+const USERS: [(&str, &str, &str); 5] = [
+    ("driver", "VTP_DRIVER_PASSWORD", "of-the-driver"),
+    ("node-1", "VTP_NODE_1_PASSWORD", "of-the-node"),
+    ("splitter-1", "VTP_SPLITTER_1_PASSWORD", "of-the-splitter"),
+    ("stitcher-1", "VTP_STITCHER_1_PASSWORD", "of-the-stitcher"),
+    ("client", "VTP_CLIENT_PASSWORD", "of-the-client"),
+];
+
 fn passwords(command: &mut Command) -> &mut Command {
-    command.env("VTP_DRIVER_PASSWORD", "of-the-driver").env("VTP_NODE_1_PASSWORD", "of-the-node")
+    command.envs(USERS.map(|(_, variable, password)| (variable, password)))
 }
 
 #[test]
@@ -90,8 +100,10 @@ impl Secured {
         // In place of the environment, which all tests share.
         let accounts = folder.path().join("accounts.conf");
         let users = std::fs::read_to_string(&accounts).expect("text");
-        let users = users.replace("$VTP_DRIVER_PASSWORD", "\"of-the-driver\"");
-        std::fs::write(&accounts, users.replace("$VTP_NODE_1_PASSWORD", "\"of-the-node\"")).expect("written");
+        let given = |text: String, (_, variable, password): (&str, &str, &str)| {
+            text.replace(&format!("${variable}"), &format!("\"{password}\""))
+        };
+        std::fs::write(&accounts, USERS.into_iter().fold(users, given)).expect("written");
         let server = NatsServer::start_with(&binary, folder.path(), &text).expect("the server starts");
         Some(Self { server, folder, tls })
     }
@@ -108,6 +120,11 @@ impl Secured {
         access
     }
 
+    async fn bus_of(&self, user: &str) -> NatsBus {
+        let (_, _, password) = USERS.into_iter().find(|(name, _, _)| *name == user).expect("a user");
+        self.bus(user, password).await
+    }
+
     async fn bus(&self, user: &str, password: &str) -> NatsBus {
         NatsBus::connect(&self.access(user, password), TERMS, 1).await.expect("let in")
     }
@@ -117,10 +134,7 @@ impl Secured {
 async fn work_is_done(secured: &Secured) {
     let cpu = pool("cpu");
     let driver = secured.bus("driver", "of-the-driver").await;
-    driver.claim_alone().await.expect("nobody else drives");
-    let second = secured.bus("driver", "of-the-driver").await;
-    let refused = second.claim_alone().await.expect_err("somebody drives");
-    assert!(refused.to_string().contains("another run drives its nodes"), "{refused}");
+    alone(&driver).await.expect("nobody else drives");
     driver.prepare(from_ref(&cpu)).await.expect("prepared");
     let worker = secured.bus("node-1", "of-the-node").await;
     let mut controls = worker.controls(&node("node-1")).await.expect("listens");
@@ -184,4 +198,56 @@ async fn a_node_neither_makes_tasks_nor_reads_what_is_not_for_it() {
     assert!(tokio::time::timeout(Duration::from_millis(500), theirs.next()).await.is_err());
     let read = news.next(10, Duration::from_millis(500)).await;
     assert!(read.as_ref().is_ok_and(Vec::is_empty) || read.is_err(), "{read:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_roles_talk_to_each_other_as_far_as_they_have_to() {
+    let Some(secured) = Secured::start(false) else { return };
+    let (driver, splitter) = (secured.bus_of("driver").await, secured.bus_of("splitter-1").await);
+    let (stitcher, client) = (secured.bus_of("stitcher-1").await, secured.bus_of("client").await);
+    for (asked, whom, askers) in
+        [(&driver, Whom::Driver, vec![&stitcher, &client]), (&stitcher, Whom::Session(7), vec![&splitter])]
+    {
+        let mut questions = asked.questions(whom).await.expect("listens");
+        let answering = tokio::spawn(async move {
+            while let Some(question) = questions.recv().await {
+                let answer = [b"so: ", &question.bytes[..]].concat();
+                question.answer(answer.into());
+            }
+        });
+        for asker in askers {
+            assert_eq!(asker.ask(whom, "well?".into()).await.expect("answered"), "so: well?");
+        }
+        answering.abort();
+    }
+    for (teller, topic, listeners) in [
+        (&driver, Topic::EndedOf(7), vec![&stitcher, &client]),
+        (&driver, Topic::Ended(9), vec![&client]),
+        (&stitcher, Topic::Progress(9), vec![&client]),
+    ] {
+        for listener in listeners {
+            let mut heard = listener.listen(topic).await.expect("listens");
+            // The server may hear of the listener after what is said first.
+            let mut words = None;
+            for _ in 0..50 {
+                teller.announce(topic, "done".into()).await.expect("told");
+                words = tokio::time::timeout(Duration::from_millis(200), heard.recv()).await.ok().flatten();
+                if words.is_some() {
+                    break;
+                }
+            }
+            assert_eq!(words.expect("heard"), "done");
+        }
+    }
+    let pools = ["splitter", "stitcher"].map(pool);
+    driver.prepare(&pools).await.expect("prepared");
+    for (bus, pool) in [(&splitter, &pools[0]), (&stitcher, &pools[1])] {
+        driver.publish(vec![offer(pool, 1, 5)]).await.expect("published");
+        let mut tasks = bus.tasks(from_ref(pool)).await.expect("tasks");
+        let pulled = tasks.pull(1, Duration::from_secs(10)).await.expect("pulled");
+        pulled[0].receipt.ack().await.expect("acknowledged");
+    }
+    // Who may not ask is not heard, and who may not answer neither.
+    assert!(secured.bus_of("node-1").await.ask(Whom::Driver, "well?".into()).await.is_err());
+    assert!(client.publish(vec![offer(&pools[0], 2, 5)]).await.is_err());
 }

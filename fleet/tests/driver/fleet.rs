@@ -72,7 +72,8 @@ impl Node {
 
     pub(crate) fn in_pool(bus: &impl Bus, name: &str, its: &str, slots: u16, work: impl Work) -> Self {
         let heartbeat = Duration::from_millis(300);
-        let settings = node::Settings { node: node_id(name), pool: pool(its), slots, heartbeat };
+        let drain = Duration::from_secs(60);
+        let settings = node::Settings { node: node_id(name), pool: pool(its), slots, heartbeat, drain };
         let (leave, left) = watch::channel(false);
         Self { running: tokio::spawn(node::run(bus.clone(), settings, work, left)), leave }
     }

@@ -69,6 +69,31 @@ async fn a_driver_that_is_killed_is_followed_by_one_that_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_is_told_to_leave_finishes_what_it_can_in_time_and_hands_back_the_rest() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let (soon, late) = (Slow::of_ms(40_000), Slow::of_ms(200_000));
+    let nodes = [Node::start(&bus, "a", 1, soon.clone()), Node::start(&bus, "b", 1, late.clone())];
+    driver.handle.submit(submission(1, 2)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for node in nodes {
+        node.leave.send(true).expect("it listens");
+        tokio::time::timeout(Duration::from_secs(62), node.running)
+            .await
+            .expect("it leaves")
+            .expect("ended")
+            .expect("well");
+    }
+    let other = Slow::of_ms(100);
+    let _other = Node::start(&bus, "c", 2, other.clone());
+    driver.ended(&[1]).await;
+    assert_eq!(other.begun.load(Ordering::Relaxed), 1, "the other was done");
+    let mut all = attempts(&ledger);
+    all.sort_unstable();
+    assert_eq!(all, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_is_killed_costs_its_tasks_an_attempt() {
     let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
     let mut driver = Running::start(&bus, ledger.clone()).await;

@@ -10,10 +10,10 @@ use vtp_fleet::ca::{CERTIFICATE, Issued, KEY};
 use vtp_fleet::credentials::Credentials;
 use vtp_fleet::identity::Role;
 use vtp_fleet::transfer::quic::{Client, Server, Serves, StartError, Tuning};
-use vtp_fleet::transfer::{Error, Nothing, Transfer as _};
+use vtp_fleet::transfer::{Error, Kind, Nothing, ObjectId, Transfer as _};
 
 use crate::bad_peers::connect;
-use crate::scene::{MOST, Scene, anywhere, packets, small, some_bytes, within};
+use crate::scene::{MOST, Scene, anywhere, encoded, packets, small, some_bytes, within};
 
 /// A certificate that the authority would not issue: one whose time is over.
 fn expired(scene: &Scene, role: Role) -> Credentials {
@@ -132,15 +132,42 @@ async fn a_node_can_t_pretend_to_be_an_origin() {
 async fn only_nodes_fetch_and_others_are_told_so() {
     let scene = Scene::new();
     let origin = origin(&scene, &scene.credentials(Role::Splitter));
-    for role in [Role::Client, Role::ControlPlane, Role::Stitcher, Role::Splitter] {
+    for role in [Role::Client, Role::ControlPlane, Role::Stitcher] {
         let connection = connect(&scene.credentials(role), origin.address().unwrap()).await.unwrap();
         let closed = within(10, connection.closed()).await;
         let ConnectionError::ApplicationClosed(close) = closed else { panic!("{closed:?}") };
         let reason = String::from_utf8_lossy(&close.reason).into_owned();
-        assert_eq!(reason, format!("vtp://{role}/one may neither fetch nor deliver chunks; nodes do"));
+        assert_eq!(reason, format!("vtp://{role}/one may neither fetch nor deliver anything; nodes and splitters do"));
 
         let address = origin.address().unwrap();
         let client = Client::new(&scene.credentials(role), address.into(), address.into(), MOST, small());
         assert!(matches!(client, Err(StartError::Role { .. })), "{role}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_splitter_delivers_what_it_found_in_a_source_and_nothing_else() {
+    let scene = Scene::new();
+    let stitcher = scene.stitcher(small());
+    let address = stitcher.address().unwrap();
+    let client =
+        Client::new(&scene.credentials(Role::Splitter), address.into(), address.into(), MOST, small()).unwrap();
+    let found = ObjectId { kind: Kind::Index, ..encoded(1) };
+    within(10, client.deliver(found, &some_bytes(1000, 1))).await.unwrap();
+    let refused = within(10, client.deliver(encoded(1), &some_bytes(1000, 1))).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let node = scene.node(address, address, small());
+    let refused = within(10, node.deliver(found, &some_bytes(1000, 2))).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let origin = scene.origin(small());
+    let client = Client::new(
+        &scene.credentials(Role::Splitter),
+        origin.address().unwrap().into(),
+        address.into(),
+        MOST,
+        small(),
+    );
+    scene.shelf.put(packets(1), some_bytes(1000, 3));
+    let refused = within(10, client.unwrap().fetch(packets(1), &scene.place(1))).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
 }

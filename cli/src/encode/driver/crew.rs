@@ -21,6 +21,7 @@ use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex};
 use vtp_splitter::Source;
 
+use super::EncodeFailure;
 use crate::child::{self, Adoption, Child, Pool};
 use crate::work::{self, ChunkOrder, Hand, Kept};
 
@@ -112,6 +113,16 @@ pub(super) struct Job<'a> {
 
 /// Those who encode chunks somewhere else.
 pub trait Fleet: Sync {
+    /// Looks into the source at `input`; with a `doubt` that its packets tell the truth, by decoding it. `None` if that is done
+    /// here.
+    ///
+    /// # Errors
+    /// [`EncodeFailure`].
+    fn index(&self, input: &Path, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
+        let (_, _, _) = (input, doubt, cancel);
+        Ok(None)
+    }
+
     /// Carries out an order, whose packets `pack` puts into an archive; the samples lie in the task's spool folder then.
     /// Blocks until that is done, whoever does it in the end.
     ///

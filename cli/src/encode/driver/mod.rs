@@ -115,8 +115,12 @@ pub fn run(
 ) -> Result<Outcome, EncodeFailure> {
     let mut watch = Stopwatch::start();
     let files = &subtitles::read(&request.subtitles, children.limits())?;
-    progress(ProgressEvent::Stage("indexing"));
-    let (file, mut source) = children.index(&request.input, cancel)?;
+    progress(ProgressEvent::Stage("indexing".into()));
+    let elsewhere = |doubt: Option<&str>| fleet.map_or(Ok(None), |fleet| fleet.index(&request.input, doubt, cancel));
+    let (file, mut source) = match elsewhere(None)? {
+        Some(source) => (children.open(&request.input)?, source),
+        None => children.index(&request.input, cancel)?,
+    };
     watch.lap("index");
     let mut in_one_chunk = false;
     loop {
@@ -154,9 +158,14 @@ pub fn run(
             Err(PassError::Failure(failure)) => return Err(failure),
             Err(PassError::OtherFrames(doubt)) => {
                 dirs.clear().map_err(|error| EncodeFailure::Internal(error.into()))?;
-                progress(ProgressEvent::Stage("indexing by decoding"));
+                progress(ProgressEvent::Stage("indexing by decoding".into()));
                 match source.index.frame_list {
-                    FrameList::Packets => source = children.census(adoption, &doubt, cancel)?,
+                    FrameList::Packets => {
+                        source = match elsewhere(Some(&doubt))? {
+                            Some(source) => source,
+                            None => children.census(adoption, &doubt, cancel)?,
+                        }
+                    }
                     FrameList::Census if !in_one_chunk => in_one_chunk = true,
                     FrameList::Census => return Err(undecodable(&doubt)),
                 }

@@ -172,7 +172,7 @@ impl Pass<'_> {
         if self.cancel.load(Ordering::Relaxed) {
             return Err(EncodeFailure::Cancelled.into());
         }
-        (self.progress)(ProgressEvent::Stage("proving"));
+        (self.progress)(ProgressEvent::Stage("proving".into()));
         let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
         stitcher.archived(audio.as_ref().map(|a| a.archived.clone()).unwrap_or_default());
         let published = stitcher.finish(tracks, &sounds)?;
@@ -230,7 +230,7 @@ impl Pass<'_> {
             renditions: self.renditions.iter().map(|r| r.name.clone()).collect(),
             reason: plan.reason.clone(),
         });
-        (self.progress)(ProgressEvent::Stage(if self.decodes_nothing() { "copying" } else { "encoding" }));
+        (self.progress)(ProgressEvent::Stage(if self.decodes_nothing() { "copying" } else { "encoding" }.into()));
     }
 
     /// The pictures that go with the video: those that the user wants, and none where nothing is decoded.

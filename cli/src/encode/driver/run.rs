@@ -293,7 +293,7 @@ impl<'a, 'j> Run<'a, 'j> {
                     match self.stitcher.add_chunk(chunk) {
                         Err(error) => self.end(Err(error.into())),
                         Ok(_) if self.stitcher.is_playable() && !was_playable => {
-                            (self.pass.progress)(ProgressEvent::Stage("encoding, and playable"));
+                            (self.pass.progress)(ProgressEvent::Stage("encoding, and playable".into()));
                         }
                         Ok(_) => {}
                     }

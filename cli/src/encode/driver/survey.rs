@@ -28,7 +28,7 @@ const SAMPLING: Sampling = Sampling { ends: 1, one_in: 9, viewed_one_in: 1 };
 
 /// Encodes a few segments of the source with every rendition of `pass` and tells what came of each, in their order.
 pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
-    (pass.progress)(ProgressEvent::Stage("trying rungs"));
+    (pass.progress)(ProgressEvent::Stage("trying rungs".into()));
     let source = pass.source;
     // Chunks of one segment each.
     let segment_s = pass.request.segment_s;

@@ -18,11 +18,11 @@ use futures_util::future::try_join_all;
 use super::{Band, Bus, Controls, Error, Terms};
 use crate::messages::{self, Control, NodeId, Offer, Pool, Report};
 
-mod alone;
 mod lane;
 mod news;
 mod reconcile;
 mod streams;
+mod talk;
 mod tasks;
 
 pub use news::NatsNews;
@@ -212,7 +212,7 @@ impl Bus for NatsBus {
 
     async fn controls(&self, node: &NodeId) -> Result<NatsControls, Error> {
         let subscriber = self.client.subscribe(streams::control_subject(node)).await.map_err(unavailable)?;
-        // Not before the server knows: what the driver says to our first report must not be missed.
+        // The server hears of it before our first report, to which the driver may have something to say.
         self.client.flush().await.map_err(unavailable)?;
         Ok(NatsControls(subscriber))
     }

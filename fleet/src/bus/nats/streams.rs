@@ -56,7 +56,7 @@ fn tasks(pool: &Pool, band: Band, terms: &Terms, replicas: usize) -> Wanted {
             subjects,
             retention: RetentionPolicy::WorkQueue,
             discard: DiscardPolicy::New,
-            max_bytes: 1024 * MIB,
+            max_bytes: 512 * MIB,
             max_messages: 1_000_000,
             max_age: 24 * HOUR,
             duplicate_window: terms.duplicate_window,

@@ -41,6 +41,8 @@ pub enum Kind {
     Packets,
     /// The encoded chunk: samples and scores of every rendition.
     Encoded,
+    /// What was found in a source.
+    Index,
 }
 
 /// Which object: an attempt's own, so that a late one overwrites nothing.
@@ -62,6 +64,7 @@ impl fmt::Display for ObjectId {
         let kind = match kind {
             Kind::Packets => "packets",
             Kind::Encoded => "encoded",
+            Kind::Index => "index",
         };
         write!(f, "job {}, chunk {}, attempt {}, {kind}", job.0, chunk.0, attempt.0)
     }

@@ -141,30 +141,36 @@ async fn connection<O: Origin, S: Spool>(incoming: Incoming, config: Arc<ServerC
         Ok(Err(error)) => return tracing::info!(%peer, %error, "a peer did not get in"),
         Err(_) => return tracing::info!(%peer, "a peer did not finish its handshake"),
     };
-    match identity(&connection) {
-        Some(identity) if identity.role.works() => tracing::debug!(%peer, %identity, "connected"),
+    let role = match identity(&connection) {
+        Some(identity) if identity.role.works() => {
+            tracing::debug!(%peer, %identity, "connected");
+            identity.role
+        }
         identity => {
             let who = identity.map_or("a peer without a role".to_owned(), |identity| identity.to_string());
-            let reason = format!("{who} may neither fetch nor deliver chunks; nodes do");
+            let reason = format!("{who} may neither fetch nor deliver anything; nodes and splitters do");
             tracing::warn!(%peer, %reason, "refused");
             return connection.close(FORBIDDEN, reason.as_bytes());
         }
-    }
+    };
     // Ends with the connection; so do its streams.
     while let Ok((send, receive)) = connection.accept_bi().await {
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             let (stall, traffic) = (shared.tuning.stall, &*shared.traffic);
             let writer = Writer { stream: send, stall, traffic };
-            shared.answer(writer, Reader { stream: receive, stall, traffic }).await;
+            shared.answer(role, writer, Reader { stream: receive, stall, traffic }).await;
         });
     }
 }
 
 impl<O: Origin, S: Spool> Shared<O, S> {
-    async fn answer(&self, mut writer: Writer<'_>, mut reader: Reader<'_>) {
+    async fn answer(&self, role: Role, mut writer: Writer<'_>, mut reader: Reader<'_>) {
+        let forbidden = |what: &str| Err(Failed::ToBeTold(Error::Forbidden(format!("a {role} may not {what}"))));
         let answered = match message(&mut reader).await {
+            Ok(Message::Fetch { .. }) if !role.fetches() => forbidden("fetch anything"),
             Ok(Message::Fetch { id, want }) => self.hand_out(&mut writer, id.into(), want).await,
+            Ok(Message::Deliver { id, .. }) if !role.delivers(ObjectId::from(id).kind) => forbidden("deliver that"),
             Ok(Message::Deliver { id, length }) => self.take_in(&mut writer, &mut reader, id.into(), length).await,
             Ok(other) => Err(Failed::ToBeTold(unexpected(&other))),
             Err(error) => Err(Failed::ToBeTold(error)),

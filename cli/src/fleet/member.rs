@@ -1,0 +1,84 @@
+//! What all processes of a fleet have in common: a runtime, a folder to work in, and how they are told to leave.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use crate::exit::Failure;
+use crate::{Outcome, interrupt};
+
+/// How often a process says that it is alive: far below a lease, and often enough for a driver that has just been started.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// A folder to work in, of which only what is below one name is touched, and gone at the end if it is not the user's.
+pub(super) struct Workplace {
+    /// What is under way lies here; empty at the start.
+    pub(super) work: PathBuf,
+    _own: Option<tempfile::TempDir>,
+}
+
+impl Workplace {
+    /// Below `folder`, or where the system keeps temporary files. What an earlier life has left is of no use, and removed.
+    pub(super) fn prepare(folder: Option<&Path>, name: &str) -> Result<Self, Failure> {
+        let own = match folder {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix(name).tempdir()),
+        };
+        let own = own.transpose().map_err(|error| Failure::Internal(error.into()))?;
+        let folder = folder.or(own.as_ref().map(tempfile::TempDir::path)).unwrap_or(Path::new("."));
+        let work = folder.join(name);
+        let cleared = match std::fs::remove_dir_all(&work) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => std::fs::create_dir_all(&work),
+        };
+        cleared.map_err(|error| Failure::Usage(format!("{}: {error}", work.display())))?;
+        Ok(Self { work, _own: own })
+    }
+}
+
+pub(super) fn runtime(blocking: usize) -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(blocking).build();
+    runtime.map_err(|error| Failure::Internal(error.into()))
+}
+
+/// Lives as `life` says, which ends after it was told to leave, or fails.
+pub(super) fn live<F>(blocking: usize, life: impl FnOnce(watch::Receiver<bool>) -> F) -> Outcome
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let (leave, runtime) = (interrupt::listen()?, runtime(blocking)?);
+    let done = runtime.block_on(async { life(leaving(&leave)).await });
+    // Whoever still works is of no use any longer.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    done.map_err(|error| Failure::Usage(format!("{error:#}")))
+}
+
+/// Whether the process is to leave, as it can be waited for.
+fn leaving(flag: &Arc<AtomicBool>) -> watch::Receiver<bool> {
+    let (tell, told) = watch::channel(false);
+    let flag = Arc::clone(flag);
+    tokio::spawn(async move {
+        while !flag.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        eprintln!("leaving; again to end at once");
+        // It may be gone.
+        let _ = tell.send(true);
+        std::future::pending::<()>().await;
+    });
+    told
+}
+
+/// Raises a flag when it is dropped: whoever works for what counts no longer is to end.
+pub(super) struct Stop(pub(super) Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,235 @@
+//! The sources that a splitter has looked into, and the packets that it hands out of them. It keeps nothing that it can't make
+//! again: whoever asks for packets that it doesn't know is answered after the stitcher whose job it is has said which they are.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OnceCell, Semaphore};
+use vtp_fleet::bus::nats::NatsBus;
+use vtp_fleet::bus::{Talk as _, Whom};
+use vtp_fleet::messages::{self, Found, JobNumber, Lookup};
+use vtp_fleet::transfer::{self, FileObject, Kind, ObjectId, Origin};
+use vtp_splitter::Source;
+
+use super::orders::{self, IndexOrder, PacketsOrder, Stamp};
+use crate::child::{self, Adoption, Pool};
+use crate::encode::driver::EncodeFailure;
+
+/// Sources that are kept open; each has an index in memory and perhaps idle children.
+const MOST_SOURCES: usize = 16;
+
+/// A source that was looked into, and children that have it.
+pub(super) struct Opened {
+    pub(super) source: Source,
+    pub(super) stamp: Stamp,
+    adoption: Adoption,
+    children: Pool,
+}
+
+/// Sources and packets of a splitter. Clones share them.
+#[derive(Clone)]
+pub(super) struct Sources(Arc<Shared>);
+
+struct Shared {
+    talk: NatsBus,
+    /// Where packets lie.
+    folder: PathBuf,
+    /// Most bytes of packets that are kept.
+    most: u64,
+    /// The one that was used last is the last.
+    known: Mutex<VecDeque<(IndexOrder, Cell)>>,
+    packed: Mutex<Packed>,
+    packing: Semaphore,
+}
+
+/// A source, once somebody has looked into it.
+type Cell = Arc<OnceCell<Arc<Opened>>>;
+
+/// The packets that lie there, the oldest first.
+#[derive(Default)]
+struct Packed {
+    sizes: BTreeMap<(u64, u32), u64>,
+    order: VecDeque<(u64, u32)>,
+    bytes: u64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why packets can't be handed out.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("{0}")]
+    Child(#[from] child::Error),
+    #[error("{0}")]
+    Source(String),
+    #[error("the stitcher's answer: {0}")]
+    Order(#[from] orders::Error),
+    #[error("{} was written anew since it was looked into", .0.display())]
+    Changed(PathBuf),
+    #[error("{}: {error}", path.display())]
+    File { path: PathBuf, error: std::io::Error },
+    #[error("the thread that packs has ended: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl Sources {
+    /// Packets lie in `folder`, which exists, up to `most` bytes. So many are packed at the same time.
+    pub(super) fn new(talk: NatsBus, folder: PathBuf, most: u64, packing: usize) -> Self {
+        let (known, packed) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Shared { talk, folder, most, known, packed, packing: Semaphore::new(packing) }))
+    }
+
+    /// What is found in the source of `order`. Whoever asks while another looks waits for that.
+    pub(super) async fn open(&self, order: &IndexOrder) -> Result<Arc<Opened>, EncodeFailure> {
+        let internal = |error: std::io::Error| EncodeFailure::Internal(error.into());
+        let cell = self.cell(order);
+        if let Some(opened) = cell.get() {
+            let now = std::fs::metadata(&order.input).map_err(internal)?;
+            if Stamp::from(&now) == opened.stamp {
+                return Ok(Arc::clone(opened));
+            }
+            locked(&self.0.known).retain(|(known, _)| known != order);
+        }
+        let (order, cell) = (order.clone(), self.cell(order));
+        let look = || async move {
+            let looked = tokio::task::spawn_blocking(move || look(&order)).await;
+            looked.map_err(|error| EncodeFailure::Internal(error.into()))?.map(Arc::new)
+        };
+        cell.get_or_try_init(look).await.cloned()
+    }
+
+    fn cell(&self, order: &IndexOrder) -> Cell {
+        let mut known = locked(&self.0.known);
+        let cell = match known.iter().position(|(it, _)| it == order).and_then(|place| known.remove(place)) {
+            Some((_, cell)) => cell,
+            None => Arc::default(),
+        };
+        known.push_back((order.clone(), Arc::clone(&cell)));
+        if known.len() > MOST_SOURCES {
+            known.pop_front();
+        }
+        cell
+    }
+
+    fn place(&self, job: u64, chunk: u32) -> PathBuf {
+        self.0.folder.join(format!("{job}-{chunk}"))
+    }
+
+    /// The packets of a chunk, in a file.
+    async fn packets(&self, job: u64, chunk: u32, order: PacketsOrder) -> Result<FileObject, Error> {
+        let _turn = self.0.packing.acquire().await;
+        let place = self.place(job, chunk);
+        if !place.exists() {
+            let opened = self.open(&order.source).await.map_err(|error| Error::Source(sentence(error)))?;
+            if opened.stamp != order.stamp {
+                return Err(Error::Changed(order.source.input.into()));
+            }
+            let to = place.clone();
+            let bytes = tokio::task::spawn_blocking(move || opened.pack(&order, &to)).await??;
+            self.keep(job, chunk, bytes);
+        }
+        FileObject::open(&place).map_err(|error| Error::File { path: place, error })
+    }
+
+    /// Takes note of packets; the oldest go where there are too many. Whoever reads them still has them.
+    fn keep(&self, job: u64, chunk: u32, bytes: u64) {
+        let mut packed = locked(&self.0.packed);
+        if packed.sizes.insert((job, chunk), bytes).is_none() {
+            packed.order.push_back((job, chunk));
+            packed.bytes += bytes;
+        }
+        while packed.bytes > self.0.most && packed.order.len() > 1 {
+            let Some(oldest) = packed.order.pop_front() else { break };
+            packed.bytes -= packed.sizes.remove(&oldest).unwrap_or_default();
+            let place = self.place(oldest.0, oldest.1);
+            if let Err(error) = std::fs::remove_file(&place) {
+                tracing::warn!(%error, path = %place.display(), "left behind");
+            }
+        }
+    }
+
+    /// Which packets these are, as the stitcher says whose job it is.
+    async fn look_up(&self, id: ObjectId) -> Result<PacketsOrder, transfer::Error> {
+        let session = JobNumber(id.job.0).session().ok_or(transfer::Error::NotFound(id))?;
+        let lost = |error: &dyn std::fmt::Display| transfer::Error::Lost(format!("the stitcher: {error}"));
+        let question = messages::encode(&Lookup { job: id.job.0, chunk: id.chunk.0 }).map_err(|error| lost(&error))?;
+        let answer = self.0.talk.ask(Whom::Session(session), question).await.map_err(|error| lost(&error))?;
+        let Found { packets } = messages::decode(&answer).map_err(|error| lost(&error))?;
+        let packets = packets.ok_or(transfer::Error::NotFound(id))?;
+        orders::read(&packets).map_err(|error| transfer::Error::Forbidden(error.to_string()))
+    }
+}
+
+impl Origin for Sources {
+    type Object = FileObject;
+
+    async fn open(&self, id: ObjectId) -> Result<FileObject, transfer::Error> {
+        if id.kind != Kind::Packets {
+            return Err(transfer::Error::NotFound(id));
+        }
+        let (job, chunk) = (id.job.0, id.chunk.0);
+        if let Ok(object) = FileObject::open(&self.place(job, chunk)) {
+            return Ok(object);
+        }
+        let order = self.look_up(id).await?;
+        let made = self.packets(job, chunk, order).await;
+        made.map_err(|error| {
+            tracing::warn!(%error, %id, "packets can't be handed out");
+            match error {
+                Error::File { error, .. } => transfer::Error::Reading(error),
+                Error::Thread(error) => transfer::Error::Reading(std::io::Error::other(error)),
+                // Asked again, it would be the same. The stitcher makes the chunk itself then, and tells what is wrong.
+                Error::Child(_) | Error::Source(_) | Error::Order(_) | Error::Changed(_) => {
+                    transfer::Error::NotFound(id)
+                }
+            }
+        })
+    }
+}
+
+/// A sentence for the log.
+fn sentence(failure: EncodeFailure) -> String {
+    crate::exit::Failure::from(failure).sentence().unwrap_or_default()
+}
+
+/// Looks into a source.
+fn look(order: &IndexOrder) -> Result<Opened, EncodeFailure> {
+    let internal = |error: std::io::Error| EncodeFailure::Internal(error.into());
+    let never = AtomicBool::new(false);
+    let children = child::this_program().and_then(|program| Pool::new(program, order.limits)).map_err(internal)?;
+    let (file, mut source) = children.index(Path::new(&order.input), &never)?;
+    let stamp = Stamp::from(&file.file().metadata().map_err(internal)?);
+    let mut adoption = children.adoption(&file, &source)?;
+    if let Some(doubt) = &order.doubt {
+        source = children.census(&adoption, doubt, &never)?;
+        adoption = children.adoption(&file, &source)?;
+    }
+    Ok(Opened { source, stamp, adoption, children })
+}
+
+impl Opened {
+    /// Puts packets into the archive `to`, under its name once it is whole. Tells how many bytes it has.
+    fn pack(&self, order: &PacketsOrder, to: &Path) -> Result<u64, Error> {
+        let draft = to.with_extension(fastrand::u64(..).to_string());
+        let failed = |error| Error::File { path: draft.clone(), error };
+        let never = AtomicBool::new(false);
+        let packed = self.children.lent(|child| {
+            let mut out =
+                std::fs::File::create(&draft).map_err(|error| child::Error::Spool { path: draft.clone(), error })?;
+            child.adopt(&self.adoption, &never)?;
+            child.pack(order.packets.clone(), &mut out, &never)
+        });
+        if let Err(error) = packed {
+            // It may not be there.
+            drop(std::fs::remove_file(&draft));
+            return Err(error.into());
+        }
+        let bytes = std::fs::metadata(&draft).map_err(failed)?.len();
+        std::fs::rename(&draft, to).map_err(failed)?;
+        Ok(bytes)
+    }
+}

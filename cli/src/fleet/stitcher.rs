@@ -1,0 +1,216 @@
+//! `vtp stitcher`: makes ladders: `vtp encode`, whose source is looked into by splitters and whose chunks are encoded by nodes. step:
+//! pull, run, publish. In: what `vtp encode` was asked for, and encoded chunks. Out: ladders, proven. Never: two runs into one
+//! folder.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use clap::{Args, Parser};
+use tokio::sync::mpsc;
+use vtp_fleet::bus::nats::NatsBus;
+use vtp_fleet::bus::{Talk as _, Topic};
+use vtp_fleet::client::Client;
+use vtp_fleet::messages::{Offer, Why};
+use vtp_fleet::node::{self, Outcome as Done, Settings, Work};
+use vtp_fleet::transfer::quic::{Server, Serves, Tuning};
+use vtp_fleet::transfer::{FolderSpool, Nothing};
+
+use super::access::{ListenArguments, MOST, MemberArguments, STITCHERS, pool};
+use super::member::{self, HEARTBEAT, Stop};
+use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
+use super::remote::{Remote, Yard};
+use crate::encode::{self, Made};
+use crate::exit::Failure;
+use crate::progress::ProgressEvent;
+use crate::{Outcome, parse};
+
+/// What a run that nobody has begun again for so long has kept is removed.
+const FORGOTTEN: Duration = Duration::from_secs(2 * 24 * 3600);
+/// Progress that was not told yet; more of it is lost.
+const UNTOLD: usize = 256;
+
+/// Make ladders for a fleet, until ^C or SIGTERM; what is under way is handed back then, and goes on where it was
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    member: MemberArguments,
+
+    #[command(flatten)]
+    listen: ListenArguments,
+
+    /// Ladders made at the same time
+    #[arg(long, value_name = "N", default_value = "4")]
+    slots: NonZeroUsize,
+
+    /// Folder for encoded chunks; made if it is not there. With it a stitcher that was killed goes on where it was
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// How long it may take to finish what is under way before that is handed back
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse::duration)]
+    drain: Duration,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Usage`] for what can't be reached or is set wrongly.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let slots = arguments.slots.get();
+    let (delivered, kept) = (arguments.data.join("delivered"), arguments.data.join("kept"));
+    tidy(&delivered, &kept).map_err(|error| Failure::Usage(format!("{}: {error}", arguments.data.display())))?;
+    member::live(slots + 16, |leave| async move {
+        let member = &arguments.member;
+        let (credentials, bus) = (member.credentials()?, member.connect().await?);
+        let spool = FolderSpool { folder: delivered, most: MOST };
+        let serves = Serves { origin: Nothing, spool: spool.clone() };
+        let server = Server::start(arguments.listen.socket(), &credentials, serves, Tuning::default())?;
+        let spool_at = arguments.listen.reached_at(&server)?;
+        let client = Client::start(bus.clone(), member.node()?).await?;
+        eprintln!("{} is there, at {spool_at}", member.name);
+        let yard = Yard::open(&bus, client, spool, spool_at).await?;
+        let settings = Settings {
+            node: member.node()?,
+            pool: pool(STITCHERS)?,
+            slots: u16::try_from(slots).unwrap_or(u16::MAX),
+            heartbeat: HEARTBEAT,
+            drain: arguments.drain,
+        };
+        node::run(bus.clone(), settings, Stitches(Arc::new(Shared { bus, yard, kept })), leave).await?;
+        server.close().await;
+        Ok(())
+    })
+}
+
+/// What was delivered to an earlier life and not taken in is of no use; what was taken in is, for a while.
+fn tidy(delivered: &Path, kept: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(delivered) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => std::fs::create_dir_all(delivered)?,
+    }
+    std::fs::create_dir_all(kept)?;
+    for entry in std::fs::read_dir(kept)? {
+        let entry = entry?;
+        let age = SystemTime::now().duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+        if age > FORGOTTEN {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes ladders.
+#[derive(Clone)]
+struct Stitches(Arc<Shared>);
+
+struct Shared {
+    bus: NatsBus,
+    yard: Arc<Yard>,
+    /// Where each run keeps what was delivered.
+    kept: PathBuf,
+}
+
+impl Work for Stitches {
+    async fn run(&self, offer: Arc<Offer>) -> Done {
+        let (tell, told) = mpsc::channel(UNTOLD);
+        let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id.job, told));
+        let stop = Stop(Arc::default());
+        let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&offer));
+        let made = tokio::task::spawn_blocking(move || shared.make(&job, &tell, &stopped)).await;
+        // It ends with what it is told.
+        drop(telling.await);
+        match made {
+            Ok(done) => done,
+            Err(error) => Done::Failed { why: Why::Crash, message: error.to_string() },
+        }
+    }
+}
+
+/// Tells whoever watches how a job goes on.
+async fn announce(bus: NatsBus, job: u64, mut told: mpsc::Receiver<ProgressEvent>) {
+    while let Some(event) = told.recv().await {
+        let Ok(words) = serde_json::to_vec(&event) else { continue };
+        if let Err(error) = bus.announce(Topic::Progress(job), words.into()).await {
+            tracing::debug!(%error, "progress is not told");
+        }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "vtp encode", no_binary_name = true)]
+struct Line {
+    #[command(flatten)]
+    arguments: encode::Arguments,
+}
+
+impl Shared {
+    fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Done {
+        let made = orders::read(&offer.body)
+            .context("the job")
+            .map_err(Failure::Internal)
+            .and_then(|order| self.ladder(offer.id.job, order, tell, stop));
+        let encoded = match made {
+            Ok(encoded) => encoded,
+            // Another time it may go well.
+            Err(failure @ (Failure::Internal(_) | Failure::Busy(_) | Failure::Interrupted)) => {
+                let message = failure.sentence().unwrap_or_default();
+                tracing::warn!(job = offer.id.job, message, "a ladder was not made");
+                return Done::Failed { why: Why::Retryable, message };
+            }
+            Err(failure) => {
+                let code = match &failure {
+                    Failure::Input { code, .. } => Some(*code),
+                    _ => None,
+                };
+                Encoded::Failed { exit: failure.code(), code, message: failure.sentence().unwrap_or_default() }
+            }
+        };
+        self.forget(offer.id.job);
+        match orders::write(&encoded) {
+            Ok(result) => Done::Finished { result },
+            Err(error) => Done::Failed { why: Why::Permanent, message: error.to_string() },
+        }
+    }
+
+    fn ladder(
+        &self,
+        job: u64,
+        EncodeOrder { folder, words }: EncodeOrder,
+        tell: &mpsc::Sender<ProgressEvent>,
+        stop: &AtomicBool,
+    ) -> Result<Encoded, Failure> {
+        let arguments = parsed(words)?.given_in(Path::new(&folder))?;
+        let kept = self.kept.join(job.to_string());
+        let made = std::fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()));
+        made.map_err(Failure::Internal)?;
+        let fleet = Remote::new(Arc::clone(&self.yard), job, arguments.limits(), kept);
+        // Whoever watches may be slower than this.
+        let progress = |event| drop(tell.try_send(event));
+        let Made { report, folder } = encode::make(&arguments, Some(&fleet), &progress, stop)?;
+        let report = serde_json::to_string(&report).context("cannot write the report").map_err(Failure::Internal)?;
+        let report = Some(report).filter(|report| report.len() <= LONGEST_REPORT);
+        Ok(Encoded::Made { folder: folder.into(), report })
+    }
+
+    /// What a run has kept that has ended.
+    fn forget(&self, job: u64) {
+        let kept = self.kept.join(job.to_string());
+        match std::fs::remove_dir_all(&kept) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %kept.display(), "left behind");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The command that was given elsewhere.
+fn parsed(words: Vec<OsString>) -> Result<encode::Arguments, Failure> {
+    let line = Line::try_parse_from(words).map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(line.arguments)
+}

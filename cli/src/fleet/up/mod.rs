@@ -1,0 +1,288 @@
+//! `vtp up`: a whole fleet on this machine: a nats-server, a driver, a splitter, nodes and a stitcher, each a process of its own that
+//! is started again when it ends. In: a folder. Out: a fleet that `vtp encode --cluster` reaches. Never: a port that is open to
+//! other machines.
+
+pub(crate) mod processes;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
+use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use rustix::process::Signal;
+use vtp_fleet::ca::{Authority, Request};
+use vtp_fleet::identity::{Identity, Role};
+use vtp_fleet::server;
+
+use self::processes::{Kept, Recipe};
+use super::access::ADDRESS;
+use crate::child::this_program;
+use crate::exit::Failure;
+use crate::{Outcome, interrupt, text};
+
+/// How often it is looked whether a process has ended.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the nats-server may take to listen.
+const LISTENS: Duration = Duration::from_secs(20);
+/// How long a process that leaves may take.
+const LEAVES: Duration = Duration::from_secs(15);
+/// How long the certificates hold, in days; they are issued anew with each start.
+const DAYS: u32 = 365;
+
+/// Run a whole fleet on this machine, until ^C or SIGTERM; then vtp encode --cluster DIR has it make ladders
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Folder for all that the fleet keeps; made if it is not there, and for this user alone
+    #[arg(long, value_name = "DIR", default_value = "vtp-fleet")]
+    data: PathBuf,
+
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value = "1")]
+    nodes: NonZeroUsize,
+
+    /// Chunks that each node encodes at the same time [default: the cores, shared among the nodes]
+    #[arg(long, value_name = "N")]
+    slots: Option<NonZeroUsize>,
+
+    /// Port of the nats-server, on this machine alone; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    port: u16,
+
+    /// The nats-server to run, 2.10 or newer [default: the one that NATS_SERVER names, that make nats got, or on the path]
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Usage`] for what is missing or can't be used.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let interrupted = interrupt::listen()?;
+    let Arguments { data, nodes, slots, port, server } = arguments;
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
+    let slots = slots.map_or(cores.div_ceil(nodes.get()), NonZeroUsize::get);
+    let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log: None };
+    let usage = |error: anyhow::Error| Failure::Usage(format!("{error:#}"));
+    let mut machine = Machine::start(data, &options).map_err(usage)?;
+    let each = text::plural(slots as u64, "slot");
+    eprintln!("a fleet is there, at {}, with {} of {each}", machine.url, text::plural(nodes.get() as u64, "node"));
+    eprintln!("vtp encode VIDEO --out DIR --cluster {}", data.display());
+    eprintln!("what its processes say is in {}", data.join("log").display());
+    while !interrupted.load(Ordering::Relaxed) {
+        for line in machine.look().map_err(usage)? {
+            eprintln!("{line}");
+        }
+        std::thread::sleep(LOOK);
+    }
+    eprintln!("leaving; again to end at once");
+    machine.leave();
+    Ok(())
+}
+
+/// What a fleet on one machine is to be like.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) nodes: usize,
+    pub(crate) slots: usize,
+    /// 0: any that is free.
+    pub(crate) port: u16,
+    pub(crate) server: Option<PathBuf>,
+    /// How much is told to developers, as `VTP_LOG` has it, if not as usual.
+    pub(crate) log: Option<String>,
+}
+
+/// A fleet on this machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Where its nats-server is.
+    pub(crate) url: String,
+    /// In the order in which they are started: those that others need first.
+    pub(crate) processes: Vec<Kept>,
+    _lock: Lock,
+}
+
+impl Machine {
+    /// Starts a fleet that keeps everything in the folder `data`.
+    ///
+    /// # Errors
+    /// What is missing, can't be written or does not start.
+    pub(crate) fn start(data: &Path, options: &Options) -> anyhow::Result<Self> {
+        let server = options.server.clone().or_else(server::binary);
+        let server =
+            server.context("there is no nats-server of 2.10 or newer: put one on the path, or name it by --server")?;
+        let (place, _lock) = Place::prepare(data)?;
+        let port = if options.port == 0 { place.free_port()? } else { options.port };
+        let (url, password) = (format!("nats://127.0.0.1:{port}"), secret()?);
+        place.write("nats.conf", &configuration(port, &password))?;
+        let mut processes = vec![Kept::start(place.recipe("nats", &server, &["-c", "nats.conf"], Vec::new()))?];
+        listens(&mut processes[0], port)?;
+        place.write(ADDRESS, &format!("{url}\nvtp:{password}\n"))?;
+        place.certify(options.nodes)?;
+        let program = this_program()?;
+        let environment = vec![
+            ("VTP_NATS_LOGIN", format!("vtp:{password}")),
+            ("VTP_LOG", options.log.clone().unwrap_or_else(|| "warn".to_owned())),
+        ];
+        let member = |name: &str| format!("--cluster {url} --credentials credentials --name {name}");
+        let mut lines = vec![
+            ("driver".to_owned(), format!("driver --cluster {url} --data driver")),
+            (
+                "splitter".to_owned(),
+                format!("splitter {} --port {} --folder splitter", member("splitter"), place.free_udp_port()?),
+            ),
+            (
+                "stitcher".to_owned(),
+                format!("stitcher {} --port {} --data stitcher", member("stitcher"), place.free_udp_port()?),
+            ),
+        ];
+        for number in 1..=options.nodes {
+            let name = format!("node-{number}");
+            let slots = options.slots;
+            lines.push((name.clone(), format!("node {} --slots {slots} --folder {name} --drain 5s", member(&name))));
+        }
+        for (name, line) in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            processes.push(Kept::start(place.recipe(&name, &program, &words, environment.clone()))?);
+        }
+        Ok(Self { url, processes, _lock })
+    }
+
+    /// Starts what has ended again. Tells of it in lines.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn look(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for process in &mut self.processes {
+            if let Some(status) = process.look().with_context(|| format!("starting {}", process.name()))? {
+                let (name, log) = (process.name(), process.log().display());
+                lines.push(format!("{name} has ended ({status}) and is started again; {log} may tell why"));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Has everything leave, those first that need the others.
+    pub(crate) fn leave(mut self) {
+        let servers = self.processes.split_off(self.processes.len().min(2));
+        for mut group in [servers, self.processes.split_off(1), std::mem::take(&mut self.processes)] {
+            for process in &group {
+                if let Err(error) = process.signal(Signal::TERM) {
+                    tracing::debug!(%error, name = process.name(), "has ended before");
+                }
+            }
+            group.iter_mut().for_each(|process| process.end(LEAVES));
+        }
+    }
+}
+
+/// The folder of a fleet.
+struct Place(PathBuf);
+
+/// Held while a fleet has its folder.
+type Lock = File;
+
+impl Place {
+    fn prepare(data: &Path) -> anyhow::Result<(Self, Lock)> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let make = |path: &Path| {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.with_context(|| format!("cannot create {}", path.display()))
+        };
+        make(data)?;
+        make(&data.join("log"))?;
+        let lock = File::create(data.join("lock")).with_context(|| data.join("lock").display().to_string())?;
+        if lock.try_lock().is_err() {
+            bail!("another fleet has the folder {}: choose another --data", data.display());
+        }
+        Ok((Self(data.canonicalize().with_context(|| data.display().to_string())?), lock))
+    }
+
+    /// Writes a file that only its owner may read.
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.0.join(name);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            file.write_all(text.as_bytes())
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Certifies everybody anew, by an authority that stays.
+    fn certify(&self, nodes: usize) -> anyhow::Result<()> {
+        let (ca, credentials) = (self.0.join("ca"), self.0.join("credentials"));
+        let authority = match ca.exists() {
+            true => Authority::open(&ca)?,
+            false => Authority::init(&ca, 3650)?,
+        };
+        if credentials.exists() {
+            std::fs::remove_dir_all(&credentials).with_context(|| credentials.display().to_string())?;
+        }
+        let members = [(Role::Splitter, "splitter".to_owned()), (Role::Stitcher, "stitcher".to_owned())];
+        let members = members.into_iter().chain((1..=nodes).map(|number| (Role::Node, format!("node-{number}"))));
+        for (role, name) in members {
+            let identity = Identity { role, name: name.parse()? };
+            let issued = authority.issue(&Request { identity, hosts: vec!["localhost".to_owned()], days: DAYS })?;
+            issued.write(&credentials, &name)?;
+        }
+        Ok(())
+    }
+
+    fn recipe(&self, name: &str, program: &Path, words: &[&str], environment: Vec<(&'static str, String)>) -> Recipe {
+        Recipe {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            words: words.iter().map(Into::into).collect(),
+            environment,
+            folder: self.0.clone(),
+            log: self.0.join("log").join(format!("{name}.log")),
+        }
+    }
+
+    /// A port that nobody has at this moment. It stays the same while the fleet runs.
+    fn free_port(&self) -> anyhow::Result<u16> {
+        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+        Ok(socket.local_addr()?.port())
+    }
+
+    fn free_udp_port(&self) -> anyhow::Result<u16> {
+        let any = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).or_else(|_| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)));
+        Ok(any.context("no port is free")?.local_addr()?.port())
+    }
+}
+
+fn configuration(port: u16, password: &str) -> String {
+    format!(
+        "server_name: vtp\nlisten: \"127.0.0.1:{port}\"\nlog_file: \"log/nats.log\"\n\
+         jetstream {{ store_dir: \"nats\", sync_interval: always, max_memory_store: 64MiB, max_file_store: 10GiB }}\n\
+         max_payload: 1MiB\nauthorization {{ user: vtp, password: \"{password}\" }}\n"
+    )
+}
+
+/// 128 bits of chance, from the system.
+fn secret() -> anyhow::Result<String> {
+    let mut bits = [0; 16];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bits)).context("/dev/urandom")?;
+    Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn listens(nats: &mut Kept, port: u16) -> anyhow::Result<()> {
+    let end = Instant::now() + LISTENS;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        if let Some(status) = nats.look()? {
+            bail!("the nats-server has ended ({status}); {} may tell why", nats.log().display());
+        }
+        if Instant::now() >= end {
+            bail!("the nats-server does not listen on port {port}; {} may tell why", nats.log().display());
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}

@@ -1,0 +1,253 @@
+//! Whoever wants jobs done: it has the driver take them, and waits until they have ended, whatever happens to the driver and the
+//! bus meanwhile. In: submissions. Out: how they ended. Never: a job that is lost, or done twice under one number.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::bus::{Error as BusError, Talk, Topic, Whom};
+use crate::ledger::Submission;
+use crate::messages::{self, Ended, JobNumber, NodeId, Reply, Request, Standing};
+
+/// How often the driver is asked how jobs stand: well below the time after which it gives up those that nobody tends.
+const TEND: Duration = Duration::from_secs(2);
+
+/// How long somebody tries again before it is said that the driver does not answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long is waited before the next try.
+const AGAIN: Duration = Duration::from_millis(300);
+
+/// Jobs that are asked about at a time.
+const MOST: usize = 1_000;
+
+/// Why a job is not taken, or nobody can be a client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The driver doesn't take it.
+    #[error("{0}")]
+    Refused(String),
+    /// The bus, for a reason that does not pass.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+/// A client in this life of it. Jobs with its numbers are given up when it is gone.
+#[derive(Debug)]
+pub struct Client<T: Talk> {
+    shared: Arc<Shared<T>>,
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    talk: T,
+    name: NodeId,
+    session: u32,
+    count: AtomicU32,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    submission: Submission,
+    tell: oneshot::Sender<Standing>,
+}
+
+impl<T: Talk> Client<T> {
+    /// A client of this name, which nobody else has: what an earlier life of it has wanted is given up.
+    ///
+    /// # Errors
+    /// [`Error::Bus`]. A driver that does not answer is none: it may come.
+    pub async fn start(talk: T, name: NodeId) -> Result<Self, Error> {
+        let session = fastrand::u32(1..1 << 31);
+        let (count, waiting) = (AtomicU32::new(1), Mutex::default());
+        let heard = talk.listen(Topic::EndedOf(session)).await?;
+        let shared = Arc::new(Shared { talk, name, session, count, waiting });
+        tokio::spawn(tend(Arc::downgrade(&shared), heard));
+        Ok(Self { shared })
+    }
+
+    /// This life of it.
+    pub fn session(&self) -> u32 {
+        self.shared.session
+    }
+
+    /// A number for a job that is given up when this client is gone.
+    pub fn number(&self) -> u64 {
+        JobNumber::tended(self.shared.session, self.shared.count.fetch_add(1, Ordering::Relaxed)).0
+    }
+
+    /// Has the job done, and tells how it ended: never [`Standing::Unknown`] or [`Standing::Active`]. Dropped, it is given up
+    /// if its number is of this client.
+    ///
+    /// # Errors
+    /// [`Error::Refused`]. While there is no driver it waits for one.
+    pub async fn carry_out(&self, submission: Submission) -> Result<Standing, Error> {
+        let job = submission.job;
+        let (tell, told) = oneshot::channel();
+        self.shared.waiting().insert(job, Waiting { submission: submission.clone(), tell });
+        let mut guard = Guard { shared: Arc::clone(&self.shared), job, ended: false };
+        let heard = match JobNumber(job).session() {
+            // Its own are heard of together.
+            Some(_) => None,
+            None => Some(self.shared.talk.listen(Topic::Ended(job)).await?),
+        };
+        self.shared.done(&Request::Submit(submission)).await?;
+        let told = async { told.await.map_err(|_| Error::Refused("it is waited for by somebody else".to_owned())) };
+        let standing = tokio::select! {
+            standing = told => standing?,
+            never = self.shared.hear(heard) => match never {},
+        };
+        guard.ended = true;
+        Ok(standing)
+    }
+
+    /// Gives a job up: it ends as [`Standing::Cancelled`] where it has not ended before.
+    ///
+    /// # Errors
+    /// As [`carry_out`](Self::carry_out).
+    pub async fn cancel(&self, job: u64) -> Result<(), Error> {
+        self.shared.done(&Request::Cancel { job }).await
+    }
+}
+
+/// Whoever waits for a job. With it goes the job.
+struct Guard<T: Talk> {
+    shared: Arc<Shared<T>>,
+    job: u64,
+    ended: bool,
+}
+
+impl<T: Talk> Drop for Guard<T> {
+    fn drop(&mut self) {
+        let (shared, job, ended) = (Arc::clone(&self.shared), self.job, self.ended);
+        shared.waiting().remove(&job);
+        let is_own = JobNumber(job).session() == Some(shared.session);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !ended && !is_own {
+            return;
+        }
+        runtime.spawn(async move {
+            let requests = [Request::Cancel { job }, Request::Forget { job }];
+            for request in requests.iter().skip(usize::from(ended)) {
+                // The driver gives it up by itself when this client is gone, or lets go of it after a day.
+                if let Err(error) = shared.done(request).await {
+                    tracing::debug!(%error, job, "the driver was not told that nobody waits for a job");
+                }
+            }
+        });
+    }
+}
+
+impl<T: Talk> Shared<T> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in what is said of how jobs ended, for ever.
+    async fn hear(&self, heard: Option<mpsc::Receiver<bytes::Bytes>>) -> std::convert::Infallible {
+        if let Some(mut heard) = heard {
+            while let Some(word) = heard.recv().await {
+                self.word(&word);
+            }
+        }
+        // What is not heard is asked for.
+        std::future::pending().await
+    }
+
+    fn word(&self, word: &[u8]) {
+        match messages::decode(word) {
+            Ok(Ended { job, standing }) => self.ended(job, standing),
+            Err(error) => tracing::warn!(%error, "a word from the driver is not understood"),
+        }
+    }
+
+    fn ended(&self, job: u64, standing: Standing) {
+        if let Some(waiting) = self.waiting().remove(&job) {
+            // Whoever waited may have gone.
+            drop(waiting.tell.send(standing));
+        }
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Reply, BusError> {
+        let answer = self.talk.ask(Whom::Driver, messages::encode(request)?).await?;
+        Ok(messages::decode(&answer)?)
+    }
+
+    /// Asks until the driver has answered.
+    async fn done(&self, request: &Request) -> Result<(), Error> {
+        let (started, mut told) = (Instant::now(), false);
+        loop {
+            match self.ask(request).await {
+                Ok(Reply::Refused { reason }) => return Err(Error::Refused(reason)),
+                Ok(Reply::Done | Reply::Standings(_)) => return Ok(()),
+                Err(error) if !error.is_retryable() => return Err(error.into()),
+                Err(error) => {
+                    if !told && started.elapsed() > PATIENCE {
+                        tracing::warn!(%error, "the driver does not answer; waiting for it");
+                        told = true;
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Says that this client is there, and asks how its jobs stand.
+    async fn tend(&self) -> Result<(), BusError> {
+        let jobs: Vec<u64> = self.waiting().keys().copied().collect();
+        // Also one without jobs is there.
+        let parts: Vec<&[u64]> = if jobs.is_empty() { vec![&[]] } else { jobs.chunks(MOST).collect() };
+        for part in parts {
+            let request = Request::Tend { client: self.name.clone(), session: self.session, jobs: part.to_vec() };
+            let Reply::Standings(standings) = self.ask(&request).await? else { continue };
+            for (job, standing) in part.iter().zip(standings) {
+                match standing {
+                    Standing::Active => {}
+                    Standing::Unknown => self.again(*job).await?,
+                    standing => self.ended(*job, standing),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A driver that does not know a job has lost it, or has not got it yet.
+    async fn again(&self, job: u64) -> Result<(), BusError> {
+        let submission = self.waiting().get(&job).map(|waiting| waiting.submission.clone());
+        let Some(submission) = submission else { return Ok(()) };
+        match self.ask(&Request::Submit(submission)).await? {
+            Reply::Refused { reason } => self.ended(job, Standing::Failed { chunk: 0, message: reason }),
+            Reply::Done | Reply::Standings(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Tends the jobs, and hears how they ended, for as long as the client is there.
+async fn tend<T: Talk>(shared: Weak<Shared<T>>, mut heard: mpsc::Receiver<bytes::Bytes>) {
+    let mut look = tokio::time::interval(TEND);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut deaf = false;
+    loop {
+        let word = tokio::select! {
+            word = heard.recv(), if !deaf => Some(word),
+            _ = look.tick() => None,
+        };
+        let Some(shared) = shared.upgrade() else { return };
+        match word {
+            Some(Some(word)) => shared.word(&word),
+            // What is not heard is asked for.
+            Some(None) => deaf = true,
+            None => {
+                if let Err(error) = shared.tend().await {
+                    tracing::debug!(%error, "the driver is not asked how jobs stand, and will be");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The driver's door: it answers what clients ask, tells them how their jobs ended, and gives up what nobody tends. A thin
+//! shell around [`Desk`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::Instant;
+use vtp_engine::coordinator::Now;
+
+use super::desk::{Desk, Unwanted};
+use super::{Error, Handle, Notice, Refused};
+use crate::bus::{self, Question, Talk, Topic, Whom};
+use crate::messages::{self, Ended, JobNumber, Reply, Request, Standing};
+
+/// How often it is looked whether there is something that nobody tends.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How long whoever drives already may take to answer.
+const ALONE: Duration = Duration::from_secs(2);
+
+#[derive(Clone)]
+struct Service<T> {
+    talk: T,
+    handle: Handle,
+    desk: Arc<Mutex<Desk>>,
+    started: Instant,
+}
+
+/// Makes sure that nobody else drives the nodes of this bus. Two that ask at the same moment may both go on; their jobs get in
+/// each other's way then, and none is made wrongly, for attempts have numbers.
+///
+/// # Errors
+/// [`bus::Error::Misconfigured`] if somebody does.
+pub async fn alone<T: Talk>(talk: &T) -> Result<(), bus::Error> {
+    let question = messages::encode(&Request::Forget { job: 0 })?;
+    match tokio::time::timeout(ALONE, talk.ask(Whom::Driver, question)).await {
+        Ok(Ok(_)) => Err(bus::Error::Misconfigured("another driver drives its nodes".to_owned())),
+        Ok(Err(bus::Error::Unavailable(_))) | Err(_) => Ok(()),
+        Ok(Err(error)) => Err(error),
+    }
+}
+
+/// Serves clients of the driver behind `handle`, until that has ended.
+///
+/// # Errors
+/// The bus can't be listened to.
+pub async fn serve<T: Talk>(
+    talk: T,
+    handle: Handle,
+    desk: Desk,
+    mut notices: mpsc::UnboundedReceiver<Notice>,
+) -> Result<(), bus::Error> {
+    let mut questions = talk.questions(Whom::Driver).await?;
+    let service = Service { talk, handle, desk: Arc::new(Mutex::new(desk)), started: Instant::now() };
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // What is known is told before it is asked for.
+            biased;
+            notice = notices.recv() => match notice {
+                Some(notice) => service.notice(notice).await,
+                None => return Ok(()),
+            },
+            question = questions.recv() => match question {
+                Some(question) => drop(tokio::spawn(service.clone().answer(question))),
+                None => return Err(bus::Error::Unavailable("the connection is closed".to_owned())),
+            },
+            _ = look.tick() => {
+                let unwanted = service.desk.lock().await.tick(service.now());
+                service.give_up(unwanted);
+            }
+        }
+    }
+}
+
+impl<T: Talk> Service<T> {
+    fn now(&self) -> Now {
+        Now(self.started.elapsed())
+    }
+
+    async fn notice(&self, notice: Notice) {
+        if let Notice::NobodyCan { job, needs } = &notice {
+            tracing::warn!(job, ?needs, "no node is there that can do this; waiting for one");
+        }
+        let Some((job, standing)) = self.desk.lock().await.notice(notice, self.now()) else { return };
+        let topic = JobNumber(job).session().map_or(Topic::Ended(job), Topic::EndedOf);
+        self.tell(topic, job, standing).await;
+    }
+
+    /// Lost, it is asked for.
+    async fn tell(&self, topic: Topic, job: u64, standing: Standing) {
+        let told = match messages::encode(&Ended { job, standing }) {
+            Ok(words) => self.talk.announce(topic, words).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, job, "nobody was told how a job ended, and will ask");
+        }
+    }
+
+    async fn answer(self, question: Question) {
+        let reply = match messages::decode(&question.bytes) {
+            Ok(request) => self.reply(request).await,
+            Err(error) => Some(Reply::Refused { reason: error.to_string() }),
+        };
+        match reply.map(|reply| messages::encode(&reply)) {
+            Some(Ok(bytes)) => question.answer(bytes),
+            Some(Err(error)) => tracing::warn!(%error, "an answer can't be given"),
+            // The driver has ended; the next one is asked again.
+            None => {}
+        }
+    }
+
+    async fn reply(&self, request: Request) -> Option<Reply> {
+        let done = match request {
+            Request::Submit(submission) => {
+                let job = submission.job;
+                // Before the ledger has it: it may be done before this goes on.
+                let is_new = self.desk.lock().await.standing(job) == Standing::Unknown;
+                self.desk.lock().await.taken(job, self.now());
+                match self.handle.submit(submission).await {
+                    Err(Error::Refused(Refused::Known(_))) => Ok(()),
+                    Err(error) if is_new => {
+                        self.desk.lock().await.untaken(job);
+                        Err(error)
+                    }
+                    done => done,
+                }
+            }
+            Request::Cancel { job } => self.handle.cancel(job).await,
+            Request::Forget { job } => {
+                let done = self.handle.forget(job).await;
+                if done.is_ok() {
+                    self.desk.lock().await.forgotten(job);
+                }
+                done
+            }
+            Request::Tend { client, session, jobs } => {
+                let mut desk = self.desk.lock().await;
+                self.give_up(desk.tend(client, session, self.now()));
+                return Some(Reply::Standings(fitting(jobs.iter().map(|job| desk.standing(*job)))));
+            }
+        };
+        match done {
+            // What is not under way is not to be cancelled, and what is not known not to be forgotten.
+            Ok(()) | Err(Error::Refused(Refused::NotNow(_))) => Some(Reply::Done),
+            Err(Error::Refused(refused)) => Some(Reply::Refused { reason: refused.to_string() }),
+            Err(error) => {
+                tracing::warn!(%error, "a request comes to nothing");
+                None
+            }
+        }
+    }
+
+    fn give_up(&self, unwanted: Unwanted) {
+        let Unwanted { active, ended } = unwanted;
+        if active.is_empty() && ended.is_empty() {
+            return;
+        }
+        let service = self.clone();
+        tokio::spawn(async move {
+            for job in active {
+                tracing::info!(job, "cancelled, for nobody tends it");
+                // One that has ended meanwhile is forgotten with the next look.
+                drop(service.handle.cancel(job).await);
+            }
+            for job in ended {
+                if service.handle.forget(job).await.is_ok() {
+                    service.desk.lock().await.forgotten(job);
+                }
+            }
+        });
+    }
+}
+
+/// As many as fit into a message; the others are asked about again.
+fn fitting(standings: impl Iterator<Item = Standing>) -> Vec<Standing> {
+    let mut left = messages::LIMIT / 2;
+    let size = |standing: &Standing| match standing {
+        Standing::Done { made } => made.iter().map(|it| it.result.len() + 64).sum(),
+        Standing::Failed { message, .. } => message.len() + 64,
+        Standing::Unknown | Standing::Active | Standing::Cancelled => 64,
+    };
+    let fits = |standing: &Standing| {
+        let size: usize = size(standing);
+        let first = left == messages::LIMIT / 2;
+        left = left.saturating_sub(size);
+        first || left > 0
+    };
+    standings.take_while(fits).collect()
+}
