@@ -29,7 +29,7 @@ mod processes;
 mod report;
 pub mod simulate;
 pub mod sweep;
-mod table;
+pub mod table;
 pub mod tasks;
 pub mod transfer;
 pub mod truth;

@@ -5,6 +5,7 @@ mod ab_av1;
 mod chunking;
 mod copy;
 mod events;
+mod faults;
 mod gate;
 mod kill;
 mod ladder;
@@ -46,6 +47,8 @@ enum What {
     AbAv1(ab_av1::Arguments),
     /// Runs that are killed at random moments and started again, against one that is not disturbed
     Kill(kill::Arguments),
+    /// A fleet under a batch of jobs, whose processes are killed at random moments
+    Faults(faults::Arguments),
     /// Every file of some folders through `vtp encode` and an independent checker
     Sweep(sweep::Arguments),
     /// Damaged copies of files through `vtp encode`: each has to be proven or refused
@@ -93,6 +96,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Chunking(arguments) => chunking::run(vtp, arguments),
         What::AbAv1(arguments) => ab_av1::run(vtp, arguments),
         What::Kill(arguments) => kill::run(vtp, arguments),
+        What::Faults(arguments) => faults::run(&vtp, arguments),
         What::Sweep(arguments) => sweep::run(vtp, arguments),
         What::Mutate(arguments) => mutate::run(vtp, arguments),
         What::Simulate(arguments) => simulate::run(arguments),

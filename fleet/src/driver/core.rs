@@ -12,6 +12,9 @@ use crate::bus::Piece;
 use crate::ledger::{Record, State, Submission};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report, Settings};
 
+/// After what time every node that lives has said what it is at work on, to a driver that was started anew.
+const SPOKEN: Duration = Duration::from_millis(2500);
+
 /// Coordinator, nodes and jobs.
 #[derive(Debug)]
 pub struct Core {
@@ -79,7 +82,9 @@ impl Core {
                 _ if failures + 1 >= config.coordinator.max_attempts => Settings::Last,
                 _ => Settings::Cautious,
             };
-            crew.restore(WorkerId(running.worker), running.pool.clone(), id, settings);
+            // It may never have been published. Those who are at work on theirs say so before.
+            let again = Now(config.republish.min(SPOKEN));
+            crew.restore(WorkerId(running.worker), running.pool.clone(), (id, settings), again);
         }
         let active = state.jobs().filter(|job| job.outcome.is_none());
         let jobs = active.map(|job| (job.submission.job, Job::new(Arc::clone(&job.submission)))).collect();
@@ -181,8 +186,8 @@ impl Core {
             tracing::warn!(%node, "a node is silent, and counts as gone");
             self.remove_node(&node, step);
         }
-        for (worker, work) in self.crew.unstarted(self.earlier(self.config.republish)) {
-            self.crew.published(worker, self.now);
+        for (worker, work) in self.crew.unstarted(self.now) {
+            self.crew.published(worker, self.republished());
             // That it waits on the bus is no fault of the worker's.
             self.beat(worker, work.id, step);
             if self.crew.worker_of(work.id) == Some(worker) {
@@ -202,6 +207,11 @@ impl Core {
     /// Whether a job is known and has not ended.
     pub fn is_active(&self, job: u64) -> bool {
         self.coordinator.is_active(JobId(job))
+    }
+
+    /// When something is published again that is published now.
+    pub(super) fn republished(&self) -> Now {
+        Now(self.now.0 + self.config.republish)
     }
 
     fn earlier(&self, span: Duration) -> Now {

@@ -79,8 +79,8 @@ pub(super) struct Work {
     pub(super) id: AttemptId,
     /// In which of its node's reports it was started; `None` while it waits on the bus.
     pub(super) started: Option<u64>,
-    /// When it was last published.
-    pub(super) published: Now,
+    /// When it is published again if nobody has started it.
+    pub(super) again: Now,
     /// With which settings.
     pub(super) settings: Settings,
 }
@@ -142,9 +142,9 @@ impl Crew {
     }
 
     /// What waits on the bus since before `before`.
-    pub(super) fn unstarted(&self, before: Now) -> Vec<(WorkerId, Work)> {
+    pub(super) fn unstarted(&self, now: Now) -> Vec<(WorkerId, Work)> {
         let waits = |(worker, token): (&WorkerId, &Token)| {
-            token.work.filter(|work| work.started.is_none() && work.published <= before).map(|work| (*worker, work))
+            token.work.filter(|work| work.started.is_none() && work.again <= now).map(|work| (*worker, work))
         };
         self.tokens.iter().filter_map(waits).collect()
     }
@@ -172,23 +172,29 @@ impl Crew {
     }
 
     /// An orphan that was leased this before the driver was started.
-    pub(super) fn restore(&mut self, worker: WorkerId, pool: Pool, id: AttemptId, settings: Settings) {
-        let work = Work { id, started: None, published: Now::default(), settings };
+    pub(super) fn restore(
+        &mut self,
+        worker: WorkerId,
+        pool: Pool,
+        (id, settings): (AttemptId, Settings),
+        again: Now,
+    ) {
+        let work = Work { id, started: None, again, settings };
         self.tokens.insert(worker, Token { pool, node: None, work: Some(work), draining: true });
         self.by_attempt.insert(id, worker);
     }
 
     /// A token is leased an attempt.
-    pub(super) fn lease(&mut self, worker: WorkerId, id: AttemptId, settings: Settings, now: Now) -> Option<Pool> {
+    pub(super) fn lease(&mut self, worker: WorkerId, id: AttemptId, settings: Settings, again: Now) -> Option<Pool> {
         let token = self.tokens.get_mut(&worker)?;
-        token.work = Some(Work { id, started: None, published: now, settings });
+        token.work = Some(Work { id, started: None, again, settings });
         self.by_attempt.insert(id, worker);
         Some(token.pool.clone())
     }
 
-    pub(super) fn published(&mut self, worker: WorkerId, now: Now) {
+    pub(super) fn published(&mut self, worker: WorkerId, again: Now) {
         if let Some(work) = self.tokens.get_mut(&worker).and_then(|token| token.work.as_mut()) {
-            work.published = now;
+            work.again = again;
         }
     }
 

@@ -113,7 +113,7 @@ impl Core {
 
     fn start(&mut self, worker: WorkerId, what: (TaskId, Attempt), variant: Variant, step: &mut Step) {
         let id = AttemptId::from(what);
-        let Some(pool) = self.crew.lease(worker, id, variant.into(), self.now) else { return };
+        let Some(pool) = self.crew.lease(worker, id, variant.into(), self.republished()) else { return };
         step.records.push(Record::Leased { id, worker: worker.0, pool });
         step.actions.extend(self.offer(worker).map(Action::Publish));
     }

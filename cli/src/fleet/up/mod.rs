@@ -68,7 +68,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let Arguments { data, nodes, slots, port, server } = arguments;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
     let slots = slots.map_or(cores.div_ceil(nodes.get()), NonZeroUsize::get);
-    let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log: None };
+    let log = std::env::var("VTP_LOG").ok();
+    let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log };
     let usage = |error: anyhow::Error| Failure::Usage(format!("{error:#}"));
     let mut machine = Machine::start(data, &options).map_err(usage)?;
     let each = text::plural(slots as u64, "slot");

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -95,7 +95,9 @@ impl Kept {
         if let Some(child) = &mut self.child {
             let Some(status) = child.try_wait()? else { return Ok(None) };
             self.child = None;
-            self.rest = if self.started.elapsed() > SETTLED { REST } else { (self.rest * 2).min(LONGEST_REST) };
+            // One that was killed from outside is not to blame.
+            let is_fine = status.signal().is_some() || self.started.elapsed() > SETTLED;
+            self.rest = if is_fine { REST } else { (self.rest * 2).min(LONGEST_REST) };
             self.again = Some(Instant::now() + self.rest);
             return Ok(Some(status));
         }

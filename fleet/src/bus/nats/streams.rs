@@ -111,13 +111,13 @@ fn advisories(replicas: usize) -> Wanted {
     }
 }
 
-/// Ten seconds: a batch is acknowledged as soon as the ledger has it, and a driver that takes over is not to wait for long
+/// Three seconds: a batch is acknowledged as soon as the ledger has it, and a driver that takes over is not to wait for long
 /// for what the one before has left. Without end: news has to be read.
 fn for_driver(ack_policy: AckPolicy, replicas: usize) -> consumer::pull::Config {
     consumer::pull::Config {
         durable_name: Some(DRIVER.to_owned()),
         ack_policy,
-        ack_wait: Duration::from_secs(10),
+        ack_wait: Duration::from_secs(3),
         max_deliver: -1,
         max_ack_pending: 20_000,
         max_waiting: 64,
