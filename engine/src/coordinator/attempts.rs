@@ -85,9 +85,8 @@ impl Coordinator {
         if ended == Some(true) {
             self.job_ended(id.job);
             effects.push(Effect::JobDone { job: id.job });
-        } else {
-            self.doubt_all(id.job);
         }
+        self.doubt_all(id);
     }
 
     pub(super) fn failed(

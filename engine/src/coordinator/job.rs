@@ -65,6 +65,11 @@ impl Job {
         })
     }
 
+    /// Whether it has one task, so that nothing is learnt from the others.
+    pub(super) fn is_single(&self) -> bool {
+        self.tasks.len() == 1
+    }
+
     pub(super) fn lane(&self) -> LaneId {
         LaneId { priority: self.terms.priority, user: self.terms.user }
     }

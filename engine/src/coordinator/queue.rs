@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::job::Standing;
+use super::pace::Pace;
 use super::skills::Skills;
 use super::terms::{Priority, Weight};
 use super::types::{Cost, JobId, Now, UserId};
@@ -46,6 +47,8 @@ pub(super) struct Account {
     pub(super) level: Cost,
     /// Its jobs that are known.
     pub(super) jobs: usize,
+    /// What the tasks of its jobs of one task cost and took, by what they need.
+    pub(super) paces: BTreeMap<Skills, Pace>,
     /// The queues that it stands in.
     queues: Vec<Skills>,
 }

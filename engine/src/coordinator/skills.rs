@@ -30,7 +30,7 @@ impl Skill {
     const ALL: [Self; 8] =
         [Self::Cpu, Self::Nvenc, Self::H264, Self::Hevc, Self::Vp9, Self::Av1, Self::Split, Self::Stitch];
 
-    fn bit(self) -> u16 {
+    const fn bit(self) -> u16 {
         1 << self as u16
     }
 }
@@ -55,6 +55,11 @@ pub struct Skills(u16);
 impl Skills {
     /// None.
     pub const NONE: Self = Self(0);
+
+    /// This one alone.
+    pub const fn of(skill: Skill) -> Self {
+        Self(skill.bit())
+    }
 
     /// These, and `skill`.
     #[must_use]

@@ -9,19 +9,26 @@
 use crate::units::Attempt;
 
 use super::agenda::Due;
+use super::job::Job;
+use super::pace::Pace;
+use super::skills::{Skill, Skills};
 use super::task::{Doubt, Lease, TaskState};
 use super::types::{Cost, JobId, TaskId};
 use super::{Coordinator, Effect};
+
+/// What needs one of these is never done twice at a time, for it is made in one place.
+const SOLE: Skills = Skills::of(Skill::Stitch);
 
 impl Coordinator {
     /// Looks when a task's only attempt will take too long, or whether it does, unless that is known.
     pub(super) fn doubt_anew(&mut self, id: TaskId) {
         let Some(rule) = self.config.speculation else { return };
+        let Some(pace) = self.pace(id) else { return };
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
-        let Some(task) = job.tasks.get_mut(id.chunk) else { return };
+        let Some(task) = job.tasks.get_mut(id.chunk).filter(|task| !task.needs.meet(SOLE)) else { return };
         let TaskState::Running(leases) = &mut task.state else { return };
         let Some(only) = leases.only().filter(|lease| lease.doubt == Doubt::Unknown) else { return };
-        let Some(patience) = job.pace.patience(task.cost, &rule) else { return };
+        let Some(patience) = pace.patience(task.cost, &rule) else { return };
         let is_slow = self.crew.get(only.worker).is_some_and(|worker| worker.is_slow);
         let at = if is_slow { only.started } else { only.started.after(patience) };
         let doubt = if at > self.now { Doubt::From(at) } else { Doubt::Since(at) };
@@ -41,22 +48,45 @@ impl Coordinator {
         self.doubt_anew(id);
     }
 
-    /// Looks at all attempts of a job as soon as it is known what is usual.
-    pub(super) fn doubt_all(&mut self, id: JobId) {
+    /// Looks at all attempts of a job as soon as it is known what is usual, which `id`, now accepted, may have told; or at all
+    /// like it where jobs have one task.
+    pub(super) fn doubt_all(&mut self, id: TaskId) {
         let Some(rule) = self.config.speculation else { return };
-        let Some(job) = self.jobs.get(&id).filter(|job| job.pace.is_new(&rule)) else { return };
-        let running = job.tasks.iter().filter(|(_, task)| task.leases().next().is_some());
-        let running: Vec<TaskId> = running.map(|(chunk, _)| TaskId { job: id, chunk }).collect();
+        if !self.pace(id).is_some_and(|pace| pace.is_new(&rule)) {
+            return;
+        }
+        let Some(job) = self.jobs.get(&id.job) else { return };
+        let (lane, is_single) = (job.lane(), job.is_single());
+        let alike = |(it, job): &(&JobId, &Job)| **it == id.job || (is_single && job.is_single() && job.lane() == lane);
+        let running = self.jobs.iter().filter(alike).flat_map(|(job, known)| {
+            let running = known.tasks.iter().filter(|(_, task)| task.leases().next().is_some());
+            running.map(|(chunk, _)| TaskId { job: *job, chunk })
+        });
+        let running: Vec<TaskId> = running.collect();
         running.into_iter().for_each(|task| self.doubt_anew(task));
     }
 
-    /// Learns from an accepted attempt what is usual for the job, and whether its worker is slow.
+    /// What is usual for a task: what its job's tasks took, or where it is the only one, what such tasks took that are of the
+    /// same user, as urgent, and need the same.
+    fn pace(&self, id: TaskId) -> Option<Pace> {
+        let job = self.jobs.get(&id.job)?;
+        if !job.is_single() {
+            return Some(job.pace);
+        }
+        self.lanes.get(&job.lane())?.paces.get(&job.tasks.get(id.chunk)?.needs).copied()
+    }
+
+    /// Learns from an accepted attempt what is usual, and whether its worker is slow.
     pub(super) fn learn(&mut self, id: TaskId, lease: &Lease, cost: Cost) {
         let Some(rule) = self.config.speculation else { return };
-        let Some(job) = self.jobs.get_mut(&id.job) else { return };
         let took = self.now.since(lease.started);
-        let times = job.pace.times(cost, took, &rule);
-        job.pace.learn(cost, took);
+        let times = self.pace(id).and_then(|pace| pace.times(cost, took, &rule));
+        let Some(job) = self.jobs.get_mut(&id.job) else { return };
+        let needs = job.tasks.get(id.chunk).map(|task| task.needs).unwrap_or_default();
+        match self.lanes.get_mut(&job.lane()).filter(|_| job.is_single()) {
+            Some(lane) => lane.paces.entry(needs).or_default().learn(cost, took),
+            None => job.pace.learn(cost, took),
+        }
         if let Some(times) = times {
             self.crew.learn(lease.worker, times, &rule);
         }

@@ -172,13 +172,7 @@ impl Crew {
     }
 
     /// An orphan that was leased this before the driver was started.
-    pub(super) fn restore(
-        &mut self,
-        worker: WorkerId,
-        pool: Pool,
-        (id, settings): (AttemptId, Settings),
-        again: Now,
-    ) {
+    pub(super) fn restore(&mut self, worker: WorkerId, pool: Pool, (id, settings): (AttemptId, Settings), again: Now) {
         let work = Work { id, started: None, again, settings };
         self.tokens.insert(worker, Token { pool, node: None, work: Some(work), draining: true });
         self.by_attempt.insert(id, worker);

@@ -136,6 +136,36 @@ fn a_straggler_gets_a_second_attempt_when_a_worker_has_nothing_else_to_do() {
 }
 
 #[test]
+fn jobs_of_one_task_learn_from_those_beside_them_what_is_usual() {
+    let mut scene = fleet();
+    let needs = skills([Skill::Cpu]);
+    (1..=4).for_each(|worker| drop(scene.join_with(worker, needs)));
+    (1..=4).for_each(|job| drop(scene.submit_on(job, Terms::default(), needs, 1)));
+    scene.seconds += 10;
+    (1..=3).for_each(|worker| drop(scene.finish(worker, task(worker, 0), 1)));
+    assert_eq!(scene.pass(4), []);
+    assert_eq!(scene.pass(1), [start(1, task(4, 0), 2, 15)]);
+    // What others ask for, and what needs something else, may take as long as it likes.
+    let terms = Terms { user: UserId(7), ..Terms::default() };
+    scene.submit_on(5, terms, needs, 1);
+    scene.submit_on(6, Terms::default(), Skills::NONE, 1);
+    assert_eq!(scene.pass(25), [], "the longest lease is not over yet");
+    assert!(scene.leases().iter().all(|(task, attempt, _)| task.job.0 == 4 || *attempt == 1));
+}
+
+#[test]
+fn a_ladder_is_never_made_twice_at_a_time() {
+    let mut scene = fleet();
+    let needs = skills([Skill::Stitch]);
+    (1..=4).for_each(|worker| drop(scene.join_with(worker, needs)));
+    scene.submit_on(1, Terms::default(), needs, 4);
+    scene.seconds += 10;
+    (0..3).for_each(|at| drop(scene.finish(u64::from(at) + 1, task(1, at), 1)));
+    assert_eq!(scene.pass(19), []);
+    assert_eq!(scene.leases(), [(task(1, 3), 1, 4)]);
+}
+
+#[test]
 fn the_stragglers_own_result_counts_if_it_is_first() {
     let mut scene = with_some_done(4, 3, 4, 10);
     scene.pass(5);
