@@ -311,7 +311,7 @@ fn processes_in(folder: &Path) -> Vec<(u32, String)> {
 }
 
 #[test]
-fn a_fleet_that_is_not_there_and_certificates_that_are_not_are_told_at_once() {
+fn a_fleet_that_is_not_there_and_certificates_that_are_not_are_told() {
     let scene = Scene::with_clip(10);
     scene.vtp("encode in.mp4 --out out --cluster nats://127.0.0.1:1 --progress none").failed(2, "127.0.0.1:1");
     scene.vtp("encode in.mp4 --out out --cluster .").failed(2, "vtp up starts one");

@@ -90,6 +90,11 @@ impl Credentials {
         })
     }
 
+    /// A secret that is always the same for this key, and tells nothing of it. `what` for, nobody else may use.
+    pub(crate) fn secret(&self, what: &str) -> [u8; 32] {
+        blake3::derive_key(what, self.key.secret_der())
+    }
+
     /// Who this is.
     #[must_use]
     pub fn identity(&self) -> &Identity {

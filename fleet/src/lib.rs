@@ -15,6 +15,7 @@ pub mod driver;
 pub mod identity;
 pub mod ledger;
 pub mod messages;
+pub mod metrics;
 pub mod node;
 pub mod relay;
 pub mod server;

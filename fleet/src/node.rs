@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::bus::{Bus, Controls, Delivery, Error, Receipt, Tasks};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report, Why};
+use crate::metrics::{SLOTS, SLOTS_BUSY, TASK_TIME};
 
 /// How long a report waits for more to say. A report costs the server a sync, and a task takes seconds.
 const LINGER: Duration = Duration::from_millis(3);
@@ -69,6 +70,7 @@ pub enum Ended {
 
 struct Busy<R> {
     stop: Arc<Notify>,
+    since: Instant,
     /// More than one where the bus has delivered it again meanwhile.
     receipts: Vec<R>,
 }
@@ -116,6 +118,7 @@ pub async fn run<B: Bus>(
     let mut tasks = bus.tasks(std::slice::from_ref(&settings.pool)).await?;
     let mut node = Node::<B, _>::new(settings, work);
     node.join();
+    node.show();
     let mut beat = tokio::time::interval(node.settings.heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut sending = Fuse::terminated();
@@ -276,7 +279,8 @@ impl<B: Bus, W: Work> Node<B, W> {
             }
         });
         self.at.insert(handle.id(), id);
-        self.busy.insert(id, Busy { stop, receipts: vec![receipt] });
+        self.busy.insert(id, Busy { stop, since: Instant::now(), receipts: vec![receipt] });
+        self.show();
         self.reporter.happened.push(Happened::Started { id });
     }
 
@@ -289,14 +293,25 @@ impl<B: Bus, W: Work> Node<B, W> {
             }
         };
         let Some(id) = self.at.remove(&task) else { return };
-        let happened = match outcome {
-            Some(Outcome::Finished { result }) => Happened::Finished { id, result },
-            Some(Outcome::Failed { why, message }) => Happened::Failed { id, why, message },
-            None => Happened::HandedBack { id },
+        let (happened, how) = match outcome {
+            Some(Outcome::Finished { result }) => (Happened::Finished { id, result }, "finished"),
+            Some(Outcome::Failed { why, message }) => (Happened::Failed { id, why, message }, "failed"),
+            None => (Happened::HandedBack { id }, "handed back"),
         };
         self.reporter.happened.push(happened);
-        let receipts = self.busy.remove(&id).map(|busy| busy.receipts).unwrap_or_default();
-        self.reporter.receipts.extend(receipts);
+        if let Some(busy) = self.busy.remove(&id) {
+            let pool = self.settings.pool.to_string();
+            metrics::histogram!(TASK_TIME, "pool" => pool, "outcome" => how).record(busy.since.elapsed());
+            self.reporter.receipts.extend(busy.receipts);
+        }
+        self.show();
+    }
+
+    /// How much there is to do.
+    fn show(&self) {
+        let pool = || self.settings.pool.to_string();
+        metrics::gauge!(SLOTS, "pool" => pool()).set(f64::from(self.settings.slots));
+        metrics::gauge!(SLOTS_BUSY, "pool" => pool()).set(self.busy.len() as f64);
     }
 
     fn control(&mut self, control: Option<Control>) -> Result<(), Ended> {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -42,6 +42,7 @@ impl Weather {
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
+    target: Arc<Mutex<SocketAddr>>,
     state: Arc<State>,
     _tasks: JoinSet<()>,
 }
@@ -68,14 +69,20 @@ impl Relay {
         let state = Arc::new(State::default());
         let mut tasks = JoinSet::new();
         let address = socket.local_addr()?;
-        tasks.spawn(clients(socket, target, weather, Arc::clone(&state)));
-        Ok(Self { address, state, _tasks: tasks })
+        let target = Arc::new(Mutex::new(target));
+        tasks.spawn(clients(socket, Arc::clone(&target), weather, Arc::clone(&state)));
+        Ok(Self { address, target, state, _tasks: tasks })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Forwards to another target from now on, as to a server that was started again.
+    pub fn redirect(&self, target: SocketAddr) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Loses everything from now on, or no more.
@@ -99,7 +106,7 @@ fn socket() -> io::Result<UdpSocket> {
 }
 
 /// Takes what clients send; each gets a socket of its own towards the target, so that answers find back.
-async fn clients(socket: Arc<UdpSocket>, target: SocketAddr, weather: Weather, state: Arc<State>) {
+async fn clients(socket: Arc<UdpSocket>, target: Arc<Mutex<SocketAddr>>, weather: Weather, state: Arc<State>) {
     let mut known: HashMap<SocketAddr, Way> = HashMap::new();
     let mut tasks = JoinSet::new();
     let mut bytes = vec![0; DATAGRAM];
@@ -109,8 +116,9 @@ async fn clients(socket: Arc<UdpSocket>, target: SocketAddr, weather: Weather, s
             let Ok(upstream) = self::socket() else { continue };
             let upstream = Arc::new(upstream);
             let seed = weather.seed.wrapping_add(2 * known.len() as u64);
-            let there = Way::new(Arc::clone(&upstream), target, weather, seed, &state, &mut tasks);
-            let mut back = Way::new(Arc::clone(&socket), client, weather, seed + 1, &state, &mut tasks);
+            let there = Way::new(Arc::clone(&upstream), Arc::clone(&target), weather, seed, &state, &mut tasks);
+            let mut back =
+                Way::new(Arc::clone(&socket), Arc::new(Mutex::new(client)), weather, seed + 1, &state, &mut tasks);
             tasks.spawn(async move {
                 let mut bytes = vec![0; DATAGRAM];
                 loop {
@@ -140,7 +148,7 @@ struct Way {
 impl Way {
     fn new(
         socket: Arc<UdpSocket>,
-        to: SocketAddr,
+        to: Arc<Mutex<SocketAddr>>,
         weather: Weather,
         seed: u64,
         state: &Arc<State>,
@@ -152,6 +160,7 @@ impl Way {
                 if at > Instant::now() {
                     sleep_until(at).await;
                 }
+                let to = *to.lock().unwrap_or_else(PoisonError::into_inner);
                 // Lost is lost.
                 let _ = socket.send_to(&datagram, to).await;
             }

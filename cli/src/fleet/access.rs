@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -21,6 +22,10 @@ pub(super) const STITCHERS: &str = "stitcher";
 
 /// The file in the folder of `vtp up` that says where its nats-server is, and in a second line how to log in there.
 pub(super) const ADDRESS: &str = "address";
+
+/// How long somebody tries to connect to NATS before he says that it is not there, and how often.
+const PATIENCE: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Most bytes of an object that travels, either way.
 pub(super) const MOST: u64 = 64 << 30;
@@ -69,7 +74,14 @@ impl LoginArguments {
         };
         let servers = urls.split(',').map(|url| url.trim().to_owned()).collect();
         let access = Access { servers, login, roots: self.nats_roots.clone(), ..Access::anonymous("", name) };
-        Ok(NatsBus::connect(&access, Terms::default(), replicas).await?)
+        let started = Instant::now();
+        loop {
+            match NatsBus::connect(&access, Terms::default(), replicas).await {
+                // It may be started again at this moment.
+                Err(error) if error.is_retryable() && started.elapsed() < PATIENCE => tokio::time::sleep(AGAIN).await,
+                connected => return Ok(connected?),
+            }
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use vtp_fleet::driver::{self, Driver};
 use vtp_fleet::ledger::FileLedger;
 
 use super::access::{LoginArguments, NODES, SPLITTERS, STITCHERS, pool};
-use super::{member, skills};
+use super::member::{self, MetricsArguments};
+use super::skills;
 use crate::Outcome;
 
 /// Drive a fleet: keep a ledger of its jobs, and hand out their tasks to splitters, nodes and stitchers, until ^C or SIGTERM
@@ -29,6 +30,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     login: LoginArguments,
+
+    #[command(flatten)]
+    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -37,6 +41,7 @@ pub struct Arguments {
 /// [`Failure::Usage`](crate::exit::Failure::Usage) for what can't be reached or is set wrongly.
 pub fn run(arguments: &Arguments) -> Outcome {
     member::live(8, |mut leave| async move {
+        arguments.metrics.serve()?;
         let bus = arguments.login.connect(&arguments.cluster, "driver", arguments.replicas.into()).await?;
         let ledger = FileLedger::open(&arguments.data)?;
         driver::alone(&bus).await?;

@@ -12,6 +12,7 @@ use vtp_engine::coordinator::JobId;
 use vtp_engine::units::ChunkIndex;
 use vtp_fleet::credentials::Credentials;
 use vtp_fleet::messages::{Offer, Why};
+use vtp_fleet::metrics::FRAMES;
 use vtp_fleet::node::{Outcome, Work};
 use vtp_fleet::transfer::quic::{Address, Client, StartError, Tuning};
 use vtp_fleet::transfer::{self, FileObject, Kind, ObjectId, Transfer as _};
@@ -110,8 +111,10 @@ impl Encoder {
         let stop = Stop(Arc::new(AtomicBool::new(false)));
         let (shared, stopped, kept, to) =
             (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&folder), delivery.clone());
+        let frames = order.task.frames.len() as u64;
         let encode = move || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &(), &stopped);
         tokio::task::spawn_blocking(encode).await??;
+        metrics::counter!(FRAMES).increment(frames);
         let made = FileObject::open(&delivery).map_err(failed(&delivery))?;
         client.deliver(object(Kind::Encoded), &made).await?;
         Ok(())

@@ -1,13 +1,19 @@
 //! What all processes of a fleet have in common: a runtime, a folder to work in, and how they are told to leave.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context as _;
+use clap::Args;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use vtp_fleet::metrics::BYTES;
+use vtp_fleet::transfer::quic::Server;
 
 use crate::exit::Failure;
 use crate::{Outcome, interrupt};
@@ -39,6 +45,45 @@ impl Workplace {
         cleared.map_err(|error| Failure::Usage(format!("{}: {error}", work.display())))?;
         Ok(Self { work, _own: own })
     }
+}
+
+/// Where Prometheus may ask what a process of a fleet counts.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Fleet")]
+pub(crate) struct MetricsArguments {
+    /// Serve metrics for Prometheus at this address, such as 127.0.0.1:9100; any path gives them
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+/// Upper bounds of the buckets of all histograms, in seconds.
+const BUCKETS: [f64; 14] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0];
+
+impl MetricsArguments {
+    /// Serves them from now on, if it is to. Needs a runtime.
+    ///
+    /// # Errors
+    /// Nobody can listen there.
+    pub(super) fn serve(&self) -> anyhow::Result<()> {
+        let Some(address) = self.metrics else { return Ok(()) };
+        let builder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.with_http_listener(address);
+        builder.install().with_context(|| format!("--metrics {address}"))?;
+        vtp_fleet::metrics::describe();
+        Ok(())
+    }
+}
+
+/// Tells the metrics every second what a server has sent and received.
+pub(super) fn show_traffic(server: &Arc<Server>) {
+    let server = Arc::downgrade(server);
+    tokio::spawn(async move {
+        while let Some(server) = server.upgrade() {
+            metrics::counter!(BYTES, "direction" => "sent").absolute(server.traffic().sent());
+            metrics::counter!(BYTES, "direction" => "received").absolute(server.traffic().received());
+            drop(server);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
 }
 
 pub(super) fn runtime(blocking: usize) -> Result<Runtime, Failure> {

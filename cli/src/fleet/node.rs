@@ -12,7 +12,7 @@ use vtp_fleet::node::{self, Settings};
 
 use super::access::{MemberArguments, NODES, pool};
 use super::encoder::Encoder;
-use super::member::{self, HEARTBEAT, Workplace};
+use super::member::{self, HEARTBEAT, MetricsArguments, Workplace};
 use crate::child::{Pool, this_program};
 use crate::exit::Failure;
 use crate::{Outcome, parse, text};
@@ -38,6 +38,9 @@ pub struct Arguments {
     /// How long it may take to finish what is under way before that is handed back to others
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = parse::duration)]
     drain: Duration,
+
+    #[command(flatten)]
+    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -56,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let slots = arguments.slots.unwrap_or_else(cores).get().min(usize::from(u16::MAX));
     let place = Workplace::prepare(arguments.folder.as_deref(), WORK)?;
     member::live(slots + 16, |leave| async move {
+        arguments.metrics.serve()?;
         let member = &arguments.member;
         let children = Pool::new(this_program()?, Limits::DEFAULT)?;
         children.start_ahead(slots);

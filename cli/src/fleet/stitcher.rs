@@ -2,11 +2,12 @@
 //! pull, run, publish. In: what `vtp encode` was asked for, and encoded chunks. Out: ladders, proven. Never: two runs into one
 //! folder.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -21,7 +22,7 @@ use vtp_fleet::transfer::quic::{Server, Serves, Tuning};
 use vtp_fleet::transfer::{FolderSpool, Nothing};
 
 use super::access::{ListenArguments, MOST, MemberArguments, STITCHERS, pool};
-use super::member::{self, HEARTBEAT, Stop};
+use super::member::{self, HEARTBEAT, MetricsArguments, Stop};
 use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
 use super::remote::{Remote, Yard};
 use crate::encode::{self, Made};
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// How long it may take to finish what is under way before that is handed back
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse::duration)]
     drain: Duration,
+
+    #[command(flatten)]
+    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -65,11 +69,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let (delivered, kept) = (arguments.data.join("delivered"), arguments.data.join("kept"));
     tidy(&delivered, &kept).map_err(|error| Failure::Usage(format!("{}: {error}", arguments.data.display())))?;
     member::live(slots + 16, |leave| async move {
+        arguments.metrics.serve()?;
         let member = &arguments.member;
         let (credentials, bus) = (member.credentials()?, member.connect().await?);
         let spool = FolderSpool { folder: delivered, most: MOST };
         let serves = Serves { origin: Nothing, spool: spool.clone() };
         let server = Server::start(arguments.listen.socket(), &credentials, serves, Tuning::default())?;
+        let server = Arc::new(server);
+        member::show_traffic(&server);
         let spool_at = arguments.listen.reached_at(&server)?;
         let client = Client::start(bus.clone(), member.node()?).await?;
         eprintln!("{} is there, at {spool_at}", member.name);
@@ -81,7 +88,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
-        node::run(bus.clone(), settings, Stitches(Arc::new(Shared { bus, yard, kept })), leave).await?;
+        node::run(
+            bus.clone(),
+            settings,
+            Stitches(Arc::new(Shared { bus, yard, kept, turns: Mutex::default() })),
+            leave,
+        )
+        .await?;
         server.close().await;
         Ok(())
     })
@@ -113,6 +126,8 @@ struct Shared {
     yard: Arc<Yard>,
     /// Where each run keeps what was delivered.
     kept: PathBuf,
+    /// Whoever makes a job's ladder: the next waits until the one before has ended, and let go of its folder.
+    turns: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Work for Stitches {
@@ -121,7 +136,14 @@ impl Work for Stitches {
         let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id.job, told));
         let stop = Stop(Arc::default());
         let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&offer));
-        let made = tokio::task::spawn_blocking(move || shared.make(&job, &tell, &stopped)).await;
+        let turn = self.0.turn(offer.id.job).lock_owned().await;
+        let made = tokio::task::spawn_blocking(move || {
+            let done = shared.make(&job, &tell, &stopped);
+            drop(turn);
+            shared.leave(job.id.job);
+            done
+        });
+        let made = made.await;
         // It ends with what it is told.
         drop(telling.await);
         match made {
@@ -149,6 +171,19 @@ struct Line {
 }
 
 impl Shared {
+    fn turn(&self, job: u64) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(job).or_default())
+    }
+
+    /// Lets go of a job's turns where nobody waits for one.
+    fn leave(&self, job: u64) {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.get(&job).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&job);
+        }
+    }
+
     fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Done {
         let made = orders::read(&offer.body)
             .context("the job")

@@ -146,7 +146,7 @@ impl Coordinator {
         effects: &mut Effects,
     ) {
         let Ok(known) = self.task(task) else { return };
-        let lease = known.lease(attempt);
+        let (lease, needs) = (known.lease(attempt), known.needs);
         let mut spent = known.spent;
         let failure = match charge {
             Charge::Nothing => None,
@@ -182,7 +182,7 @@ impl Coordinator {
             Some((false, _)) | None => self.doubt_anew(task),
         }
         if let Some(failure) = failure
-            && (failure.kind == FailureKind::Permanent || spent.is_too_much(&self.config))
+            && (failure.kind == FailureKind::Permanent || spent.is_too_much(&self.config, needs))
         {
             let attempts = self.task(task).map_or(0, |task| task.attempts().0);
             self.drop_job(task.job, effects);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::config::Config;
+use super::skills::Skills;
 
 /// Whether trying again can help. Decided where the error is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -38,6 +39,10 @@ pub enum Variant {
     Last,
 }
 
+/// How many times as many workers may be lost with a task that is a whole video's: it takes as long as its chunks together, and
+/// the next worker goes on where the last one was.
+const SOLE_LOSSES: u32 = 20;
+
 /// What a task's attempts came to nothing of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Spent {
@@ -57,9 +62,10 @@ impl Spent {
         }
     }
 
-    /// Whether the job fails with it.
-    pub(super) fn is_too_much(self, config: &Config) -> bool {
-        self.failures >= config.max_attempts || self.crashes >= config.max_crashes || self.losses >= config.max_losses
+    /// Whether the job fails with it, by what the task needs.
+    pub(super) fn is_too_much(self, config: &Config, needs: Skills) -> bool {
+        let most_losses = config.max_losses.saturating_mul(if needs.meet(Skills::SOLE) { SOLE_LOSSES } else { 1 });
+        self.failures >= config.max_attempts || self.crashes >= config.max_crashes || self.losses >= most_losses
     }
 
     /// How the next attempt is made.

@@ -42,7 +42,7 @@
 //! | [`FailureKind::Permanent`] | | the first |
 //! | [`FailureKind::Retryable`] | failure | [`Config::max_attempts`] |
 //! | [`FailureKind::Crash`] | failure and crash | [`Config::max_attempts`], or [`Config::max_crashes`] |
-//! | lease ran out, worker left, or put the task down unasked | loss | [`Config::max_losses`] |
+//! | lease ran out, worker left, or put the task down unasked | loss | [`Config::max_losses`], twenty times that for ladders |
 //! | put down by a draining worker, preempted, lost the race with a second attempt | nothing | |
 //!
 //! Failures alone decide on an attempt's [`Variant`] and on how long a task rests before the next.

@@ -56,6 +56,10 @@ impl Skills {
     /// None.
     pub const NONE: Self = Self(0);
 
+    /// What needs one of these is a whole video's, made in one place over a long time: never twice at a time, and it outlives
+    /// many workers.
+    pub(super) const SOLE: Self = Self::of(Skill::Stitch);
+
     /// This one alone.
     pub const fn of(skill: Skill) -> Self {
         Self(skill.bit())

@@ -11,13 +11,10 @@ use crate::units::Attempt;
 use super::agenda::Due;
 use super::job::Job;
 use super::pace::Pace;
-use super::skills::{Skill, Skills};
+use super::skills::Skills;
 use super::task::{Doubt, Lease, TaskState};
 use super::types::{Cost, JobId, TaskId};
 use super::{Coordinator, Effect};
-
-/// What needs one of these is never done twice at a time, for it is made in one place.
-const SOLE: Skills = Skills::of(Skill::Stitch);
 
 impl Coordinator {
     /// Looks when a task's only attempt will take too long, or whether it does, unless that is known.
@@ -25,7 +22,7 @@ impl Coordinator {
         let Some(rule) = self.config.speculation else { return };
         let Some(pace) = self.pace(id) else { return };
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
-        let Some(task) = job.tasks.get_mut(id.chunk).filter(|task| !task.needs.meet(SOLE)) else { return };
+        let Some(task) = job.tasks.get_mut(id.chunk).filter(|task| !task.needs.meet(Skills::SOLE)) else { return };
         let TaskState::Running(leases) = &mut task.state else { return };
         let Some(only) = leases.only().filter(|lease| lease.doubt == Doubt::Unknown) else { return };
         let Some(patience) = pace.patience(task.cost, &rule) else { return };

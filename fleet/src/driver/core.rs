@@ -204,6 +204,11 @@ impl Core {
         self.coordinator.next_wakeup().map_or(soon, |at| at.min(soon))
     }
 
+    /// How many nodes are there.
+    pub fn nodes(&self) -> usize {
+        self.crew.nodes()
+    }
+
     /// Whether a job is known and has not ended.
     pub fn is_active(&self, job: u64) -> bool {
         self.coordinator.is_active(JobId(job))

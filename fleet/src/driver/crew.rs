@@ -109,6 +109,10 @@ impl Crew {
         Self { next, ..Self::default() }
     }
 
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(super) fn node(&self, node: &NodeId) -> Option<&Node> {
         self.nodes.get(node)
     }

@@ -18,6 +18,7 @@ mod desk;
 mod effects;
 mod service;
 mod shell;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -13,10 +13,14 @@ use tokio::time::Instant;
 use vtp_engine::coordinator::{Now, RestoreError};
 
 use super::core::{Core, Refused};
+use super::tally::{Tally, Tick};
 use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
 use crate::ledger::{self, Epoch, Ledger, Submission};
-use crate::messages::Offer;
+use crate::messages::{Offer, Why};
+use crate::metrics::{
+    ATTEMPTS, ATTEMPTS_FAILED, JOBS_ACTIVE, JOBS_ENDED, NODES, QUEUE_WAIT, TASKS_ACCEPTED, TASKS_RUNNING, TASKS_WAITING,
+};
 
 /// How much news one turn takes.
 const MOST_NEWS: usize = 2_048;
@@ -36,6 +40,7 @@ pub struct Driver<B, L> {
     counts: Arc<Counts>,
     publishing: Arc<Semaphore>,
     desk: Desk,
+    tally: Tally,
 }
 
 /// What a driver is asked through. Clones ask the same driver.
@@ -150,8 +155,10 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         let counts = Arc::new(Counts::default());
         let handle = Handle { commands: sender, counts: Arc::clone(&counts) };
         let publishing = Arc::new(Semaphore::new(PUBLISHING));
-        let (clock, desk) = (Clock::default(), Desk::restore(&state, Now::default()));
-        Ok((Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk }, handle, listener))
+        let clock = Clock::default();
+        let (desk, tally) = (Desk::restore(&state, clock.now()), Tally::restore(&state, clock.now()));
+        let driver = Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk, tally };
+        Ok((driver, handle, listener))
     }
 
     /// What clients may ask about: what the ledger knew of jobs when the driver was started. Once; then it is empty.
@@ -236,6 +243,12 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         self.counts.events.fetch_add(*events, Ordering::Relaxed);
         self.counts.ignored.fetch_add(*ignored, Ordering::Relaxed);
         self.counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
+        let now = self.clock.now();
+        records.iter().flat_map(|record| self.tally.take(record, now)).for_each(|tick| count(&tick));
+        metrics::gauge!(TASKS_WAITING).set(self.tally.waiting() as f64);
+        metrics::gauge!(TASKS_RUNNING).set(self.tally.running() as f64);
+        metrics::gauge!(JOBS_ACTIVE).set(self.tally.jobs() as f64);
+        metrics::gauge!(NODES).set(self.core.nodes() as f64);
         if !records.is_empty() {
             self.ledger.append(self.epoch, std::mem::take(records)).await?;
         }
@@ -271,6 +284,23 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             }
             drop(permit);
         });
+    }
+}
+
+fn count(tick: &Tick) {
+    match tick {
+        Tick::Waited { pool, time } => metrics::histogram!(QUEUE_WAIT, "pool" => pool.clone()).record(*time),
+        Tick::Leased => metrics::counter!(ATTEMPTS).increment(1),
+        Tick::Accepted => metrics::counter!(TASKS_ACCEPTED).increment(1),
+        Tick::Ended(outcome) => metrics::counter!(JOBS_ENDED, "outcome" => *outcome).increment(1),
+        Tick::Failed(why) => {
+            let why = match why {
+                Why::Permanent => "permanent",
+                Why::Retryable => "retryable",
+                Why::Crash => "crash",
+            };
+            metrics::counter!(ATTEMPTS_FAILED, "why" => why).increment(1);
+        }
     }
 }
 

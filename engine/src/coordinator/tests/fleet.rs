@@ -154,6 +154,20 @@ fn jobs_of_one_task_learn_from_those_beside_them_what_is_usual() {
 }
 
 #[test]
+fn a_ladder_outlives_many_stitchers_and_not_any_number() {
+    let mut scene = fleet();
+    let needs = skills([Skill::Stitch]);
+    scene.submit_on(1, Terms::default(), needs, 1);
+    let most = u64::from(20 * Config::fleet().max_losses);
+    for worker in 1..most {
+        scene.join_with(worker, needs);
+        assert_eq!(scene.leave(worker), [nobody_can(1, needs)], "{worker}");
+    }
+    scene.join_with(most, needs);
+    assert!(matches!(scene.leave(most)[..], [Effect::JobFailed { .. }]));
+}
+
+#[test]
 fn a_ladder_is_never_made_twice_at_a_time() {
     let mut scene = fleet();
     let needs = skills([Skill::Stitch]);

@@ -258,7 +258,7 @@ impl World {
                 prop_assert!(own.iter().all(|lease| leases.contains(&(id, lease.attempt))));
                 let is_ready = job.active && matches!(task.state, TaskState::Waiting { rests: None, .. });
                 prop_assert!(!is_ready || !self.somebody_is_free_for(task.needs), "a worker idles while {} waits", id);
-                prop_assert!(!job.active || !task.spent.is_too_much(&config()));
+                prop_assert!(!job.active || !task.spent.is_too_much(&config(), task.needs));
             }
             prop_assert_eq!(running, job.running);
             standing += if job.active { job.waiting.filled().count_ones() as usize } else { 0 };

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::patience::Patience;
-use super::tuning::Tuning;
+use super::tuning::{ResetKey, Tuning};
 use super::wire::{DONE, FORBIDDEN, Reader, Traffic, Writer, lost};
 use super::{StartError, server};
 use crate::credentials::Credentials;
@@ -99,7 +99,7 @@ impl Client {
             let identity = identity.clone();
             return Err(StartError::Role { identity, what: "fetch or deliver chunks", right: Role::Node });
         }
-        let endpoint = endpoint(&tuning)?;
+        let endpoint = endpoint(&tuning, credentials.secret(server::RESETS))?;
         let tls = credentials.client(ALPN)?;
         let crypto = Arc::new(QuicClientConfig::try_from(tls).map_err(|error| server::tls(&error))?);
         let link = |address, expected| Link {
@@ -204,11 +204,11 @@ impl Transfer for Client {
 }
 
 /// A socket for all connections of a client: of IPv6, which takes IPv4 along, or where there is none, of IPv4.
-fn endpoint(tuning: &Tuning) -> Result<Endpoint, StartError> {
+fn endpoint(tuning: &Tuning, resets: [u8; 32]) -> Result<Endpoint, StartError> {
     let any = |address: SocketAddr| tuning.socket(address).map_err(|source| StartError::Socket { address, source });
     let socket = any((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| any((Ipv4Addr::UNSPECIFIED, 0).into()))?;
     let address = (Ipv6Addr::UNSPECIFIED, 0).into();
-    Endpoint::new(tuning.endpoint(), None, socket, Arc::new(TokioRuntime))
+    Endpoint::new(tuning.endpoint(ResetKey(resets)), None, socket, Arc::new(TokioRuntime))
         .map_err(|source| StartError::Socket { address, source })
 }
 

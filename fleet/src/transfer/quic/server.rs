@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::StartError;
-use super::tuning::Tuning;
+use super::tuning::{ResetKey, Tuning};
 use super::wire::{DONE, FORBIDDEN, Reader, Traffic, UNABLE, Writer};
 use crate::credentials::{self, Credentials, identity_of};
 use crate::identity::{Identity, Role};
@@ -65,7 +65,9 @@ impl Server {
         let failed = |source| StartError::Socket { address, source };
         let socket = tuning.socket(address).map_err(failed)?;
         let runtime = Arc::new(TokioRuntime);
-        let endpoint = Endpoint::new(tuning.endpoint(), Some(config), socket, runtime).map_err(failed)?;
+        let endpoint =
+            Endpoint::new(tuning.endpoint(ResetKey(credentials.secret(RESETS))), Some(config), socket, runtime)
+                .map_err(failed)?;
         let traffic = Arc::new(Traffic::default());
         let shared = Arc::new(Shared { serves, tuning, traffic: Arc::clone(&traffic), claims: Claims::default() });
         tokio::spawn(listen(endpoint.clone(), crypto, shared));
@@ -109,6 +111,9 @@ pub(super) fn identity(connection: &Connection) -> Option<Identity> {
 pub(super) fn tls(error: &NoInitialCipherSuite) -> StartError {
     StartError::Credentials(credentials::Error::Tls(error.to_string()))
 }
+
+/// What the key of a server's resets is derived for.
+pub(super) const RESETS: &str = "vtp 2026-11-26 stateless resets of QUIC";
 
 struct Shared<O, S> {
     serves: Serves<O, S>,

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::congestion::{BbrConfig, CubicConfig};
-use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::crypto::{CryptoError, HmacKey};
+use quinn::{
+    AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    TransportConfig, VarInt,
+};
 use rustix::net::{self, sockopt};
 
 /// How the rate is found that the network bears.
@@ -85,6 +89,51 @@ const SEGMENTS: u32 = 10;
 /// The most that UDP can carry.
 const MOST_PAYLOAD: u16 = 65_527;
 
+/// The key of the tokens by which an endpoint tells peers that it knows nothing of their connection (RFC 9000, 10.3). One that was
+/// killed and started again has the same, so they notice at once, and don't wait until it is too long silent.
+pub(super) struct ResetKey(pub(super) [u8; 32]);
+
+/// A keyed hash of BLAKE3.
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        blake3::Hasher::new_keyed(&self.0).update(data).finalize_xof().fill(signature_out);
+    }
+
+    fn signature_len(&self) -> usize {
+        32
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        let right = blake3::keyed_hash(&self.0, data);
+        // Compared in constant time.
+        let signature: [u8; 32] = signature.try_into().map_err(|_| CryptoError)?;
+        if right == blake3::Hash::from(signature) { Ok(()) } else { Err(CryptoError) }
+    }
+}
+
+/// Names of connections by chance. Quinn's own are made by a key of each endpoint, which drops those of another without a word, so
+/// also those of the one that was there before it.
+struct AnyId;
+
+/// Bytes of a connection's name.
+const ID: usize = 8;
+
+impl ConnectionIdGenerator for AnyId {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; ID];
+        fastrand::fill(&mut id);
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
 impl Tuning {
     /// The settings of a connection with `peer`.
     pub(super) fn transport(&self, peer: SocketAddr) -> Arc<TransportConfig> {
@@ -126,8 +175,9 @@ impl Tuning {
     }
 
     /// Settings of the endpoint: what it takes of others.
-    pub(super) fn endpoint(&self) -> EndpointConfig {
-        let mut config = EndpointConfig::default();
+    pub(super) fn endpoint(&self, resets: ResetKey) -> EndpointConfig {
+        let mut config = EndpointConfig::new(Arc::new(resets));
+        config.cid_generator(|| Box::new(AnyId));
         // Never an error: it is between 1200 and 65,527.
         let _ = config.max_udp_payload_size(MOST_PAYLOAD);
         config
