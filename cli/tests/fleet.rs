@@ -139,14 +139,17 @@ impl<'a> Processes<'a> {
     fn again(&mut self, name: &str) {
         let member = format!("--cluster {} --credentials creds --name {name}", self.nats.url());
         let line = match name {
-            "driver" => format!("driver --cluster {} --data driver", self.nats.url()),
-            "splitter" => format!("splitter {member} --port {} --folder splitter", self.port("splitter")),
+            "driver" => format!("driver --cluster {} --data driver {}", self.nats.url(), self.metrics(name)),
+            "splitter" => {
+                let metrics = self.metrics(name);
+                format!("splitter {member} --port {} --folder splitter {metrics}", self.port("splitter"))
+            }
             "stitcher" => format!("stitcher {member} --port {} --data stitcher", self.port("stitcher")),
             _ => {
                 if !self.scene.path(&format!("creds/{name}.crt")).exists() {
                     self.scene.vtp(&format!("ca issue ca --role node --name {name} --out creds")).ok();
                 }
-                format!("node {member} --slots 1 --folder {name}")
+                format!("node {member} --slots 1 --folder {name} {}", self.metrics(name))
             }
         };
         let mut command = Command::new(VTP);
@@ -162,6 +165,18 @@ impl<'a> Processes<'a> {
             std::fs::write(&kept, socket.local_addr().unwrap().port().to_string()).unwrap();
         }
         std::fs::read_to_string(kept).unwrap().parse().unwrap()
+    }
+
+    /// Where a process serves its metrics.
+    fn metrics(&self, name: &str) -> String {
+        let port = self.port(&format!("{name}.metrics"));
+        format!("--metrics 127.0.0.1:{port}")
+    }
+
+    /// What a process measures, as Prometheus sees it.
+    fn measured(&self, name: &str) -> String {
+        let url = format!("http://127.0.0.1:{}/metrics", self.port(&format!("{name}.metrics")));
+        ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap()
     }
 
     fn kill(&mut self, name: &str) {
@@ -224,6 +239,30 @@ fn a_fleet_makes_what_this_machine_makes_and_tells_how_it_goes_on() {
     scene.vtp(&fleet.line("other").replace("in.mp4", "nowhere.mp4")).failed(2, "nowhere.mp4");
     assert!(!scene.path("other").exists());
     assert_eq!(std::fs::read_dir(scene.path("stitcher/kept")).unwrap().count(), 0, "nothing is kept of what has ended");
+}
+
+#[test]
+fn what_a_fleet_does_can_be_measured() {
+    let scene = Scene::with_clip(60);
+    let Some(fleet) = Processes::start(&scene, 1) else { return };
+    scene.vtp(&fleet.line("out")).ok();
+    let value = |process: &str, metric: &str| {
+        let all = fleet.measured(process);
+        let line = all.lines().find(|line| line.split(' ').next() == Some(metric));
+        line.unwrap_or_else(|| panic!("no {metric} in {all}")).split(' ').nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    // The ladder, its index, three chunks.
+    assert_eq!(value("driver", "vtp_jobs_ended_total{outcome=\"done\"}"), 5.0);
+    assert_eq!(value("driver", "vtp_jobs_active"), 0.0);
+    assert_eq!(value("driver", "vtp_tasks_waiting"), 0.0);
+    assert_eq!(value("driver", "vtp_nodes"), 3.0);
+    assert_eq!(value("driver", "vtp_queue_wait_seconds_count{pool=\"cpu\"}"), 3.0);
+    assert_eq!(value("node-0", "vtp_frames_encoded_total"), 60.0);
+    assert_eq!(value("node-0", "vtp_slots{pool=\"cpu\"}"), 1.0);
+    assert_eq!(value("node-0", "vtp_task_seconds_count{pool=\"cpu\",outcome=\"finished\"}"), 3.0);
+    until("the splitter says what it has sent", || {
+        value("splitter", "vtp_transfer_bytes_total{direction=\"sent\"}") > 100_000.0
+    });
 }
 
 #[test]

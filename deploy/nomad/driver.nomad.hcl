@@ -1,0 +1,102 @@
+# The driver: one, with the ledger on a volume that it is moved with. While it is down nodes go on with what they have.
+#
+#   nomad job run deploy/nomad/driver.nomad.hcl
+
+variable "datacenters" {
+  type    = list(string)
+  default = ["dc1"]
+}
+
+variable "vtp" {
+  type        = string
+  default     = "/usr/local/bin/vtp"
+  description = "The binary on the clients; the same build everywhere"
+}
+
+variable "nats" {
+  type        = string
+  default     = "nats://nats-1:4222,nats://nats-2:4222,nats://nats-3:4222"
+  description = "The NATS servers, parted by commas"
+}
+
+job "vtp-driver" {
+  datacenters = var.datacenters
+  type        = "service"
+  priority    = 75
+
+  group "driver" {
+    # Never two: the second would not be let in, and the ledger is locked.
+    count = 1
+
+    update {
+      max_parallel = 1
+      auto_revert  = true
+    }
+
+    restart {
+      attempts = 10
+      interval = "10m"
+      delay    = "1s"
+      mode     = "delay"
+    }
+
+    volume "driver" {
+      type            = "host"
+      source          = "vtp-driver"
+      access_mode     = "single-node-single-writer"
+      attachment_mode = "file-system"
+    }
+
+    network {
+      port "metrics" {}
+    }
+
+    service {
+      name     = "vtp-driver-metrics"
+      port     = "metrics"
+      provider = "nomad"
+      tags     = ["metrics"]
+
+      check {
+        type     = "http"
+        path     = "/metrics"
+        interval = "10s"
+        timeout  = "2s"
+      }
+    }
+
+    task "driver" {
+      driver       = "exec"
+      kill_timeout = "10s"
+
+      config {
+        command = var.vtp
+        args = [
+          "driver",
+          "--cluster", var.nats,
+          "--data", "/var/lib/vtp/driver",
+          "--replicas", "3",
+          "--metrics", "0.0.0.0:${NOMAD_PORT_metrics}",
+        ]
+      }
+
+      volume_mount {
+        volume      = "driver"
+        destination = "/var/lib/vtp/driver"
+      }
+
+      template {
+        destination = "secrets/login.env"
+        env         = true
+        data        = <<EOT
+{{ with nomadVar "nomad/jobs/vtp-driver" }}VTP_NATS_LOGIN=driver:{{ .password }}{{ end }}
+EOT
+      }
+
+      resources {
+        cpu    = 1000
+        memory = 1024
+      }
+    }
+  }
+}
