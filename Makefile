@@ -22,7 +22,7 @@ DEMO := out/demo
 PACKAGES := build-essential ca-certificates clang curl libclang-dev meson nasm ninja-build pkg-config xxd \
 	libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
 # What the tests need besides: ffmpeg as the reference that outputs are held against.
-TEST_PACKAGES := ffmpeg python3 python3-venv
+TEST_PACKAGES := ffmpeg python3 python3-venv faketime iproute2
 # A browser for real players, and Node.js to drive it. What is there from elsewhere will do: Debian's npm brings hundreds
 # of packages.
 PLAYER_PACKAGES := $(shell command -v chromium >/dev/null || echo chromium) \

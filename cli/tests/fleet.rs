@@ -108,6 +108,8 @@ struct Processes<'a> {
     scene: &'a Scene,
     nats: NatsServer,
     all: BTreeMap<String, Child>,
+    /// What is added to the environment of all that are started.
+    environment: Vec<(String, String)>,
 }
 
 impl Drop for Processes<'_> {
@@ -123,13 +125,17 @@ impl Drop for Processes<'_> {
 impl<'a> Processes<'a> {
     /// A driver, a splitter, a stitcher and so many nodes of one slot each.
     fn start(scene: &'a Scene, nodes: usize) -> Option<Self> {
+        Self::start_with(scene, nodes, Vec::new())
+    }
+
+    fn start_with(scene: &'a Scene, nodes: usize, environment: Vec<(String, String)>) -> Option<Self> {
         std::fs::create_dir(scene.path("nats")).unwrap();
         let nats = NatsServer::start(&nats_server()?, &scene.path("nats"), Sync::Always).unwrap();
         scene.vtp("ca init ca").ok();
         for role in ["splitter", "stitcher"] {
             scene.vtp(&format!("ca issue ca --role {role} --name {role} --host localhost --out creds")).ok();
         }
-        let mut fleet = Self { scene, nats, all: BTreeMap::new() };
+        let mut fleet = Self { scene, nats, all: BTreeMap::new(), environment };
         ["driver", "splitter", "stitcher"].into_iter().for_each(|name| fleet.again(name));
         (0..nodes).for_each(|number| fleet.again(&format!("node-{number}")));
         Some(fleet)
@@ -137,6 +143,11 @@ impl<'a> Processes<'a> {
 
     /// Starts the process of this name, once more perhaps.
     fn again(&mut self, name: &str) {
+        self.again_with(&[], name);
+    }
+
+    /// Starts it with this in its environment, besides what all have there.
+    fn again_with(&mut self, environment: &[(&str, &str)], name: &str) {
         let member = format!("--cluster {} --credentials creds --name {name}", self.nats.url());
         let line = match name {
             "driver" => format!("driver --cluster {} --data driver {}", self.nats.url(), self.metrics(name)),
@@ -153,7 +164,9 @@ impl<'a> Processes<'a> {
             }
         };
         let mut command = Command::new(VTP);
-        command.args(line.split(' ')).current_dir(self.scene.path(".")).stderr(Stdio::null());
+        command.args(line.split(' ')).current_dir(self.scene.path(".")).envs(self.environment.iter().cloned());
+        command.envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.all.insert(name.to_owned(), command.spawn().unwrap());
     }
 
@@ -192,7 +205,7 @@ impl<'a> Processes<'a> {
     /// Begins to encode into `out`.
     fn begin(&self, line: &str) -> Child {
         let mut command = Command::new(VTP);
-        command.args(line.split(' ')).current_dir(self.scene.path("."));
+        command.args(line.split(' ')).current_dir(self.scene.path(".")).envs(self.environment.iter().cloned());
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -296,6 +309,30 @@ fn whoever_is_killed_the_ladder_is_made_and_is_the_same() {
     let ended = run.wait().unwrap();
     assert!(ended.success(), "{}", std::io::read_to_string(run.stderr.take().unwrap()).unwrap());
     assert_eq!(made(&scene, "here"), made(&scene, "there"));
+}
+
+#[test]
+fn nodes_whose_clocks_are_wrong_do_their_work_as_the_others() {
+    let scene = Scene::with_clip(178);
+    let libraries =
+        ["x86_64-linux-gnu", "aarch64-linux-gnu"].map(|it| format!("/usr/lib/{it}/faketime/libfaketime.so.1"));
+    let Some(library) = libraries.iter().find(|it| Path::new(it).exists()) else {
+        return skipped("there is no faketime");
+    };
+    // The wall's clock alone is wrong: the other, by which time is measured, can't be. All have the library, for it is a part of
+    // what is run, and a node that ran something else would have its tasks refused.
+    let clock = [("LD_PRELOAD", library.as_str()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("FAKETIME", "+0")];
+    let clock = clock.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let Some(mut fleet) = Processes::start_with(&scene, 0, clock.to_vec()) else { return };
+    fleet.again_with(&[("FAKETIME", "+3h")], "node-ahead");
+    fleet.again_with(&[("FAKETIME", "-3h")], "node-behind");
+    scene.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
+    assert!(fleet.begin(&fleet.line("there")).wait().unwrap().success());
+    assert_eq!(made(&scene, "here"), made(&scene, "there"));
+    for name in ["node-ahead", "node-behind"] {
+        assert!(fleet.measured(name).contains("vtp_frames_encoded_total "), "{name} has done nothing");
+        assert!(!fleet.measured(name).contains("outcome=\"failed\""), "{name} has failed at something");
+    }
 }
 
 #[test]

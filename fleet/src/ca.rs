@@ -21,7 +21,7 @@ pub const CERTIFICATE: &str = "ca.crt";
 pub const KEY: &str = "ca.key";
 
 /// How far a peer's clock may be behind: certificates are valid from this long before they are issued.
-const SKEW: Duration = Duration::minutes(5);
+const SKEW: Duration = Duration::days(1);
 
 /// What the authority can't do.
 #[derive(Debug, thiserror::Error)]

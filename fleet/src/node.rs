@@ -40,6 +40,11 @@ pub enum Outcome {
         /// A sentence for the user.
         message: String,
     },
+    /// This node can do none of these tasks. It puts this one down, which costs the task nothing, and leaves.
+    Unfit {
+        /// A sentence for whoever runs the node.
+        message: String,
+    },
 }
 
 /// A node's settings.
@@ -63,6 +68,9 @@ pub enum Ended {
     /// The driver doesn't want it.
     #[error("the driver refuses this node: {0}")]
     Refused(String),
+    /// It can do none of the tasks.
+    #[error("{0}")]
+    Unfit(String),
     /// The bus, for a reason that does not pass.
     #[error(transparent)]
     Bus(#[from] Error),
@@ -99,6 +107,7 @@ struct Node<B: Bus, W> {
     /// When what is not done is handed back.
     until: Option<Instant>,
     left: bool,
+    unfit: Option<String>,
 }
 
 type ReceiptOf<B> = <<B as Bus>::Tasks as Tasks>::Receipt;
@@ -129,7 +138,7 @@ pub async fn run<B: Bus>(
             due = node.reporter.due();
             match node.reporter.next() {
                 Some((report, receipts)) => sending = Box::pin(send(bus.clone(), report, receipts)).fuse(),
-                None if node.left && due.is_none() => return Ok(()),
+                None if node.left && due.is_none() => return node.unfit.map_or(Ok(()), |why| Err(Ended::Unfit(why))),
                 None => {}
             }
         }
@@ -214,7 +223,7 @@ impl<B: Bus, W: Work> Node<B, W> {
             enough: 2 * usize::from(settings.slots),
         };
         let (busy, running, at) = (HashMap::new(), JoinSet::new(), HashMap::new());
-        Self { work, settings, busy, running, at, reporter, draining: false, until: None, left: false }
+        Self { work, settings, busy, running, at, reporter, draining: false, until: None, left: false, unfit: None }
     }
 
     /// Puts down all that is under way.
@@ -296,6 +305,12 @@ impl<B: Bus, W: Work> Node<B, W> {
         let (happened, how) = match outcome {
             Some(Outcome::Finished { result }) => (Happened::Finished { id, result }, "finished"),
             Some(Outcome::Failed { why, message }) => (Happened::Failed { id, why, message }, "failed"),
+            Some(Outcome::Unfit { message }) => {
+                // What a node puts down that is about to leave counts as nothing.
+                self.reporter.happened.push(Happened::Draining);
+                (self.draining, self.unfit) = (true, Some(message));
+                (Happened::HandedBack { id }, "handed back")
+            }
             None => (Happened::HandedBack { id }, "handed back"),
         };
         self.reporter.happened.push(happened);

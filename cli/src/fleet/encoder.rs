@@ -142,6 +142,7 @@ impl Work for Encoder {
     async fn run(&self, offer: Arc<Offer>) -> Outcome {
         match self.carry_out(&offer).await {
             Ok(()) => Outcome::Finished { result: Vec::new() },
+            Err(Error::Order(error @ orders::Error::OtherBuild)) => Outcome::Unfit { message: error.to_string() },
             Err(error) => {
                 tracing::warn!(id = %offer.id, %error, "a task came to nothing");
                 Outcome::Failed { why: error.why(), message: error.to_string() }

@@ -103,6 +103,7 @@ impl Work for Looks {
         };
         let order: IndexOrder = match orders::read(&offer.body) {
             Ok(order) => order,
+            Err(error @ orders::Error::OtherBuild) => return Done::Unfit { message: error.to_string() },
             Err(error) => return failed(&error),
         };
         let indexed = match self.0.sources.open(&order).await {

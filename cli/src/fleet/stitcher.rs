@@ -185,10 +185,11 @@ impl Shared {
     }
 
     fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Done {
-        let made = orders::read(&offer.body)
-            .context("the job")
-            .map_err(Failure::Internal)
-            .and_then(|order| self.ladder(offer.id.job, order, tell, stop));
+        let order = match orders::read(&offer.body) {
+            Err(error @ orders::Error::OtherBuild) => return Done::Unfit { message: error.to_string() },
+            order => order.context("the job").map_err(Failure::Internal),
+        };
+        let made = order.and_then(|order| self.ladder(offer.id.job, order, tell, stop));
         let encoded = match made {
             Ok(encoded) => encoded,
             // Another time it may go well.

@@ -1,12 +1,14 @@
 //! Fleets within the process, in paused time.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vtp_fleet::bus::{Bus, Faults, Faulty, LocalBus, Terms};
 use vtp_fleet::driver::{Config, Notice};
 use vtp_fleet::ledger::{MemoryLedger, Outcome};
-use vtp_fleet::node::Ended;
+use vtp_fleet::messages::Offer;
+use vtp_fleet::node::{Ended, Outcome as NodeOutcome, Work};
 
 use crate::fleet::{Node, Running, Slow, config, submission};
 
@@ -91,6 +93,32 @@ async fn a_node_that_is_told_to_leave_finishes_what_it_can_in_time_and_hands_bac
     let mut all = attempts(&ledger);
     all.sort_unstable();
     assert_eq!(all, [1, 2]);
+}
+
+/// Can do nothing.
+#[derive(Clone)]
+struct Unfit;
+
+impl Work for Unfit {
+    async fn run(&self, _: Arc<Offer>) -> NodeOutcome {
+        NodeOutcome::Unfit { message: "it is another build".to_owned() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_can_do_nothing_leaves_and_costs_the_tasks_nothing() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let unfit: Vec<Node> = (0..8).map(|number| Node::start(&bus, &format!("unfit-{number}"), 1, Unfit)).collect();
+    driver.handle.submit(submission(1, 1)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let ended = unfit.into_iter().map(|node| node.running).filter(|node| node.is_finished());
+    for ended in futures_util::future::join_all(ended).await {
+        assert!(matches!(ended.expect("ended"), Err(Ended::Unfit(why)) if why == "it is another build"));
+    }
+    let _fit = Node::start(&bus, "fit", 1, Slow::of_ms(100));
+    let (_, ends) = driver.ended(&[1]).await;
+    assert!(matches!(ends[..], [Notice::Done { .. }]), "{ends:?}");
 }
 
 #[tokio::test(start_paused = true)]
