@@ -119,6 +119,8 @@ def main(vtp, *files):
     for text in [srt, vtt, ass]:
         keep("subtitles", b"\xff" + text.encode())
         keep("subtitles", b"\xff" + text.encode("utf-16"))
+    for message in (CORPUS.parent.parent / "fleet/tests/golden").glob("*.bin"):
+        keep("bus", message.read_bytes())
     of_an_output(vtp)
     for file in files:
         try:

@@ -106,7 +106,7 @@ fn nats_server() -> Option<PathBuf> {
 /// A fleet on this machine, each process under a name, gone at its end.
 struct Processes<'a> {
     scene: &'a Scene,
-    nats: NatsServer,
+    nats: Vec<NatsServer>,
     all: BTreeMap<String, Child>,
     /// What is added to the environment of all that are started.
     environment: Vec<(String, String)>,
@@ -131,6 +131,11 @@ impl<'a> Processes<'a> {
     fn start_with(scene: &'a Scene, nodes: usize, environment: Vec<(String, String)>) -> Option<Self> {
         std::fs::create_dir(scene.path("nats")).unwrap();
         let nats = NatsServer::start(&nats_server()?, &scene.path("nats"), Sync::Always).unwrap();
+        Some(Self::at(scene, vec![nats], nodes, environment))
+    }
+
+    /// A fleet at these servers.
+    fn at(scene: &'a Scene, nats: Vec<NatsServer>, nodes: usize, environment: Vec<(String, String)>) -> Self {
         scene.vtp("ca init ca").ok();
         for role in ["splitter", "stitcher"] {
             scene.vtp(&format!("ca issue ca --role {role} --name {role} --host localhost --out creds")).ok();
@@ -138,7 +143,11 @@ impl<'a> Processes<'a> {
         let mut fleet = Self { scene, nats, all: BTreeMap::new(), environment };
         ["driver", "splitter", "stitcher"].into_iter().for_each(|name| fleet.again(name));
         (0..nodes).for_each(|number| fleet.again(&format!("node-{number}")));
-        Some(fleet)
+        fleet
+    }
+
+    fn url(&self) -> String {
+        self.nats.iter().map(NatsServer::url).collect::<Vec<_>>().join(",")
     }
 
     /// Starts the process of this name, once more perhaps.
@@ -148,9 +157,12 @@ impl<'a> Processes<'a> {
 
     /// Starts it with this in its environment, besides what all have there.
     fn again_with(&mut self, environment: &[(&str, &str)], name: &str) {
-        let member = format!("--cluster {} --credentials creds --name {name}", self.nats.url());
+        let member = format!("--cluster {} --credentials creds --name {name}", self.url());
         let line = match name {
-            "driver" => format!("driver --cluster {} --data driver {}", self.nats.url(), self.metrics(name)),
+            "driver" => {
+                let (url, metrics, replicas) = (self.url(), self.metrics(name), self.nats.len());
+                format!("driver --cluster {url} --data driver --replicas {replicas} {metrics}")
+            }
             "splitter" => {
                 let metrics = self.metrics(name);
                 format!("splitter {member} --port {} --folder splitter {metrics}", self.port("splitter"))
@@ -199,7 +211,7 @@ impl<'a> Processes<'a> {
     }
 
     fn line(&self, out: &str) -> String {
-        format!("encode in.mp4 --out {out} {OPTIONS} --cluster {}", self.nats.url())
+        format!("encode in.mp4 --out {out} {OPTIONS} --cluster {}", self.url())
     }
 
     /// Begins to encode into `out`.
@@ -293,7 +305,7 @@ fn a_ladder_that_nobody_wants_any_longer_is_given_up_and_its_folder_removed() {
 
 #[test]
 fn whoever_is_killed_the_ladder_is_made_and_is_the_same() {
-    let scene = Scene::with_clip(238);
+    let scene = Scene::with_clip(178);
     let Some(mut fleet) = Processes::start(&scene, 2) else { return };
     let slow = |line: String| line.replace("ultrafast", "slow");
     scene.vtp(&slow(format!("encode in.mp4 --out here {OPTIONS}"))).ok();
@@ -304,8 +316,8 @@ fn whoever_is_killed_the_ladder_is_made_and_is_the_same() {
         fleet.again(name);
         std::thread::sleep(Duration::from_millis(1500));
     }
-    fleet.nats.kill().unwrap();
-    fleet.nats.restart().unwrap();
+    fleet.nats[0].kill().unwrap();
+    fleet.nats[0].restart().unwrap();
     let ended = run.wait().unwrap();
     assert!(ended.success(), "{}", std::io::read_to_string(run.stderr.take().unwrap()).unwrap());
     assert_eq!(made(&scene, "here"), made(&scene, "there"));
@@ -333,6 +345,46 @@ fn nodes_whose_clocks_are_wrong_do_their_work_as_the_others() {
         assert!(fleet.measured(name).contains("vtp_frames_encoded_total "), "{name} has done nothing");
         assert!(!fleet.measured(name).contains("outcome=\"failed\""), "{name} has failed at something");
     }
+}
+
+/// Three servers that keep everything threefold, each with a port for its health.
+fn three_servers(scene: &Scene, binary: &Path) -> Vec<NatsServer> {
+    let free = || std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let (routes, health) = ([free(), free(), free()], [free(), free(), free()]);
+    let all = routes.map(|port| format!("\"nats-route://127.0.0.1:{port}\"")).join(", ");
+    let start = |number: usize| {
+        let folder = scene.path(&format!("nats-{number}"));
+        std::fs::create_dir(&folder).unwrap();
+        let settings = format!(
+            "server_name: n{number}\nhttp: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"store\", sync_interval: always }}\n\
+             cluster {{ name: vtp, listen: \"127.0.0.1:{}\", routes: [{all}] }}\n",
+            health[number], routes[number]
+        );
+        NatsServer::start_with(binary, &folder, &settings).unwrap()
+    };
+    let servers = (0..3).map(start).collect();
+    let is_well = |port: u16| ureq::get(format!("http://127.0.0.1:{port}/healthz")).call().is_ok();
+    let has_leader = |port: u16| {
+        let told = ureq::get(format!("http://127.0.0.1:{port}/jsz")).call();
+        told.is_ok_and(|mut told| told.body_mut().read_to_string().unwrap().contains("\"leader\": \"n"))
+    };
+    until("the servers are in step", || health.into_iter().all(|port| is_well(port) && has_leader(port)));
+    servers
+}
+
+#[test]
+fn of_three_servers_one_may_be_lost_for_good() {
+    let scene = Scene::with_clip(238);
+    let Some(binary) = nats_server() else { return };
+    let servers = three_servers(&scene, &binary);
+    let mut fleet = Processes::at(&scene, servers, 2, Vec::new());
+    scene.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
+    let mut run = fleet.begin(&fleet.line("there"));
+    fleet.until_begun("node-0");
+    fleet.nats[0].kill().unwrap();
+    let ended = run.wait().unwrap();
+    assert!(ended.success(), "{}", std::io::read_to_string(run.stderr.take().unwrap()).unwrap());
+    assert_eq!(made(&scene, "here"), made(&scene, "there"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::{Scene, VTP, files, skipped};
 use vtp_fleet::server;
 
-const OPTIONS: &str = "--ladder mobile --chunk 1s --segment 1s --speed slow --progress none --cache none";
+const OPTIONS: &str = "--ladder mobile --chunk 1s --segment 1s --speed medium --progress none --cache none";
 
 /// Hosts with one link each to a bridge that all share; gone at the end, with all that runs on them.
 struct Hosts<'a> {
@@ -131,7 +131,7 @@ impl<'a> Hosts<'a> {
 
 #[test]
 fn a_fleet_on_several_hosts_bears_links_that_are_cut_for_a_while() {
-    let scene = Scene::with_clip(238);
+    let scene = Scene::with_clip(178);
     let Some(mut hosts) = Hosts::new(&scene, &["head", "splitter", "stitcher", "node-1", "node-2"]) else { return };
     let Some(()) = hosts.fleet() else { return };
     scene.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();

@@ -1,8 +1,10 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use vtp_engine::coordinator::{Cost, Skill, Skills};
 
 use super::*;
+use crate::ledger::{Row, Submission};
 
 fn attempt() -> AttemptId {
     AttemptId { job: 7, chunk: 42, attempt: 3 }
@@ -57,6 +59,39 @@ fn messages_have_the_bytes_that_their_version_had() {
     ] {
         golden(name, &encode(&control).expect("it is valid"));
     }
+    let client = NodeId::new("stitcher-1").expect("a name");
+    let submission = Submission {
+        job: JobNumber::tended(9, 1).0,
+        user: 3,
+        weight: 1,
+        priority: 5,
+        deadline_ms: Some(1_800_000_000_000),
+        fetch: vec!["splitter-1:4433".to_owned()],
+        deliver: vec!["stitcher-1:4434".to_owned()],
+        tasks: vec![Row::new(42, Cost(120_063), Skills::of(Skill::Cpu), b"what is to be done".to_vec())],
+    };
+    let made = vec![Made { chunk: 42, attempt: 3, result: vec![1, 2, 3] }];
+    for (name, request) in [
+        ("submit.bin", Request::Submit(submission)),
+        ("cancel.bin", Request::Cancel { job: 7 }),
+        ("tend.bin", Request::Tend { client, session: 9, jobs: vec![7, 8] }),
+    ] {
+        golden(name, &encode(&request).expect("it is valid"));
+    }
+    let standings =
+        vec![Standing::Unknown, Standing::Active, Standing::Done { made: made.clone() }, Standing::Cancelled];
+    golden("standings.bin", &encode(&Reply::Standings(standings)).expect("it is valid"));
+    golden("ended.bin", &encode(&Ended { job: 7, standing: Standing::Done { made } }).expect("it is valid"));
+    golden("lookup.bin", &encode(&Lookup { job: 7, chunk: 42 }).expect("it is valid"));
+    golden("found.bin", &encode(&Found { packets: Some(b"these".to_vec()) }).expect("it is valid"));
+}
+
+#[test]
+fn a_jobs_number_says_who_tends_it() {
+    assert_eq!(JobNumber::tended(9, 5).session(), Some(9));
+    assert_eq!(JobNumber::tended(u32::MAX >> 1, u32::MAX).session(), Some(u32::MAX >> 1));
+    assert_eq!(JobNumber::kept(9 << 32).session(), None);
+    assert_ne!(JobNumber::tended(9, 5), JobNumber::tended(9, 6));
 }
 
 #[test]
@@ -116,12 +151,14 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes: Vec<u8>, kind in 1u8..4) {
+    fn any_bytes_are_read_or_refused(bytes: Vec<u8>, kind in 1u8..=8) {
         let mut whole = b"VTPM\x01\0\0\0".to_vec();
         whole[6] = kind;
         whole.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         whole.extend_from_slice(&[0; 4]);
         whole.extend_from_slice(&bytes);
         let _ = (decode::<Offer>(&whole), decode::<Report>(&whole), decode::<Control>(&whole), decode::<Offer>(&bytes));
+        let _ = (decode::<Request>(&whole), decode::<Reply>(&whole), decode::<Ended>(&whole));
+        let _ = (decode::<Lookup>(&whole), decode::<Found>(&whole));
     }
 }
