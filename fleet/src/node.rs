@@ -56,6 +56,9 @@ pub struct Settings {
     pub pool: Pool,
     /// How many tasks at a time.
     pub slots: u16,
+    /// How many tasks more than that are to wait on the bus for this node: then there is one at once when another is done, and
+    /// nobody waits until the driver has heard of that. Whoever of the pool has a free slot first takes them.
+    pub queued: u16,
     /// How often it says that it is alive: well below the driver's lease and the bus's `ack_wait`.
     pub heartbeat: Duration,
     /// How long it may take to finish what it has once it is told to leave; what is not done then is handed back.
@@ -244,7 +247,8 @@ impl<B: Bus, W: Work> Node<B, W> {
     }
 
     fn join(&mut self) {
-        let (pool, slots, doing) = (self.settings.pool.clone(), self.settings.slots, self.doing());
+        let Settings { pool, slots, queued, .. } = &self.settings;
+        let (pool, slots, doing) = (pool.clone(), slots.saturating_add(*queued), self.doing());
         self.reporter.happened.push(Happened::Joined { pool, slots, doing });
         if self.draining {
             self.reporter.happened.push(Happened::Draining);

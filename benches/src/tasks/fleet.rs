@@ -105,7 +105,8 @@ impl Fleet {
             let node = NodeId::new(name.clone())?;
             let heartbeat = Duration::from_secs(5);
             let drain = Duration::ZERO;
-            let settings = node::Settings { node, pool: pool.clone(), slots: options.slots, heartbeat, drain };
+            let settings =
+                node::Settings { node, pool: pool.clone(), slots: options.slots, queued: 0, heartbeat, drain };
             let (bus, left) = (bus(name).await?, left.clone());
             running.spawn(async move { Ok(node::run(bus, settings, Null, left).await?) });
         }

@@ -20,6 +20,9 @@ use crate::{Outcome, parse, text};
 /// Where in its folder a node works; nothing else is touched there.
 const WORK: &str = "vtp-node-work";
 
+/// Chunks that wait on the bus for each node besides those that it is at.
+const QUEUED: u16 = 1;
+
 /// Encode chunks for a fleet, until ^C or SIGTERM; then finish what is under way and leave
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -68,6 +71,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(NODES)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
+            queued: QUEUED,
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };

@@ -75,6 +75,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(SPLITTERS)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
+            queued: 0,
             heartbeat: HEARTBEAT,
             drain: Duration::from_secs(10),
         };

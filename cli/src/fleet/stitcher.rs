@@ -85,6 +85,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(STITCHERS)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
+            queued: 0,
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };

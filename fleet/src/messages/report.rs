@@ -26,7 +26,7 @@ pub enum Happened {
     Joined {
         /// What it can do.
         pool: Pool,
-        /// How many tasks at a time.
+        /// How many tasks may be given out for it.
         slots: u16,
         /// What it is at work on.
         doing: Vec<AttemptId>,

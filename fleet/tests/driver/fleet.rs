@@ -71,9 +71,18 @@ impl Node {
     }
 
     pub(crate) fn in_pool(bus: &impl Bus, name: &str, its: &str, slots: u16, work: impl Work) -> Self {
+        Self::of(bus, name, its, (slots, 0), work)
+    }
+
+    /// One for which so many tasks wait besides.
+    pub(crate) fn with_queue(bus: &impl Bus, name: &str, slots: u16, queued: u16, work: impl Work) -> Self {
+        Self::of(bus, name, "cpu", (slots, queued), work)
+    }
+
+    fn of(bus: &impl Bus, name: &str, its: &str, (slots, queued): (u16, u16), work: impl Work) -> Self {
         let heartbeat = Duration::from_millis(300);
         let drain = Duration::from_secs(60);
-        let settings = node::Settings { node: node_id(name), pool: pool(its), slots, heartbeat, drain };
+        let settings = node::Settings { node: node_id(name), pool: pool(its), slots, queued, heartbeat, drain };
         let (leave, left) = watch::channel(false);
         Self { running: tokio::spawn(node::run(bus.clone(), settings, work, left)), leave }
     }

@@ -95,6 +95,22 @@ async fn a_node_that_is_told_to_leave_finishes_what_it_can_in_time_and_hands_bac
     assert_eq!(all, [1, 2]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_task_that_waits_for_a_node_is_done_by_whoever_is_free_first() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let (slow, quick) = (Slow::of_ms(20_000), Slow::of_ms(1_000));
+    let _slow = Node::with_queue(&bus, "slow", 1, 3, slow.clone());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    driver.handle.submit(submission(1, 4)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let _quick = Node::with_queue(&bus, "quick", 1, 0, quick.clone());
+    driver.ended(&[1]).await;
+    let begun = |work: &Slow| work.begun.load(Ordering::Relaxed);
+    assert_eq!((begun(&slow), begun(&quick)), (1, 3));
+    assert_eq!(attempts(&ledger), [1; 4]);
+}
+
 /// Can do nothing.
 #[derive(Clone)]
 struct Unfit;
