@@ -94,7 +94,7 @@ impl Failure {
 }
 
 /// An error and its causes, each told once, though many errors tell their cause themselves, and what to do.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(crate) fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if text.is_empty() {

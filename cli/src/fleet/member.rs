@@ -100,7 +100,7 @@ where
     let done = runtime.block_on(async { life(leaving(&leave)).await });
     // Whoever still works is of no use any longer.
     runtime.shutdown_timeout(Duration::from_secs(5));
-    done.map_err(|error| Failure::Usage(format!("{error:#}")))
+    done.map_err(|error| Failure::Usage(crate::exit::with_causes(&error)))
 }
 
 /// Whether the process is to leave, as it can be waited for.

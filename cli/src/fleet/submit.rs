@@ -60,7 +60,7 @@ impl ClusterArguments {
 /// [`Failure`], as where it is run on this machine; a fleet that can't be reached.
 pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &Progress) -> Result<Made, Failure> {
     let (interrupted, runtime) = (interrupt::listen()?, member::runtime(4)?);
-    let usage = |error: anyhow::Error| Failure::Usage(format!("{error:#}"));
+    let usage = |error: anyhow::Error| Failure::Usage(crate::exit::with_causes(&error));
     let here = std::env::current_dir().context("the folder that this runs in").map_err(Failure::Internal)?;
     let order = EncodeOrder { folder: here.into(), words: without_fleet(words) };
     let body = orders::write(&order).map_err(|error| Failure::Internal(error.into()))?;

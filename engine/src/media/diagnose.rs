@@ -86,7 +86,12 @@ pub fn try_video_encoder(name: &str) -> Result<usize, Error> {
     setup.set_height(TRIAL_SIDE);
     setup.set_format(format::Pixel::YUV420P);
     setup.set_time_base((1, 25));
-    let mut encoder = setup.open_as(codec).map_err(failed)?;
+    let mut options = ffmpeg::Dictionary::new();
+    if name == "libx265" {
+        // It would tell standard error all about itself.
+        options.set("x265-params", "log-level=error");
+    }
+    let mut encoder = setup.open_as_with(codec, options).map_err(failed)?;
     let mut grey = frame::Video::new(format::Pixel::YUV420P, TRIAL_SIDE, TRIAL_SIDE);
     for plane in 0..grey.planes() {
         grey.data_mut(plane).fill(128);

@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let slots = slots.map_or(cores.div_ceil(nodes.get()), NonZeroUsize::get);
     let log = std::env::var("VTP_LOG").ok();
     let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log };
-    let usage = |error: anyhow::Error| Failure::Usage(format!("{error:#}"));
+    let usage = |error: anyhow::Error| Failure::Usage(crate::exit::with_causes(&error));
     let mut machine = Machine::start(data, &options).map_err(usage)?;
     let each = text::plural(slots as u64, "slot");
     eprintln!("a fleet is there, at {}, with {} of {each}", machine.url, text::plural(nodes.get() as u64, "node"));
