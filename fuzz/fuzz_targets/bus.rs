@@ -13,4 +13,6 @@ macro_rules! each {
     };
 }
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| each!(data: Offer, Report, Control, Request, Reply, Ended, Lookup, Found));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    each!(data: Offer, Report, Control, Request, Reply, Ended, Lookup, Found);
+});
