@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::bus::{Error as BusError, Talk, Topic, Whom};
@@ -49,6 +50,8 @@ struct Shared<T> {
     session: u32,
     count: AtomicU32,
     waiting: Mutex<HashMap<u64, Waiting>>,
+    /// What the driver is being told of jobs that nobody waits for any longer.
+    farewells: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug)]
@@ -64,9 +67,9 @@ impl<T: Talk> Client<T> {
     /// [`Error::Bus`]. A driver that does not answer is none: it may come.
     pub async fn start(talk: T, name: NodeId) -> Result<Self, Error> {
         let session = fastrand::u32(1..1 << 31);
-        let (count, waiting) = (AtomicU32::new(1), Mutex::default());
+        let (count, waiting, farewells) = (AtomicU32::new(1), Mutex::default(), Mutex::default());
         let heard = talk.listen(Topic::EndedOf(session)).await?;
-        let shared = Arc::new(Shared { talk, name, session, count, waiting });
+        let shared = Arc::new(Shared { talk, name, session, count, waiting, farewells });
         tokio::spawn(tend(Arc::downgrade(&shared), heard));
         Ok(Self { shared })
     }
@@ -106,6 +109,15 @@ impl<T: Talk> Client<T> {
         Ok(standing)
     }
 
+    /// Waits until the driver has been told which jobs nobody waits for any longer, for so long at most. Whoever ends without it
+    /// leaves that to the driver, which remembers for a day how a job ended.
+    pub async fn settle(&self, patience: Duration) {
+        let mut farewells = std::mem::take(&mut *self.shared.farewells());
+        if tokio::time::timeout(patience, async { while farewells.join_next().await.is_some() {} }).await.is_err() {
+            tracing::debug!("the driver was not told of everything");
+        }
+    }
+
     /// Gives a job up: it ends as [`Standing::Cancelled`] where it has not ended before.
     ///
     /// # Errors
@@ -131,7 +143,7 @@ impl<T: Talk> Drop for Guard<T> {
         if !ended && !is_own {
             return;
         }
-        runtime.spawn(async move {
+        let telling = async move {
             let requests = [Request::Cancel { job }, Request::Forget { job }];
             for request in requests.iter().skip(usize::from(ended)) {
                 // The driver gives it up by itself when this client is gone, or lets go of it after a day.
@@ -139,7 +151,10 @@ impl<T: Talk> Drop for Guard<T> {
                     tracing::debug!(%error, job, "the driver was not told that nobody waits for a job");
                 }
             }
-        });
+        };
+        let mut farewells = self.shared.farewells();
+        while farewells.try_join_next().is_some() {}
+        farewells.spawn_on(telling, &runtime);
     }
 }
 
@@ -164,6 +179,10 @@ impl<T: Talk> Shared<T> {
             Ok(Ended { job, standing }) => self.ended(job, standing),
             Err(error) => tracing::warn!(%error, "a word from the driver is not understood"),
         }
+    }
+
+    fn farewells(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.farewells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ended(&self, job: u64, standing: Standing) {

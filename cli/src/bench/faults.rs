@@ -212,9 +212,10 @@ impl Drill<'_> {
         over: &AtomicBool,
         all_ended: &dyn Fn() -> bool,
     ) -> Result<usize> {
-        let mut pause = || Duration::from_secs_f64(self.arguments.every * (0.25 + 0.75 * random.f64()));
+        let every = self.arguments.every;
+        let pause = |random: &mut fastrand::Rng| Duration::from_secs_f64(every * (0.25 + 0.75 * random.f64()));
         let mut kills = 0;
-        let mut next = Instant::now() + pause();
+        let mut next = Instant::now() + pause(&mut random);
         let mut stopped: Option<(Instant, usize)> = None;
         while !all_ended() {
             let mut machine = machine.lock().map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
@@ -223,13 +224,13 @@ impl Drill<'_> {
                 && until <= Instant::now()
             {
                 machine.processes[place].signal(Signal::CONT)?;
-                (stopped, next) = (None, Instant::now() + pause());
+                (stopped, next) = (None, Instant::now() + pause(&mut random));
             }
             let due = victim.filter(|_| kills < self.arguments.kills && stopped.is_none() && next <= Instant::now());
             if let Some(victim) = due {
                 let those: Vec<usize> =
                     (0..machine.processes.len()).filter(|it| victim.is(machine.processes[*it].name())).collect();
-                let place = those[fastrand::usize(..those.len())];
+                let place = those[random.usize(..those.len())];
                 let process = &machine.processes[place];
                 // One that is being started again is not there to be killed.
                 if process.pid().is_some() {
@@ -242,7 +243,7 @@ impl Drill<'_> {
                     }
                     kills += 1;
                 }
-                next = Instant::now() + pause();
+                next = Instant::now() + pause(&mut random);
             }
             drop(machine);
             if kills >= self.arguments.kills && stopped.is_none() {

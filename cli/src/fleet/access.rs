@@ -13,6 +13,8 @@ use vtp_fleet::credentials::Credentials;
 use vtp_fleet::messages::{NodeId, Pool};
 use vtp_fleet::transfer::quic::Server;
 
+use super::member::MetricsArguments;
+
 /// Nodes that encode everything on their processors.
 pub(super) const NODES: &str = "cpu";
 /// Those who look into sources.
@@ -91,7 +93,7 @@ impl LoginArguments {
 pub(crate) struct MemberArguments {
     /// NATS servers, such as nats://nats-1:4222, parted by commas
     #[arg(long, value_name = "URLS")]
-    pub(super) cluster: String,
+    cluster: String,
 
     /// Folder with NAME.crt, NAME.key and ca.crt, as vtp ca issue writes them
     #[arg(long, value_name = "DIR")]
@@ -102,7 +104,10 @@ pub(crate) struct MemberArguments {
     pub(super) name: String,
 
     #[command(flatten)]
-    pub(super) login: LoginArguments,
+    login: LoginArguments,
+
+    #[command(flatten)]
+    pub(super) metrics: MetricsArguments,
 }
 
 impl MemberArguments {

@@ -6,9 +6,10 @@ use std::sync::atomic::AtomicBool;
 
 use vtp_encoder_node::Observer;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk};
+use vtp_splitter::Source;
 
 use crate::child::{self, Pool};
-use crate::encode::driver::{ChunkError, Fleet, Pack};
+use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
 use crate::work::{self, ChunkOrder};
 
 /// The children that encode, beside those that have the source.
@@ -18,6 +19,11 @@ pub struct Nearby {
 }
 
 impl Fleet for Nearby {
+    /// Whoever has the source looks into it.
+    fn index(&self, _: &Path, _: Option<&str>, _: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
+        Ok(None)
+    }
+
     fn carry_out(
         &self,
         order: &ChunkOrder,

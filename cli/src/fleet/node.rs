@@ -12,7 +12,7 @@ use vtp_fleet::node::{self, Settings};
 
 use super::access::{MemberArguments, NODES, pool};
 use super::encoder::Encoder;
-use super::member::{self, HEARTBEAT, MetricsArguments, Workplace};
+use super::member::{self, HEARTBEAT, Workplace};
 use crate::child::{Pool, this_program};
 use crate::exit::Failure;
 use crate::{Outcome, parse, text};
@@ -41,9 +41,6 @@ pub struct Arguments {
     /// How long it may take to finish what is under way before that is handed back to others
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = parse::duration)]
     drain: Duration,
-
-    #[command(flatten)]
-    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -62,8 +59,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let slots = arguments.slots.unwrap_or_else(cores).get().min(usize::from(u16::MAX));
     let place = Workplace::prepare(arguments.folder.as_deref(), WORK)?;
     member::live(slots + 16, |leave| async move {
-        arguments.metrics.serve()?;
         let member = &arguments.member;
+        member.metrics.serve()?;
         let children = Pool::new(this_program()?, Limits::DEFAULT)?;
         children.start_ahead(slots);
         let encoder = Encoder::new(member.credentials()?, children, place.work.clone());

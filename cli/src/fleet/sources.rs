@@ -19,6 +19,8 @@ use crate::encode::driver::EncodeFailure;
 
 /// Sources that are kept open; each has an index in memory and perhaps idle children.
 const MOST_SOURCES: usize = 16;
+/// Sources whose idle children are kept, the last used ones.
+const WARM: usize = 4;
 
 /// A source that was looked into, and children that have it.
 pub(super) struct Opened {
@@ -112,6 +114,10 @@ impl Sources {
         if known.len() > MOST_SOURCES {
             known.pop_front();
         }
+        let cold = known.iter().rev().skip(WARM).filter_map(|(_, cell)| cell.get().cloned());
+        let cold: Vec<Arc<Opened>> = cold.collect();
+        drop(known);
+        cold.iter().for_each(|opened| opened.children.close());
         cell
     }
 

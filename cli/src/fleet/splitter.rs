@@ -19,7 +19,7 @@ use vtp_fleet::transfer::quic::{Address, Client, Server, Serves, Tuning};
 use vtp_fleet::transfer::{Kind, Nothing, ObjectId, Transfer as _};
 
 use super::access::{ListenArguments, MOST, MemberArguments, SPLITTERS, pool};
-use super::member::{self, HEARTBEAT, MetricsArguments, Workplace};
+use super::member::{self, HEARTBEAT, Workplace};
 use super::orders::{self, IndexOrder, Indexed};
 use super::sources::Sources;
 use crate::Outcome;
@@ -48,9 +48,6 @@ pub struct Arguments {
     /// Most bytes of packets that lie there; the oldest go first, and are made again where they are asked for
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     keep: ByteSize,
-
-    #[command(flatten)]
-    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -62,8 +59,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let slots = arguments.slots.unwrap_or_else(cores).get();
     let place = Workplace::prepare(arguments.folder.as_deref(), WORK)?;
     member::live(2 * slots + 16, |leave| async move {
-        arguments.metrics.serve()?;
         let member = &arguments.member;
+        member.metrics.serve()?;
         let (credentials, bus) = (member.credentials()?, member.connect().await?);
         let sources = Sources::new(bus.clone(), place.work.clone(), arguments.keep.as_u64(), slots);
         let serves = Serves { origin: sources.clone(), spool: Nothing };

@@ -22,7 +22,7 @@ use vtp_fleet::transfer::quic::{Server, Serves, Tuning};
 use vtp_fleet::transfer::{FolderSpool, Nothing};
 
 use super::access::{ListenArguments, MOST, MemberArguments, STITCHERS, pool};
-use super::member::{self, HEARTBEAT, MetricsArguments, Stop};
+use super::member::{self, HEARTBEAT, Stop};
 use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
 use super::remote::{Remote, Yard};
 use crate::encode::{self, Made};
@@ -55,9 +55,6 @@ pub struct Arguments {
     /// How long it may take to finish what is under way before that is handed back
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse::duration)]
     drain: Duration,
-
-    #[command(flatten)]
-    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -69,8 +66,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let (delivered, kept) = (arguments.data.join("delivered"), arguments.data.join("kept"));
     tidy(&delivered, &kept).map_err(|error| Failure::Usage(format!("{}: {error}", arguments.data.display())))?;
     member::live(slots + 16, |leave| async move {
-        arguments.metrics.serve()?;
         let member = &arguments.member;
+        member.metrics.serve()?;
         let (credentials, bus) = (member.credentials()?, member.connect().await?);
         let spool = FolderSpool { folder: delivered, most: MOST };
         let serves = Serves { origin: Nothing, spool: spool.clone() };
@@ -157,8 +154,11 @@ impl Work for Stitches {
 /// Tells whoever watches how a job goes on.
 async fn announce(bus: NatsBus, job: u64, mut told: mpsc::Receiver<ProgressEvent>) {
     while let Some(event) = told.recv().await {
-        let Ok(words) = serde_json::to_vec(&event) else { continue };
-        if let Err(error) = bus.announce(Topic::Progress(job), words.into()).await {
+        let told = match serde_json::to_vec(&event) {
+            Ok(words) => bus.announce(Topic::Progress(job), words.into()).await.map_err(anyhow::Error::from),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = told {
             tracing::debug!(%error, "progress is not told");
         }
     }

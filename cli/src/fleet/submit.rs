@@ -27,7 +27,7 @@ use crate::{interrupt, records};
 /// How often it is looked whether the user has had enough.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a user who has had enough waits until the fleet knows.
+/// How long is waited until the fleet knows that nobody waits for it any longer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A fleet that is to make the ladder.
@@ -97,6 +97,7 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
                 Standing::Cancelled
             }
         };
+        client.settle(FAREWELL).await;
         outcome(standing)
     })
 }

@@ -57,6 +57,17 @@ async fn a_client_hears_how_its_jobs_end_and_lets_go_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_is_about_to_end_has_let_go_of_its_jobs_before() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger.clone()).await;
+    let _node = Node::start(&bus, "a", 1, Slow::of_ms(700));
+    let client = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    assert!(is_done(&client.carry_out(single(JobNumber::kept(7).0)).await.expect("it is taken")));
+    client.settle(Duration::from_secs(5)).await;
+    assert_eq!(ledger.state().jobs().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_end_for_their_client_though_words_are_lost_and_the_driver_is_killed() {
     for seed in 0..20 {
         let faults = Faults { lose: 0.1, double: 0.1, delay: 0.3, late: Duration::from_secs(1), fail: 0.1 };

@@ -118,10 +118,7 @@ pub trait Fleet: Sync {
     ///
     /// # Errors
     /// [`EncodeFailure`].
-    fn index(&self, input: &Path, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
-        let (_, _, _) = (input, doubt, cancel);
-        Ok(None)
-    }
+    fn index(&self, input: &Path, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure>;
 
     /// Carries out an order, whose packets `pack` puts into an archive; the samples lie in the task's spool folder then.
     /// Blocks until that is done, whoever does it in the end.

@@ -116,8 +116,9 @@ impl Machine {
     /// What is missing, can't be written or does not start.
     pub(crate) fn start(data: &Path, options: &Options) -> anyhow::Result<Self> {
         let server = options.server.clone().or_else(server::binary);
-        let server =
-            server.context("there is no nats-server of 2.10 or newer: put one on the path, or name it by --server")?;
+        let server = server.context(
+            "there is no nats-server of 2.10 or newer: put one on the path, name it by --server, or run make nats",
+        )?;
         let (place, _lock) = Place::prepare(data)?;
         let port = if options.port == 0 { place.free_port()? } else { options.port };
         let (url, password) = (format!("nats://127.0.0.1:{port}"), secret()?);

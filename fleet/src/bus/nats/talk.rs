@@ -33,14 +33,6 @@ impl NatsBus {
         self.client.flush().await.map_err(unavailable)?;
         Ok(subscriber)
     }
-
-    /// Waits until the server has all that was said.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn flush(&self) -> Result<(), Error> {
-        self.client.flush().await.map_err(unavailable)
-    }
 }
 
 impl Talk for NatsBus {
