@@ -20,12 +20,14 @@ pub mod fuzzing;
 pub mod interrupt;
 pub mod page;
 pub mod parse;
+pub mod place;
 pub mod plan;
 pub mod probe;
 pub mod progress;
 pub mod records;
 pub mod redraw;
 pub mod report;
+pub mod stores;
 pub mod text;
 pub mod work;
 

@@ -2,7 +2,6 @@
 //! renditions, chunks, reason. Never: encodes.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
@@ -15,6 +14,7 @@ use vtp_engine::units::FrameIndex;
 
 use crate::encode::{LimitArguments, ShapeArguments, driver};
 use crate::exit::Failure;
+use crate::place::{self, Place};
 use crate::report::{duration_s, source_warnings};
 use crate::text::{self, Align, Table};
 use crate::{Outcome, print};
@@ -23,7 +23,8 @@ use crate::{Outcome, print};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The video
-    input: PathBuf,
+    #[arg(value_parser = place::parser())]
+    input: Place,
 
     #[command(flatten)]
     shape: ShapeArguments,
@@ -65,7 +66,7 @@ struct Document<'a> {
 /// # Errors
 /// [`Failure::Input`] if the source is unusable, [`Failure::Usage`] if the ladder does not fit it.
 pub fn run(arguments: &Arguments) -> Outcome {
-    crate::probe::require_file(&arguments.input)?;
+    crate::probe::require_video(&arguments.input)?;
     let (_, source) = arguments.limits.children()?.index(&arguments.input, &AtomicBool::new(false))?;
     let shape = &arguments.shape;
     let mut ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;

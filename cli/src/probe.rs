@@ -2,7 +2,7 @@
 //! decodes it, unless its packets alone don't tell its frames.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
@@ -13,6 +13,7 @@ use vtp_engine::units::Ratio;
 
 use crate::encode::LimitArguments;
 use crate::exit::Failure;
+use crate::place::{self, Place};
 use crate::report::{channel, duration_s, source_warnings};
 use crate::text;
 use crate::{Outcome, print};
@@ -21,7 +22,8 @@ use crate::{Outcome, print};
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The video
-    input: PathBuf,
+    #[arg(value_parser = place::parser())]
+    input: Place,
 
     #[command(flatten)]
     limits: LimitArguments,
@@ -70,9 +72,17 @@ impl Cuts {
 /// # Errors
 /// [`Failure::Input`] if the source is unusable.
 pub fn run(arguments: &Arguments) -> Outcome {
-    require_file(&arguments.input)?;
+    require_video(&arguments.input)?;
     let (_, source) = arguments.limits.children()?.index(&arguments.input, &AtomicBool::new(false))?;
     print(&if arguments.json { json(&source.info, &source.index)? } else { render(&source.info, &source.index) })
+}
+
+/// Refuses a path at which there is no file. What is in a store is asked for when it is opened.
+///
+/// # Errors
+/// [`Failure::Usage`].
+pub(crate) fn require_video(place: &Place) -> Outcome {
+    place.path().map_or(Ok(()), require_file)
 }
 
 /// Refuses a path at which there is no file.

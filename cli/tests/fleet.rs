@@ -19,6 +19,7 @@ use vtp_cli::encode::driver::{self, Fleet};
 use vtp_cli::encode::output::Dirs;
 use vtp_cli::encode::subtitles::SubtitleArguments;
 use vtp_cli::fleet::nearby::Nearby;
+use vtp_cli::place::Place;
 use vtp_engine::ladder::{AudioChoice, LadderOptions, LadderRequest};
 use vtp_engine::limits::Limits;
 use vtp_engine::quality::{Check, Sampling, Target};
@@ -34,7 +35,7 @@ fn encode(scene: &Scene, input: &Path, out: &str, ladder: &str, fleet: Option<&d
     let dirs = Dirs { out: scene.path(out), work: scene.path("work") };
     [&dirs.out, &dirs.work].into_iter().for_each(|folder| std::fs::create_dir_all(folder).unwrap());
     let request = EncodeRequest {
-        input: input.to_owned(),
+        input: Place::Path(input.to_owned()),
         ladder: ladder.parse::<LadderRequest>().unwrap(),
         options: LadderOptions { speed: Some("ultrafast".to_owned()), ..LadderOptions::default() },
         segment_s: 2.0,

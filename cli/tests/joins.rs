@@ -18,6 +18,7 @@ use vtp_cli::encode::EncodeRequest;
 use vtp_cli::encode::driver::{self, EncodeFailure};
 use vtp_cli::encode::output::Dirs;
 use vtp_cli::encode::subtitles::SubtitleArguments;
+use vtp_cli::place::Place;
 use vtp_cli::report::Report;
 use vtp_engine::ladder::{AudioChoice, FactorRequest, LadderOptions, LadderRequest};
 use vtp_engine::limits::Limits;
@@ -84,7 +85,7 @@ fn drive(scene: &Scene, work: &Path, cancel: &AtomicBool) -> Result<Report, Enco
     std::fs::create_dir(&out).unwrap();
     let target = Target { mean: 0.0, floor: 66.0, save: false };
     let request = EncodeRequest {
-        input: scene.path("in.mp4"),
+        input: Place::Path(scene.path("in.mp4")),
         ladder: LadderRequest::Auto,
         options: LadderOptions {
             crf: FactorRequest::One(40.0),

@@ -105,6 +105,13 @@ job "vtp-splitter" {
 EOT
       }
 
+      # How S3 is reached, where sources or ladders are there: AWS_ACCESS_KEY_ID=... and so on, a line each.
+      template {
+        destination = "secrets/store.env"
+        env         = true
+        data        = "{{ with nomadVar \"nomad/jobs/vtp-splitter\" }}{{ with .store }}{{ . }}{{ end }}{{ end }}"
+      }
+
       template {
         destination = "secrets/ca.crt"
         data        = "{{ with nomadVar \"nomad/jobs/vtp-splitter\" }}{{ .ca }}{{ end }}"

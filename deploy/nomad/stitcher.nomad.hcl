@@ -132,6 +132,13 @@ job "vtp-stitcher" {
 EOT
       }
 
+      # How S3 is reached, where sources or ladders are there: AWS_ACCESS_KEY_ID=... and so on, a line each.
+      template {
+        destination = "secrets/store.env"
+        env         = true
+        data        = "{{ with nomadVar \"nomad/jobs/vtp-stitcher\" }}{{ with .store }}{{ . }}{{ end }}{{ end }}"
+      }
+
       template {
         destination = "secrets/ca.crt"
         data        = "{{ with nomadVar \"nomad/jobs/vtp-stitcher\" }}{{ .ca }}{{ end }}"

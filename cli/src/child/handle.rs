@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,14 @@ use vtp_encoder_node::cache::SourceHash;
 use vtp_encoder_node::{Observer, Spool, SpoolWriter};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample};
 use vtp_engine::limits::Limits;
-use vtp_engine::media::demux::SourceFile;
 use vtp_splitter::Source;
 
 use super::death::{Cause, Death, LastWords};
+use super::input::Input;
 use super::messages::{Failure, Reply, Request};
+use super::served::Serving;
 use super::wire::{self, Came, Inbox};
+use crate::stores::Trouble;
 
 /// How often somebody who waits for a child looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -49,6 +52,12 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
+    /// The source could not be read on.
+    #[error("the source could not be read: {0}")]
+    Unread(#[source] vtp_store::Error),
+    /// The place of the source can't be used.
+    #[error(transparent)]
+    Place(#[from] Trouble),
     /// There is none.
     #[error("a process to work in can't be started: {0}")]
     Start(#[source] io::Error),
@@ -60,7 +69,7 @@ pub enum Error {
 /// A source that children work on, ready to be told to them.
 pub(crate) struct Adoption {
     id: u64,
-    file: SourceFile,
+    input: Input,
     request: Vec<u8>,
 }
 
@@ -69,19 +78,18 @@ impl Adoption {
     ///
     /// # Errors
     /// A source that is too large to be told.
-    pub(super) fn new(id: u64, file: SourceFile, source: &Source) -> io::Result<Self> {
-        let request =
-            Request::Adopt { name: file.name().to_owned(), limits: *file.limits(), source: Box::new(source.clone()) };
-        Ok(Self { id, request: wire::encode(&request)?, file })
+    pub(super) fn new(id: u64, input: Input, source: &Source) -> io::Result<Self> {
+        let request = Request::Adopt { given: input.given().clone(), source: Box::new(source.clone()) };
+        Ok(Self { id, request: wire::encode(&request)?, input })
     }
 
     /// A chunk's packets, in an archive, in place of a source.
     ///
     /// # Errors
     /// A name that is too long.
-    pub(super) fn of_chunk(id: u64, file: SourceFile) -> io::Result<Self> {
-        let request = Request::AdoptChunk { name: file.name().to_owned(), limits: *file.limits() };
-        Ok(Self { id, request: wire::encode(&request)?, file })
+    pub(super) fn of_chunk(id: u64, input: Input) -> io::Result<Self> {
+        let request = Request::AdoptChunk { given: input.given().clone() };
+        Ok(Self { id, request: wire::encode(&request)?, input })
     }
 }
 
@@ -94,6 +102,8 @@ pub(crate) struct Child {
     limits: Limits,
     /// The source that it keeps.
     adopted: Option<u64>,
+    /// How its source is served to it, if that is no file.
+    serving: Option<Arc<Serving>>,
 }
 
 impl Child {
@@ -108,7 +118,7 @@ impl Child {
         limits: Limits,
     ) -> Result<(Self, Vec<String>), Error> {
         let words = LastWords::of(process.stderr.take()).map_err(Error::Start)?;
-        let mut child = Self { process, stream, inbox: Inbox::default(), words, limits, adopted: None };
+        let mut child = Self { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
         let never = AtomicBool::new(false);
         match child.reply(&never)? {
             Reply::Ready { missing } => Ok((child, missing)),
@@ -122,11 +132,11 @@ impl Child {
     }
 
     /// Looks into the source in `file`.
-    pub(crate) fn index(&mut self, file: &SourceFile, cancel: &AtomicBool) -> Result<Source, Error> {
+    pub(crate) fn index(&mut self, input: &Input, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(file))?;
-        self.send(&Request::Index { name: file.name().to_owned(), limits: *file.limits() })?;
-        self.send_file(file)?;
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(input))?;
+        self.send(&Request::Index { given: input.given().clone() })?;
+        self.give(input)?;
         self.source(cancel)
     }
 
@@ -134,7 +144,7 @@ impl Child {
     pub(crate) fn census(&mut self, adoption: &Adoption, doubt: &str, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopt(adoption, cancel)?;
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(&adoption.file))?;
+        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(&adoption.input))?;
         self.send(&Request::Census { doubt: doubt.to_owned() })?;
         self.source(cancel)
     }
@@ -146,7 +156,7 @@ impl Child {
         }
         self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
         self.send_bytes(&adoption.request)?;
-        self.send_file(&adoption.file)?;
+        self.give(&adoption.input)?;
         match self.reply(cancel)? {
             Reply::Adopted => {
                 self.adopted = Some(adoption.id);
@@ -301,9 +311,9 @@ impl Child {
         Duration::from_secs(self.limits.silence.max(1))
     }
 
-    fn send_file(&mut self, file: &SourceFile) -> Result<(), Error> {
-        let sent = wire::send_descriptor(&self.stream, file.file());
-        sent.map_err(|_| self.is_dead())
+    fn give(&mut self, input: &Input) -> Result<(), Error> {
+        self.serving = input.give(&self.stream).map_err(|_| self.is_dead())?;
+        Ok(())
     }
 
     /// The next answer. Signs of life are none.
@@ -315,8 +325,14 @@ impl Child {
                 self.kill();
                 return Err(Error::Cancelled);
             }
-            match self.inbox.next(&self.stream, LOOK) {
+            let came = self.inbox.next(&self.stream, LOOK);
+            if let Some(error) = self.serving.as_ref().and_then(|serving| serving.trouble()) {
+                self.kill();
+                return Err(Error::Unread(error));
+            }
+            match came {
                 Ok(Came::Message(Reply::Alive)) => heard = Instant::now(),
+                Ok(Came::Nothing) if self.serving.as_ref().is_some_and(|it| it.is_waiting()) => heard = Instant::now(),
                 Ok(Came::Message(Reply::Failed(failure))) => return Err(failure.into()),
                 Ok(Came::Message(reply)) => return Ok(reply),
                 Ok(Came::Nothing) if heard.elapsed() > silence => {
@@ -413,8 +429,8 @@ impl fmt::Debug for Child {
     }
 }
 
-fn index_cpu_s(file: &SourceFile) -> u64 {
-    (file.size() >> 20).saturating_mul(INDEX_S_PER_MIB)
+fn index_cpu_s(input: &Input) -> u64 {
+    (input.size() >> 20).saturating_mul(INDEX_S_PER_MIB)
 }
 
 fn unwritten(task: &EncodeTask, error: io::Error) -> Error {
@@ -464,7 +480,7 @@ mod tests {
         let mut process = Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap();
         let words = LastWords::of(process.stderr.take()).unwrap();
         let limits = Limits { silence: 1, ..Limits::DEFAULT };
-        let mut child = Child { process, stream, inbox: Inbox::default(), words, limits, adopted: None };
+        let mut child = Child { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
         let result = child.send_bytes(&vec![0; 16 << 20]);
         let Err(Error::Died(death)) = result else { panic!("{result:?}") };
         assert_eq!(death.cause, Cause::Silence(Duration::from_secs(1)));

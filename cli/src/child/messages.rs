@@ -14,17 +14,28 @@ use vtp_engine::media::audio::{AudioOutcome, AudioRequest, AudioTrackConfig};
 use vtp_engine::pcm::Moment;
 use vtp_splitter::Source;
 
+/// What is said of a source whose descriptor follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Given {
+    /// What it is called.
+    pub(super) name: PathBuf,
+    /// How much of it is taken on.
+    pub(super) limits: Limits,
+    /// Its size in bytes, if the descriptor is no file's: they are asked for through it.
+    pub(super) served: Option<u64>,
+}
+
 /// What the parent asks for. One that says so is followed by a descriptor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     /// Look into the source whose descriptor follows, and keep it.
-    Index { name: PathBuf, limits: Limits },
+    Index { given: Given },
     /// Look into the kept source again, by decoding it.
     Census { doubt: String },
     /// Keep this source, whose descriptor follows.
-    Adopt { name: PathBuf, limits: Limits, source: Box<Source> },
+    Adopt { given: Given, source: Box<Source> },
     /// Keep a chunk's packets, in the archive whose descriptor follows, in place of a source.
-    AdoptChunk { name: PathBuf, limits: Limits },
+    AdoptChunk { given: Given },
     /// Put these packets of the kept source into an archive.
     Pack { packets: Range<u32> },
     /// Hash these packets of the kept source.

@@ -10,21 +10,25 @@
 //!        ─ Encode, Copy ────────────────────────────► decode, encode      ── Sample … Encoded ──►
 //!        ─ OpenSound, RunSound ─────────────────────► decode, encode      ── Unit … SoundDone ──►
 //! ```
-//! A child is told one thing at a time and keeps the source open in between. It writes no file: what it makes comes back
+//! A child is told one thing at a time and keeps the source open in between. Of a source in a store the parent reads what the
+//! child asks for ([`served`]). It writes no file: what it makes comes back
 //! through the socket, and is taken for data that may be anything. One that dies, falls silent or talks nonsense is
 //! killed and reported with FFmpeg's last words; the next request has another child.
 
 mod death;
 mod handle;
+mod input;
 mod messages;
 mod pool;
 mod serve;
+mod served;
 mod sound;
 pub(crate) mod wire;
 
 pub use death::{Cause, Death};
 pub use handle::Error;
 pub(crate) use handle::{Adoption, Child};
+pub(crate) use input::{Bytes, Input};
 pub use messages::Failure;
 pub(crate) use pool::walls;
 pub use pool::{Pool, this_program};

@@ -12,12 +12,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use vtp_engine::limits::Limits;
-use vtp_engine::media::demux::SourceFile;
 use vtp_splitter::Source;
 
 use super::SUBCOMMAND;
 use super::handle::{Adoption, Child, Error};
-use super::messages::Failure;
+use super::input::Input;
+use crate::place::Place;
+use crate::stores::Stores;
 
 /// The walls that do not stand around the children that `program` makes, in sentences.
 ///
@@ -46,6 +47,7 @@ pub struct Pool {
     started: Receiver<Started>,
     /// Processes that were ordered for whoever comes first.
     ahead: AtomicUsize,
+    stores: Stores,
 }
 
 impl Pool {
@@ -70,7 +72,22 @@ impl Pool {
         };
         std::thread::Builder::new().name("starts children".to_owned()).spawn(start)?;
         let (idle, missing, sources) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Ok(Self { limits, idle, missing, sources, orders, started, ahead: AtomicUsize::new(0) })
+        Ok(Self {
+            limits,
+            idle,
+            missing,
+            sources,
+            orders,
+            started,
+            ahead: AtomicUsize::new(0),
+            stores: Stores::default(),
+        })
+    }
+
+    /// The same, with the connections of others.
+    #[must_use]
+    pub(crate) fn sharing(self, stores: Stores) -> Self {
+        Self { stores, ..self }
     }
 
     /// Begins to start so many children, for those who will need them soon.
@@ -126,22 +143,27 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Opens the file at `path`.
+    /// The stores that sources are read from, and ladders written to.
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// Opens what is at `place`.
     ///
     /// # Errors
     /// It can't be opened.
-    pub(crate) fn open(&self, path: &Path) -> Result<SourceFile, Error> {
-        Ok(SourceFile::open(path).map_err(|error| Failure::Source(error.into()))?.limited(self.limits))
+    pub(crate) fn open(&self, place: &Place) -> Result<Input, Error> {
+        Input::open(place, self.limits, &self.stores)
     }
 
-    /// Opens the file at `path` and has a child look into it.
+    /// Opens what is at `place` and has a child look into it.
     ///
     /// # Errors
     /// Those of the source; the child's end.
-    pub(crate) fn index(&self, path: &Path, cancel: &AtomicBool) -> Result<(SourceFile, Source), Error> {
-        let file = self.open(path)?;
-        let source = self.lent(|child| child.index(&file, cancel))?;
-        Ok((file, source))
+    pub(crate) fn index(&self, place: &Place, cancel: &AtomicBool) -> Result<(Input, Source), Error> {
+        let input = self.open(place)?;
+        let source = self.lent(|child| child.index(&input, cancel))?;
+        Ok((input, source))
     }
 
     /// Has a child look into the source of `adoption` again, by decoding it.
@@ -173,10 +195,10 @@ impl Pool {
         }
     }
 
-    /// Makes `source`, which lies in `file`, ready to be told to children.
-    pub(crate) fn adoption(&self, file: &SourceFile, source: &Source) -> Result<Adoption, Error> {
+    /// Makes `source`, which is what `input` is, ready to be told to children.
+    pub(crate) fn adoption(&self, input: &Input, source: &Source) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
-        Adoption::new(id, file.clone(), source).map_err(Error::Start)
+        Adoption::new(id, input.clone(), source).map_err(Error::Start)
     }
 
     /// Makes the archive of a chunk's packets at `path` ready to be told to children.
@@ -185,8 +207,8 @@ impl Pool {
     /// It can't be opened.
     pub(crate) fn adoption_of_chunk(&self, path: &Path) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
-        let file = self.open(path)?;
-        Adoption::of_chunk(id, file).map_err(Error::Start)
+        let input = self.open(&Place::Path(path.to_owned()))?;
+        Adoption::of_chunk(id, input).map_err(Error::Start)
     }
 
     fn start(&self) -> Result<Child, Error> {

@@ -7,9 +7,8 @@ use std::io::{self, BufReader, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +20,16 @@ use vtp_engine::archive;
 use vtp_engine::chunk::{EncodeTask, Sample};
 use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::Rendition;
-use vtp_engine::limits::Limits;
 use vtp_engine::media::audio::{AudioRequest, AudioTask};
-use vtp_engine::media::demux::{CodecParameters, SourceFile, SourcePacket};
+use vtp_engine::media::demux::{CodecParameters, ReadAt, SourceFile, SourcePacket};
 use vtp_engine::media::{self, Kind};
 use vtp_engine::pcm::Moment;
 use vtp_engine::sandbox;
 use vtp_engine::units::PacketIndex;
 use vtp_splitter::{ChunkReader, Source};
 
-use super::messages::{Failure, Reply, Request};
+use super::messages::{Failure, Given, Reply, Request};
+use super::served::Asked;
 use super::wire;
 
 /// How often a child that has nothing to tell says that it works.
@@ -173,13 +172,13 @@ impl PacketSource for Archived<'_> {
 
 /// A file from its start, whose own position others share.
 struct FromStart<'a> {
-    file: &'a File,
+    file: &'a dyn ReadAt,
     at: u64,
 }
 
 impl<'a> FromStart<'a> {
     fn of(file: &'a SourceFile) -> BufReader<Self> {
-        BufReader::with_capacity(BLOCK, Self { file: file.file(), at: 0 })
+        BufReader::with_capacity(BLOCK, Self { file: file.bytes(), at: 0 })
     }
 }
 
@@ -238,16 +237,16 @@ impl Session {
     /// The parent is gone, or does not send the descriptor that it has promised.
     fn answer(&mut self, request: Request) -> io::Result<Result<Reply, Failure>> {
         Ok(match request {
-            Request::Index { name, limits } => {
-                let file = self.file(&name, limits)?;
+            Request::Index { given } => {
+                let file = self.file(&given)?;
                 self.index(file)
             }
-            Request::Adopt { name, limits, source } => {
-                self.kept = Some(Kept::of(self.file(&name, limits)?, *source));
+            Request::Adopt { given, source } => {
+                self.kept = Some(Kept::of(self.file(&given)?, *source));
                 Ok(Reply::Adopted)
             }
-            Request::AdoptChunk { name, limits } => {
-                let file = self.file(&name, limits)?;
+            Request::AdoptChunk { given } => {
+                let file = self.file(&given)?;
                 KeptChunk::read(file).map(|chunk| {
                     self.kept = Some(Kept::Chunk(Box::new(chunk)));
                     Reply::Adopted
@@ -263,9 +262,13 @@ impl Session {
         })
     }
 
-    fn file(&self, name: &Path, limits: Limits) -> io::Result<SourceFile> {
+    fn file(&self, Given { name, limits, served }: &Given) -> io::Result<SourceFile> {
         let descriptor = wire::receive_descriptor(&self.requests)?;
-        Ok(SourceFile::of(File::from(descriptor), name)?.limited(limits))
+        let file = match served {
+            None => SourceFile::of(File::from(descriptor), name)?,
+            Some(size) => SourceFile::of(Asked::new(UnixStream::from(descriptor), *size), name)?,
+        };
+        Ok(file.limited(*limits))
     }
 
     fn index(&mut self, file: SourceFile) -> Result<Reply, Failure> {

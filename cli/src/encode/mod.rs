@@ -2,10 +2,12 @@
 //! its progress, publish or clean up. In: a video. Out: a ladder and its report. Never: transcoding itself.
 
 pub mod driver;
+mod goal;
 mod keys;
 pub mod output;
 pub mod subtitles;
 pub mod summary;
+mod upload;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -25,11 +27,12 @@ use crate::curves::Curves;
 use crate::exit::Failure;
 use crate::fleet::submit::{self, ClusterArguments};
 use crate::parse::{self, ChunkLength, FileKind};
+use crate::place::{self, Place};
 use crate::progress::{Progress, ProgressEvent, Style};
 use crate::report::{Encryption, Report};
 use crate::{Outcome, interrupt, page, print, records};
+use goal::Goal;
 use keys::KeyArguments;
-use output::Output;
 use subtitles::SubtitleArguments;
 use vtp_stitcher::remux::Container;
 use vtp_stitcher::seal::Seal;
@@ -41,12 +44,13 @@ use vtp_stitcher::seal::Seal;
 /// missed (with --strict-quality), 130 interrupted.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The video to encode; the file is only ever read
-    input: PathBuf,
+    /// The video to encode, a path or s3://BUCKET/KEY; it is only ever read
+    #[arg(value_parser = place::parser())]
+    input: Place,
 
-    /// Folder to write the ladder into; created if it is not there
-    #[arg(long, short, value_name = "DIR")]
-    out: PathBuf,
+    /// Folder to write the ladder into, created if it is not there, or s3://BUCKET/PREFIX
+    #[arg(long, short, value_name = "DIR", value_parser = place::parser())]
+    out: Place,
 
     #[command(flatten)]
     shape: ShapeArguments,
@@ -234,7 +238,7 @@ const IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncodeRequest {
     /// The source.
-    pub input: PathBuf,
+    pub input: Place,
     /// The rungs asked for.
     pub ladder: LadderRequest,
     /// Codecs, preset and rate factors.
@@ -304,9 +308,11 @@ impl Arguments {
     pub(crate) fn given_in(mut self, here: &Path) -> Result<Self, Failure> {
         let keys = self.keys.paths()?;
         let subtitles = self.subtitles.files.iter_mut().map(|file| &mut file.path);
-        for path in [&mut self.input, &mut self.out].into_iter().chain(subtitles).chain(keys) {
+        for path in subtitles.chain(keys) {
             *path = here.join(&*path);
         }
+        self.input = self.input.given_in(here);
+        self.out = self.out.given_in(here);
         Ok(self)
     }
 
@@ -361,7 +367,7 @@ fn here(arguments: &Arguments, progress: &Progress) -> Result<Made, Failure> {
     make(arguments, None, &|event| progress.event(event), &*interrupt::listen()?)
 }
 
-/// A ladder that is published, and where.
+/// A ladder that is published, and where: in a folder, or, where it looks like one, in a store.
 #[derive(Debug)]
 pub(crate) struct Made {
     pub(crate) report: Report,
@@ -380,16 +386,18 @@ pub(crate) fn make(
 ) -> Result<Made, Failure> {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let request = arguments.request(|| if fleet.is_some() { IN_FLIGHT } else { cores() })?;
-    crate::probe::require_file(&request.input)?;
-    request.subtitles.files.iter().try_for_each(|file| file.require_outside(&arguments.out))?;
+    crate::probe::require_video(&request.input)?;
+    if let Some(out) = arguments.out.path() {
+        request.subtitles.files.iter().try_for_each(|file| file.require_outside(out))?;
+    }
     let children = arguments.limits.children()?;
     // One looks into the source, and another is ready when the first encodes or makes sound.
     children.start_ahead(2);
-    let output = Output::prepare(&arguments.out, &request.input, arguments.force)?;
+    let goal = Goal::prepare(arguments, children.stores())?;
     // A fleet keeps what it needs to go on.
     let keeps = fleet.is_none();
     let (cache, doubt) = if keeps { arguments.cache.open() } else { (None, None) };
-    let run = driver::run(&request, output.dirs(), &children, cache.as_ref(), fleet, progress, cancelled);
+    let run = driver::run(&request, goal.dirs(), &children, cache.as_ref(), fleet, progress, cancelled);
     // Whatever came of the run, what it kept counts.
     let untold = || cache.as_ref()?.trouble().map(|why| format!("not all was kept for later runs: {why}"));
     let doubt = doubt.or_else(untold).or_else(|| arguments.cache.trim().filter(|_| keeps));
@@ -399,8 +407,8 @@ pub(crate) fn make(
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }
-    write_report(&report, &curves, &output.dirs().out)?;
-    Ok(Made { report, folder: output.publish()? })
+    write_report(&report, &curves, &goal.dirs().out)?;
+    Ok(Made { report, folder: goal.publish(progress, cancelled)? })
 }
 
 /// Every chunk whose quality was checked is as good as asked, or the run has failed.
@@ -570,7 +578,7 @@ mod tests {
 
     #[test]
     fn names_with_percent_signs_and_colons_stay_as_they_are() {
-        assert_eq!(parse(&["a%03d:b?.mp4", "--out", "d"]).unwrap().input, PathBuf::from("a%03d:b?.mp4"));
+        assert_eq!(parse(&["a%03d:b?.mp4", "--out", "d"]).unwrap().input, "a%03d:b?.mp4".into());
     }
 
     #[test]

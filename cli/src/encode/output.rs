@@ -125,11 +125,11 @@ enum Plan {
 }
 
 impl Output {
-    /// Makes the folders to write in. `source` is what must survive.
+    /// Makes the folders to write in. `source` is what must survive, if it is a file.
     ///
     /// # Errors
     /// [`Error`]; nothing is left behind then.
-    pub fn prepare(target: &Path, source: &Path, force: bool) -> Result<Self, Error> {
+    pub fn prepare(target: &Path, source: Option<&Path>, force: bool) -> Result<Self, Error> {
         tidy_beside(target)?;
         match fs::read_dir(target) {
             Ok(_) => Self::into_existing(target, source, force),
@@ -142,7 +142,7 @@ impl Output {
         }
     }
 
-    fn into_existing(target: &Path, source: &Path, force: bool) -> Result<Self, Error> {
+    fn into_existing(target: &Path, source: Option<&Path>, force: bool) -> Result<Self, Error> {
         let lock = hold(target)?;
         let is_empty = fs::read_dir(target).map_err(io_error("read", target))?.next().is_none();
         if !is_empty && force {
@@ -160,7 +160,7 @@ impl Output {
         Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, Ok(lock))
     }
 
-    fn beside(target: &Path, source: &Path) -> Result<Self, Error> {
+    fn beside(target: &Path, source: Option<&Path>) -> Result<Self, Error> {
         let target = canonical(target)?;
         refuse_precious(&target, source)?;
         let new = sibling(&target, "new");
@@ -245,9 +245,10 @@ fn make_folders(target: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// The source, and the folder that the command runs in, are not to be deleted with `target`.
-fn refuse_precious(target: &Path, source: &Path) -> Result<(), Error> {
+fn refuse_precious(target: &Path, source: Option<&Path>) -> Result<(), Error> {
     let here = std::env::current_dir().map_err(io_error("look at", Path::new(".")))?;
-    match [canonical(source)?, canonical(&here)?].into_iter().find(|inside| inside.starts_with(target)) {
+    let precious = source.into_iter().chain([&*here]).map(canonical).collect::<Result<Vec<_>, _>>()?;
+    match precious.into_iter().find(|inside| inside.starts_with(target)) {
         Some(inside) => Err(Error::Precious { folder: target.to_owned(), inside }),
         None => Ok(()),
     }
@@ -386,7 +387,7 @@ mod tests {
         }
 
         fn prepare(&self, out: &str, force: bool) -> Result<Output, Error> {
-            Output::prepare(&self.at(out), &self.at("in.mp4"), force)
+            Output::prepare(&self.at(out), Some(&self.at("in.mp4")), force)
         }
 
         fn names(&self) -> BTreeSet<String> {
@@ -526,7 +527,7 @@ mod tests {
     #[test]
     fn force_never_deletes_the_source() {
         let scene = Scene::new();
-        let error = Output::prepare(scene.root.path(), &scene.at("in.mp4"), true).unwrap_err();
+        let error = Output::prepare(scene.root.path(), Some(&scene.at("in.mp4")), true).unwrap_err();
         assert!(matches!(error, Error::Precious { .. }));
         assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into()]));
     }
@@ -534,7 +535,7 @@ mod tests {
     #[test]
     fn force_never_deletes_the_folder_that_the_command_runs_in() {
         let scene = Scene::new();
-        let error = Output::prepare(Path::new(".."), &scene.at("in.mp4"), true).unwrap_err();
+        let error = Output::prepare(Path::new(".."), Some(&scene.at("in.mp4")), true).unwrap_err();
         assert!(matches!(error, Error::Precious { .. }));
     }
 

@@ -10,6 +10,7 @@ use vtp_splitter::Source;
 
 use crate::child::{self, Pool};
 use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
+use crate::place::Place;
 use crate::work::{self, ChunkOrder};
 
 /// The children that encode, beside those that have the source.
@@ -20,7 +21,7 @@ pub struct Nearby {
 
 impl Fleet for Nearby {
     /// Whoever has the source looks into it.
-    fn index(&self, _: &Path, _: Option<&str>, _: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
+    fn index(&self, _: &Place, _: Option<&str>, _: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
         Ok(None)
     }
 

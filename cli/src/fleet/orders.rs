@@ -12,14 +12,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use vtp_encoder_node::cache;
 use vtp_engine::limits::Limits;
+use vtp_store::{Found, Version};
+
+use crate::child::{Bytes, Input};
+use crate::place::Place;
+use crate::stores::Stores;
 
 const VERSION: u16 = 1;
 
 /// Look into a source. What is found is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IndexOrder {
-    /// Where the source is, by its whole path.
-    pub(super) input: OsString,
+    /// Where the source is; a path is a whole one.
+    pub(super) input: Place,
     /// How much of it is taken on.
     pub(super) limits: Limits,
     /// Why it is to be looked into by decoding it, if it is.
@@ -46,15 +51,47 @@ pub(super) enum Indexed {
 }
 
 /// By which a source that was written anew is told from what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
-    size: u64,
-    modified: (i64, i64),
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Stamp {
+    /// A file.
+    File { size: u64, modified: (i64, i64) },
+    /// An object in a store.
+    Object { size: u64, version: Version },
+}
+
+impl Stamp {
+    /// That of an open source.
+    ///
+    /// # Errors
+    /// It can't be told.
+    pub(super) fn of(input: &Input) -> io::Result<Self> {
+        match input.bytes() {
+            Bytes::File(file) => Ok(Self::from(&file.metadata()?)),
+            Bytes::Store(file) => Ok(Self::from(file.found())),
+        }
+    }
+
+    /// That of what is at `place` now.
+    ///
+    /// # Errors
+    /// It can't be told, or nothing is there.
+    pub(super) fn now(place: &Place, stores: &Stores) -> anyhow::Result<Self> {
+        match place {
+            Place::Path(path) => Ok(Self::from(&std::fs::metadata(path)?)),
+            Place::Store(location) => Ok(Self::from(&stores.find(location)?)),
+        }
+    }
 }
 
 impl From<&Metadata> for Stamp {
     fn from(metadata: &Metadata) -> Self {
-        Self { size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+        Self::File { size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+}
+
+impl From<&Found> for Stamp {
+    fn from(found: &Found) -> Self {
+        Self::Object { size: found.size, version: found.version.clone() }
     }
 }
 

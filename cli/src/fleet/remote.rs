@@ -32,6 +32,7 @@ use vtp_splitter::Source;
 use super::orders::{self, IndexOrder, Indexed, PacketsOrder};
 use crate::child;
 use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
+use crate::place::Place;
 use crate::work::{self, ChunkOrder};
 
 /// How urgent orders are: repairs are before others, which wait for them, and an index is before both.
@@ -225,9 +226,9 @@ impl Remote {
 }
 
 impl Fleet for Remote {
-    fn index(&self, input: &Path, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
+    fn index(&self, input: &Place, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
         let internal = |error: &dyn Display| EncodeFailure::Internal(anyhow::anyhow!("the fleet: {error}"));
-        let order = IndexOrder { input: input.into(), limits: self.limits, doubt: doubt.map(str::to_owned) };
+        let order = IndexOrder { input: input.clone(), limits: self.limits, doubt: doubt.map(str::to_owned) };
         let task = Task {
             user: self.user,
             priority: INDEX,

@@ -16,6 +16,8 @@ use vtp_splitter::Source;
 use super::orders::{self, IndexOrder, PacketsOrder, Stamp};
 use crate::child::{self, Adoption, Pool};
 use crate::encode::driver::EncodeFailure;
+use crate::place::Place;
+use crate::stores::Stores;
 
 /// Sources that are kept open; each has an index in memory and perhaps idle children.
 const MOST_SOURCES: usize = 16;
@@ -44,6 +46,7 @@ struct Shared {
     known: Mutex<VecDeque<(IndexOrder, Cell)>>,
     packed: Mutex<Packed>,
     packing: Semaphore,
+    stores: Stores,
 }
 
 /// A source, once somebody has looked into it.
@@ -70,8 +73,8 @@ enum Error {
     Source(String),
     #[error("the stitcher's answer: {0}")]
     Order(#[from] orders::Error),
-    #[error("{} was written anew since it was looked into", .0.display())]
-    Changed(PathBuf),
+    #[error("{0} was written anew since it was looked into")]
+    Changed(Place),
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
     #[error("the thread that packs has ended: {0}")]
@@ -82,23 +85,25 @@ impl Sources {
     /// Packets lie in `folder`, which exists, up to `most` bytes. So many are packed at the same time.
     pub(super) fn new(talk: NatsBus, folder: PathBuf, most: u64, packing: usize) -> Self {
         let (known, packed) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Shared { talk, folder, most, known, packed, packing: Semaphore::new(packing) }))
+        let (packing, stores) = (Semaphore::new(packing), Stores::default());
+        Self(Arc::new(Shared { talk, folder, most, known, packed, packing, stores }))
     }
 
     /// What is found in the source of `order`. Whoever asks while another looks waits for that.
     pub(super) async fn open(&self, order: &IndexOrder) -> Result<Arc<Opened>, EncodeFailure> {
-        let internal = |error: std::io::Error| EncodeFailure::Internal(error.into());
         let cell = self.cell(order);
         if let Some(opened) = cell.get() {
-            let now = std::fs::metadata(&order.input).map_err(internal)?;
-            if Stamp::from(&now) == opened.stamp {
+            let (place, stores) = (order.input.clone(), self.0.stores.clone());
+            let now = tokio::task::spawn_blocking(move || Stamp::now(&place, &stores)).await;
+            let now = now.map_err(anyhow::Error::from).flatten().map_err(EncodeFailure::Internal)?;
+            if now == opened.stamp {
                 return Ok(Arc::clone(opened));
             }
             locked(&self.0.known).retain(|(known, _)| known != order);
         }
-        let (order, cell) = (order.clone(), self.cell(order));
+        let (order, cell, stores) = (order.clone(), self.cell(order), self.0.stores.clone());
         let look = || async move {
-            let looked = tokio::task::spawn_blocking(move || look(&order)).await;
+            let looked = tokio::task::spawn_blocking(move || look(&order, stores)).await;
             looked.map_err(|error| EncodeFailure::Internal(error.into()))?.map(Arc::new)
         };
         cell.get_or_try_init(look).await.cloned()
@@ -132,7 +137,7 @@ impl Sources {
         if !place.exists() {
             let opened = self.open(&order.source).await.map_err(|error| Error::Source(sentence(error)))?;
             if opened.stamp != order.stamp {
-                return Err(Error::Changed(order.source.input.into()));
+                return Err(Error::Changed(order.source.input.clone()));
             }
             let to = place.clone();
             let bytes = tokio::task::spawn_blocking(move || opened.pack(&order, &to)).await??;
@@ -203,16 +208,17 @@ fn sentence(failure: EncodeFailure) -> String {
 }
 
 /// Looks into a source.
-fn look(order: &IndexOrder) -> Result<Opened, EncodeFailure> {
+fn look(order: &IndexOrder, stores: Stores) -> Result<Opened, EncodeFailure> {
     let internal = |error: std::io::Error| EncodeFailure::Internal(error.into());
     let never = AtomicBool::new(false);
     let children = child::this_program().and_then(|program| Pool::new(program, order.limits)).map_err(internal)?;
-    let (file, mut source) = children.index(Path::new(&order.input), &never)?;
-    let stamp = Stamp::from(&file.file().metadata().map_err(internal)?);
-    let mut adoption = children.adoption(&file, &source)?;
+    let children = children.sharing(stores);
+    let (input, mut source) = children.index(&order.input, &never)?;
+    let stamp = Stamp::of(&input).map_err(internal)?;
+    let mut adoption = children.adoption(&input, &source)?;
     if let Some(doubt) = &order.doubt {
         source = children.census(&adoption, doubt, &never)?;
-        adoption = children.adoption(&file, &source)?;
+        adoption = children.adoption(&input, &source)?;
     }
     Ok(Opened { source, stamp, adoption, children })
 }

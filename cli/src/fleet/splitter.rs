@@ -112,7 +112,7 @@ impl Work for Looks {
                 if let Err(error) = self.deliver(&offer, found.into()).await {
                     return failed(&format!("{error:#}"));
                 }
-                Indexed::Found { origin: self.0.origin.clone(), stamp: opened.stamp }
+                Indexed::Found { origin: self.0.origin.clone(), stamp: opened.stamp.clone() }
             }
             Err(EncodeFailure::Input { code, message }) => Indexed::Unusable { code, message },
             Err(EncodeFailure::Usage(message)) => Indexed::Unusable { code: 1001, message },

@@ -23,6 +23,7 @@ use vtp_splitter::Source;
 
 use super::EncodeFailure;
 use crate::child::{self, Adoption, Child, Pool};
+use crate::place::Place;
 use crate::work::{self, ChunkOrder, Hand, Kept};
 
 /// What a worker is told to do.
@@ -118,7 +119,7 @@ pub trait Fleet: Sync {
     ///
     /// # Errors
     /// [`EncodeFailure`].
-    fn index(&self, input: &Path, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure>;
+    fn index(&self, input: &Place, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure>;
 
     /// Carries out an order, whose packets `pack` puts into an archive; the samples lie in the task's spool folder then.
     /// Blocks until that is done, whoever does it in the end.

@@ -84,6 +84,12 @@ impl From<child::Error> for EncodeFailure {
                 let message = format!("{death}; the source is damaged, or made to do harm: get another copy of it");
                 Self::Input { code: 1005, message }
             }
+            child::Error::Place(trouble) if trouble.is_of_the_place() => {
+                Self::Input { code: 1001, message: trouble.to_string() }
+            }
+            child::Error::Unread(error @ vtp_store::Error::Changed) => {
+                Self::Input { code: 1001, message: format!("the source can't be read on: {error}") }
+            }
             error => Self::Internal(error.into()),
         }
     }

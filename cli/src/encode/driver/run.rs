@@ -364,8 +364,12 @@ impl ChunkError {
             child::Error::Failed(child::Failure::Source(error)) => of_source(error),
             child::Error::Spool { path, error } => of_node(&node::Error::spool(path.clone(), error)),
             child::Error::Died(death) if death.cause.is_own() => FailureKind::Crash,
+            child::Error::Unread(error) if !error.is_retryable() => FailureKind::Permanent,
+            child::Error::Place(trouble) if trouble.is_of_the_place() => FailureKind::Permanent,
             child::Error::Died(_)
             | child::Error::Failed(child::Failure::Media(_))
+            | child::Error::Unread(_)
+            | child::Error::Place(_)
             | child::Error::Start(_)
             | child::Error::Cancelled => FailureKind::Retryable,
         }

@@ -1,10 +1,11 @@
-//! The source's file, and FFmpeg reading it through us: it is opened once, by whoever may, and every container reads it
+//! The source's bytes, and FFmpeg reading them through us: a file is opened once, by whoever may, and every container reads it
 //! at a place of its own. FFmpeg itself opens nothing.
 
 use std::ffi::{c_int, c_void};
+use std::fmt::Debug;
 use std::fs::File;
 use std::io::{self, Seek as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -14,10 +15,41 @@ use ffmpeg_next::ffi;
 use crate::limits::Limits;
 use crate::media::{Error, Kind};
 
-/// A source's file, open for reading.
+/// Bytes that are read at any place, by several at a time.
+pub trait ReadAt: Debug + Send + Sync {
+    /// Reads from `place` on, as [`std::os::unix::fs::FileExt::read_at`] does; nothing only at the end.
+    ///
+    /// # Errors
+    /// They can't be read; not that somebody interrupted it.
+    fn read_at(&self, into: &mut [u8], place: u64) -> io::Result<usize>;
+
+    /// How many there are by now.
+    ///
+    /// # Errors
+    /// It can't be told.
+    fn size(&self) -> io::Result<u64>;
+}
+
+impl ReadAt for File {
+    fn read_at(&self, into: &mut [u8], place: u64) -> io::Result<usize> {
+        loop {
+            match FileExt::read_at(self, into, place) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// By seeking, which a confined process may.
+    fn size(&self) -> io::Result<u64> {
+        (&*self).seek(io::SeekFrom::End(0))
+    }
+}
+
+/// A source's file, or what is read like one.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
-    file: Arc<File>,
+    bytes: Arc<dyn ReadAt>,
     name: Arc<Path>,
     size: u64,
     limits: Limits,
@@ -29,16 +61,16 @@ impl SourceFile {
     /// # Errors
     /// [`Kind::Unsupported`] with a sentence when there is none, or it may not be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        File::open(path).and_then(|file| Self::of(file, path)).map_err(|error| unreadable(path, &error))
+        File::open(path).and_then(|file| Self::of(file, path)).map_err(|error| cannot_open(path, &error))
     }
 
-    /// An open file that is called `name`. The name is told to people, and its ending to FFmpeg; nothing is opened by it.
+    /// Bytes that are called `name`. The name is told to people, and its ending to FFmpeg; nothing is opened by it.
     ///
     /// # Errors
-    /// Its size can't be told.
-    pub fn of(file: File, name: &Path) -> io::Result<Self> {
-        let size = size_of(&file)?;
-        Ok(Self { file: Arc::new(file), name: name.into(), size, limits: Limits::default() })
+    /// Their number can't be told.
+    pub fn of(bytes: impl ReadAt + 'static, name: &Path) -> io::Result<Self> {
+        let size = bytes.size()?;
+        Ok(Self { bytes: Arc::new(bytes), name: name.into(), size, limits: Limits::default() })
     }
 
     /// The same file, of which so much is taken.
@@ -52,9 +84,9 @@ impl SourceFile {
         &self.limits
     }
 
-    /// The file.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// Its bytes.
+    pub fn bytes(&self) -> &dyn ReadAt {
+        &*self.bytes
     }
 
     /// What it is called.
@@ -69,17 +101,16 @@ impl SourceFile {
 
     /// Whether it has another size by now.
     pub fn has_changed_size(&self) -> bool {
-        size_of(&self.file).is_ok_and(|size| size != self.size)
+        self.bytes.size().is_ok_and(|size| size != self.size)
     }
 
     /// Whether the system gives all of it.
     pub(super) fn is_readable(&self) -> bool {
         let (mut block, mut place) = (vec![0; BLOCK], 0);
         loop {
-            match self.file.read_at(&mut block, place) {
+            match self.bytes.read_at(&mut block, place) {
                 Ok(0) => return true,
                 Ok(count) => place += count as u64,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }
         }
@@ -87,16 +118,19 @@ impl SourceFile {
 
     /// Its first bytes, as many as `head` holds; `false` if it has fewer.
     pub(super) fn head(&self, head: &mut [u8]) -> bool {
-        self.file.read_exact_at(head, 0).is_ok()
+        let mut filled = 0;
+        while filled < head.len() {
+            match self.bytes.read_at(&mut head[filled..], filled as u64) {
+                Ok(0) | Err(_) => return false,
+                Ok(count) => filled += count,
+            }
+        }
+        true
     }
 }
 
-/// By seeking, which a confined process may.
-fn size_of(mut file: &File) -> io::Result<u64> {
-    file.seek(io::SeekFrom::End(0))
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Error {
+/// Why the file at `path` can't be opened, in a sentence.
+pub fn cannot_open(path: &Path, error: &io::Error) -> Error {
     let path = path.display();
     let why = match error.kind() {
         io::ErrorKind::NotFound => format!("there is no file {path}"),
@@ -187,17 +221,14 @@ unsafe extern "C" fn read(opaque: *mut c_void, into: *mut u8, size: c_int) -> c_
         ptr::write_bytes(into, 0, size);
         (&mut *opaque.cast::<Cursor>(), std::slice::from_raw_parts_mut(into, size))
     };
-    loop {
-        return match cursor.file.file.read_at(into, cursor.position) {
-            Ok(0) => ffi::AVERROR_EOF,
-            Ok(count) => {
-                cursor.position += count as u64;
-                // No more than `size`.
-                count as c_int
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => -error.raw_os_error().unwrap_or(ffi::EIO),
-        };
+    match cursor.file.bytes.read_at(into, cursor.position) {
+        Ok(0) => ffi::AVERROR_EOF,
+        Ok(count) => {
+            cursor.position += count as u64;
+            // No more than `size`.
+            count as c_int
+        }
+        Err(error) => -error.raw_os_error().unwrap_or(ffi::EIO),
     }
 }
 

@@ -17,7 +17,7 @@ mod parameters;
 mod stream;
 
 use file::Reading;
-pub use file::SourceFile;
+pub use file::{ReadAt, SourceFile, cannot_open};
 pub use known::KnownContainer;
 pub use parameters::CodecParameters;
 pub use stream::{Medium, StreamFacts};

@@ -1,0 +1,96 @@
+//! What only S3 does: it is on a network, and asks who somebody is.
+
+use std::time::Duration;
+
+use aws_credential_types::provider::{error, future};
+use vtp_store::testing::S3Server;
+use vtp_store::{About, Body, Error, Key, S3, Store as _};
+
+struct Scene {
+    _folder: tempfile::TempDir,
+    server: S3Server,
+    store: S3,
+    key: Key,
+}
+
+fn scene() -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("films")).unwrap();
+    let server = S3Server::start(folder.path()).unwrap();
+    let store = S3::bucket(server.client(), "films");
+    Scene { _folder: folder, server, store, key: Key::new("a.mp4").unwrap() }
+}
+
+#[tokio::test]
+async fn what_it_is_told_of_an_object_comes_back_with_it() {
+    let Scene { server, store, key, _folder } = scene();
+    let about = About { content_type: Some("video/mp4"), cache_control: Some("public, max-age=31536000, immutable") };
+    store.put(&key, &Body::Bytes("x".into()), about).await.unwrap();
+    let head = server.client().head_object().bucket("films").key("a.mp4").send().await.unwrap();
+    assert_eq!(head.content_type(), about.content_type);
+}
+
+#[tokio::test]
+async fn whoever_it_does_not_know_is_refused_and_told_so() {
+    let Scene { server, key, _folder, .. } = scene();
+    let config = server.client().config().to_builder();
+    let stranger = aws_sdk_s3::config::Credentials::new("vtptest", "another secret", None, None, "tests");
+    let client = aws_sdk_s3::Client::from_conf(config.credentials_provider(stranger).build());
+    let refused = S3::bucket(client, "films").put(&key, &Body::Bytes("x".into()), About::default()).await;
+    let Err(error @ Error::Denied(_)) = refused else { panic!("{refused:?}") };
+    assert!(error.to_string().contains("SignatureDoesNotMatch"), "{error}");
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_no_folder_that_is_empty() {
+    let Scene { server, _folder, .. } = scene();
+    let listed = S3::bucket(server.client(), "nothing").list("", 1).await;
+    let Err(error @ Error::Refused(_)) = listed else { panic!("{listed:?}") };
+    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+}
+
+#[tokio::test]
+async fn who_has_no_credentials_is_told_that_and_not_that_nobody_answers() {
+    let Scene { server, key, _folder, .. } = scene();
+    let config = server.client().config().to_builder();
+    let nobody = aws_sdk_s3::config::SharedCredentialsProvider::new(NoCredentials);
+    let client = aws_sdk_s3::Client::from_conf(config.credentials_provider(nobody).build());
+    let head = S3::bucket(client, "films").head(&key).await;
+    let Err(error @ Error::Refused(_)) = head else { panic!("{head:?}") };
+    assert!(error.to_string().contains("credential"), "{error}");
+}
+
+#[derive(Debug)]
+struct NoCredentials;
+
+impl aws_sdk_s3::config::ProvideCredentials for NoCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(error::CredentialsError::not_loaded("there are no credentials")))
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_moment_costs_only_time() {
+    let Scene { server, store, key, _folder } = scene();
+    store.put(&key, &Body::Bytes("here".into()), About::default()).await.unwrap();
+    server.refuse(true);
+    let back = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.refuse(false);
+    };
+    let (found, ()) = tokio::join!(store.head(&key), back);
+    assert_eq!(found.unwrap().unwrap().size, 4);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_can_not_be_reached() {
+    let Scene { server, store, key, _folder } = scene();
+    server.refuse(true);
+    let head = store.head(&key).await;
+    let Err(error @ Error::Unreachable(_)) = head else { panic!("{head:?}") };
+    assert!(error.is_retryable());
+}
