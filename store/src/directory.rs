@@ -35,6 +35,11 @@ impl Directory {
         Ok(Self(root.into()))
     }
 
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
     fn path(&self, key: &Key) -> Result<PathBuf, Error> {
         let is_name = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= 255;
         match key.as_str().split('/').all(is_name) && !key.as_str().starts_with(DRAFTS) {
@@ -53,9 +58,9 @@ impl Directory {
         done.map_err(|error| Error::file(&self.0, io::Error::other(error)))?
     }
 
-    fn write(&self, path: &Path, body: Body) -> Result<(), Error> {
+    fn write(&self, path: &Path, content: &Content) -> Result<(), Error> {
         let draft = self.0.join(DRAFTS).join(format!("{:032x}", fastrand::u128(..)));
-        let written = fill(&draft, body).and_then(|()| settle(&draft, path, &self.0));
+        let written = fill(&draft, content).and_then(|()| settle(&draft, path, &self.0));
         if written.is_err() {
             // The error that led here is the one to tell.
             drop(std::fs::remove_file(&draft));
@@ -96,14 +101,34 @@ fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn fill(draft: &Path, body: Body) -> Result<(), Error> {
+/// What is written into a draft.
+enum Content {
+    Bytes(Bytes),
+    /// A file of somebody else.
+    File(PathBuf),
+    /// Objects, one after the other.
+    Files(Vec<PathBuf>),
+}
+
+fn fill(draft: &Path, content: &Content) -> Result<(), Error> {
     let file = File::create_new(draft);
     let mut file = file.map_err(|error| Error::file(draft, error))?;
-    match body {
-        Body::Bytes(bytes) => io::Write::write_all(&mut file, &bytes).map_err(|error| Error::file(draft, error))?,
-        Body::File(from) => {
-            let mut source = File::open(&from).map_err(|error| Error::file(&from, error))?;
+    match content {
+        Content::Bytes(bytes) => io::Write::write_all(&mut file, bytes).map_err(|error| Error::file(draft, error))?,
+        Content::File(from) => {
+            let mut source = File::open(from).map_err(|error| Error::file(from, error))?;
             io::copy(&mut source, &mut file).map_err(|error| Error::file(draft, error))?;
+        }
+        Content::Files(parts) => {
+            for part in parts {
+                match File::open(part) {
+                    Err(error) if is_nothing(&error) => return Err(Error::Changed),
+                    source => {
+                        let mut source = source.map_err(|error| Error::file(part, error))?;
+                        io::copy(&mut source, &mut file).map_err(|error| Error::file(draft, error))?;
+                    }
+                }
+            }
         }
     }
     file.sync_all().map_err(|error| Error::file(draft, error))
@@ -172,7 +197,16 @@ impl Store for Directory {
 
     async fn put(&self, key: &Key, body: &Body, _: About) -> Result<(), Error> {
         let (path, body) = (self.path(key)?, body.clone());
-        self.blocking(move |here| here.write(&path, body)).await
+        let content = match body {
+            Body::Bytes(bytes) => Content::Bytes(bytes),
+            Body::File(from) => Content::File(from),
+        };
+        self.blocking(move |here| here.write(&path, &content)).await
+    }
+
+    async fn join(&self, parts: &[Key], into: &Key, _: About) -> Result<(), Error> {
+        let (parts, path) = (parts.iter().map(|key| self.path(key)).collect::<Result<Vec<_>, _>>()?, self.path(into)?);
+        self.blocking(move |here| here.write(&path, &Content::Files(parts))).await
     }
 
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, u64)>, Error> {

@@ -58,6 +58,10 @@ impl<S: Store> Store for Faulty<S> {
         self.spoil(self.store.put(key, body, about)).await
     }
 
+    async fn join(&self, parts: &[Key], into: &Key, about: About) -> Result<(), Error> {
+        self.spoil(self.store.join(parts, into, about)).await
+    }
+
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, u64)>, Error> {
         self.spoil(self.store.list(prefix, most)).await
     }

@@ -169,6 +169,10 @@ mod tests {
             self.store.put(key, body, about).await
         }
 
+        async fn join(&self, parts: &[Key], into: &Key, about: About) -> Result<(), Error> {
+            self.store.join(parts, into, about).await
+        }
+
         async fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, u64)>, Error> {
             self.store.list(prefix, most).await
         }

@@ -129,6 +129,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// [`Error`]; [`Error::File`] if the body can't be read.
     fn put(&self, key: &Key, body: &Body, about: About) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Makes one object of several, in this order; they stay. In S3 each but the last has 5 MiB at least.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Changed`] where one of them is not there.
+    fn join(&self, parts: &[Key], into: &Key, about: About) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// The names that begin so, with sizes in bytes, in order; the first `most` of them.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use vtp_store::{About, Body, Error, Key, Store};
+use vtp_store::{About, Body, Error, Key, Store, media_type};
 
 /// Objects that are under way at the same time.
 const AT_A_TIME: usize = 8;
@@ -48,21 +48,7 @@ impl Piece {
 
     /// What players and caches are told of it.
     fn about(&self) -> About {
-        let content_type = match self.name.rsplit('.').next() {
-            Some("m3u8") => "application/vnd.apple.mpegurl",
-            Some("mpd") => "application/dash+xml",
-            Some("m4s") => "video/iso.segment",
-            Some("mp4") => "video/mp4",
-            Some("ts") => "video/mp2t",
-            Some("mov") => "video/quicktime",
-            Some("mkv") => "video/matroska",
-            Some("webm") => "video/webm",
-            Some("vtt") => "text/vtt; charset=utf-8",
-            Some("jpg") => "image/jpeg",
-            Some("json") => "application/json",
-            Some("html") => "text/html; charset=utf-8",
-            _ => "application/octet-stream",
-        };
+        let content_type = media_type(&self.name);
         let cache_control = if self.turn() == Turn::Media { FOR_LONG } else { FOR_A_MINUTE };
         About { content_type: Some(content_type), cache_control: Some(cache_control) }
     }
@@ -213,6 +199,10 @@ mod tests {
             self.store.put(key, body, about).await?;
             self.put.lock().unwrap().push(key.to_string());
             Ok(())
+        }
+
+        async fn join(&self, parts: &[Key], into: &Key, about: About) -> Result<(), Error> {
+            self.store.join(parts, into, about).await
         }
 
         async fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, u64)>, Error> {

@@ -125,6 +125,10 @@ impl Store for S3 {
         put::put(self, key, body, about).await
     }
 
+    async fn join(&self, parts: &[Key], into: &Key, about: About) -> Result<(), Error> {
+        put::join(self, parts, into, about).await
+    }
+
     async fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, u64)>, Error> {
         let page = i32::try_from(most.min(1000)).unwrap_or(1000);
         let request = self.client.list_objects_v2().bucket(&*self.bucket).prefix(prefix);

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::{S3, failed};
+use super::S3;
+use super::failure::{failed, is_missing};
 use crate::{About, Body, Error, Key};
 
 /// The least that a part has, in bytes, and the most that goes in one request. Several are in memory at a time.
@@ -35,6 +36,14 @@ pub(super) async fn put(bucket: &S3, key: &Key, body: &Body, about: About) -> Re
     }
 }
 
+/// Makes one object of several, without their bytes coming here.
+pub(super) async fn join(bucket: &S3, parts: &[Key], into: &Key, about: About) -> Result<(), Error> {
+    if parts.is_empty() {
+        return whole(bucket, into, Bytes::new(), about).await;
+    }
+    Upload::begin(bucket, into, about).await?.join(parts).await
+}
+
 async fn whole(bucket: &S3, key: &Key, bytes: Bytes, about: About) -> Result<(), Error> {
     let request = bucket.client.put_object().bucket(&*bucket.bucket).key(key.as_str());
     let request = request
@@ -58,6 +67,14 @@ async fn read(path: &Path, range: std::ops::Range<u64>) -> Result<Bytes, Error> 
         got if got == wanted => Ok(bytes.into()),
         got => Err(Error::Short { got, wanted }),
     }
+}
+
+/// A name as it stands in a header: of letters outside of a few, each byte in two digits (RFC 3986, 2.1).
+fn encoded(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    name.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// An upload in parts.
@@ -91,6 +108,30 @@ impl<'a> Upload<'a> {
             self.abort().await;
         }
         ended
+    }
+
+    async fn join(self, parts: &[Key]) -> Result<(), Error> {
+        let copies: Vec<_> = (1..).zip(parts).map(|(number, from)| self.copy(number, from)).collect();
+        let ended = match stream::iter(copies).buffered(AT_A_TIME).try_collect::<Vec<_>>().await {
+            Ok(parts) => self.complete(parts).await,
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
+            self.abort().await;
+        }
+        ended
+    }
+
+    async fn copy(&self, number: i32, from: &Key) -> Result<CompletedPart, Error> {
+        let request = self.bucket.client.upload_part_copy().bucket(&*self.bucket.bucket).key(self.key.as_str());
+        let source = format!("{}/{}", self.bucket.bucket, encoded(from.as_str()));
+        let sent = request.upload_id(&self.id).part_number(number).copy_source(source).send().await;
+        let sent = match sent {
+            Err(error) if is_missing(&error) => return Err(Error::Changed),
+            sent => sent.map_err(|error| failed(&error))?,
+        };
+        let tag = sent.copy_part_result.and_then(|copied| copied.e_tag);
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(tag).build())
     }
 
     async fn part(&self, number: i32, body: &Body, range: std::ops::Range<u64>) -> Result<CompletedPart, Error> {

@@ -6,7 +6,7 @@ mod s3;
 mod suite;
 
 use vtp_store::testing::S3Server;
-use vtp_store::{Directory, Faults, Faulty, S3};
+use vtp_store::{AnyStore, Directory, Faults, Faulty, S3};
 
 /// The suite's tests, on a store that `$store` makes in a folder.
 macro_rules! suite {
@@ -30,6 +30,7 @@ macro_rules! on_each {
         suite!(directory, folder, $($test),+);
         suite!(s3_protocol, bucket, $($test),+);
         suite!(spoilt_folder, spoilt, $($test),+);
+        suite!(below_a_prefix, prefixed, $($test),+);
     };
 }
 
@@ -42,6 +43,7 @@ on_each!(
     more_objects_are_listed_than_fit_on_a_page,
     what_is_deleted_is_gone_and_deleting_it_again_is_no_error,
     what_many_put_at_the_same_time_is_one_of_their_bodies,
+    several_become_one_in_their_order_and_stay,
 );
 
 async fn folder(path: &std::path::Path) -> (Directory, ()) {
@@ -52,6 +54,11 @@ async fn bucket(path: &std::path::Path) -> (S3, S3Server) {
     std::fs::create_dir(path.join("films")).unwrap();
     let server = S3Server::start(path).unwrap();
     (S3::bucket(server.client(), "films"), server)
+}
+
+async fn prefixed(path: &std::path::Path) -> (AnyStore, S3Server) {
+    let (bucket, server) = bucket(path).await;
+    (AnyStore::S3(bucket, "s3://films/some/where/".parse().unwrap()), server)
 }
 
 /// One that fails often; the suite asks again, as whoever uses a store does.

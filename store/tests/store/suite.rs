@@ -141,3 +141,21 @@ pub(crate) async fn what_many_put_at_the_same_time_is_one_of_their_bodies(store:
     assert!(bodies.iter().any(|body| **body == there[..]));
     assert_eq!(names(&store, "", 10).await, ["contended"]);
 }
+
+pub(crate) async fn several_become_one_in_their_order_and_stay(store: impl Store) {
+    let parts: Vec<Vec<u8>> =
+        [5 << 20, 5 << 20, 77].into_iter().zip(1..).map(|(size, seed)| noise(size, seed)).collect();
+    let keys: Vec<Key> = (0..3).map(|number| key(&format!("parts of ü/{number}"))).collect();
+    for (key, part) in keys.iter().zip(&parts) {
+        put(&store, key.as_str(), part.clone()).await;
+    }
+    until_told(async || store.join(&keys, &key("whole"), About::default()).await).await.unwrap();
+    assert!(all(&store, "whole").await.unwrap() == parts.concat());
+    assert_eq!(names(&store, "parts of ü/", 10).await.len(), 3);
+    until_told(async || store.join(&keys[2..], &key("one"), About::default()).await).await.unwrap();
+    assert!(all(&store, "one").await.unwrap() == parts[2]);
+    let missing = [keys[0].clone(), key("nothing")];
+    let joined = until_told(async || store.join(&missing, &key("half"), About::default()).await).await;
+    assert!(matches!(joined, Err(Error::Changed)), "{joined:?}");
+    assert_eq!(head(&store, "half").await, None);
+}

@@ -1,0 +1,93 @@
+//! What handlers share: connections, keys, settings. One value, cheap to clone.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use vtp_store::{AnyStore, Directory, Location, S3};
+
+use crate::auth::{Hasher, KeySet};
+use crate::config::Config;
+use crate::db;
+use crate::fleet::Fleet;
+use crate::news::News;
+use crate::playback::PlaybackKey;
+
+/// What handlers share. Clones share it.
+#[derive(Clone)]
+pub struct App {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The database.
+    pub db: PgPool,
+    /// Where bytes are.
+    pub store: AnyStore,
+    /// Who makes ladders.
+    pub fleet: Arc<dyn Fleet>,
+    /// What signs tokens.
+    pub keys: KeySet,
+    /// What signs the addresses of ladders.
+    pub playback: PlaybackKey,
+    pub(crate) hasher: Hasher,
+    pub(crate) news: News,
+}
+
+/// Why a control plane can't start; the sentence says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database can't be reached.
+    #[error("the database can't be reached: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Its tables can't be brought up to this build.
+    #[error("the tables can't be brought up to this build: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The store can't be used.
+    #[error("the store {0}: {1}")]
+    Store(String, String),
+    /// There are no keys.
+    #[error(transparent)]
+    Keys(#[from] crate::auth::KeyTrouble),
+    /// The file of the key of playback can't be read or made.
+    #[error("the key of playback: {0}")]
+    Playback(std::io::Error),
+    /// Passwords can't be hashed.
+    #[error("{0}")]
+    Hasher(String),
+}
+
+impl App {
+    /// Connects to what `config` names, and brings the tables up to this build.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config, fleet: Arc<dyn Fleet>) -> Result<Self, StartError> {
+        let hasher = Hasher::new().map_err(|error| StartError::Hasher(error.to_string()))?;
+        Self::start_with(config, fleet, hasher).await
+    }
+
+    /// The same with another hasher of passwords.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with(config: Config, fleet: Arc<dyn Fleet>, hasher: Hasher) -> Result<Self, StartError> {
+        let keys = KeySet::open(&config.keys)?;
+        let playback = PlaybackKey::open(&config.keys).map_err(StartError::Playback)?;
+        let store = open(&config.store).await?;
+        let db = db::connect(&config.database, config.database_connections).await?;
+        db::migrate(&db).await?;
+        let news = News::start(db.clone());
+        Ok(Self { config: Arc::new(config), db, store, fleet, keys, playback, hasher, news })
+    }
+}
+
+async fn open(name: &str) -> Result<AnyStore, StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Store(name.to_owned(), error.to_string());
+    if Location::is_meant(name) {
+        let Location { bucket, key } = name.parse().map_err(|error| failed(&error))?;
+        let key = key.trim_end_matches('/');
+        let key = if key.is_empty() { String::new() } else { format!("{key}/") };
+        let location = Location { bucket, key };
+        return Ok(AnyStore::S3(S3::bucket(S3::client().await, &location.bucket), location));
+    }
+    let root = std::path::absolute(name).map_err(|error| failed(&error))?;
+    Directory::open(&root).map(AnyStore::Directory).map_err(|error| failed(&error))
+}

@@ -1,0 +1,148 @@
+//! Whoever makes a request, as handlers get it. Handlers of anything that belongs to somebody take a [`Caller`] and hand its
+//! [`UserId`] to the database, whose functions ask for it: what is not the caller's is not there.
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::secret::ApiSecret;
+use crate::app::App;
+use crate::db::{api_keys, sessions};
+use crate::ids::{SessionId, UserId};
+use crate::problem::{Kind, Outcome, Problem};
+
+/// What somebody is to us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Role {
+    /// Has videos of their own.
+    User,
+    /// May see and change everything.
+    Admin,
+    /// A part of the product.
+    Transcoder,
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Looking.
+    Read,
+    /// Uploading, encoding, deleting. It doesn't include looking.
+    Write,
+}
+
+impl Scope {
+    /// As it stands in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// How somebody has shown who they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum By {
+    Session(SessionId),
+    Key(Vec<String>),
+}
+
+/// Whoever makes a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Caller {
+    user: UserId,
+    role: Role,
+    by: By,
+}
+
+impl Caller {
+    /// Who it is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// In which role.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Of which session.
+    ///
+    /// # Errors
+    /// It is a program with a key, which may not do what only people may.
+    pub fn session(&self) -> Outcome<SessionId> {
+        match self.by {
+            By::Session(session) => Ok(session),
+            By::Key(_) => Err(Problem::new(Kind::Forbidden, "this needs somebody who is signed in, and no API key")),
+        }
+    }
+
+    fn may(&self, scope: Scope) -> Outcome<()> {
+        match &self.by {
+            By::Key(scopes) if !scopes.iter().any(|it| it == scope.name()) => {
+                Err(Problem::new(Kind::Forbidden, format!("this key has no scope {:?}", scope.name())))
+            }
+            By::Key(_) | By::Session(_) => Ok(()),
+        }
+    }
+
+    async fn of(parts: &Parts, app: &App) -> Outcome<Self> {
+        let refused = |why| Problem::new(Kind::Unauthenticated, why);
+        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
+        let shown = shown.ok_or_else(|| refused("show an access token or an API key: Authorization: Bearer ..."))?;
+        let secret = match shown.split_once(' ') {
+            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
+            _ => return Err(refused("the scheme has to be Bearer")),
+        };
+        if let Some(key) = ApiSecret::shown(secret) {
+            let found = api_keys::find(&app.db, &key.hash()).await?;
+            let (user, role, scopes) = found.ok_or_else(|| refused("there is no such API key, or it was revoked"))?;
+            return Ok(Self { user, role, by: By::Key(scopes) });
+        }
+        let claims = app.keys.read(secret).ok_or_else(|| refused("the access token is not valid, or has run out"))?;
+        // The session counts, not what the token says of the role: it may be another by now.
+        let role = sessions::role_of(&app.db, claims.sub, claims.sid).await?;
+        let role = role.ok_or_else(|| refused("the session has ended; sign in again"))?;
+        Ok(Self { user: claims.sub, role, by: By::Session(claims.sid) })
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
+        Self::of(parts, app).await
+    }
+}
+
+/// Somebody who may look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reads(pub Caller);
+
+/// Somebody who may change things.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Writes(pub Caller);
+
+impl FromRequestParts<App> for Reads {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
+        let caller = Caller::of(parts, app).await?;
+        caller.may(Scope::Read).map(|()| Self(caller))
+    }
+}
+
+impl FromRequestParts<App> for Writes {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
+        let caller = Caller::of(parts, app).await?;
+        caller.may(Scope::Write).map(|()| Self(caller))
+    }
+}

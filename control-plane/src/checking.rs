@@ -1,0 +1,147 @@
+//! An upload whose parts are all there: put together, counted, hashed if its hash is known, and looked at by the fleet. In: parts.
+//! Out: a source, or why it is none. Never: a source that is written to again.
+
+use ring::digest;
+use serde_json::Value;
+use vtp_store::{About, Key, Store as _};
+
+use crate::app::App;
+use crate::db::videos::{self, Facts, Video};
+use crate::fleet::Probed;
+use crate::ids::VideoId;
+use crate::problem::{Kind, Outcome, Problem};
+use crate::storage::{self, Object};
+
+/// Bytes that are hashed at a time.
+const BLOCK: u64 = 4 << 20;
+
+/// Checks an upload that was set to be checked, and notes what came of it. One that can't be checked now goes back to where its
+/// parts are.
+///
+/// # Errors
+/// It is no video, is damaged, or something is away.
+pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
+    let checked = look(app, video).await;
+    match &checked {
+        Ok(facts) => videos::uploaded(&app.db, video.id, facts).await?,
+        Err(Refused::Useless { code, message }) => {
+            videos::failed(&app.db, video.id, i32::from(*code), message).await?;
+            tidy(app, &storage::source(video.id)).await;
+        }
+        Err(Refused::Now(_)) => videos::uncheck(&app.db, video.id).await?,
+    }
+    if !matches!(checked, Err(Refused::Now(_))) {
+        tidy(app, &storage::parts(video.id)).await;
+    }
+    checked.map(drop).map_err(|refused| match refused {
+        Refused::Useless { code: 1001, message } => Problem::new(Kind::NotAVideo, message),
+        Refused::Useless { message, .. } => Problem::new(Kind::Corrupt, message),
+        Refused::Now(problem) => problem,
+    })
+}
+
+enum Refused {
+    /// Whatever is done.
+    Useless { code: u16, message: String },
+    /// Later it may do.
+    Now(Problem),
+}
+
+impl<E: Into<Problem>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Now(error.into())
+    }
+}
+
+async fn look(app: &App, video: &Video) -> Result<Facts, Refused> {
+    let key = source(video)?;
+    let parts: Vec<Key> = (0..video.parts())
+        .map(|number| Object::Part(video.id, number).key().map_err(|error| Problem::internal(&error)))
+        .collect::<Outcome<_>>()?;
+    app.store.join(&parts, &key, About::default()).await?;
+    let found = app.store.head(&key).await?.ok_or_else(|| Problem::internal(&"what was put together is not there"))?;
+    let size = u64::try_from(video.file_size).unwrap_or_default();
+    if found.size != size {
+        let message = format!("{} bytes have arrived, and {size} were announced; upload it again", found.size);
+        return Err(Refused::Useless { code: 1005, message });
+    }
+    if let Some(wanted) = &video.sha256 {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        let mut place = 0;
+        while place < size {
+            let bytes = app.store.get(&key, place..(place + BLOCK).min(size), &found).await?;
+            place += bytes.len() as u64;
+            hash.update(&bytes);
+        }
+        if hash.finish().as_ref() != &wanted[..] {
+            let message = "what has arrived does not have the hash that was announced; upload it again".to_owned();
+            return Err(Refused::Useless { code: 1005, message });
+        }
+    }
+    let probed = app.fleet.probe(app.store.address(&key)).await;
+    match probed.map_err(|away| Problem::new(Kind::Unavailable, away.to_string()))? {
+        Probed::Video(probe) => Ok(facts(probe, size)),
+        // How its place is called says nothing to anybody outside.
+        Probed::Unusable { code, message } => {
+            let place = app.store.address(&key).display().to_string();
+            Err(Refused::Useless { code, message: message.replace(&place, &video.original_filename) })
+        }
+    }
+}
+
+/// Where the source of a video is.
+pub(crate) fn source(video: &Video) -> Outcome<Key> {
+    Object::Source(video.id, &video.original_filename).key().map_err(|error| Problem::internal(&error))
+}
+
+/// What the columns have of what `vtp probe --json` tells.
+fn facts(probe: Value, size: u64) -> Facts {
+    let duration = probe["duration_s"].as_f64().filter(|it| *it > 0.0);
+    let video = &probe["source"]["video"];
+    let resolution = match (video["size"]["width"].as_u64(), video["size"]["height"].as_u64()) {
+        (Some(width), Some(height)) => Some(format!("{width}x{height}")),
+        _ => None,
+    };
+    Facts {
+        duration,
+        format: probe["source"]["container"].as_str().map(str::to_owned),
+        resolution,
+        bitrate: duration.map(|seconds| (size as f64 * 8.0 / seconds) as i64),
+        metadata: probe,
+    }
+}
+
+/// Removes what begins so. What is left is found by whoever looks for what nobody knows of.
+pub(crate) async fn tidy(app: &App, prefix: &str) {
+    let removed = async {
+        let there = app.store.list(prefix, usize::MAX).await?;
+        let keys: Vec<Key> = there.into_iter().map(|(key, _)| key).collect();
+        app.store.delete(&keys).await
+    };
+    if let Err(error) = removed.await {
+        tracing::warn!(%error, prefix, "left behind in the store");
+    }
+}
+
+/// Removes all that is in the store of a video that is deleted.
+pub(crate) async fn forget(app: &App, video: VideoId) {
+    tidy(app, &storage::parts(video)).await;
+    tidy(app, &storage::source(video)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_probe_tells_fills_the_columns() {
+        let probe = serde_json::json!({
+            "duration_s": 10.0,
+            "source": { "container": "mov,mp4", "video": { "size": { "width": 1280, "height": 720 } } },
+        });
+        let facts = facts(probe, 1_250_000);
+        assert_eq!((facts.duration, facts.bitrate), (Some(10.0), Some(1_000_000)));
+        assert_eq!((facts.resolution.as_deref(), facts.format.as_deref()), (Some("1280x720"), Some("mov,mp4")));
+        assert_eq!(super::facts(Value::Null, 7), Facts { metadata: Value::Null, ..Facts::default() });
+    }
+}

@@ -1,0 +1,169 @@
+//! What a control plane is told: one file in TOML, and the environment, which counts before it. Fields that nobody knows are refused.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What the environment's variables begin with.
+const PREFIX: &str = "VTP_CONTROL_";
+
+/// The settings of a control plane.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where it listens for HTTP.
+    pub listen: SocketAddr,
+    /// The database, as `postgres://USER:PASSWORD@HOST/NAME`.
+    pub database: String,
+    /// Connections to the database.
+    pub database_connections: u32,
+    /// Where bytes are: a folder, or `s3://BUCKET/PREFIX`. In a fleet splitters and stitchers see the same.
+    pub store: String,
+    /// The folder of the keys that sign tokens, the same for all replicas.
+    pub keys: PathBuf,
+    /// For how many seconds an access token is good.
+    pub access_s: i64,
+    /// For how many seconds a refresh token is good.
+    pub refresh_s: i64,
+    /// Bytes of a part of an upload; in S3 5 MiB at least.
+    pub chunk_bytes: u64,
+    /// The largest source, in bytes.
+    pub largest_bytes: u64,
+    /// For how many seconds a job belongs to a replica that says nothing.
+    pub lease_s: i64,
+    /// Jobs that this replica has under way at the same time.
+    pub jobs: u32,
+    /// Players may be on pages of these origins; `*` is all.
+    pub player_origins: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            database: "postgres:///vtp".to_owned(),
+            database_connections: 16,
+            store: "store".to_owned(),
+            keys: "keys".into(),
+            access_s: 15 * 60,
+            refresh_s: 7 * 24 * 3600,
+            chunk_bytes: 5 << 20,
+            largest_bytes: 10 << 30,
+            lease_s: 30,
+            jobs: 500,
+            player_origins: vec!["*".to_owned()],
+        }
+    }
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// It is not in TOML.
+    #[error("{}: {error}", path.display())]
+    Toml {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: toml::de::Error,
+    },
+    /// A setting is not what it has to be.
+    #[error("{0}")]
+    Field(#[source] toml::de::Error),
+}
+
+impl Config {
+    /// The settings of `file`, if there is one, and of these variables.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.map_err(|error| ConfigError::File { path: path.to_owned(), error })?;
+                text.parse::<toml::Table>().map_err(|error| ConfigError::Toml { path: path.to_owned(), error })?
+            }
+            None => toml::Table::new(),
+        };
+        for (name, text) in variables {
+            if let Some(name) = name.strip_prefix(PREFIX) {
+                table.insert(name.to_lowercase(), value(&text));
+            }
+        }
+        table.try_into().map_err(ConfigError::Field)
+    }
+
+    /// As a file that says the same; without the database's password.
+    pub fn to_toml(&self) -> String {
+        let shown = Self { database: without_password(&self.database), ..self.clone() };
+        toml::to_string(&shown).unwrap_or_default()
+    }
+}
+
+/// What a variable says: a value of TOML, or else a text.
+fn value(text: &str) -> toml::Value {
+    let read = format!("value = {text}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("value"));
+    read.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn without_password(url: &str) -> String {
+    let hidden = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let (who, place) = rest.rsplit_once('@')?;
+        let (user, _) = who.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{place}"))
+    };
+    hidden().unwrap_or_else(|| url.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(of: &[(&str, &str)]) -> Vec<(String, String)> {
+        of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_environment_counts_before_the_file_and_the_file_before_what_is_usual() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.toml");
+        std::fs::write(&path, "store = \"s3://films\"\naccess_s = 60\n").unwrap();
+        let variables = variables(&[("VTP_CONTROL_ACCESS_S", "90"), ("HOME", "/root"), ("VTP_CONTROL_KEYS", "/keys")]);
+        let config = Config::read(Some(&path), variables).unwrap();
+        let expected =
+            Config { store: "s3://films".to_owned(), access_s: 90, keys: "/keys".into(), ..Config::default() };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused() {
+        let read = |name: &str, value: &str| Config::read(None, variables(&[(name, value)]));
+        assert!(read("VTP_CONTROL_ACESS_S", "90").unwrap_err().to_string().contains("acess_s"));
+        assert!(read("VTP_CONTROL_ACCESS_S", "soon").is_err() && read("VTP_CONTROL_LISTEN", "here").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_has_no_password_and_can_be_read_again() {
+        let config = Config { database: "postgres://vtp:secret@db/vtp".to_owned(), ..Config::default() };
+        let shown = config.to_toml();
+        assert!(shown.contains("postgres://vtp:***@db/vtp") && !shown.contains("secret"), "{shown}");
+        let table: Config = toml::from_str(&shown).unwrap();
+        assert_eq!(table.listen, config.listen);
+    }
+}

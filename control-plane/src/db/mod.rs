@@ -1,0 +1,42 @@
+//! The database: a file a table, functions named by what they are for. Whatever belongs to somebody is asked for with its owner, so
+//! what is somebody else's is not found.
+
+pub mod api_keys;
+pub mod events;
+pub mod jobs;
+pub mod outputs;
+pub mod sessions;
+pub mod users;
+pub mod videos;
+
+use sqlx::PgPool;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::PgPoolOptions;
+use std::time::Duration;
+
+/// What makes the tables, in order. Each has its way back.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// How long a request waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connects to the database.
+///
+/// # Errors
+/// It can't be reached.
+pub async fn connect(url: &str, most: u32) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect(url).await
+}
+
+/// Brings the tables up to this build. Several may do it at the same time.
+///
+/// # Errors
+/// [`MigrateError`]; what was done is kept.
+pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
+    MIGRATIONS.run(db).await
+}
+
+/// Whether an error says that something is there already.
+pub fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}

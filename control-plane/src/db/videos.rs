@@ -1,0 +1,246 @@
+//! Sources, and how far they have been uploaded.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::ids::{UserId, VideoId};
+
+/// A source, as its owner sees it.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Video {
+    /// Its number.
+    pub id: VideoId,
+    /// What its file was called.
+    pub original_filename: String,
+    /// Its media type, as whoever uploads it says.
+    pub content_type: Option<String>,
+    /// Its size in bytes.
+    pub file_size: i64,
+    /// Bytes of a part of the upload; the last part has what is left.
+    pub chunk_size: i64,
+    /// `pending`, `uploading`, `checking`, `uploaded` or `failed`.
+    pub upload_status: String,
+    /// Why it failed: 1001 or 1005.
+    pub failure_code: Option<i32>,
+    /// Why it failed, and what to do.
+    pub failure: Option<String>,
+    /// Seconds.
+    pub duration: Option<f64>,
+    /// The container.
+    pub original_format: Option<String>,
+    /// WIDTHxHEIGHT.
+    pub resolution: Option<String>,
+    /// Bits a second, of everything.
+    pub bitrate: Option<i64>,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// Since when it is whole.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub uploaded_at: Option<OffsetDateTime>,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) sha256: Option<Vec<u8>>,
+}
+
+impl Video {
+    /// How many parts its upload has.
+    pub fn parts(&self) -> u32 {
+        // The number of parts was bounded when it was begun.
+        u32::try_from((self.file_size + self.chunk_size - 1) / self.chunk_size).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes of the part of this number; `None` if there is none.
+    pub fn part_size(&self, number: u32) -> Option<u64> {
+        let start = i64::from(number).checked_mul(self.chunk_size)?;
+        let left = self.file_size - start;
+        u64::try_from(left.min(self.chunk_size)).ok().filter(|size| *size > 0)
+    }
+}
+
+macro_rules! columns {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            " id, original_filename, content_type, file_size, chunk_size, upload_status, failure_code, failure, duration,
+              original_format, resolution, bitrate, created_at, uploaded_at, sha256 ",
+            $after
+        )
+    };
+}
+
+/// What somebody is about to upload.
+#[derive(Clone, Debug)]
+pub struct Begun<'a> {
+    /// What its file is called.
+    pub filename: &'a str,
+    /// Its media type, as they say.
+    pub content_type: Option<&'a str>,
+    /// Bytes.
+    pub size: i64,
+    /// Bytes of a part.
+    pub chunk: i64,
+    /// The hash of the whole, if they know it.
+    pub sha256: Option<Vec<u8>>,
+}
+
+/// Begins an upload.
+pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<Video> {
+    sqlx::query_as(columns!(
+        "INSERT INTO videos (id, user_id, original_filename, content_type, file_size, chunk_size, sha256)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING",
+        ""
+    ))
+    .bind(VideoId::new())
+    .bind(user)
+    .bind(begun.filename)
+    .bind(begun.content_type)
+    .bind(begun.size)
+    .bind(begun.chunk)
+    .bind(begun.sha256)
+    .fetch_one(db)
+    .await
+}
+
+/// A video of this user.
+pub async fn get(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<Option<Video>> {
+    sqlx::query_as(columns!("SELECT", "FROM videos WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL"))
+        .bind(video)
+        .bind(user)
+        .fetch_optional(db)
+        .await
+}
+
+/// Videos of this user that are older than `before`, the newest first, so many at most.
+pub async fn list(db: &PgPool, user: UserId, before: Option<VideoId>, most: i64) -> sqlx::Result<Vec<Video>> {
+    sqlx::query_as(columns!(
+        "SELECT",
+        "FROM videos WHERE user_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
+    ))
+    .bind(user)
+    .bind(before)
+    .bind(most)
+    .fetch_all(db)
+    .await
+}
+
+/// Notes that a part has arrived; whether the upload still takes parts.
+pub async fn arrived(db: &PgPool, video: VideoId, number: i32, size: i64, sha256: &[u8]) -> sqlx::Result<bool> {
+    let mut transaction = db.begin().await?;
+    let open = sqlx::query(
+        "UPDATE videos SET upload_status = 'uploading'
+         WHERE id = $1 AND upload_status IN ('pending', 'uploading') AND deleted_at IS NULL",
+    );
+    if open.bind(video).execute(&mut *transaction).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "INSERT INTO video_parts (video_id, number, size, sha256) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (video_id, number) DO UPDATE SET size = $3, sha256 = $4, arrived_at = now()",
+    )
+    .bind(video)
+    .bind(number)
+    .bind(size)
+    .bind(sha256)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The numbers of the parts that have arrived, in order.
+pub async fn parts(db: &PgPool, video: VideoId) -> sqlx::Result<Vec<i32>> {
+    sqlx::query_scalar("SELECT number FROM video_parts WHERE video_id = $1 ORDER BY number")
+        .bind(video)
+        .fetch_all(db)
+        .await
+}
+
+/// Begins to check an upload; whether it was there to be checked.
+pub async fn check(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<bool> {
+    let begun = sqlx::query(
+        "UPDATE videos SET upload_status = 'checking'
+         WHERE id = $1 AND user_id = $2 AND upload_status = 'uploading' AND deleted_at IS NULL",
+    );
+    Ok(begun.bind(video).bind(user).execute(db).await?.rows_affected() > 0)
+}
+
+/// Puts an upload back that could not be checked now; its parts are there.
+pub async fn uncheck(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
+    let back =
+        sqlx::query("UPDATE videos SET upload_status = 'uploading' WHERE id = $1 AND upload_status = 'checking'");
+    back.bind(video).execute(db).await.map(drop)
+}
+
+/// What the probe found, as the columns have it.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Facts {
+    /// Seconds.
+    pub duration: Option<f64>,
+    /// The container.
+    pub format: Option<String>,
+    /// WIDTHxHEIGHT.
+    pub resolution: Option<String>,
+    /// Bits a second.
+    pub bitrate: Option<i64>,
+    /// All of it.
+    pub metadata: Value,
+}
+
+/// Notes that an upload is whole and a video.
+pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Result<()> {
+    let mut transaction = db.begin().await?;
+    sqlx::query(
+        "UPDATE videos SET upload_status = 'uploaded', uploaded_at = now(), duration = $2, original_format = $3,
+                           resolution = $4, bitrate = $5, metadata = $6
+         WHERE id = $1 AND upload_status = 'checking'",
+    )
+    .bind(video)
+    .bind(facts.duration)
+    .bind(&facts.format)
+    .bind(&facts.resolution)
+    .bind(facts.bitrate)
+    .bind(&facts.metadata)
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query("DELETE FROM video_parts WHERE video_id = $1").bind(video).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// Notes that what was uploaded is of no use.
+pub async fn failed(db: &PgPool, video: VideoId, code: i32, why: &str) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE videos SET upload_status = 'failed', failure_code = $2, failure = $3
+         WHERE id = $1 AND upload_status = 'checking'",
+    )
+    .bind(video)
+    .bind(code)
+    .bind(why)
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Deletes a video of this user; whether there was one. Its open jobs are to be cancelled.
+pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<bool> {
+    let mut transaction = db.begin().await?;
+    let deleted =
+        sqlx::query("UPDATE videos SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL")
+            .bind(video)
+            .bind(user)
+            .execute(&mut *transaction)
+            .await?;
+    sqlx::query(
+        "UPDATE transcoding_jobs SET cancel_wanted = true
+         WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')",
+    )
+    .bind(video)
+    .bind(user)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(deleted.rows_affected() > 0)
+}

@@ -1,0 +1,249 @@
+//! Jobs on their way: each replica claims what nobody drives, has the fleet make it, and notes how it goes on and ends. step: claim,
+//! order, renew, note. In: jobs in the database. Out: ladders, and their rows. Never: a note of a lease that is somebody else's.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::db::jobs::{self, Claimed, End, Lease};
+use crate::db::outputs::NewOutput;
+use crate::fleet::{Away, Made, Order};
+use crate::storage::{self, Object};
+use crate::template::Template;
+
+/// How often it is looked for jobs.
+const LOOK: Duration = Duration::from_millis(500);
+/// Progress is noted no more often than this.
+const BREATH: Duration = Duration::from_millis(500);
+/// How long the fleet is left alone when it does not answer.
+const PAUSE: Duration = Duration::from_secs(2);
+/// What was told and not noted yet; more of it is lost.
+const UNNOTED: usize = 64;
+
+/// Drives jobs until `leave` says so; then it lets go of them, and another replica goes on.
+pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
+    let mut tasks = JoinSet::new();
+    let mut under_way = Vec::new();
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = leave.wait_for(|leaves| *leaves) => break,
+            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+        }
+        let free = (app.config.jobs as usize).saturating_sub(tasks.len());
+        let claimed = match free {
+            0 => continue,
+            free => jobs::claim(&app.db, free as i64, app.config.lease_s).await,
+        };
+        match claimed {
+            Ok(claimed) => {
+                for job in claimed {
+                    under_way.push((job.id, job.lease_epoch));
+                    tasks.spawn(drive(app.clone(), job));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
+        }
+    }
+    tasks.shutdown().await;
+    for (job, epoch) in under_way {
+        // One that has ended, or is somebody else's, has another epoch or no lease.
+        if let Err(error) = jobs::release(&app.db, job, epoch).await {
+            tracing::warn!(%job, %error, "a job is not let go of; its lease runs out");
+        }
+    }
+}
+
+/// Drives a job to its end, or until it is somebody else's.
+async fn drive(app: App, job: Claimed) {
+    let order = match order(&app, &job) {
+        Ok(order) => order,
+        Err(message) => return note_end(&app, &job, &End::Failed { code: None, message }).await,
+    };
+    let (tell, told) = mpsc::channel(UNNOTED);
+    let number = order.number;
+    let mut noting = Box::pin(note(&app, &job, told));
+    let mut making = Box::pin(make(&app, order, tell));
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64((app.config.lease_s as f64 / 3.0).max(0.2)));
+    let news = app.news.of(job.id);
+    let mut noted_all = false;
+    let made = loop {
+        let told = news.notified();
+        tokio::select! {
+            made = &mut making => break made,
+            () = &mut noting, if !noted_all => noted_all = true,
+            _ = ticks.tick() => {}
+            () = told => {}
+        }
+        match jobs::renew(&app.db, job.id, job.lease_epoch, app.config.lease_s).await {
+            Ok(Lease::Held) => {}
+            Ok(Lease::CancelWanted) => {
+                if let Err(error) = app.fleet.cancel(number).await {
+                    // It is asked again with the next renewal.
+                    tracing::debug!(job = %job.id, %error, "not cancelled yet");
+                }
+            }
+            Ok(Lease::Lost) => return,
+            // Until the lease has run out it is ours, and longer if nobody else can reach the database either.
+            Err(error) => tracing::warn!(job = %job.id, %error, "a lease is not renewed"),
+        }
+    };
+    let end = match made {
+        Made::Ladder(report) => {
+            let outputs = outputs(&report);
+            let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
+            End::Completed { report, outputs, bytes }
+        }
+        Made::Failed { code, message } => End::Failed { code, message: for_users(&app, &job, message) },
+        Made::Cancelled => End::Cancelled,
+    };
+    note_end(&app, &job, &end).await;
+}
+
+/// What the fleet is told.
+fn order(app: &App, job: &Claimed) -> Result<Order, String> {
+    let template: Template = serde_json::from_value(job.request.clone()).map_err(|error| error.to_string())?;
+    let key = |object: Object<'_>| object.key().map_err(|error| error.to_string());
+    let source = key(Object::Source(job.video_id, &job.original_filename))?;
+    let out = key(Object::Ladder(job.id, ""))?;
+    Ok(Order {
+        number: job.fleet_job as u64,
+        priority: u8::try_from(job.priority).unwrap_or(5),
+        source: app.store.address(&source),
+        out: app.store.address(&out),
+        words: template.words(),
+    })
+}
+
+/// Asks the fleet until it answers.
+async fn make(app: &App, order: Order, tell: mpsc::Sender<Value>) -> Made {
+    loop {
+        match app.fleet.make(order.clone(), tell.clone()).await {
+            Ok(made) => return made,
+            Err(Away(why)) => {
+                tracing::warn!(why, "the fleet is away");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Notes what is told of a job, but not every bit of it.
+async fn note(app: &App, job: &Claimed, mut told: mpsc::Receiver<Value>) {
+    let (mut last, mut reached) = (None::<Instant>, 0);
+    while let Some(event) = told.recv().await {
+        let Some(thousandths) = thousandths(&event) else { continue };
+        let is_soon = last.is_some_and(|last| last.elapsed() < BREATH);
+        if thousandths <= reached || is_soon {
+            continue;
+        }
+        (last, reached) = (Some(Instant::now()), thousandths);
+        let body = json!({ "frames_done": event["done"], "frames_total": event["total"] });
+        match jobs::progress(&app.db, job.id, job.lease_epoch, thousandths, &body).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!(job = %job.id, %error, "progress is not noted"),
+        }
+    }
+}
+
+/// How far frames that are encoded bring a job: proving and publishing are the last thousandth.
+fn thousandths(event: &Value) -> Option<i16> {
+    if event["event"] != "frames" {
+        return None;
+    }
+    let (done, total) = (event["done"].as_u64()?, event["total"].as_u64()?);
+    i16::try_from((999 * done.min(total)).checked_div(total)?).ok()
+}
+
+async fn note_end(app: &App, job: &Claimed, end: &End) {
+    loop {
+        match jobs::end(&app.db, job.id, job.video_id, job.lease_epoch, end).await {
+            Ok(true) => {
+                tracing::info!(job = %job.id, "a job has ended");
+                if !matches!(end, End::Completed { .. }) {
+                    crate::checking::tidy(app, &storage::ladder(job.id)).await;
+                }
+                return;
+            }
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(job = %job.id, %error, "the end of a job is not noted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How places of ours are called says nothing to anybody outside.
+fn for_users(app: &App, job: &Claimed, message: String) -> String {
+    let place = Object::Source(job.video_id, &job.original_filename).key().map(|key| app.store.address(&key));
+    place.map(|place| message.replace(&*place.to_string_lossy(), &job.original_filename)).unwrap_or(message)
+}
+
+/// What a report says was made.
+fn outputs(report: &Value) -> Vec<NewOutput> {
+    let manifest = |format: &str, path: &str, is_default| NewOutput {
+        format: format.to_owned(),
+        rendition: None,
+        resolution: None,
+        bitrate: None,
+        file_size: None,
+        storage_path: path.to_owned(),
+        is_default,
+    };
+    let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
+    let renditions = list("renditions").into_iter().filter_map(|it| {
+        let name = it["name"].as_str()?.to_owned();
+        Some(NewOutput {
+            format: "rendition".to_owned(),
+            resolution: Some(format!("{}x{}", it["width"].as_u64()?, it["height"].as_u64()?)),
+            bitrate: it["average_bps"].as_f64().map(|rate| rate as i64),
+            file_size: it["bytes"].as_i64(),
+            storage_path: format!("{name}/media.m3u8"),
+            rendition: Some(name),
+            is_default: false,
+        })
+    });
+    let files = list("files").into_iter().filter_map(|it| {
+        let path = it["path"].as_str()?.to_owned();
+        Some(NewOutput { file_size: it["bytes"].as_i64(), ..manifest(path.rsplit('.').next()?, &path, false) })
+    });
+    let manifests = [manifest("hls", "master.m3u8", true), manifest("dash", "manifest.mpd", false)];
+    manifests.into_iter().chain(renditions).chain(files).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_what_frames_say_and_the_last_thousandth_is_the_proof() {
+        let at = |done: u64, total: u64| thousandths(&json!({ "event": "frames", "done": done, "total": total }));
+        assert_eq!([at(0, 240), at(120, 240), at(240, 240), at(300, 240)], [Some(0), Some(499), Some(999), Some(999)]);
+        assert_eq!((at(1, 0), thousandths(&json!({ "event": "stage" }))), (None, None));
+    }
+
+    #[test]
+    fn what_a_report_names_are_outputs_the_master_playlist_first() {
+        let report = json!({
+            "renditions": [{ "name": "hd", "width": 1920, "height": 1080, "bytes": 1000, "average_bps": 8000.5 }],
+            "files": [{ "path": "video.mp4", "bytes": 900 }],
+        });
+        let outputs = outputs(&report);
+        let named: Vec<_> = outputs.iter().map(|it| (&*it.format, &*it.storage_path, it.is_default)).collect();
+        let expected = [
+            ("hls", "master.m3u8", true),
+            ("dash", "manifest.mpd", false),
+            ("rendition", "hd/media.m3u8", false),
+            ("mp4", "video.mp4", false),
+        ];
+        assert_eq!(named, expected);
+        assert_eq!((outputs[2].bitrate, outputs[2].resolution.as_deref()), (Some(8000), Some("1920x1080")));
+    }
+}

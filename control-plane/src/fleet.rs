@@ -1,0 +1,84 @@
+//! Whoever makes ladders, as the control plane sees it. It never looks at a video itself: that is for processes behind walls.
+
+use std::path::PathBuf;
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+/// What is to be made.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Order {
+    /// Its number in the fleet, always the same for a job: what was ordered twice is made once.
+    pub number: u64,
+    /// From 1, the most urgent, to 10.
+    pub priority: u8,
+    /// Where the source is.
+    pub source: PathBuf,
+    /// Where the ladder goes; nothing is there yet.
+    pub out: PathBuf,
+    /// What else `vtp encode` is told.
+    pub words: Vec<String>,
+}
+
+/// What a look at a source came to.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Probed {
+    /// As `vtp probe --json` tells it.
+    Video(Value),
+    /// It can't be used: 1001 or 1005, and a sentence.
+    Unusable {
+        /// Which.
+        code: u16,
+        /// What is wrong and what to do.
+        message: String,
+    },
+}
+
+/// How an order ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Made {
+    /// It is published, and this is its report.
+    Ladder(Value),
+    /// It can't be made.
+    Failed {
+        /// The product's number, if it has one.
+        code: Option<u16>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// Somebody wanted it no longer.
+    Cancelled,
+}
+
+/// Something that happened on the way; as `vtp encode --progress json` tells it.
+pub type Progress = Value;
+
+/// The fleet does not answer; later it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the fleet does not answer: {0}")]
+pub struct Away(pub String);
+
+/// Makes ladders, and looks at sources.
+///
+/// *Idempotent*: the same order, given again, by whomever, is told how the first one goes on or has ended. *Dropped*: whoever lets
+/// go of a call takes nothing back; an order goes on until [`Fleet::cancel`].
+pub trait Fleet: Send + Sync + 'static {
+    /// Has a source looked at.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn probe(&self, source: PathBuf) -> BoxFuture<'_, Result<Probed, Away>>;
+
+    /// Has a ladder made, and waits for it. What happens is told; some of it may be lost.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn make(&self, order: Order, told: mpsc::Sender<Progress>) -> BoxFuture<'_, Result<Made, Away>>;
+
+    /// Gives an order up.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>>;
+}

@@ -1,0 +1,188 @@
+//! Jobs: a source on its way to a ladder.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::extract::{Json, Path, Query};
+use super::page::{Page, Wanted};
+use crate::app::App;
+use crate::auth::{Caller, Reads, Writes};
+use crate::db::jobs::{self, Job};
+use crate::db::outputs::{self, OutputRow};
+use crate::db::videos;
+use crate::ids::{JobId, VideoId};
+use crate::problem::{Kind, Outcome, Problem};
+use crate::template::Template;
+
+/// What is to be made of a video, and how urgently.
+#[derive(Clone, PartialEq, Debug, Deserialize, ToSchema)]
+pub(crate) struct Transcode {
+    /// From 1, the most urgent, to 10.
+    #[serde(default = "usual")]
+    #[schema(minimum = 1, maximum = 10)]
+    priority: i16,
+    /// What is to be made.
+    #[serde(default)]
+    output: Template,
+}
+
+fn usual() -> i16 {
+    5
+}
+
+/// Make a ladder of a video.
+#[utoipa::path(post, path = "/videos/{id}/transcode", tag = "jobs", params(("id" = VideoId, Path, description = "Which video")),
+    request_body = Transcode, responses(
+        (status = 202, description = "It is accepted", body = Job),
+        (status = 409, description = "The video is not whole", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn transcode(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<VideoId>,
+    Json(wanted): Json<Transcode>,
+) -> Outcome<(StatusCode, axum::Json<Job>)> {
+    if !(1..=10).contains(&wanted.priority) {
+        return Err(Problem::new(Kind::Invalid, "priority: from 1 to 10"));
+    }
+    wanted.output.check()?;
+    let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
+    // Numbers of the fleet's jobs that are kept have their highest bit clear; and so do those of the database.
+    let number = (fastrand::u64(..) >> 1) as i64;
+    if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, number).await? {
+        return Ok((StatusCode::ACCEPTED, axum::Json(job)));
+    }
+    match videos::get(&app.db, caller.user(), id).await? {
+        Some(video) => {
+            let detail = format!("the video is {}; complete its upload first", video.upload_status);
+            Err(Problem::new(Kind::Conflict, detail))
+        }
+        None => Err(Problem::not_found("video")),
+    }
+}
+
+/// The jobs of a video.
+#[utoipa::path(get, path = "/videos/{id}/jobs", tag = "jobs", params(("id" = VideoId, Path, description = "Which video"), Wanted), responses(
+    (status = 200, description = "A page of them", body = Page<Job>),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn of_video(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<VideoId>,
+    Query(wanted): Query<Wanted>,
+) -> Outcome<axum::Json<Page<Job>>> {
+    videos::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("video"))?;
+    page(&app, &caller, Some(id), &wanted).await
+}
+
+/// One's jobs.
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(Wanted), responses(
+    (status = 200, description = "A page of them", body = Page<Job>),
+    (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Query(wanted): Query<Wanted>,
+) -> Outcome<axum::Json<Page<Job>>> {
+    page(&app, &caller, None, &wanted).await
+}
+
+async fn page(app: &App, caller: &Caller, video: Option<VideoId>, wanted: &Wanted) -> Outcome<axum::Json<Page<Job>>> {
+    let (before, most) = wanted.read()?;
+    let found = jobs::list(&app.db, caller.user(), video, before.map(JobId), most).await?;
+    Ok(axum::Json(wanted.page(found, |job| job.id.0)))
+}
+
+/// A job.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = JobId, Path, description = "Which job")), responses(
+    (status = 200, description = "It", body = Job),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<JobId>,
+) -> Outcome<axum::Json<Job>> {
+    job_of(&app, &caller, id).await.map(axum::Json)
+}
+
+/// Cancel a job. One that is being worked on ends a moment later; one that has ended stays as it is.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = JobId, Path, description = "Which job")), responses(
+    (status = 200, description = "It, by now", body = Job),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<JobId>,
+) -> Outcome<axum::Json<Job>> {
+    let job = jobs::cancel(&app.db, caller.user(), id).await?;
+    job.map(axum::Json).ok_or_else(|| Problem::not_found("job"))
+}
+
+/// Something that a job made, and where it is played from.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Output {
+    #[serde(flatten)]
+    row: OutputRow,
+    /// Where players find it. Who has this address needs no other key.
+    playback_url: String,
+}
+
+/// All that a job made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Outputs {
+    /// What to begin with comes first.
+    data: Vec<Output>,
+}
+
+/// What a job made.
+#[utoipa::path(get, path = "/jobs/{id}/outputs", tag = "jobs", params(("id" = JobId, Path, description = "Which job")), responses(
+    (status = 200, description = "All of it; nothing before it is completed", body = Outputs),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn outputs(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<JobId>,
+) -> Outcome<axum::Json<Outputs>> {
+    let job = job_of(&app, &caller, id).await?;
+    let signature = app.playback.sign(job.id);
+    let rows = outputs::of(&app.db, caller.user(), id).await?;
+    let data = rows.into_iter().map(|row| {
+        let playback_url = format!("/play/{}/{signature}/{}", job.id, row.storage_path);
+        Output { row, playback_url }
+    });
+    Ok(axum::Json(Outputs { data: data.collect() }))
+}
+
+/// The quality report of a job.
+#[utoipa::path(get, path = "/jobs/{id}/report", tag = "jobs", params(("id" = JobId, Path, description = "Which job")), responses(
+    (status = 200, description = "As `report.json` has it", body = Value),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn report(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<JobId>,
+) -> Outcome<axum::Json<Value>> {
+    let report = jobs::report(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    report.map(axum::Json).ok_or_else(|| Problem::new(Kind::NotFound, "there is no report before the job is completed"))
+}
+
+pub(super) async fn job_of(app: &App, caller: &Caller, id: JobId) -> Outcome<Job> {
+    jobs::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("job"))
+}

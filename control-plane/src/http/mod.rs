@@ -1,0 +1,145 @@
+//! The API over HTTP: a file a resource. Handlers turn a request into values, ask the database, the store or the fleet, and turn
+//! what comes of it into an answer; whatever is wrong becomes a [`Problem`].
+
+mod auth;
+mod extract;
+mod health;
+mod jobs;
+mod keys;
+mod page;
+mod playback;
+mod progress;
+mod uploads;
+mod videos;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::problem::{Kind, Problem};
+
+/// What a request is called.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest body of a request that is no part of an upload.
+const LONGEST: usize = 256 * 1024;
+/// The longest time for an answer that is no stream.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "VideoTranscode Pro", description = "Hand it a video, get back an HLS/DASH ladder that is measured and proven complete."),
+    modifiers(&Bearer),
+    security(("bearer" = []))
+)]
+struct Document;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let scheme = scheme.description(Some("An access token, or an API key")).build();
+        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// All there is of the API, and the document that describes it.
+fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
+    let part = usize::try_from(config.chunk_bytes).unwrap_or(usize::MAX);
+    let small = OpenApiRouter::new()
+        .routes(routes!(auth::register))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::refresh))
+        .routes(routes!(auth::logout))
+        .routes(routes!(auth::end_session))
+        .routes(routes!(auth::me))
+        .routes(routes!(keys::create, keys::list))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(uploads::begin))
+        .routes(routes!(uploads::complete))
+        .routes(routes!(videos::list))
+        .routes(routes!(videos::get, videos::delete))
+        .routes(routes!(jobs::transcode))
+        .routes(routes!(jobs::of_video))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::outputs))
+        .routes(routes!(jobs::report))
+        .layer(DefaultBodyLimit::max(LONGEST))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE));
+    let parts = OpenApiRouter::new().routes(routes!(uploads::part)).layer(DefaultBodyLimit::max(part));
+    let streams = OpenApiRouter::new().routes(routes!(progress::progress));
+    let versioned = small.merge(parts).merge(streams);
+    OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/v1", versioned)
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .split_for_parts()
+}
+
+/// The document that describes the API, as JSON.
+///
+/// # Errors
+/// It can't be written.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&api(&Config::default()).1)
+}
+
+/// What answers requests.
+pub fn router(app: App) -> Router {
+    let (api, document) = api(&app.config);
+    let document = axum::Json(document);
+    Router::new()
+        .merge(api)
+        .route("/openapi.json", axum::routing::get(async move || document))
+        .merge(playback::router().layer(cors(&app.config)))
+        .fallback(async || Problem::not_found("place"))
+        .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed, "this place knows other methods"))
+        .layer(middleware::from_fn(name_problems))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .with_state(app)
+}
+
+/// Whose pages players may be on.
+fn cors(config: &Config) -> CorsLayer {
+    let layer = CorsLayer::new().allow_methods(Any).allow_headers([header::RANGE]).expose_headers([
+        header::CONTENT_RANGE,
+        header::CONTENT_LENGTH,
+        header::ACCEPT_RANGES,
+    ]);
+    if config.player_origins.iter().any(|it| it == "*") {
+        return layer.allow_origin(Any);
+    }
+    layer.allow_origin(AllowOrigin::list(config.player_origins.iter().filter_map(|it| it.parse().ok())))
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    Problem::internal(&"a handler panicked").into_response()
+}
+
+/// Puts the request's name into what is wrong with it.
+async fn name_problems(request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().and_then(|it| it.header_value().to_str().ok().map(str::to_owned));
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem.of(id).into_response(),
+        None => response,
+    }
+}

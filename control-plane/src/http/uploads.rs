@@ -1,0 +1,283 @@
+//! Uploads: begun, sent in parts in any order and any number of times, and completed when all are there.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use vtp_store::{About, Body, Store as _};
+
+use super::extract::{Json, Path, Query};
+use crate::app::App;
+use crate::auth::Writes;
+use crate::checking;
+use crate::db::users;
+use crate::db::videos::{self, Begun, Video};
+use crate::ids::VideoId;
+use crate::problem::{Kind, Outcome, Problem};
+use crate::storage::Object;
+
+/// The most parts of an upload: as many as one in S3 has.
+const MOST_PARTS: u64 = 10_000;
+/// How long somebody waits for their upload to be checked; it goes on without them.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What somebody is about to upload.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewUpload {
+    /// What its file is called.
+    #[schema(min_length = 1, max_length = 500)]
+    filename: String,
+    /// Bytes.
+    #[schema(minimum = 1)]
+    file_size: u64,
+    /// Its media type.
+    #[serde(default)]
+    #[schema(max_length = 100)]
+    content_type: Option<String>,
+    /// The SHA-256 of the whole, in 64 digits, if it is known: what arrives is held against it.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    sha256: Option<String>,
+}
+
+/// An upload that is begun.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BegunUpload {
+    /// Which video it becomes.
+    video_id: VideoId,
+    /// The same; an upload has no other name.
+    upload_id: VideoId,
+    /// Bytes of a part; the last has what is left.
+    chunk_size: i64,
+    /// Where each part goes, in order (PUT).
+    upload_urls: Vec<String>,
+}
+
+/// Begin an upload.
+#[utoipa::path(post, path = "/videos/upload", tag = "videos", request_body = NewUpload, responses(
+    (status = 201, description = "It is begun", body = BegunUpload),
+    (status = 413, description = "The file is too large (1002)", body = Problem, content_type = "application/problem+json"),
+    (status = 507, description = "There is no room left (1004)", body = Problem, content_type = "application/problem+json"),
+    (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn begin(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Json(wanted): Json<NewUpload>,
+) -> Outcome<(StatusCode, axum::Json<BegunUpload>)> {
+    let invalid = |detail: &'static str| Problem::new(Kind::Invalid, detail);
+    let is_text = |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.contains('\0');
+    if !is_text(&wanted.filename, 500) {
+        return Err(invalid("filename: from 1 to 500 letters"));
+    }
+    if wanted.content_type.as_deref().is_some_and(|it| !is_text(it, 100)) {
+        return Err(invalid("content_type: from 1 to 100 letters"));
+    }
+    let sha256 = wanted.sha256.as_deref().map(|it| hex(it).ok_or_else(|| invalid("sha256: 64 digits of base 16")));
+    let sha256 = sha256.transpose()?;
+    let chunk = app.config.chunk_bytes;
+    let largest = app.config.largest_bytes.min(chunk.saturating_mul(MOST_PARTS));
+    if wanted.file_size == 0 {
+        return Err(invalid("file_size: one byte at least"));
+    }
+    if wanted.file_size > largest {
+        return Err(Problem::new(Kind::TooLarge, format!("a file has {largest} bytes at most")));
+    }
+    let size = i64::try_from(wanted.file_size).map_err(|_| invalid("file_size: too large a number"))?;
+    let (used, limit) = users::storage(&app.db, caller.user()).await?;
+    if used.saturating_add(size) > limit {
+        let detail = format!("{used} of {limit} bytes are used; delete videos, or take a larger plan");
+        return Err(Problem::new(Kind::Quota, detail));
+    }
+    let begun = Begun {
+        filename: &wanted.filename,
+        content_type: wanted.content_type.as_deref(),
+        size,
+        chunk: i64::try_from(chunk).map_err(|error| Problem::internal(&error))?,
+        sha256,
+    };
+    let video = videos::begin(&app.db, caller.user(), begun).await?;
+    let upload_urls = (0..video.parts()).map(|number| format!("/v1/videos/{}/chunk?part={number}", video.id)).collect();
+    let (video_id, upload_id, chunk_size) = (video.id, video.id, video.chunk_size);
+    Ok((StatusCode::CREATED, axum::Json(BegunUpload { video_id, upload_id, chunk_size, upload_urls })))
+}
+
+/// Which part.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Part {
+    /// Its number, from 0.
+    part: u32,
+}
+
+/// What has arrived of an upload.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Arrived {
+    /// The part that arrived.
+    part: u32,
+    /// Its SHA-256, in 64 digits.
+    sha256: String,
+}
+
+/// Send a part. It may be sent again; the last counts. `Content-Digest: sha-256=:...:` (RFC 9530) has it checked on arrival.
+#[utoipa::path(put, path = "/videos/{id}/chunk", tag = "videos",
+    params(("id" = VideoId, Path, description = "Which video"), Part),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, description = "It is there, durably", body = Arrived),
+        (status = 400, description = "It is not what its digest says", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The upload takes no parts any longer", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn part(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<VideoId>,
+    Query(Part { part }): Query<Part>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Outcome<axum::Json<Arrived>> {
+    let video = video_of(&app, &caller, id).await?;
+    let expected = video
+        .part_size(part)
+        .ok_or_else(|| Problem::new(Kind::Invalid, format!("part: from 0 to {}", video.parts().saturating_sub(1))))?;
+    let body = body.map_err(|rejection| Problem::new(Kind::BodyTooLarge, rejection.body_text()))?;
+    if body.len() as u64 != expected {
+        let detail = format!("part {part} has {expected} bytes, and {} came", body.len());
+        return Err(Problem::new(Kind::Invalid, detail));
+    }
+    let hash = digest::digest(&digest::SHA256, &body);
+    match headers.get("content-digest").map(|it| it.to_str().ok().and_then(sha256_of)) {
+        Some(Some(told)) if told != hash.as_ref() => {
+            return Err(Problem::new(
+                Kind::Checksum,
+                format!("part {part} is not what its digest says; send it again"),
+            ));
+        }
+        Some(None) => {
+            return Err(Problem::new(Kind::Invalid, "Content-Digest: sha-256=:BASE64: is the one that is known"));
+        }
+        Some(Some(_)) | None => {}
+    }
+    let key = Object::Part(video.id, part).key().map_err(|error| Problem::internal(&error))?;
+    app.store.put(&key, &Body::Bytes(body), About::default()).await?;
+    let number = i32::try_from(part).map_err(|error| Problem::internal(&error))?;
+    let size = i64::try_from(expected).map_err(|error| Problem::internal(&error))?;
+    match videos::arrived(&app.db, video.id, number, size, hash.as_ref()).await? {
+        true => Ok(axum::Json(Arrived { part, sha256: digits(hash.as_ref()) })),
+        false => Err(Problem::new(Kind::Conflict, "this upload is complete, and takes no parts any longer")),
+    }
+}
+
+/// An upload and what it lacks.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Completed {
+    #[serde(flatten)]
+    video: Video,
+}
+
+/// Complete an upload: all parts are there. What they make is looked at; it may take longer than this answer (`checking`).
+#[utoipa::path(post, path = "/videos/{id}/complete", tag = "videos", params(("id" = VideoId, Path, description = "Which video")), responses(
+    (status = 200, description = "It is a video", body = Completed),
+    (status = 202, description = "It is being looked at", body = Completed),
+    (status = 409, description = "Parts are missing", body = Problem, content_type = "application/problem+json"),
+    (status = 422, description = "It is no video (1001), or damaged (1005)", body = Problem, content_type = "application/problem+json"),
+    (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away; complete it again", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn complete(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<VideoId>,
+) -> Outcome<(StatusCode, axum::Json<Completed>)> {
+    let video = video_of(&app, &caller, id).await?;
+    let told = |status: StatusCode, video: Video| Ok((status, axum::Json(Completed { video })));
+    match &*video.upload_status {
+        "uploaded" => return told(StatusCode::OK, video),
+        "checking" => return told(StatusCode::ACCEPTED, video),
+        "failed" => {
+            let kind = if video.failure_code == Some(1001) { Kind::NotAVideo } else { Kind::Corrupt };
+            return Err(Problem::new(kind, video.failure.unwrap_or_default()));
+        }
+        _ => {}
+    }
+    let arrived = videos::parts(&app.db, video.id).await?;
+    let missing: Vec<u32> = missing(&arrived, video.parts());
+    if !missing.is_empty() {
+        let some: Vec<String> = missing.iter().take(10).map(u32::to_string).collect();
+        let more = if missing.len() > some.len() { ", ..." } else { "" };
+        let detail = format!("{} parts are missing: {}{more}", missing.len(), some.join(", "));
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    if !videos::check(&app.db, caller.user(), video.id).await? {
+        // Somebody else was faster.
+        return told(StatusCode::ACCEPTED, video_of(&app, &caller, id).await?);
+    }
+    let (checked, checks) = (video.clone(), app.clone());
+    let check = tokio::spawn(async move { checking::check(&checks, &checked).await });
+    match tokio::time::timeout(PATIENCE, check).await {
+        Ok(done) => done.map_err(|error| Problem::internal(&error))??,
+        Err(_) => return told(StatusCode::ACCEPTED, video_of(&app, &caller, id).await?),
+    }
+    told(StatusCode::OK, video_of(&app, &caller, id).await?)
+}
+
+/// The parts that have not arrived.
+pub(crate) fn missing(arrived: &[i32], parts: u32) -> Vec<u32> {
+    let arrived: std::collections::BTreeSet<u32> = arrived.iter().filter_map(|it| u32::try_from(*it).ok()).collect();
+    (0..parts).filter(|number| !arrived.contains(number)).collect()
+}
+
+async fn video_of(app: &App, caller: &crate::auth::Caller, id: VideoId) -> Outcome<Video> {
+    videos::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("video"))
+}
+
+/// The SHA-256 in a `Content-Digest` (RFC 9530, 2).
+fn sha256_of(header: &str) -> Option<Vec<u8>> {
+    let mut digests = header.split(',').filter_map(|it| it.trim().split_once('='));
+    let (_, value) = digests.find(|(name, _)| name.eq_ignore_ascii_case("sha-256"))?;
+    STANDARD.decode(value.strip_prefix(':')?.strip_suffix(':')?).ok().filter(|it| it.len() == 32)
+}
+
+fn hex(digits: &str) -> Option<Vec<u8>> {
+    if digits.len() != 64 || !digits.bytes().all(|it| it.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..32).map(|place| u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()).collect()
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_what_has_not_arrived() {
+        assert_eq!(missing(&[0, 2, 3], 5), [1, 4]);
+        assert_eq!(missing(&[0, 1], 2), [0; 0]);
+    }
+
+    #[test]
+    fn digests_are_read_as_rfc_9530_has_them() {
+        let hash = digest::digest(&digest::SHA256, b"x");
+        let told = STANDARD.encode(hash.as_ref());
+        assert_eq!(sha256_of(&format!("md5=:x:, sha-256=:{told}:")).unwrap(), hash.as_ref());
+        assert_eq!(sha256_of(&told), None);
+        assert_eq!(sha256_of("sha-256=:AAAA:"), None);
+        assert_eq!(hex(&digits(hash.as_ref())).unwrap(), hash.as_ref());
+        assert!(hex("00").is_none() && hex(&"+0".repeat(32)).is_none());
+    }
+}

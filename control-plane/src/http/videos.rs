@@ -1,0 +1,78 @@
+//! One's sources.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::extract::{Path, Query};
+use super::page::{Page, Wanted};
+use super::uploads;
+use crate::app::App;
+use crate::auth::{Reads, Writes};
+use crate::checking;
+use crate::db::videos::{self, Video};
+use crate::ids::VideoId;
+use crate::problem::{Outcome, Problem};
+
+/// A source, and what its upload lacks.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VideoDetail {
+    #[serde(flatten)]
+    video: Video,
+    /// The numbers of the parts that have not arrived; none once it is complete.
+    missing_parts: Vec<u32>,
+}
+
+/// One's videos.
+#[utoipa::path(get, path = "/videos", tag = "videos", params(Wanted), responses(
+    (status = 200, description = "A page of them", body = Page<Video>),
+    (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Query(wanted): Query<Wanted>,
+) -> Outcome<axum::Json<Page<Video>>> {
+    let (before, most) = wanted.read()?;
+    let found = videos::list(&app.db, caller.user(), before.map(VideoId), most).await?;
+    Ok(axum::Json(wanted.page(found, |video| video.id.0)))
+}
+
+/// A video.
+#[utoipa::path(get, path = "/videos/{id}", tag = "videos", params(("id" = VideoId, Path, description = "Which video")), responses(
+    (status = 200, description = "It", body = VideoDetail),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<VideoId>,
+) -> Outcome<axum::Json<VideoDetail>> {
+    let video = videos::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("video"))?;
+    let missing_parts = match &*video.upload_status {
+        "pending" | "uploading" => uploads::missing(&videos::parts(&app.db, id).await?, video.parts()),
+        _ => Vec::new(),
+    };
+    Ok(axum::Json(VideoDetail { video, missing_parts }))
+}
+
+/// Delete a video, and cancel its open jobs. Ladders that were made of it stay.
+#[utoipa::path(delete, path = "/videos/{id}", tag = "videos", params(("id" = VideoId, Path, description = "Which video")), responses(
+    (status = 204, description = "It is gone"),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<VideoId>,
+) -> Outcome<StatusCode> {
+    if !videos::delete(&app.db, caller.user(), id).await? {
+        return Err(Problem::not_found("video"));
+    }
+    checking::forget(&app, id).await;
+    Ok(StatusCode::NO_CONTENT)
+}

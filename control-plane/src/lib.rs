@@ -1,0 +1,22 @@
+//! The control plane: users, uploads, jobs and what becomes of them; on Postgres and a store. It is read in the order that a video
+//! travels: `http/` takes it in, `checking.rs` has it looked at, `dispatch.rs` has it made by the fleet, `http/playback.rs` serves
+//! it. It looks into no video itself, and links nothing that does.
+
+pub mod app;
+pub mod auth;
+mod checking;
+pub mod config;
+pub mod db;
+pub mod dispatch;
+pub mod fleet;
+pub mod http;
+pub mod ids;
+mod news;
+pub mod playback;
+pub mod postgres;
+pub mod problem;
+pub mod storage;
+pub mod template;
+
+pub use app::{App, StartError};
+pub use config::{Config, ConfigError};

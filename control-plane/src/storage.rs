@@ -1,0 +1,71 @@
+//! Where in the store what lies: the names of objects, in one place.
+
+use vtp_store::{Key, NoKey};
+
+use crate::ids::{JobId, VideoId};
+
+/// An object, by what it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Object<'a> {
+    /// A part of an upload.
+    Part(VideoId, u32),
+    /// An uploaded source; the ending is that of its name, if that is a plain one.
+    Source(VideoId, &'a str),
+    /// A file of a ladder.
+    Ladder(JobId, &'a str),
+}
+
+impl Object<'_> {
+    /// Its name.
+    ///
+    /// # Errors
+    /// It would be too long.
+    pub fn key(self) -> Result<Key, NoKey> {
+        Key::new(match self {
+            Self::Part(video, number) => format!("{}{number:05}", parts(video)),
+            Self::Source(video, name) => format!("{}source{}", source(video), ending(name)),
+            Self::Ladder(job, path) => format!("{}{path}", ladder(job)),
+        })
+    }
+}
+
+/// What the parts of an upload begin with.
+pub fn parts(video: VideoId) -> String {
+    format!("uploads/{video}/")
+}
+
+/// What a source's name begins with.
+pub fn source(video: VideoId) -> String {
+    format!("sources/{video}/")
+}
+
+/// What the names of a ladder's files begin with.
+pub fn ladder(job: JobId) -> String {
+    format!("ladders/{job}/")
+}
+
+/// The ending of a file's name, with its dot: by it some formats are told apart. None that is not plain.
+fn ending(name: &str) -> String {
+    match name.rsplit_once('.') {
+        Some((_, ending)) if (1..=5).contains(&ending.len()) && ending.bytes().all(|it| it.is_ascii_alphanumeric()) => {
+            format!(".{}", ending.to_ascii_lowercase())
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_s_name_gives_its_source_a_plain_ending_and_nothing_else() {
+        let video = VideoId::new();
+        let key = |name: &str| Object::Source(video, name).key().unwrap().to_string();
+        assert_eq!(key("My Film.MP4"), format!("sources/{video}/source.mp4"));
+        for odd in ["film", "film.", "film.a/b", "../../etc/x.m p", "film.toolong", "film.ü"] {
+            assert_eq!(key(odd), format!("sources/{video}/source"), "{odd}");
+        }
+        assert_eq!(Object::Part(video, 7).key().unwrap().to_string(), format!("uploads/{video}/00007"));
+    }
+}

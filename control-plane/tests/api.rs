@@ -1,0 +1,321 @@
+//! The API as its users meet it, over HTTP and a real Postgres. The fleet is one that makes up what it makes; what a real one does is
+//! tested with the command.
+
+#![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
+
+mod fixture;
+
+use fixture::{Platform, Somebody};
+use serde_json::{Value, json};
+
+#[test]
+fn somebody_signs_up_in_and_out() {
+    let platform = Platform::start();
+    let ann = platform.register("Ann@Example.com");
+    let me = ann.get("/v1/auth/me").ok(200);
+    assert_eq!((&me["email"], &me["role"], &me["tier"]), (&"ann@example.com".into(), &"user".into(), &"free".into()));
+    let again = json!({ "email": "ann@example.com", "password": "another password" });
+    platform.nobody().post("/v1/auth/register", &again).problem(409);
+    let wrong = json!({ "email": "ann@example.com", "password": "wrong password" });
+    let refused = platform.nobody().post("/v1/auth/login", &wrong).problem(401);
+    assert_eq!((&refused["code"], &refused["retry"]), (&2002.into(), &"after_change".into()));
+    assert!(refused["request_id"].as_str().unwrap().len() > 20);
+    let unknown = json!({ "email": "nobody@example.com", "password": "wrong password" });
+    let told = |answer: &Value| answer["detail"].clone();
+    let no_one = platform.nobody().post("/v1/auth/login", &unknown).problem(401);
+    assert_eq!(told(&no_one), told(&refused), "nobody learns who there is");
+    let short = json!({ "email": "bob@example.com", "password": "short" });
+    platform.nobody().post("/v1/auth/register", &short).problem(422);
+    ann.post("/v1/auth/logout", &Value::Null).ok(204);
+    ann.get("/v1/auth/me").problem(401);
+    let right = json!({ "email": " ANN@example.com", "password": fixture::PASSWORD });
+    let back = platform.nobody().post("/v1/auth/login", &right).ok(200);
+    platform.with(back["access_token"].as_str().unwrap()).get("/v1/auth/me").ok(200);
+}
+
+#[test]
+fn a_refresh_token_is_good_once_and_shown_again_it_ends_the_session() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let refresh = |token: &str| platform.nobody().post("/v1/auth/refresh", &json!({ "refresh_token": token }));
+    let next = refresh(&ann.refresh_token).ok(200);
+    platform.with(next["access_token"].as_str().unwrap()).get("/v1/auth/me").ok(200);
+    refresh(&ann.refresh_token).problem(401);
+    refresh(next["refresh_token"].as_str().unwrap()).problem(401);
+    platform.with(next["access_token"].as_str().unwrap()).get("/v1/auth/me").problem(401);
+    refresh("nothing of ours").problem(401);
+}
+
+#[test]
+fn keys_are_shown_once_do_what_their_scopes_say_and_can_be_revoked() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let made = ann.post("/v1/api-keys", &json!({ "name": "reader", "scopes": ["read"] })).ok(201);
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with(made["prefix"].as_str().unwrap()));
+    let reader = platform.with(&secret);
+    reader.get("/v1/videos").ok(200);
+    reader.post("/v1/videos/upload", &json!({ "filename": "a.mp4", "file_size": 5 })).problem(403);
+    reader.post("/v1/api-keys", &json!({ "name": "more", "scopes": ["write"] })).problem(403);
+    let listed = ann.get("/v1/api-keys").ok(200);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+    assert!(!listed.to_string().contains(&secret), "it is not told again");
+    ann.delete(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap())).ok(204);
+    reader.get("/v1/videos").problem(401);
+    ann.post("/v1/api-keys", &json!({ "name": "none", "scopes": [] })).problem(422);
+}
+
+#[test]
+fn an_upload_comes_in_parts_in_any_order_and_is_what_was_sent() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let film: Vec<u8> = (0..2 * fixture::CHUNK + 77).map(|at| (at * 31 % 251) as u8).collect();
+    let begun = ann.post("/v1/videos/upload", &json!({ "filename": "Film.MP4", "file_size": film.len() })).ok(201);
+    let urls: Vec<&str> = begun["upload_urls"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let parts: Vec<&[u8]> = film.chunks(fixture::CHUNK).collect();
+    assert_eq!((urls.len(), begun["chunk_size"].as_u64()), (3, Some(fixture::CHUNK as u64)));
+    let id = begun["video_id"].as_str().unwrap();
+    ann.put(urls[2], parts[2]).ok(200);
+    ann.put(urls[0], parts[1]).ok(200);
+    let video = ann.get(&format!("/v1/videos/{id}")).ok(200);
+    assert_eq!((&video["missing_parts"], &video["upload_status"]), (&json!([1]), &"uploading".into()));
+    let missing = ann.post(&format!("/v1/videos/{id}/complete"), &Value::Null).problem(409);
+    assert_eq!(missing["detail"], "1 parts are missing: 1");
+    // What was sent wrongly is sent again.
+    ann.put(urls[0], parts[0]).ok(200);
+    ann.put(urls[1], &parts[1][1..]).problem(422);
+    ann.put_with(urls[1], parts[1], &[("content-digest", &fixture::digest(parts[0]))]).problem(400);
+    ann.put_with(urls[1], parts[1], &[("content-digest", &fixture::digest(parts[1]))]).ok(200);
+    ann.put(&format!("/v1/videos/{id}/chunk?part=3"), b"x").problem(422);
+    let whole = ann.post(&format!("/v1/videos/{id}/complete"), &Value::Null).ok(200);
+    assert_eq!((&whole["upload_status"], &whole["resolution"]), (&"uploaded".into(), &"1280x720".into()));
+    assert!(std::fs::read(platform.stored(&format!("sources/{id}/source.mp4"))).unwrap() == film);
+    assert!(!platform.stored(&format!("uploads/{id}")).exists(), "parts are not kept");
+    ann.put(urls[1], parts[1]).problem(409);
+    ann.post(&format!("/v1/videos/{id}/complete"), &Value::Null).ok(200);
+}
+
+#[test]
+fn what_is_no_video_or_too_much_is_refused_with_its_number() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.upload("text.mp4", b"no video at all");
+    let refused = ann.post(&format!("/v1/videos/{video}/complete"), &Value::Null).problem(422);
+    assert_eq!((&refused["code"], &refused["retry"]), (&1001.into(), &"never".into()));
+    let told = ann.get(&format!("/v1/videos/{video}")).ok(200);
+    assert_eq!((&told["upload_status"], &told["failure_code"]), (&"failed".into(), &1001.into()));
+    let again = ann.post(&format!("/v1/videos/{video}/complete"), &Value::Null).problem(422);
+    assert_eq!(again["code"], 1001);
+    assert!(!platform.stored(&format!("sources/{video}")).exists());
+    let begin = |size: u64| ann.post("/v1/videos/upload", &json!({ "filename": "a.mp4", "file_size": size }));
+    assert_eq!(begin(2 << 30).problem(507)["code"], 1004);
+    assert_eq!(begin(20 << 30).problem(413)["code"], 1002);
+    begin(0).problem(422);
+    let other = json!({ "filename": "a.mp4", "file_size": 5, "sha256": "00".repeat(32) });
+    let begun = ann.post("/v1/videos/upload", &other).ok(201);
+    ann.put(begun["upload_urls"][0].as_str().unwrap(), b"video").ok(200);
+    let id = begun["video_id"].as_str().unwrap();
+    assert_eq!(ann.post(&format!("/v1/videos/{id}/complete"), &Value::Null).problem(422)["code"], 1005);
+}
+
+#[test]
+fn a_job_goes_from_queued_to_playable_and_its_progress_never_falls() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let wanted = json!({ "priority": 2, "output": { "ladder": ["mobile"], "speed": "fast" } });
+    let job = ann.post(&format!("/v1/videos/{video}/transcode"), &wanted).ok(202);
+    let id = job["id"].as_str().unwrap();
+    let events = ann.events(id, None);
+    let numbers: Vec<u64> = events.iter().map(|event| event.number).collect();
+    assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>());
+    assert_eq!((&*events[0].kind, &*events.last().unwrap().kind), ("queued", "completed"));
+    let progress: Vec<f64> = events.iter().filter_map(|event| event.data["progress"].as_f64()).collect();
+    assert!(progress.is_sorted() && progress.last() == Some(&1.0), "{progress:?}");
+    assert!(progress.len() > 2, "{progress:?}");
+    let rest = ann.events(id, Some(events[0].number));
+    assert_eq!(rest.len(), events.len() - 1, "whoever comes back goes on where they were");
+    let done = ann.get(&format!("/v1/jobs/{id}")).ok(200);
+    assert_eq!((&done["status"], &done["progress"]), (&"completed".into(), &1000.into()));
+    let outputs = ann.get(&format!("/v1/jobs/{id}/outputs")).ok(200);
+    let master = outputs["data"][0]["playback_url"].as_str().unwrap().to_owned();
+    assert!(master.ends_with("/master.m3u8") && outputs["data"][0]["format"] == "hls");
+    let played = platform.nobody().get(&master);
+    assert_eq!(played.header("content-type"), "application/vnd.apple.mpegurl");
+    assert_eq!(played.header("access-control-allow-origin"), "*");
+    assert_eq!(played.text(200), "#EXTM3U\n");
+    let segment = master.replace("master.m3u8", "mobile/seg-00000.m4s");
+    let part = platform.nobody().get_with(&segment, &[("range", "bytes=3-6")]);
+    assert_eq!((part.header("content-range"), part.text(206)), ("bytes 3-6/10".to_owned(), "3456".to_owned()));
+    let tag = platform.nobody().get(&segment).header("etag");
+    assert_eq!(platform.nobody().get_with(&segment, &[("if-none-match", &tag)]).text(304), "");
+    platform.nobody().get_with(&segment, &[("range", "bytes=10-")]).problem(416);
+    platform.nobody().get(&master.replace("/play/", "/play/0")).problem(404);
+    let guessed = format!("/play/{id}/AAAAAAAAAAAAAAAAAAAAAA/master.m3u8");
+    platform.nobody().get(&guessed).problem(404);
+    assert_eq!(ann.get(&format!("/v1/jobs/{id}/report")).ok(200)["proof"]["ok"], true);
+    assert_eq!(platform.fleet.orders()[0].words, ["--ladder=mobile", "--speed=fast"]);
+    assert_eq!(platform.fleet.orders()[0].priority, 2);
+}
+
+#[test]
+fn a_job_that_can_not_be_made_fails_with_its_reason_and_one_that_is_not_wanted_is_cancelled() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("fail.mp4");
+    let job = ann.transcode(&video);
+    let last = ann.events(&job, None).pop().unwrap();
+    assert_eq!((&*last.kind, &last.data["error_code"]), ("failed", &1005.into()));
+    let told = ann.get(&format!("/v1/jobs/{job}")).ok(200);
+    assert_eq!(told["error_message"], "fail.mp4 is damaged");
+    ann.get(&format!("/v1/jobs/{job}/report")).problem(404);
+    let video = ann.uploaded("hang.mp4");
+    let job = ann.transcode(&video);
+    fixture::until("it is worked on", || ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"] == "processing");
+    ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "cancelled");
+    let after = ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
+    assert_eq!(after["status"], "cancelled");
+}
+
+#[test]
+fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
+    let platform = Platform::start();
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    let video = ann.uploaded("film.mp4");
+    let job = ann.transcode(&video);
+    ann.events(&job, None);
+    let key = ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201)["id"].clone();
+    let ids =
+        [("videos", video.as_str()), ("jobs", &job), ("api-keys", key.as_str().unwrap()), ("sessions", &ann.session())];
+    let mut asked = 0;
+    for (path, methods) in platform.operations() {
+        let Some((_, id)) = ids.iter().find(|(name, _)| path.contains(&format!("/{name}/{{id}}"))) else { continue };
+        for method in methods {
+            let place = path.replace("{id}", id);
+            let place = if place.ends_with("/chunk") { format!("{place}?part=0") } else { place };
+            let body = if place.ends_with("/transcode") { json!({}) } else { Value::Null };
+            bob.send(&method, &place, &body).problem(404);
+            platform.nobody().send(&method, &place, &body).problem(401);
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 13, "every operation on something that is somebody's");
+    assert_eq!(bob.get("/v1/videos").ok(200)["data"], json!([]));
+    assert_eq!(bob.get("/v1/jobs").ok(200)["data"], json!([]));
+    ann.get(&format!("/v1/videos/{video}")).ok(200);
+    ann.get("/v1/auth/me").ok(200);
+}
+
+#[test]
+fn lists_come_in_pages_the_newest_first() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let made: Vec<String> = (0..5).map(|number| ann.upload(&format!("{number}.mp4"), b"video")).collect();
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = ann.get(&format!("/v1/videos?limit=2{cursor}")).ok(200);
+        let ids = page["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned());
+        found.extend(ids);
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, made.into_iter().rev().collect::<Vec<_>>());
+    ann.get("/v1/videos?limit=0").problem(422);
+    ann.get("/v1/videos?cursor=x").problem(422);
+    ann.get("/v1/videos?page=2").problem(422);
+}
+
+#[test]
+fn a_video_that_is_deleted_is_gone_with_its_bytes_and_its_jobs_end() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("hang.mp4");
+    let job = ann.transcode(&video);
+    fixture::until("it is worked on", || ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"] == "processing");
+    ann.delete(&format!("/v1/videos/{video}")).ok(204);
+    ann.get(&format!("/v1/videos/{video}")).problem(404);
+    assert!(!platform.stored(&format!("sources/{video}")).exists());
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "cancelled");
+    ann.delete(&format!("/v1/videos/{video}")).problem(404);
+}
+
+#[test]
+fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("slow.mp4");
+    let jobs: Vec<String> = (0..3).map(|_| ann.transcode(&video)).collect();
+    fixture::until("they are worked on", || {
+        jobs.iter().all(|job| ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"] == "processing")
+    });
+    platform.replace();
+    for job in &jobs {
+        assert_eq!(ann.events(job, None).pop().unwrap().kind, "completed");
+    }
+    let orders = platform.fleet.orders();
+    let mut numbers: Vec<u64> = orders.iter().map(|it| it.number).collect();
+    assert!(numbers.len() > 3, "they were ordered again");
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 3, "under the same numbers");
+}
+
+#[test]
+fn a_database_that_is_away_is_told_and_what_was_accepted_goes_on_when_it_is_back() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("slow.mp4");
+    let job = ann.transcode(&video);
+    platform.crash_database();
+    fixture::until("it is back", || platform.nobody().get("/health/ready").status() == 204);
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "completed");
+    ann.get("/v1/auth/me").ok(200);
+}
+
+#[test]
+fn what_can_not_be_read_is_told_as_a_problem() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    ann.post("/v1/videos/upload", &json!({ "filename": "a.mp4", "file_size": "large" })).problem(422);
+    ann.post("/v1/videos/upload", &json!({ "filename": "a.mp4", "file_size": 5, "more": 1 })).problem(422);
+    ann.post_text("/v1/videos/upload", "application/json", "{").problem(422);
+    ann.post_text("/v1/videos/upload", "text/plain", "{}").problem(415);
+    ann.post_text("/v1/videos/upload", "application/json", &" ".repeat(300_000)).problem(413);
+    ann.get("/v1/videos/nothing").problem(404);
+    ann.get("/v1/nothing").problem(404);
+    ann.send("PATCH", "/v1/videos", &Value::Null).problem(405);
+    let video = ann.upload("a.mp4", b"video");
+    ann.post(&format!("/v1/videos/{video}/transcode"), &json!({})).problem(409);
+    let whole = ann.uploaded("film.mp4");
+    let bad = [
+        json!({ "priority": 0 }),
+        json!({ "output": { "ladder": ["huge"] } }),
+        json!({ "output": { "quality": 200 } }),
+    ];
+    for wanted in bad {
+        ann.post(&format!("/v1/videos/{whole}/transcode"), &wanted).problem(422);
+    }
+}
+
+#[test]
+fn tables_can_be_made_and_taken_back_again() {
+    let platform = Platform::start();
+    platform.migrate_there_and_back();
+}
+
+/// Nobody is told to anybody.
+#[test]
+fn tokens_that_are_signed_otherwise_are_refused() {
+    let platform = Platform::start();
+    let ann: Somebody<'_> = platform.register("ann@example.com");
+    let parts: Vec<&str> = ann.token.split('.').collect();
+    let none = "eyJhbGciOiJub25lIiwia2lkIjoiMSIsInR5cCI6IkpXVCJ9";
+    for bad in
+        [format!("{none}.{}.", parts[1]), format!("{}.{}.AAAA", parts[0], parts[1]), "x".to_owned(), String::new()]
+    {
+        let refused = platform.with(&bad).get("/v1/auth/me");
+        assert_eq!(refused.header("www-authenticate"), "Bearer");
+        refused.problem(401);
+    }
+}
