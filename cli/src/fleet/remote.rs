@@ -25,7 +25,7 @@ use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Whom};
 use vtp_fleet::client::Client;
 use vtp_fleet::ledger::{Row, Submission};
-use vtp_fleet::messages::{self, Found, Lookup, Made, Standing};
+use vtp_fleet::messages::{self, Found, Lookup, Made, Standing, TraceContext};
 use vtp_fleet::transfer::{FolderSpool, Kind, ObjectId, Spool as _};
 use vtp_splitter::Source;
 
@@ -78,8 +78,10 @@ impl Yard {
         tokio::spawn(async move {
             while let Some(question) = questions.recv().await {
                 let Some(yard) = answers.upgrade() else { return };
-                let found = messages::decode(&question.bytes)
-                    .map(|Lookup { job, .. }| Found { packets: locked(&yard.packets).get(&job).cloned() });
+                let found = messages::decode(&question.bytes).map(|Lookup { job, .. }| Found {
+                    packets: locked(&yard.packets).get(&job).cloned(),
+                    trace: TraceContext::NONE,
+                });
                 match found.and_then(|found| messages::encode(&found)) {
                     Ok(answer) => question.answer(answer),
                     Err(error) => tracing::warn!(%error, "a splitter's question is not understood"),
@@ -104,6 +106,7 @@ impl Yard {
                 deadline_ms: None,
                 fetch: fetch.to_vec(),
                 deliver: vec![self.spool_at.clone()],
+                trace: TraceContext::NONE,
                 tasks: vec![Row::new(task.chunk, task.cost, Skills::NONE.with(task.needs), task.body.clone())],
             };
             let ended = self.runtime.block_on(async {

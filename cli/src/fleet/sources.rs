@@ -164,7 +164,7 @@ impl Sources {
         let lost = |error: &dyn std::fmt::Display| transfer::Error::Lost(format!("the stitcher: {error}"));
         let question = messages::encode(&Lookup { job: id.job.0, chunk: id.chunk.0 }).map_err(|error| lost(&error))?;
         let answer = self.0.talk.ask(Whom::Session(session), question).await.map_err(|error| lost(&error))?;
-        let Found { packets } = messages::decode(&answer).map_err(|error| lost(&error))?;
+        let Found { packets, .. } = messages::decode(&answer).map_err(|error| lost(&error))?;
         let packets = packets.ok_or(transfer::Error::NotFound(id))?;
         orders::read(&packets).map_err(|error| transfer::Error::Forbidden(error.to_string()))
     }

@@ -14,7 +14,7 @@ use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
 use vtp_fleet::ledger::{Row, Submission};
-use vtp_fleet::messages::{JobNumber, NodeId, Standing};
+use vtp_fleet::messages::{JobNumber, NodeId, Standing, TraceContext};
 
 use super::access::LoginArguments;
 use super::member;
@@ -79,6 +79,7 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
             deadline_ms: None,
             fetch: Vec::new(),
             deliver: Vec::new(),
+            trace: TraceContext::NONE,
             // How much it is can't be known before somebody has looked into it.
             tasks: vec![Row::new(0, Cost::from_frames(1.0), Skills::NONE.with(Skill::Stitch), body)],
         };
