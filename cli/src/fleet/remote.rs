@@ -32,6 +32,7 @@ use vtp_splitter::Source;
 use super::orders::{self, IndexOrder, Indexed, PacketsOrder};
 use crate::child;
 use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
+use crate::telemetry::span;
 use crate::work::{self, ChunkOrder};
 
 /// How urgent orders are: repairs are before others, which wait for them, and an index is before both.
@@ -41,6 +42,9 @@ const INDEX: u8 = 3;
 /// How often somebody who waits for the fleet looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What is said of a job that is not under way.
+const NOTHING: Found = Found { packets: None, trace: TraceContext::NONE };
+
 /// What all runs of a stitcher share.
 pub(super) struct Yard {
     runtime: Handle,
@@ -49,7 +53,7 @@ pub(super) struct Yard {
     /// How nodes and splitters reach the spool.
     spool_at: String,
     /// Which packets each job is made from that is under way.
-    packets: Mutex<HashMap<u64, Vec<u8>>>,
+    packets: Mutex<HashMap<u64, Found>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -78,10 +82,8 @@ impl Yard {
         tokio::spawn(async move {
             while let Some(question) = questions.recv().await {
                 let Some(yard) = answers.upgrade() else { return };
-                let found = messages::decode(&question.bytes).map(|Lookup { job, .. }| Found {
-                    packets: locked(&yard.packets).get(&job).cloned(),
-                    trace: TraceContext::NONE,
-                });
+                let found = messages::decode(&question.bytes)
+                    .map(|Lookup { job, .. }| locked(&yard.packets).get(&job).cloned().unwrap_or(NOTHING));
                 match found.and_then(|found| messages::encode(&found)) {
                     Ok(answer) => question.answer(answer),
                     Err(error) => tracing::warn!(%error, "a splitter's question is not understood"),
@@ -95,8 +97,9 @@ impl Yard {
     fn carry_out(&self, task: &Task, fetch: &[String], stop: &AtomicBool) -> Result<Outcome, String> {
         loop {
             let job = self.client.number();
-            if let Some(packets) = &task.packets {
-                locked(&self.packets).insert(job, packets.clone());
+            let trace = span::current();
+            if task.packets.is_some() {
+                locked(&self.packets).insert(job, Found { packets: task.packets.clone(), trace });
             }
             let submission = Submission {
                 job,
@@ -106,7 +109,7 @@ impl Yard {
                 deadline_ms: None,
                 fetch: fetch.to_vec(),
                 deliver: vec![self.spool_at.clone()],
-                trace: TraceContext::NONE,
+                trace,
                 tasks: vec![Row::new(task.chunk, task.cost, Skills::NONE.with(task.needs), task.body.clone())],
             };
             let ended = self.runtime.block_on(async {
