@@ -9,6 +9,7 @@ pub mod ca;
 pub mod cache;
 pub mod check;
 pub mod child;
+pub mod control_plane;
 pub mod curves;
 pub mod doctor;
 pub mod encode;
@@ -28,16 +29,18 @@ pub mod records;
 pub mod redraw;
 pub mod report;
 pub mod stores;
+pub(crate) mod telemetry;
 pub mod text;
 pub mod work;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use exit::Failure;
+use telemetry::Service;
 
 /// Hand it a video, get back an HLS/DASH ladder, encoded in parallel and proven complete.
 #[derive(Debug, Parser)]
@@ -57,6 +60,7 @@ enum Command {
     Cache(cache::Arguments),
     Ca(ca::Arguments),
     Up(fleet::up::Arguments),
+    ControlPlane(control_plane::Arguments),
     Driver(fleet::driver::Arguments),
     Splitter(fleet::splitter::Arguments),
     Node(fleet::node::Arguments),
@@ -79,7 +83,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let words = parse::dashed_files(std::env::args_os(), &Arguments::command(), |word| Path::new(word).is_file());
     let arguments = Arguments::parse_from(&words);
-    log_to_stderr();
+    let telemetry = telemetry::start(service(&arguments.command));
     vtp_engine::media::give_large_buffers_back();
     vtp_engine::media::silence_encoders();
     vtp_engine::media::silence_log();
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Cache(arguments) => cache::run(arguments),
         Command::Ca(arguments) => ca::run(arguments),
         Command::Up(arguments) => fleet::up::run(arguments),
+        Command::ControlPlane(arguments) => control_plane::run(arguments),
         Command::Driver(arguments) => fleet::driver::run(arguments),
         Command::Splitter(arguments) => fleet::splitter::run(arguments),
         Command::Node(arguments) => fleet::node::run(arguments),
@@ -105,6 +110,7 @@ pub fn main() -> ExitCode {
         // Never gets here.
         Command::Child => Ok(()),
     });
+    telemetry.finish();
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
@@ -116,12 +122,28 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Diagnostics for developers; `VTP_LOG=debug` turns them on.
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("VTP_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let is_terminal = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_terminal).init();
+/// What a process that carries out this command is called where its spans go; `None` for those that have none.
+fn service(command: &Command) -> Option<Service> {
+    let (name, instance) = match command {
+        Command::Encode(_) => ("vtp-encode", format!("encode-{}", std::process::id())),
+        Command::ControlPlane(_) => ("vtp-control-plane", "control-plane".to_owned()),
+        Command::Driver(_) => ("vtp-driver", "driver".to_owned()),
+        Command::Splitter(arguments) => ("vtp-splitter", arguments.name().to_owned()),
+        Command::Node(arguments) => ("vtp-node", arguments.name().to_owned()),
+        Command::Stitcher(arguments) => ("vtp-stitcher", arguments.name().to_owned()),
+        Command::Probe(_)
+        | Command::Plan(_)
+        | Command::Report(_)
+        | Command::Check(_)
+        | Command::Cache(_)
+        | Command::Ca(_)
+        | Command::Up(_)
+        | Command::Doctor(_)
+        | Command::Bench(_)
+        | Command::Child
+        | Command::Under { .. } => return None,
+    };
+    Some(Service { name, instance })
 }
 
 /// What a command ends with.

@@ -67,6 +67,9 @@ fn every_command_flag_and_variable_that_the_jobs_name_is_there() {
                 assert!(help.contains(&format!("{flag} ")), "{name}: vtp {} has no {flag}", words[0]);
             }
             assert!(help.contains("VTP_NATS_LOGIN") && text.contains("VTP_NATS_LOGIN="), "{name}: who it is to NATS");
+            let env = blocks(task.body(), "env").into_iter().next().unwrap();
+            let traces = attribute(env.body(), "OTEL_EXPORTER_OTLP_ENDPOINT").map(Expression::to_string);
+            assert!(traces.is_some_and(|it| it.contains("var.traces")), "{name}: where spans go");
             if let Some(drain) = words.iter().position(|word| word == "--drain") {
                 let kill = seconds(&attribute(task.body(), "kill_timeout").unwrap().to_string());
                 assert!(seconds(&words[drain + 1]) < kill, "{name}: it is killed before it has handed back");

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use vtp_store::Store as _;
 
 use crate::app::App;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
 use crate::fleet::{Away, Made, Order};
+use crate::problem::Problem;
 use crate::storage::{self, Object};
 use crate::template::Template;
 
@@ -95,6 +97,7 @@ async fn drive(app: App, job: Claimed) {
     };
     let end = match made {
         Made::Ladder(report) => {
+            let report = whole(&app, &job, report).await;
             let outputs = outputs(&report);
             let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
             End::Completed { report, outputs, bytes }
@@ -178,6 +181,23 @@ async fn note_end(app: &App, job: &Claimed, end: &End) {
             }
         }
     }
+}
+
+/// The report: one that is too long to be told lies beside the ladder.
+async fn whole(app: &App, job: &Claimed, told: Value) -> Value {
+    if !told.is_null() {
+        return told;
+    }
+    let read = async {
+        let key = Object::Ladder(job.id, "report.json").key().map_err(|error| Problem::internal(&error))?;
+        let found = app.store.head(&key).await?.ok_or_else(|| Problem::not_found("report"))?;
+        let bytes = app.store.get(&key, 0..found.size, &found).await?;
+        serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))
+    };
+    read.await.unwrap_or_else(|problem: Problem| {
+        tracing::warn!(job = %job.id, %problem, "the report of a ladder can't be read");
+        Value::Null
+    })
 }
 
 /// How places of ours are called says nothing to anybody outside.

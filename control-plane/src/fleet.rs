@@ -38,7 +38,7 @@ pub enum Probed {
 /// How an order ended.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Made {
-    /// It is published, and this is its report.
+    /// It is published, and this is its report; null if it is too long to be told, and lies beside the ladder.
     Ladder(Value),
     /// It can't be made.
     Failed {

@@ -1,6 +1,7 @@
 //! A Postgres of our own, for one machine and for tests: made in a folder with `initdb`, on a port of the loopback, with a password.
 //! It refuses to run as root, so root has it run as the user `postgres`. It ends with what started it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -86,30 +87,42 @@ pub struct PostgresServer {
     log: PathBuf,
     port: u16,
     password: String,
+    how: How,
+}
+
+/// How a server is run.
+#[derive(Clone, Debug, Default)]
+struct How {
+    /// As whom, if not as ourselves.
     user: Option<(u32, u32)>,
+    /// Whether it keeps what it has said it keeps when the power fails.
+    careful: bool,
+    /// What stands before its words: another program that becomes it.
+    before: Vec<OsString>,
 }
 
 impl PostgresServer {
     /// Starts the one in `folder`, which is made if it is not there. `careful` is whether it keeps what it has said it keeps when
-    /// the power fails; tests need not.
+    /// the power fails; tests need not. `before` are the words of a program that becomes the one behind them, if there is to be
+    /// one between.
     ///
     /// # Errors
     /// [`PostgresError`].
-    pub fn start(folder: &Path, careful: bool) -> Result<Self, PostgresError> {
+    pub fn start(folder: &Path, careful: bool, before: &[OsString]) -> Result<Self, PostgresError> {
         let programs = programs().ok_or(PostgresError::NoPrograms)?;
-        let user = unprivileged()?;
+        let how = How { user: unprivileged()?, careful, before: before.to_vec() };
         fs::create_dir_all(folder).map_err(system(folder.display().to_string()))?;
         let folder = folder.canonicalize().map_err(system(folder.display().to_string()))?;
         let (data, log) = (folder.join("data"), folder.join("log"));
         let password = password(&folder.join("password"))?;
         if !data.join("PG_VERSION").exists() {
-            initialise(&programs, &folder, &data, user)?;
+            initialise(&programs, &folder, &data, how.user)?;
         }
         // Free now, and the same when it is started again.
         let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|it| it.local_addr());
         let port = listener.map_err(system("a port"))?.port();
-        let process = spawn(&programs, &data, &log, port, user, careful)?;
-        let mut server = Self { process, programs, data, log, port, password, user };
+        let process = spawn(&programs, &data, &log, port, &how)?;
+        let mut server = Self { process, programs, data, log, port, password, how };
         server.come_up()?;
         Ok(server)
     }
@@ -135,7 +148,15 @@ impl PostgresServer {
     /// [`PostgresError`].
     pub fn crash(&mut self) -> Result<(), PostgresError> {
         self.end(Signal::QUIT);
-        self.process = spawn(&self.programs, &self.data, &self.log, self.port, self.user, true)?;
+        self.restart()
+    }
+
+    /// Starts one that has ended again where it was.
+    ///
+    /// # Errors
+    /// [`PostgresError`].
+    pub fn restart(&mut self) -> Result<(), PostgresError> {
+        self.process = spawn(&self.programs, &self.data, &self.log, self.port, &self.how)?;
         self.come_up()
     }
 
@@ -219,7 +240,7 @@ fn password(path: &Path) -> Result<String, PostgresError> {
     }
 }
 
-fn as_user<'a>(command: &'a mut Command, user: Option<(u32, u32)>) -> &'a mut Command {
+fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
     match user {
         Some((user, group)) => command.uid(user).gid(group),
         None => command,
@@ -269,22 +290,17 @@ fn initialise(programs: &Path, folder: &Path, data: &Path, user: Option<(u32, u3
     fs::rename(&draft, data).map_err(system(data.display().to_string()))
 }
 
-fn spawn(
-    programs: &Path,
-    data: &Path,
-    log: &Path,
-    port: u16,
-    user: Option<(u32, u32)>,
-    careful: bool,
-) -> Result<Child, PostgresError> {
+fn spawn(programs: &Path, data: &Path, log: &Path, port: u16, how: &How) -> Result<Child, PostgresError> {
     let log = fs::OpenOptions::new().create(true).append(true).open(log).map_err(system(log.display().to_string()))?;
-    let mut command = Command::new(programs.join("postgres"));
-    command.arg("-D").arg(data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+    let postgres = programs.join("postgres").into_os_string();
+    let mut words = how.before.iter().chain([&postgres]);
+    let mut command = Command::new(words.next().unwrap_or(&postgres));
+    command.args(words).arg("-D").arg(data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
     command.args(["-c", "unix_socket_directories=", "-c", "max_connections=200"]);
-    if !careful {
+    if !how.careful {
         command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
     }
     let errors = log.try_clone().map_err(system("the log"))?;
     command.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(errors);
-    as_user(&mut command, user).spawn().map_err(system("postgres"))
+    as_user(&mut command, how.user).spawn().map_err(system("postgres"))
 }

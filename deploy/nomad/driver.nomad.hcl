@@ -19,6 +19,12 @@ variable "nats" {
   description = "The NATS servers, parted by commas"
 }
 
+variable "traces" {
+  type        = string
+  default     = ""
+  description = "Where spans go by OTLP over HTTP, such as http://collector:4318; nowhere if empty"
+}
+
 job "vtp-driver" {
   datacenters = var.datacenters
   type        = "service"
@@ -78,6 +84,10 @@ job "vtp-driver" {
           "--replicas", "3",
           "--metrics", "0.0.0.0:${NOMAD_PORT_metrics}",
         ]
+      }
+
+      env {
+        OTEL_EXPORTER_OTLP_ENDPOINT = var.traces
       }
 
       volume_mount {

@@ -19,6 +19,12 @@ variable "nats" {
   description = "The NATS servers, parted by commas"
 }
 
+variable "traces" {
+  type        = string
+  default     = ""
+  description = "Where spans go by OTLP over HTTP, such as http://collector:4318; nowhere if empty"
+}
+
 variable "count" {
   type    = number
   default = 1
@@ -89,6 +95,10 @@ job "vtp-splitter" {
           "--keep", "16GiB",
           "--metrics", "0.0.0.0:${NOMAD_PORT_metrics}",
         ]
+      }
+
+      env {
+        OTEL_EXPORTER_OTLP_ENDPOINT = var.traces
       }
 
       volume_mount {

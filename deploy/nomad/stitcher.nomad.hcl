@@ -19,6 +19,12 @@ variable "nats" {
   description = "The NATS servers, parted by commas"
 }
 
+variable "traces" {
+  type        = string
+  default     = ""
+  description = "Where spans go by OTLP over HTTP, such as http://collector:4318; nowhere if empty"
+}
+
 variable "count" {
   type    = number
   default = 1
@@ -106,6 +112,10 @@ job "vtp-stitcher" {
           "--drain", "60s",
           "--metrics", "0.0.0.0:${NOMAD_PORT_metrics}",
         ]
+      }
+
+      env {
+        OTEL_EXPORTER_OTLP_ENDPOINT = var.traces
       }
 
       volume_mount {

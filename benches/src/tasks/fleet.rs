@@ -13,7 +13,7 @@ use vtp_engine::coordinator::{Cost, Skill, Skills};
 use vtp_fleet::bus::nats::{Access, NatsBus};
 use vtp_fleet::driver::{Config, Driver, Handle, Notice};
 use vtp_fleet::ledger::{FileLedger, Row, Submission};
-use vtp_fleet::messages::{NodeId, Offer, Pool};
+use vtp_fleet::messages::{NodeId, Offer, Pool, TraceContext};
 use vtp_fleet::node::{self, Outcome, Work};
 use vtp_fleet::server::{NatsServer, Sync};
 
@@ -141,6 +141,7 @@ impl Fleet {
             deadline_ms: None,
             fetch: vec!["quic://splitter:4433".to_owned()],
             deliver: vec!["quic://stitcher:4433".to_owned()],
+            trace: TraceContext::NONE,
             tasks: (0..tasks).map(row).collect(),
         };
         self.submitted.lock().unwrap_or_else(PoisonError::into_inner).insert(job, Instant::now());

@@ -30,6 +30,7 @@ use crate::parse::{self, ChunkLength, FileKind};
 use crate::place::{self, Place};
 use crate::progress::{Progress, ProgressEvent, Style};
 use crate::report::{Encryption, Report};
+use crate::telemetry::span;
 use crate::{Outcome, interrupt, page, print, records};
 use goal::Goal;
 use keys::KeyArguments;
@@ -301,6 +302,11 @@ impl Arguments {
         self.limits.limits()
     }
 
+    /// The video.
+    pub(crate) fn input(&self) -> &Place {
+        &self.input
+    }
+
     /// The same, given in the folder `here`: for a process that is in another one.
     ///
     /// # Errors
@@ -352,15 +358,21 @@ impl Arguments {
 /// [`Failure`] with the exit code; nothing that looks finished is left behind then.
 pub fn run(arguments: &Arguments, words: &[OsString]) -> Outcome {
     let progress = Progress::new(arguments.progress);
-    let made = match arguments.cluster.is_given() {
+    let (input, fleet) = (name(&arguments.input), arguments.cluster.is_given());
+    let made = span::within(tracing::info_span!("encode", input, fleet), || match fleet {
         true => submit::run(&arguments.cluster, words, &progress),
         false => here(arguments, &progress),
-    };
+    });
     let shown = made.and_then(|Made { report, folder }| {
         progress.finish();
         show(&report, &folder, arguments.json)
     });
     shown.map_err(|failure| progress.fail(failure))
+}
+
+/// What a file is called, without where it is.
+pub(crate) fn name(place: &Place) -> String {
+    place.name().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn here(arguments: &Arguments, progress: &Progress) -> Result<Made, Failure> {
@@ -407,8 +419,10 @@ pub(crate) fn make(
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }
-    write_report(&report, &curves, &goal.dirs().out)?;
-    Ok(Made { report, folder: goal.publish(progress, cancelled)? })
+    span::within(tracing::info_span!("publish"), || {
+        write_report(&report, &curves, &goal.dirs().out)?;
+        Ok(Made { report, folder: goal.publish(progress, cancelled)? })
+    })
 }
 
 /// Every chunk whose quality was checked is as good as asked, or the run has failed.

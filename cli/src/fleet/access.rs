@@ -47,7 +47,7 @@ pub(crate) struct LoginArguments {
 
 impl LoginArguments {
     /// Who we are to NATS, if it is to know.
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         Some(self.nats_login.as_ref()?.split_once(':')?.0)
     }
 
@@ -56,7 +56,7 @@ impl LoginArguments {
     ///
     /// # Errors
     /// A login that is none; no server that answers.
-    pub(super) async fn connect(&self, urls: &str, name: &str, replicas: usize) -> anyhow::Result<NatsBus> {
+    pub(crate) async fn connect(&self, urls: &str, name: &str, replicas: usize) -> anyhow::Result<NatsBus> {
         let mut urls = urls.to_owned();
         let mut login = self.nats_login.clone();
         let folder = Path::new(&urls);

@@ -12,6 +12,7 @@ use super::access::{LoginArguments, NODES, SPLITTERS, STITCHERS, pool};
 use super::member::{self, MetricsArguments};
 use super::skills;
 use crate::Outcome;
+use crate::telemetry::DriverSpans;
 
 /// Drive a fleet: keep a ledger of its jobs, and hand out their tasks to splitters, nodes and stitchers, until ^C or SIGTERM
 #[derive(Debug, Args)]
@@ -50,6 +51,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
             [(pool(NODES)?, skills()), (pool(SPLITTERS)?, only(Skill::Split)), (pool(STITCHERS)?, only(Skill::Stitch))];
         let config = driver::Config::fleet(pools.into());
         let (mut driver, handle, notices) = Driver::start(bus.clone(), ledger, config).await?;
+        if let Some(spans) = DriverSpans::begin() {
+            driver.trace_to(spans);
+        }
         let desk = driver.take_desk();
         eprintln!("the driver is there");
         tokio::select! {

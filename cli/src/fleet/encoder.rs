@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tracing::{Span, field};
 use vtp_engine::coordinator::JobId;
 use vtp_engine::units::ChunkIndex;
 use vtp_fleet::credentials::Credentials;
@@ -15,13 +16,14 @@ use vtp_fleet::messages::{Offer, Why};
 use vtp_fleet::metrics::FRAMES;
 use vtp_fleet::node::{Outcome, Work};
 use vtp_fleet::transfer::quic::{Address, Client, StartError, Tuning};
-use vtp_fleet::transfer::{self, FileObject, Kind, ObjectId, Transfer as _};
+use vtp_fleet::transfer::{self, FileObject, Kind, Object as _, ObjectId, Transfer as _};
 
 use super::access::MOST;
 use super::member::Stop;
 use super::orders;
 use crate::child::{self, Pool};
 use crate::encode::driver::ChunkError;
+use crate::telemetry::span;
 use crate::work::{self, ChunkOrder};
 
 /// How long a node looks for an origin or a spool that does not answer.
@@ -93,6 +95,7 @@ impl Encoder {
 
     async fn carry_out(&self, offer: &Offer) -> Result<(), Error> {
         let order = orders::read::<ChunkOrder>(&offer.body)?;
+        Span::current().record("frames", span::number(order.task.frames.len()));
         let folder = Arc::new(Folder(self.0.folder.join(offer.id.to_string().replace(':', "-"))));
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -107,16 +110,21 @@ impl Encoder {
             attempt: offer.id.attempt(),
             kind,
         };
-        client.fetch(object(Kind::Packets), &archive).await?;
+        span::during(tracing::info_span!("fetch"), client.fetch(object(Kind::Packets), &archive)).await?;
         let stop = Stop(Arc::new(AtomicBool::new(false)));
         let (shared, stopped, kept, to) =
             (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&folder), delivery.clone());
         let frames = order.task.frames.len() as u64;
-        let encode = move || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &(), &stopped);
+        let span = tracing::info_span!("encode");
+        let encode = move || {
+            let work = || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &(), &stopped);
+            span::within(span, work)
+        };
         tokio::task::spawn_blocking(encode).await??;
         metrics::counter!(FRAMES).increment(frames);
         let made = FileObject::open(&delivery).map_err(failed(&delivery))?;
-        client.deliver(object(Kind::Encoded), &made).await?;
+        let span = tracing::info_span!("deliver", bytes = span::number(made.length()));
+        span::during(span, client.deliver(object(Kind::Encoded), &made)).await?;
         Ok(())
     }
 
@@ -140,7 +148,10 @@ impl Encoder {
 
 impl Work for Encoder {
     async fn run(&self, offer: Arc<Offer>) -> Outcome {
-        match self.carry_out(&offer).await {
+        let (chunk, attempt) = (i64::from(offer.id.chunk), i64::from(offer.id.attempt));
+        let span = tracing::info_span!("chunk", chunk, attempt, frames = field::Empty);
+        let span = span::below(span, offer.trace);
+        match span::during(span, self.carry_out(&offer)).await {
             Ok(()) => Outcome::Finished { result: Vec::new() },
             Err(Error::Order(error @ orders::Error::OtherBuild)) => Outcome::Unfit { message: error.to_string() },
             Err(error) => {

@@ -64,7 +64,7 @@ impl MetricsArguments {
     ///
     /// # Errors
     /// Nobody can listen there.
-    pub(super) fn serve(&self) -> anyhow::Result<()> {
+    pub(crate) fn serve(&self) -> anyhow::Result<()> {
         let Some(address) = self.metrics else { return Ok(()) };
         let builder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.with_http_listener(address);
         builder.install().with_context(|| format!("--metrics {address}"))?;
@@ -92,7 +92,7 @@ pub(super) fn runtime(blocking: usize) -> Result<Runtime, Failure> {
 }
 
 /// Lives as `life` says, which ends after it was told to leave, or fails.
-pub(super) fn live<F>(blocking: usize, life: impl FnOnce(watch::Receiver<bool>) -> F) -> Outcome
+pub(crate) fn live<F>(blocking: usize, life: impl FnOnce(watch::Receiver<bool>) -> F) -> Outcome
 where
     F: Future<Output = anyhow::Result<()>>,
 {

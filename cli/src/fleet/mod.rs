@@ -5,9 +5,10 @@
 pub(crate) mod access;
 pub mod driver;
 mod encoder;
-mod member;
+pub(crate) mod member;
 pub mod nearby;
 pub mod node;
+pub(crate) mod orderer;
 mod orders;
 mod remote;
 mod sources;

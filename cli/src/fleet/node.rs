@@ -43,6 +43,13 @@ pub struct Arguments {
     drain: Duration,
 }
 
+impl Arguments {
+    /// What the process is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.member.name
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::stores::Stores;
 
 const VERSION: u16 = 1;
 
-/// Look into a source. What is found is delivered.
+/// Look into a source. What is found is delivered, or told where the task doesn't say where to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IndexOrder {
     /// Where the source is; a path is a whole one.
@@ -41,6 +41,8 @@ pub(super) enum Indexed {
         /// As which it was found.
         stamp: Stamp,
     },
+    /// What was found, as `vtp probe --json` tells it: for whoever did not say where to deliver it.
+    Told(String),
     /// It can't be used.
     Unusable {
         /// 1001: not a video that is read. 1005: corrupt.

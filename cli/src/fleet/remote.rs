@@ -25,7 +25,7 @@ use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Whom};
 use vtp_fleet::client::Client;
 use vtp_fleet::ledger::{Row, Submission};
-use vtp_fleet::messages::{self, Found, Lookup, Made, Standing};
+use vtp_fleet::messages::{self, Found, Lookup, Made, Standing, TraceContext};
 use vtp_fleet::transfer::{FolderSpool, Kind, ObjectId, Spool as _};
 use vtp_splitter::Source;
 
@@ -33,6 +33,7 @@ use super::orders::{self, IndexOrder, Indexed, PacketsOrder};
 use crate::child;
 use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
 use crate::place::Place;
+use crate::telemetry::span;
 use crate::work::{self, ChunkOrder};
 
 /// How urgent orders are: repairs are before others, which wait for them, and an index is before both.
@@ -42,6 +43,9 @@ const INDEX: u8 = 3;
 /// How often somebody who waits for the fleet looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What is said of a job that is not under way.
+const NOTHING: Found = Found { packets: None, trace: TraceContext::NONE };
+
 /// What all runs of a stitcher share.
 pub(super) struct Yard {
     runtime: Handle,
@@ -50,7 +54,7 @@ pub(super) struct Yard {
     /// How nodes and splitters reach the spool.
     spool_at: String,
     /// Which packets each job is made from that is under way.
-    packets: Mutex<HashMap<u64, Vec<u8>>>,
+    packets: Mutex<HashMap<u64, Found>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,7 +84,7 @@ impl Yard {
             while let Some(question) = questions.recv().await {
                 let Some(yard) = answers.upgrade() else { return };
                 let found = messages::decode(&question.bytes)
-                    .map(|Lookup { job, .. }| Found { packets: locked(&yard.packets).get(&job).cloned() });
+                    .map(|Lookup { job, .. }| locked(&yard.packets).get(&job).cloned().unwrap_or(NOTHING));
                 match found.and_then(|found| messages::encode(&found)) {
                     Ok(answer) => question.answer(answer),
                     Err(error) => tracing::warn!(%error, "a splitter's question is not understood"),
@@ -94,8 +98,9 @@ impl Yard {
     fn carry_out(&self, task: &Task, fetch: &[String], stop: &AtomicBool) -> Result<Outcome, String> {
         loop {
             let job = self.client.number();
-            if let Some(packets) = &task.packets {
-                locked(&self.packets).insert(job, packets.clone());
+            let trace = span::current();
+            if task.packets.is_some() {
+                locked(&self.packets).insert(job, Found { packets: task.packets.clone(), trace });
             }
             let submission = Submission {
                 job,
@@ -105,6 +110,7 @@ impl Yard {
                 deadline_ms: None,
                 fetch: fetch.to_vec(),
                 deliver: vec![self.spool_at.clone()],
+                trace,
                 tasks: vec![Row::new(task.chunk, task.cost, Skills::NONE.with(task.needs), task.body.clone())],
             };
             let ended = self.runtime.block_on(async {
@@ -246,6 +252,7 @@ impl Fleet for Remote {
         };
         let (origin, stamp) = match orders::read(&result).map_err(|error| internal(&error))? {
             Indexed::Found { origin, stamp } => (origin, stamp),
+            Indexed::Told(_) => return Err(internal(&"the splitter tells what it should deliver")),
             Indexed::Unusable { code, message } => return Err(EncodeFailure::Input { code, message }),
         };
         let place = self.yard.spool.place(id).map_err(|error| internal(&error))?;

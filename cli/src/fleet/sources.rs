@@ -7,9 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
+use tracing::{Span, field};
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Whom};
-use vtp_fleet::messages::{self, Found, JobNumber, Lookup};
+use vtp_fleet::messages::{self, Found, JobNumber, Lookup, TraceContext};
 use vtp_fleet::transfer::{self, FileObject, Kind, ObjectId, Origin};
 use vtp_splitter::Source;
 
@@ -18,6 +19,7 @@ use crate::child::{self, Adoption, Pool};
 use crate::encode::driver::EncodeFailure;
 use crate::place::Place;
 use crate::stores::Stores;
+use crate::telemetry::span;
 
 /// Sources that are kept open; each has an index in memory and perhaps idle children.
 const MOST_SOURCES: usize = 16;
@@ -141,6 +143,7 @@ impl Sources {
             }
             let to = place.clone();
             let bytes = tokio::task::spawn_blocking(move || opened.pack(&order, &to)).await??;
+            Span::current().record("bytes", span::number(bytes));
             self.keep(job, chunk, bytes);
         }
         FileObject::open(&place).map_err(|error| Error::File { path: place, error })
@@ -163,15 +166,16 @@ impl Sources {
         }
     }
 
-    /// Which packets these are, as the stitcher says whose job it is.
-    async fn look_up(&self, id: ObjectId) -> Result<PacketsOrder, transfer::Error> {
+    /// Which packets these are, as the stitcher says whose job it is, and which span of it they are for.
+    async fn look_up(&self, id: ObjectId) -> Result<(PacketsOrder, TraceContext), transfer::Error> {
         let session = JobNumber(id.job.0).session().ok_or(transfer::Error::NotFound(id))?;
         let lost = |error: &dyn std::fmt::Display| transfer::Error::Lost(format!("the stitcher: {error}"));
         let question = messages::encode(&Lookup { job: id.job.0, chunk: id.chunk.0 }).map_err(|error| lost(&error))?;
         let answer = self.0.talk.ask(Whom::Session(session), question).await.map_err(|error| lost(&error))?;
-        let Found { packets } = messages::decode(&answer).map_err(|error| lost(&error))?;
+        let Found { packets, trace } = messages::decode(&answer).map_err(|error| lost(&error))?;
         let packets = packets.ok_or(transfer::Error::NotFound(id))?;
-        orders::read(&packets).map_err(|error| transfer::Error::Forbidden(error.to_string()))
+        let order = orders::read(&packets).map_err(|error| transfer::Error::Forbidden(error.to_string()))?;
+        Ok((order, trace))
     }
 }
 
@@ -186,8 +190,9 @@ impl Origin for Sources {
         if let Ok(object) = FileObject::open(&self.place(job, chunk)) {
             return Ok(object);
         }
-        let order = self.look_up(id).await?;
-        let made = self.packets(job, chunk, order).await;
+        let (order, trace) = self.look_up(id).await?;
+        let span = span::below(tracing::info_span!("pack", chunk = i64::from(chunk), bytes = field::Empty), trace);
+        let made = span::during(span, self.packets(job, chunk, order)).await;
         made.map_err(|error| {
             tracing::warn!(%error, %id, "packets can't be handed out");
             match error {

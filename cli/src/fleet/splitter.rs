@@ -22,8 +22,9 @@ use super::access::{ListenArguments, MOST, MemberArguments, SPLITTERS, pool};
 use super::member::{self, HEARTBEAT, Workplace};
 use super::orders::{self, IndexOrder, Indexed};
 use super::sources::Sources;
-use crate::Outcome;
 use crate::encode::driver::EncodeFailure;
+use crate::telemetry::span;
+use crate::{Outcome, probe};
 
 /// Where in its folder a splitter works; nothing else is touched there.
 const WORK: &str = "vtp-splitter-work";
@@ -48,6 +49,13 @@ pub struct Arguments {
     /// Most bytes of packets that lie there; the oldest go first, and are made again where they are asked for
     #[arg(long, value_name = "SIZE", default_value = "4GiB")]
     keep: ByteSize,
+}
+
+impl Arguments {
+    /// What the process is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.member.name
+    }
 }
 
 /// Runs the command.
@@ -95,6 +103,14 @@ struct Shared {
 
 impl Work for Looks {
     async fn run(&self, offer: Arc<Offer>) -> Done {
+        let span = span::below(tracing::info_span!("index", attempt = i64::from(offer.id.attempt)), offer.trace);
+        let why = |done: &Done| if let Done::Failed { message, .. } = done { Some(message.clone()) } else { None };
+        span::during_with(span, self.look(&offer), why).await
+    }
+}
+
+impl Looks {
+    async fn look(&self, offer: &Offer) -> Done {
         let failed = |error: &dyn std::fmt::Display| {
             tracing::warn!(id = %offer.id, %error, "a source was not looked into");
             Done::Failed { why: Why::Retryable, message: error.to_string() }
@@ -105,11 +121,15 @@ impl Work for Looks {
             Err(error) => return failed(&error),
         };
         let indexed = match self.0.sources.open(&order).await {
+            Ok(opened) if offer.deliver.is_empty() => match probe::json(&opened.source.info, &opened.source.index) {
+                Ok(told) => Indexed::Told(told),
+                Err(error) => return failed(&error.sentence().unwrap_or_default()),
+            },
             Ok(opened) => {
                 let Ok(found) = postcard::to_allocvec(&opened.source) else {
                     return failed(&"what was found can't be written");
                 };
-                if let Err(error) = self.deliver(&offer, found.into()).await {
+                if let Err(error) = self.deliver(offer, found.into()).await {
                     return failed(&format!("{error:#}"));
                 }
                 Indexed::Found { origin: self.0.origin.clone(), stamp: opened.stamp.clone() }
@@ -124,9 +144,7 @@ impl Work for Looks {
             Err(error) => failed(&error),
         }
     }
-}
 
-impl Looks {
     async fn deliver(&self, offer: &Offer, found: Bytes) -> anyhow::Result<()> {
         let [stitcher, ..] = &offer.deliver[..] else { anyhow::bail!("the task does not say who wants it") };
         let address: Address = stitcher.parse()?;

@@ -3,7 +3,6 @@
 //! folder.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -28,6 +27,7 @@ use super::remote::{Remote, Yard};
 use crate::encode::{self, Made};
 use crate::exit::Failure;
 use crate::progress::ProgressEvent;
+use crate::telemetry::span;
 use crate::{Outcome, parse};
 
 /// What a run that nobody has begun again for so long has kept is removed.
@@ -55,6 +55,13 @@ pub struct Arguments {
     /// How long it may take to finish what is under way before that is handed back
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse::duration)]
     drain: Duration,
+}
+
+impl Arguments {
+    /// What the process is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.member.name
+    }
 }
 
 /// Runs the command.
@@ -190,7 +197,11 @@ impl Shared {
             Err(error @ orders::Error::OtherBuild) => return Done::Unfit { message: error.to_string() },
             order => order.context("the job").map_err(Failure::Internal),
         };
-        let made = order.and_then(|order| self.ladder(offer.id.job, order, tell, stop));
+        let made = order.and_then(|order: EncodeOrder| {
+            let (arguments, attempt) = (order.arguments()?, i64::from(offer.id.attempt));
+            let span = tracing::info_span!("ladder", input = encode::name(arguments.input()), attempt);
+            span::within(span::below(span, offer.trace), || self.ladder(offer.id.job, &arguments, tell, stop))
+        });
         let encoded = match made {
             Ok(encoded) => encoded,
             // Another time it may go well.
@@ -217,18 +228,17 @@ impl Shared {
     fn ladder(
         &self,
         job: u64,
-        EncodeOrder { folder, words }: EncodeOrder,
+        arguments: &encode::Arguments,
         tell: &mpsc::Sender<ProgressEvent>,
         stop: &AtomicBool,
     ) -> Result<Encoded, Failure> {
-        let arguments = parsed(words)?.given_in(Path::new(&folder))?;
         let kept = self.kept.join(job.to_string());
         let made = std::fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()));
         made.map_err(Failure::Internal)?;
         let fleet = Remote::new(Arc::clone(&self.yard), job, arguments.limits(), kept);
         // Whoever watches may be slower than this.
         let progress = |event| drop(tell.try_send(event));
-        let Made { report, folder } = encode::make(&arguments, Some(&fleet), &progress, stop)?;
+        let Made { report, folder } = encode::make(arguments, Some(&fleet), &progress, stop)?;
         let report = serde_json::to_string(&report).context("cannot write the report").map_err(Failure::Internal)?;
         let report = Some(report).filter(|report| report.len() <= LONGEST_REPORT);
         Ok(Encoded::Made { folder: folder.into(), report })
@@ -246,8 +256,10 @@ impl Shared {
     }
 }
 
-/// The command that was given elsewhere.
-fn parsed(words: Vec<OsString>) -> Result<encode::Arguments, Failure> {
-    let line = Line::try_parse_from(words).map_err(|error| Failure::Usage(error.to_string()))?;
-    Ok(line.arguments)
+impl EncodeOrder {
+    /// The command that was given elsewhere.
+    fn arguments(self) -> Result<encode::Arguments, Failure> {
+        let line = Line::try_parse_from(self.words).map_err(|error| Failure::Usage(error.to_string()))?;
+        line.arguments.given_in(Path::new(&self.folder))
+    }
 }

@@ -22,6 +22,7 @@ use super::orders::{self, EncodeOrder, Encoded};
 use crate::encode::Made;
 use crate::exit::Failure;
 use crate::progress::{Progress, ProgressEvent};
+use crate::telemetry::span;
 use crate::{interrupt, records};
 
 /// How often it is looked whether the user has had enough.
@@ -79,6 +80,7 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
             deadline_ms: None,
             fetch: Vec::new(),
             deliver: Vec::new(),
+            trace: span::current(),
             // How much it is can't be known before somebody has looked into it.
             tasks: vec![Row::new(0, Cost::from_frames(1.0), Skills::NONE.with(Skill::Stitch), body)],
         };

@@ -52,7 +52,7 @@ pub(crate) async fn transcode(
     }
     wanted.output.check()?;
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
-    // Numbers of the fleet's jobs that are kept have their highest bit clear; and so do those of the database.
+    // By chance, as the fleet knows others' jobs, too; of 63 bits, as the database counts with a sign.
     let number = (fastrand::u64(..) >> 1) as i64;
     if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, number).await? {
         return Ok((StatusCode::ACCEPTED, axum::Json(job)));

@@ -19,6 +19,8 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
@@ -36,6 +38,8 @@ use crate::problem::{Kind, Problem};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest body of a request that is no part of an upload.
 const LONGEST: usize = 256 * 1024;
+/// How long requests that are under way may take when the process is to leave.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// The longest time for an answer that is no stream.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -141,5 +145,25 @@ async fn name_problems(request: Request, next: Next) -> Response {
     match response.extensions_mut().remove::<Problem>() {
         Some(problem) => problem.of(id).into_response(),
         None => response,
+    }
+}
+
+/// Serves requests until `leave` says so; those that are under way are answered, but for streams, which their clients begin again.
+///
+/// # Errors
+/// The system's.
+pub async fn serve(listener: TcpListener, app: App, mut leave: watch::Receiver<bool>) -> std::io::Result<()> {
+    let mut leaves = leave.clone();
+    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+        // Whoever would say so being gone says so, too.
+        let _ = leaves.wait_for(|leaves| *leaves).await;
+    });
+    let cut_off = async {
+        let _ = leave.wait_for(|leaves| *leaves).await;
+        tokio::time::sleep(FAREWELL).await;
+    };
+    tokio::select! {
+        served = serving => served,
+        () = cut_off => Ok(()),
     }
 }

@@ -131,6 +131,7 @@ impl Core {
                 cost: row.cost,
                 fetch: submission.fetch.clone(),
                 deliver: submission.deliver.clone(),
+                trace: submission.trace,
                 body: row.body.clone(),
             };
             crate::messages::encode(&offer).map_err(|error| error.to_string())?;
@@ -403,6 +404,7 @@ impl Core {
                 self.crew.orphan(worker);
                 self.apply(Event::Draining { worker }, step);
             } else {
+                step.put_down.extend(work.map(|work| work.id));
                 self.crew.retire(worker);
                 self.apply(Event::Left { worker }, step);
             }

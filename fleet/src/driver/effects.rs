@@ -7,6 +7,7 @@ use vtp_engine::units::Attempt;
 
 use super::core::Core;
 use super::crew::Work;
+use super::spans::of_attempt;
 use super::{Action, Notice, Step};
 use crate::ledger::{Outcome, Record};
 use crate::messages::{AttemptId, Control, Offer};
@@ -37,6 +38,7 @@ impl Core {
 
     pub(super) fn stopped(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) {
         self.crew.clear(worker);
+        step.put_down.push(id);
         self.apply(Event::Stopped { worker, task: id.task(), attempt: id.attempt() }, step);
         self.replace_if_draining(worker, step);
     }
@@ -128,10 +130,12 @@ impl Core {
                 None
             }
             None if token.node.is_none() => {
+                step.put_down.push(id);
                 self.crew.retire(worker);
                 Some(Event::Left { worker })
             }
             None => {
+                step.put_down.push(id);
                 self.crew.clear(worker);
                 Some(Event::Stopped { worker, task: id.task(), attempt: id.attempt() })
             }
@@ -159,6 +163,7 @@ impl Core {
             cost: row.cost,
             fetch: job.submission.fetch.clone(),
             deliver: job.submission.deliver.clone(),
+            trace: of_attempt(&job.submission, id),
             body: row.body.clone(),
         })
     }

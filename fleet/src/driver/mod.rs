@@ -18,6 +18,7 @@ mod desk;
 mod effects;
 mod service;
 mod shell;
+mod spans;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use self::core::{Core, Refused};
 pub use desk::{Desk, Unwanted};
 pub use service::{alone, serve};
 pub use shell::{Counts, Driver, Error, Handle};
+pub use spans::{EndBy, Of, Span, SpanSink};
 
 /// The driver's settings.
 #[derive(Clone, Debug)]
@@ -60,6 +62,8 @@ pub struct Step {
     pub records: Vec<crate::ledger::Record>,
     /// For the bus, and for whoever listens.
     pub actions: Vec<Action>,
+    /// Attempts that were handed back, or whose nodes were lost: no records.
+    pub put_down: Vec<AttemptId>,
     /// How many events the coordinator was told of.
     pub events: u64,
     /// How many of them changed nothing that they were meant to: results of attempts that no longer count, and the like.

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use vtp_engine::coordinator::{Now, RestoreError};
 
 use super::core::{Core, Refused};
+use super::spans::{Span, SpanSink, Spans};
 use super::tally::{Tally, Tick};
 use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
@@ -41,6 +42,8 @@ pub struct Driver<B, L> {
     publishing: Arc<Semaphore>,
     desk: Desk,
     tally: Tally,
+    spans: Spans,
+    sink: Option<Box<dyn SpanSink>>,
 }
 
 /// What a driver is asked through. Clones ask the same driver.
@@ -157,8 +160,15 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         let publishing = Arc::new(Semaphore::new(PUBLISHING));
         let clock = Clock::default();
         let (desk, tally) = (Desk::restore(&state, clock.now()), Tally::restore(&state, clock.now()));
-        let driver = Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk, tally };
+        let (spans, sink) = (Spans::restore(&state, SystemTime::now()), None);
+        let driver =
+            Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk, tally, spans, sink };
         Ok((driver, handle, listener))
+    }
+
+    /// Tells `sink` of the spans of jobs and attempts. Without one there are none.
+    pub fn trace_to(&mut self, sink: Box<dyn SpanSink>) {
+        self.sink = Some(sink);
     }
 
     /// What clients may ask about: what the ledger knew of jobs when the driver was started. Once; then it is empty.
@@ -237,7 +247,19 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         (command.reply, outcome)
     }
 
+    /// The spans that end by this step, once it is kept.
+    fn spans(&mut self, step: &Step) -> Vec<Span> {
+        if self.sink.is_none() {
+            return Vec::new();
+        }
+        let now = SystemTime::now();
+        let mut spans: Vec<Span> = step.records.iter().flat_map(|record| self.spans.take(record, now)).collect();
+        spans.extend(step.put_down.iter().filter_map(|id| self.spans.put_down(*id, now)));
+        spans
+    }
+
     async fn keep(&mut self, step: &mut Step) -> Result<(), Error> {
+        let spans = self.spans(step);
         let Step { records, events, ignored, .. } = step;
         self.counts.turns.fetch_add(1, Ordering::Relaxed);
         self.counts.events.fetch_add(*events, Ordering::Relaxed);
@@ -251,6 +273,9 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         metrics::gauge!(NODES).set(self.core.nodes() as f64);
         if !records.is_empty() {
             self.ledger.append(self.epoch, std::mem::take(records)).await?;
+        }
+        if let Some(sink) = &self.sink {
+            spans.into_iter().for_each(|span| sink.ended(span));
         }
         Ok(())
     }

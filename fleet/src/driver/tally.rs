@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::{Row, Submission};
-    use crate::messages::Pool;
+    use crate::messages::{Pool, TraceContext};
 
     fn at(seconds: u64) -> Now {
         Now(Duration::from_secs(seconds))
@@ -177,6 +177,7 @@ mod tests {
             deadline_ms: None,
             fetch: Vec::new(),
             deliver: Vec::new(),
+            trace: TraceContext::NONE,
             tasks: rows.collect(),
         };
         tally.take(&Record::Submitted(submission), at(10));

@@ -4,7 +4,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use vtp_engine::coordinator::{Cost, JobId, NewTask, Skill, Skills, Terms, UserId, Weight};
 use vtp_engine::units::ChunkIndex;
 
-use crate::messages::{AttemptId, Kind, Message, Pool, Why};
+use crate::messages::{AttemptId, Kind, Message, Pool, TraceContext, Why};
 
 /// One fact.
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ pub struct Submission {
     pub fetch: Vec<String>,
     /// Where nodes deliver to.
     pub deliver: Vec<String>,
+    /// The span of whoever submits it; what becomes of it is below.
+    pub trace: TraceContext,
     /// Its tasks, each chunk once.
     pub tasks: Vec<Row>,
 }

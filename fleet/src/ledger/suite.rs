@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use vtp_engine::coordinator::{Config, Coordinator, Cost, Now, Skill, Skills};
 
 use super::*;
-use crate::messages::{AttemptId, Pool, Why};
+use crate::messages::{AttemptId, Pool, TraceContext, Why};
 
 fn id(job: u64, chunk: u32, attempt: u32) -> AttemptId {
     AttemptId { job, chunk, attempt }
@@ -21,6 +21,7 @@ fn submission(job: u64, tasks: u32) -> Submission {
         deadline_ms: Some(90_000),
         fetch: Vec::new(),
         deliver: Vec::new(),
+        trace: TraceContext::new(5, job, true),
         tasks: (0..tasks).map(row).collect(),
     }
 }

@@ -16,7 +16,7 @@ use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// The version that is spoken. It changes with the layout of any message.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Bytes of an envelope's head.
 pub const HEAD: usize = 16;

@@ -3,7 +3,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 use vtp_engine::coordinator::Variant;
 
-use super::{AttemptId, Kind, Message, Pool};
+use super::{AttemptId, Kind, Message, Pool, TraceContext};
 
 /// A task for whoever of its pool takes it first.
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
@@ -24,6 +24,8 @@ pub struct Offer {
     pub fetch: Vec<String>,
     /// Where the result goes, the first choice first.
     pub deliver: Vec<String>,
+    /// The driver's span of this try; what a node does for it is below.
+    pub trace: TraceContext,
     /// What is to be done, for the node alone to read.
     pub body: Vec<u8>,
 }

@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Kind, LIMIT, Message, NodeId};
+use super::{Kind, LIMIT, Message, NodeId, TraceContext};
 use crate::ledger::Submission;
 
 /// What the driver is asked for. Each may be asked again, after success too.
@@ -103,6 +103,8 @@ pub struct Lookup {
 pub struct Found {
     /// What splitters read; `None` if there is no such task.
     pub packets: Option<Vec<u8>>,
+    /// The stitcher's span that the task is for.
+    pub trace: TraceContext,
 }
 
 macro_rules! message {

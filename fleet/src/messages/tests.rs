@@ -10,6 +10,10 @@ fn attempt() -> AttemptId {
     AttemptId { job: 7, chunk: 42, attempt: 3 }
 }
 
+fn trace() -> TraceContext {
+    TraceContext::new(0x1234_5678_9abc_def0, 42, true)
+}
+
 fn offer() -> Offer {
     Offer {
         id: attempt(),
@@ -20,6 +24,7 @@ fn offer() -> Offer {
         cost: 120_063,
         fetch: vec!["quic://splitter-1:4433".to_owned()],
         deliver: vec!["quic://stitcher-1:4433".to_owned()],
+        trace: trace(),
         body: b"what is to be done".to_vec(),
     }
 }
@@ -68,6 +73,7 @@ fn messages_have_the_bytes_that_their_version_had() {
         deadline_ms: Some(1_800_000_000_000),
         fetch: vec!["splitter-1:4433".to_owned()],
         deliver: vec!["stitcher-1:4434".to_owned()],
+        trace: trace(),
         tasks: vec![Row::new(42, Cost(120_063), Skills::of(Skill::Cpu), b"what is to be done".to_vec())],
     };
     let made = vec![Made { chunk: 42, attempt: 3, result: vec![1, 2, 3] }];
@@ -83,7 +89,7 @@ fn messages_have_the_bytes_that_their_version_had() {
     golden("standings.bin", &encode(&Reply::Standings(standings)).expect("it is valid"));
     golden("ended.bin", &encode(&Ended { job: 7, standing: Standing::Done { made } }).expect("it is valid"));
     golden("lookup.bin", &encode(&Lookup { job: 7, chunk: 42 }).expect("it is valid"));
-    golden("found.bin", &encode(&Found { packets: Some(b"these".to_vec()) }).expect("it is valid"));
+    golden("found.bin", &encode(&Found { packets: Some(b"these".to_vec()), trace: trace() }).expect("it is valid"));
 }
 
 #[test]
@@ -108,6 +114,14 @@ fn one_message_is_not_taken_for_another() {
     let bytes = encode(&report()).expect("it is valid");
     assert_eq!(decode::<Offer>(&bytes), Err(NoMessage::Kind { found: 2, expected: Kind::Offer }));
     assert_eq!(decode::<Offer>(b"{\"job\":1}"), Err(NoMessage::NotOurs));
+}
+
+#[test]
+fn a_message_that_belongs_to_no_trace_is_valid() {
+    let (offer, found) =
+        (Offer { trace: TraceContext::NONE, ..offer() }, Found { packets: None, trace: TraceContext::NONE });
+    assert_eq!(decode::<Offer>(&encode(&offer).expect("it is valid")), Ok(offer));
+    assert_eq!(decode::<Found>(&encode(&found).expect("it is valid")), Ok(found));
 }
 
 #[test]
@@ -152,7 +166,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>, kind in 1u8..=8) {
-        let mut whole = b"VTPM\x01\0\0\0".to_vec();
+        let mut whole = b"VTPM\x02\0\0\0".to_vec();
         whole[6] = kind;
         whole.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         whole.extend_from_slice(&[0; 4]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use vtp_fleet::bus::nats::{Access, NatsBus};
 use vtp_fleet::bus::{Bus, Delivery, News, Piece, Tasks, Terms};
-use vtp_fleet::messages::{AttemptId, NodeId, Offer, Pool, Settings};
+use vtp_fleet::messages::{AttemptId, NodeId, Offer, Pool, Settings, TraceContext};
 use vtp_fleet::server::{self, NatsServer, Sync};
 
 /// Short, so that tests are.
@@ -69,6 +69,7 @@ pub(crate) fn offer(pool: &Pool, chunk: u32, priority: u8) -> Offer {
         cost: 1,
         fetch: Vec::new(),
         deliver: Vec::new(),
+        trace: TraceContext::NONE,
         body: format!("chunk {chunk}").into_bytes(),
     }
 }

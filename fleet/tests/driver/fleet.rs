@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use vtp_engine::coordinator::{Cost, Skill, Skills};
 use vtp_fleet::bus::Bus;
-use vtp_fleet::driver::{Config, Driver, Error, Handle, Notice};
+use vtp_fleet::driver::{Config, Driver, Error, Handle, Notice, SpanSink};
 use vtp_fleet::ledger::{Ledger, Row, Submission};
-use vtp_fleet::messages::{AttemptId, Offer};
+use vtp_fleet::messages::{AttemptId, Offer, TraceContext};
 use vtp_fleet::node::{self, Outcome, Work};
 
 use crate::support::{node as node_id, pool};
@@ -34,6 +34,7 @@ pub(crate) fn submission(job: u64, tasks: u32) -> Submission {
         deadline_ms: None,
         fetch: vec!["here".to_owned()],
         deliver: vec!["there".to_owned()],
+        trace: TraceContext::new(9, job + 1, true),
         tasks: (0..tasks).map(|chunk| Row::new(chunk, Cost(1000), needs, vec![chunk as u8])).collect(),
     }
 }
@@ -108,7 +109,17 @@ impl Running {
     }
 
     pub(crate) async fn with(bus: &impl Bus, ledger: impl Ledger, config: Config) -> Self {
-        let (driver, handle, notices) = Driver::start(bus.clone(), ledger, config).await.expect("it starts");
+        Self::traced(bus, ledger, config, None).await
+    }
+
+    pub(crate) async fn traced(
+        bus: &impl Bus,
+        ledger: impl Ledger,
+        config: Config,
+        sink: Option<Box<dyn SpanSink>>,
+    ) -> Self {
+        let (mut driver, handle, notices) = Driver::start(bus.clone(), ledger, config).await.expect("it starts");
+        sink.into_iter().for_each(|sink| driver.trace_to(sink));
         Self { handle, notices, running: tokio::spawn(driver.run()) }
     }
 

@@ -9,3 +9,4 @@ mod core;
 mod fleet;
 mod fleets;
 mod nats;
+mod spans;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender};
+use tracing::Span;
 use vtp_encoder_node::cache::Cache;
 use vtp_encoder_node::{Observer, Spool as _, SpoolFolder};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, StageCpu};
@@ -24,6 +25,7 @@ use vtp_splitter::Source;
 use super::EncodeFailure;
 use crate::child::{self, Adoption, Child, Pool};
 use crate::place::Place;
+use crate::telemetry::span;
 use crate::work::{self, ChunkOrder, Hand, Kept};
 
 /// What a worker is told to do.
@@ -152,6 +154,21 @@ impl Job<'_> {
     /// Carries out an order. What befalls the process that works on it from outside costs its time and no attempt.
     pub(super) fn encode(&self, order: &Order) -> Result<EncodedChunk, ChunkError> {
         let plan = &self.plan.chunks[order.task.chunk.0 as usize];
+        span::within(self.traced(order, plan), || self.make(order, plan))
+    }
+
+    /// The span of an order: it is worked on here, or waited for.
+    fn traced(&self, order: &Order, plan: &ChunkPlan) -> Span {
+        let (chunk, attempt) = (i64::from(order.task.chunk.0), i64::from(order.attempt.0));
+        let frames = i64::from(plan.frames.end - plan.frames.start);
+        let repair = matches!(order.work, Work::Repair(_));
+        match self.fleet {
+            Some(_) => tracing::info_span!("wait", chunk, attempt, frames, repair),
+            None => tracing::info_span!("chunk", chunk, attempt, frames, repair),
+        }
+    }
+
+    fn make(&self, order: &Order, plan: &ChunkPlan) -> Result<EncodedChunk, ChunkError> {
         let (name, renditions) = match &order.work {
             Work::Whole | Work::Concealed => {
                 let archive = self.archive.into_iter().cloned().collect();

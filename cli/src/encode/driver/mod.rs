@@ -31,6 +31,7 @@ use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::progress::ProgressEvent;
 use crate::report::{Choice, Report};
+use crate::telemetry::span;
 pub use crew::{ChunkError, Fleet, Pack};
 pub(crate) use pass::copied;
 use pass::{Made, Pass, PassError};
@@ -123,10 +124,12 @@ pub fn run(
     let files = &subtitles::read(&request.subtitles, children.limits())?;
     progress(ProgressEvent::Stage("indexing".into()));
     let elsewhere = |doubt: Option<&str>| fleet.map_or(Ok(None), |fleet| fleet.index(&request.input, doubt, cancel));
-    let (file, mut source) = match elsewhere(None)? {
-        Some(source) => (children.open(&request.input)?, source),
-        None => children.index(&request.input, cancel)?,
-    };
+    let (file, mut source) = span::within(tracing::info_span!("index"), || {
+        Ok::<_, EncodeFailure>(match elsewhere(None)? {
+            Some(source) => (children.open(&request.input)?, source),
+            None => children.index(&request.input, cancel)?,
+        })
+    })?;
     watch.lap("index");
     let mut in_one_chunk = false;
     loop {
@@ -167,10 +170,12 @@ pub fn run(
                 progress(ProgressEvent::Stage("indexing by decoding".into()));
                 match source.index.frame_list {
                     FrameList::Packets => {
-                        source = match elsewhere(Some(&doubt))? {
-                            Some(source) => source,
-                            None => children.census(adoption, &doubt, cancel)?,
-                        }
+                        source = span::within(tracing::info_span!("index", doubt), || {
+                            Ok::<_, EncodeFailure>(match elsewhere(Some(&doubt))? {
+                                Some(source) => source,
+                                None => children.census(adoption, &doubt, cancel)?,
+                            })
+                        })?;
                     }
                     FrameList::Census if !in_one_chunk => in_one_chunk = true,
                     FrameList::Census => return Err(undecodable(&doubt)),
@@ -187,7 +192,7 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
     if pass.request.ladder != LadderRequest::Smart || pass.in_one_chunk {
         return Ok((pass.run(watch)?, Vec::new()));
     }
-    let trials = survey::survey(pass)?;
+    let trials = span::within(tracing::info_span!("survey"), || survey::survey(pass))?;
     watch.lap("survey");
     let target = pass.request.check.map(|check| check.target).unwrap_or_default();
     let verdicts = smart::choose(&trials, &target, pass.request.options.crf == FactorRequest::Default);

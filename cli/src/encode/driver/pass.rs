@@ -30,6 +30,7 @@ use crate::encode::EncodeRequest;
 use crate::encode::output::Dirs;
 use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
+use crate::telemetry::span::{self, Told};
 
 /// What a pass works on.
 pub(super) struct Pass<'a> {
@@ -91,6 +92,15 @@ impl From<audio::Error> for EncodeFailure {
             audio::Error::Child(error) => error.into(),
             audio::Error::Otherwise => Self::Internal(error.into()),
             audio::Error::Stitcher(error) => error.into(),
+        }
+    }
+}
+
+impl Told for PassError {
+    fn told(&self) -> String {
+        match self {
+            Self::OtherFrames(doubt) => doubt.clone(),
+            Self::Failure(failure) => failure.told(),
         }
     }
 }
@@ -159,7 +169,9 @@ impl Pass<'_> {
             archive: self.archive,
         };
         let (audio, gathered) = std::thread::scope(|scope| {
-            let sound = sound.map(|sound| scope.spawn(|| audio::run(self, sound, writers, job.stop)));
+            let span = tracing::info_span!("sound", tracks = span::number(configs.len()));
+            let sound =
+                sound.map(|sound| scope.spawn(|| span::within(span, || audio::run(self, sound, writers, job.stop))));
             let run = Run::start(self, scope, &job, &mut stitcher).carry_out();
             if run.is_err() {
                 job.stop.store(true, Ordering::Relaxed);
@@ -175,7 +187,7 @@ impl Pass<'_> {
         (self.progress)(ProgressEvent::Stage("proving".into()));
         let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
         stitcher.archived(audio.as_ref().map(|a| a.archived.clone()).unwrap_or_default());
-        let published = stitcher.finish(tracks, &sounds)?;
+        let published = span::within(tracing::info_span!("proof"), || stitcher.finish(tracks, &sounds))?;
         watch.lap("prove");
         let kept = audio.as_ref().and_then(|audio| audio.outcomes.get(heard..)).unwrap_or_default();
         texts.warnings.extend(archive::warnings(self, kept));

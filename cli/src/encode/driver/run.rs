@@ -11,6 +11,7 @@ use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use tracing::Span;
 use vtp_encoder_node as node;
 use vtp_engine::chunk::{EncodedChunk, StageCpu};
 use vtp_engine::coordinator::{
@@ -27,6 +28,7 @@ use super::crew::{ChunkError, Job, Order, Told, Work};
 use super::pass::{Pass, PassError};
 use crate::child;
 use crate::progress::ProgressEvent;
+use crate::telemetry::span;
 use crate::text;
 
 /// The job of all chunks.
@@ -85,8 +87,8 @@ impl<'a, 'j> Run<'a, 'j> {
         let workers = pass.request.workers.min(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
         let orders = (0..workers.get() as u64).map(|worker| {
             let (send, receive) = bounded(1);
-            let tell = tell.clone();
-            scope.spawn(move || job.work(WorkerId(worker), &receive, &tell));
+            let (tell, span) = (tell.clone(), Span::current());
+            scope.spawn(move || span.in_scope(|| job.work(WorkerId(worker), &receive, &tell)));
             send
         });
         let target = job.check.map(|check| check.target);
@@ -290,7 +292,8 @@ impl<'a, 'j> Run<'a, 'j> {
             match next {
                 Next::Deliver(chunk) => {
                     let was_playable = self.stitcher.is_playable();
-                    match self.stitcher.add_chunk(chunk) {
+                    let span = tracing::info_span!("stitch", chunk = i64::from(chunk.chunk.0));
+                    match span::within(span, || self.stitcher.add_chunk(chunk)) {
                         Err(error) => self.end(Err(error.into())),
                         Ok(_) if self.stitcher.is_playable() && !was_playable => {
                             (self.pass.progress)(ProgressEvent::Stage("encoding, and playable".into()));

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tracing::Span;
 use vtp_engine::chunk::{EncodedChunk, EncodedRendition};
 use vtp_engine::coordinator::{TaskId, Variant};
 use vtp_engine::ladder::Rendition;
@@ -75,7 +76,10 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..workers.get().min(places.len()) {
-            scope.spawn(|| {
+            let span = Span::current();
+            let (next, done) = (&next, &done);
+            scope.spawn(move || {
+                let _span = span.enter();
                 while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let task = TaskId { job: JOB, chunk: ChunkIndex(place as u32) };
                     let order = Order { task, attempt: Attempt(1), variant: Variant::Usual, work: Work::Whole };

@@ -1,0 +1,117 @@
+//! `vtp control-plane`: the API. step: take requests, have the fleet make what they ask for, note what becomes of it. In: HTTP. Out:
+//! rows, objects, orders to the fleet. Never: a look into a video.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use vtp_control_plane::fleet::{Away, Fleet, Made, Order, Probed};
+use vtp_control_plane::{App, Config, dispatch, http};
+
+use crate::fleet::access::LoginArguments;
+use crate::fleet::member::{self, MetricsArguments};
+use crate::fleet::orderer::{Ended, Orderer, Seen};
+use crate::{Outcome, print};
+
+/// Serve the API, until ^C or SIGTERM; settings are in a file, and in the environment as VTP_CONTROL_...
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The fleet's NATS servers, such as nats://nats-1:4222, parted by commas, or the folder of vtp up
+    #[arg(long, value_name = "URLS", required_unless_present_any = ["print_config", "print_openapi"])]
+    cluster: Option<String>,
+
+    /// Settings, in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Print the settings as they are, without the database's password, and end
+    #[arg(long)]
+    print_config: bool,
+
+    /// Print the document that describes the API (OpenAPI 3.1), and end
+    #[arg(long, conflicts_with = "print_config")]
+    print_openapi: bool,
+
+    #[command(flatten)]
+    login: LoginArguments,
+
+    #[command(flatten)]
+    metrics: MetricsArguments,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure::Usage`](crate::exit::Failure::Usage) for settings that can't be, and for what can't be reached.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let usage = |error: &dyn std::fmt::Display| crate::exit::Failure::Usage(error.to_string());
+    if arguments.print_openapi {
+        return print(&(http::openapi().map_err(|error| usage(&error))? + "\n"));
+    }
+    let config = Config::read(arguments.config.as_deref(), std::env::vars()).map_err(|error| usage(&error))?;
+    if arguments.print_config {
+        return print(&config.to_toml());
+    }
+    member::live(64, |leave| async move {
+        arguments.metrics.serve()?;
+        let name = format!("control-{:08x}", fastrand::u32(..));
+        let connection = arguments.login.user().unwrap_or(&name).to_owned();
+        let urls = arguments.cluster.as_deref().context("--cluster is missing")?;
+        let bus = arguments.login.connect(urls, &connection, 1).await?;
+        let fleet = Arc::new(Cluster(Orderer::start(bus, name).await?));
+        serve(App::start(config, fleet).await?, leave).await
+    })
+}
+
+async fn serve(app: App, leave: watch::Receiver<bool>) -> anyhow::Result<()> {
+    let listen = app.config.listen;
+    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
+    eprintln!("the API is there, at http://{}", listener.local_addr()?);
+    let driving = tokio::spawn(dispatch::run(app.clone(), leave.clone()));
+    http::serve(listener, app, leave).await?;
+    driving.await?;
+    Ok(())
+}
+
+/// The fleet, as the control plane asks it.
+struct Cluster(Orderer);
+
+impl Cluster {
+    async fn made(&self, order: Order, told: mpsc::Sender<Value>) -> Result<Made, Away> {
+        let Order { number, priority, source, out, words } = order;
+        let line: [OsString; 4] = [source.into(), "--out".into(), out.into(), "--force".into()];
+        let words = line.into_iter().chain(words.into_iter().map(OsString::from)).collect();
+        let ended = self.0.encode(number, priority, words, told).await.map_err(|error| Away(format!("{error:#}")))?;
+        Ok(match ended {
+            Ended::Made(report) => Made::Ladder(report),
+            Ended::Failed { code, message } => Made::Failed { code, message },
+            Ended::Cancelled => Made::Cancelled,
+        })
+    }
+}
+
+impl Fleet for Cluster {
+    fn probe(&self, source: PathBuf) -> BoxFuture<'_, Result<Probed, Away>> {
+        async move {
+            match self.0.probe(source.into()).await.map_err(|error| Away(format!("{error:#}")))? {
+                Seen::Video(probe) => Ok(Probed::Video(probe)),
+                Seen::Unusable { code, message } => Ok(Probed::Unusable { code, message }),
+            }
+        }
+        .boxed()
+    }
+
+    fn make(&self, order: Order, told: mpsc::Sender<Value>) -> BoxFuture<'_, Result<Made, Away>> {
+        self.made(order, told).boxed()
+    }
+
+    fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {
+        async move { self.0.cancel(number).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+    }
+}

@@ -1,0 +1,146 @@
+//! Whoever orders ladders of a fleet for others: step: submit, listen, tell. In: words of `vtp encode`, sources to look at. Out: how
+//! they ended. Never: an order that is given up because nobody listens.
+
+use std::ffi::OsString;
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use vtp_engine::coordinator::{Cost, Skill, Skills};
+use vtp_engine::limits::Limits;
+use vtp_fleet::bus::nats::NatsBus;
+use vtp_fleet::bus::{Talk as _, Topic};
+use vtp_fleet::client::Client;
+use vtp_fleet::ledger::{Row, Submission};
+use vtp_fleet::messages::{JobNumber, NodeId, Standing};
+
+use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed};
+use crate::place::Place;
+use crate::telemetry::span;
+
+/// How urgent it is to look at a source: somebody waits for it.
+const LOOK: u8 = 2;
+
+/// Orders ladders.
+pub(crate) struct Orderer {
+    bus: NatsBus,
+    client: Client<NatsBus>,
+}
+
+/// How an order ended.
+pub(crate) enum Ended {
+    /// The ladder is there, and this is its report; null if it is too long to be told.
+    Made(Value),
+    /// It can't be made.
+    Failed { code: Option<u16>, message: String },
+    /// It was given up.
+    Cancelled,
+}
+
+/// What a look at a source came to.
+pub(crate) enum Seen {
+    /// As `vtp probe --json` tells it.
+    Video(Value),
+    /// It can't be used.
+    Unusable { code: u16, message: String },
+}
+
+impl Orderer {
+    /// Orders over `bus`, as `name`, which nobody else has.
+    ///
+    /// # Errors
+    /// The bus.
+    pub(crate) async fn start(bus: NatsBus, name: String) -> anyhow::Result<Self> {
+        let client = Client::start(bus.clone(), NodeId::new(name)?).await?;
+        Ok(Self { bus, client })
+    }
+
+    /// Has the ladder of these words made, or hears how the order of this number goes on, if it was given before.
+    ///
+    /// # Errors
+    /// The fleet does not answer.
+    pub(crate) async fn encode(
+        &self,
+        number: u64,
+        priority: u8,
+        words: Vec<OsString>,
+        told: mpsc::Sender<Value>,
+    ) -> anyhow::Result<Ended> {
+        let job = JobNumber::kept(number).0;
+        let body = orders::write(&EncodeOrder { folder: "/".into(), words })?;
+        let submission = submission(job, priority, Skill::Stitch, body);
+        let standing = tokio::select! {
+            standing = self.client.carry_out(submission) => standing?,
+            never = self.tell(job, told) => match never {},
+        };
+        let made = match standing {
+            Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was made")?,
+            Standing::Failed { message, .. } => return Ok(Ended::Failed { code: None, message }),
+            Standing::Cancelled => return Ok(Ended::Cancelled),
+            Standing::Unknown | Standing::Active => bail!("the driver does not know how it ended"),
+        };
+        Ok(match orders::read(&made.result)? {
+            Encoded::Made { report: Some(report), .. } => Ended::Made(serde_json::from_str(&report)?),
+            Encoded::Made { report: None, .. } => Ended::Made(Value::Null),
+            Encoded::Failed { code, message, .. } => Ended::Failed { code, message },
+        })
+    }
+
+    /// Tells what is announced of a job, for ever; what nobody takes is lost.
+    async fn tell(&self, job: u64, told: mpsc::Sender<Value>) -> std::convert::Infallible {
+        match self.bus.listen(Topic::Progress(job)).await {
+            Ok(mut heard) => {
+                while let Some(words) = heard.recv().await {
+                    match serde_json::from_slice(&words) {
+                        Ok(event) => drop(told.try_send(event)),
+                        Err(error) => tracing::debug!(%error, "progress is not understood"),
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "progress is not heard"),
+        }
+        std::future::pending().await
+    }
+
+    /// Has a splitter look at a source.
+    ///
+    /// # Errors
+    /// The fleet does not answer, or can't.
+    pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Seen> {
+        let order = IndexOrder { input: Place::read(source)?, limits: Limits::DEFAULT, doubt: None };
+        let submission = submission(self.client.number(), LOOK, Skill::Split, orders::write(&order)?);
+        let made = match self.client.carry_out(submission).await? {
+            Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was found")?,
+            Standing::Failed { message, .. } => bail!(message),
+            Standing::Cancelled | Standing::Unknown | Standing::Active => bail!("nobody has looked at it"),
+        };
+        match orders::read(&made.result)? {
+            Indexed::Told(probe) => Ok(Seen::Video(serde_json::from_str(&probe)?)),
+            Indexed::Unusable { code, message } => Ok(Seen::Unusable { code, message }),
+            Indexed::Found { .. } => bail!("the splitter has delivered what it should tell"),
+        }
+    }
+
+    /// Gives an order up.
+    ///
+    /// # Errors
+    /// The driver does not answer.
+    pub(crate) async fn cancel(&self, number: u64) -> anyhow::Result<()> {
+        Ok(self.client.cancel(JobNumber::kept(number).0).await?)
+    }
+}
+
+fn submission(job: u64, priority: u8, skill: Skill, body: Vec<u8>) -> Submission {
+    Submission {
+        job,
+        user: 0,
+        weight: 1,
+        priority,
+        deadline_ms: None,
+        fetch: Vec::new(),
+        deliver: Vec::new(),
+        trace: span::current(),
+        // How much it is can't be known before somebody has looked into it.
+        tasks: vec![Row::new(0, Cost::from_frames(1.0), Skills::NONE.with(skill), body)],
+    }
+}

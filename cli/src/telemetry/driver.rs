@@ -1,0 +1,74 @@
+//! The spans of a driver, which are known once they have ended, made by hand.
+
+use std::sync::OnceLock;
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span as _, Status, Tracer as _, TracerProvider as _};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use vtp_fleet::driver::{EndBy, Of, Span, SpanSink};
+
+use super::{ids, span};
+
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+
+/// Spans of the driver of this process go there.
+#[derive(Debug)]
+pub(crate) struct DriverSpans(SdkTracer);
+
+pub(super) fn offer(provider: Option<&SdkTracerProvider>) {
+    if let Some(provider) = provider {
+        // Whoever was first stays.
+        drop(TRACER.set(provider.tracer("vtp")));
+    }
+}
+
+impl DriverSpans {
+    /// `None` where spans go nowhere.
+    pub(crate) fn begin() -> Option<Box<dyn SpanSink>> {
+        TRACER.get().map(|tracer| Box::new(Self(tracer.clone())) as Box<dyn SpanSink>)
+    }
+}
+
+impl SpanSink for DriverSpans {
+    fn ended(&self, ended: Span) {
+        let Span { context, parent, start, end, of, end_by } = ended;
+        let (name, mut fields) = told(of);
+        let (outcome, status) = outcome(end_by);
+        fields.push(KeyValue::new("outcome", outcome));
+        let builder = self.0.span_builder(name).with_start_time(start).with_attributes(fields);
+        let parent = span::context(parent);
+        let mut span = ids::with_number(context.span(), || self.0.build_with_context(builder, &parent));
+        span.set_status(status);
+        // The calendar may have been set back meanwhile.
+        span.end_with_timestamp(end.max(start));
+    }
+}
+
+fn told(of: Of) -> (&'static str, Vec<KeyValue>) {
+    // Numbers of jobs have 64 bits, those of fields 63.
+    let job = |job: u64| KeyValue::new("job", job.to_string());
+    match of {
+        Of::Job { job: number, tasks } => {
+            ("job", vec![job(number), KeyValue::new("tasks", i64::try_from(tasks).unwrap_or(i64::MAX))])
+        }
+        Of::Attempt { id, pool } => (
+            "task",
+            vec![
+                job(id.job),
+                KeyValue::new("chunk", i64::from(id.chunk)),
+                KeyValue::new("attempt", i64::from(id.attempt)),
+                KeyValue::new("pool", pool.to_string()),
+            ],
+        ),
+    }
+}
+
+fn outcome(end_by: EndBy) -> (&'static str, Status) {
+    match end_by {
+        EndBy::Done => ("done", Status::Unset),
+        EndBy::Failed(why) => ("failed", Status::error(why)),
+        EndBy::Cancelled => ("cancelled", Status::Unset),
+        EndBy::Superseded => ("superseded", Status::Unset),
+        EndBy::PutDown => ("put down", Status::error("it was handed back, or its node was lost")),
+    }
+}
