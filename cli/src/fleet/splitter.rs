@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(SPLITTERS)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
-            queued: 0,
+            ahead: 0,
             heartbeat: HEARTBEAT,
             drain: Duration::from_secs(10),
         };
@@ -94,7 +94,13 @@ struct Shared {
 }
 
 impl Work for Looks {
-    async fn run(&self, offer: Arc<Offer>) -> Done {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), Done> {
+        Ok(())
+    }
+
+    async fn run(&self, offer: Arc<Offer>, (): ()) -> Done {
         let failed = |error: &dyn std::fmt::Display| {
             tracing::warn!(id = %offer.id, %error, "a source was not looked into");
             Done::Failed { why: Why::Retryable, message: error.to_string() }

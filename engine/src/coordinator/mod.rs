@@ -11,7 +11,7 @@
 //! ```text
 //!                    lease to an idle worker: attempt n+1
 //!            ┌────────────────────────────────────────────────┐
-//!            │                                                ▼   heartbeat: lease prolonged
+//!            │                                                ▼   heartbeat, or queued: lease prolonged
 //!  submit ─► Waiting {late: attempt n or none}             Running {one lease, or two}
 //!            │   ▲  ▲                                       │  │  │  │   it takes too long: a second lease
 //!            │   │  └─ rested ─ Waiting {rests} ◄─ failed ──┘  │  │  │
@@ -43,7 +43,7 @@
 //! | [`FailureKind::Retryable`] | failure | [`Config::max_attempts`] |
 //! | [`FailureKind::Crash`] | failure and crash | [`Config::max_attempts`], or [`Config::max_crashes`] |
 //! | lease ran out, worker left, or put the task down unasked | loss | [`Config::max_losses`], twenty times that for ladders |
-//! | put down by a draining worker, preempted, lost the race with a second attempt | nothing | |
+//! | put down by a draining worker, preempted, lost the race with a second attempt, not begun | nothing | |
 //!
 //! Failures alone decide on an attempt's [`Variant`] and on how long a task rests before the next.
 //!
@@ -76,6 +76,7 @@ mod event;
 mod failure;
 mod handle;
 mod job;
+mod leases;
 mod pace;
 mod preempt;
 mod queue;
