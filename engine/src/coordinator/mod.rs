@@ -62,7 +62,8 @@
 //! # Who is served
 //!
 //! `queue.rs` has the order: priorities, users by their weight, deadlines, jobs, and the ageing by which nobody waits
-//! for ever. `schedule.rs` has the order of tasks within a job, `preempt.rs` what is stopped for the sake of what.
+//! for ever. `schedule.rs` has the order of tasks within a job, `critical.rs` what goes out of turn at the end, `preempt.rs`
+//! what is stopped for the sake of what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,6 +73,7 @@ mod agenda;
 mod attempts;
 mod config;
 mod crew;
+mod critical;
 mod event;
 mod failure;
 mod handle;
@@ -194,6 +196,7 @@ impl Coordinator {
         let account = self.lanes.get_mut(&lane)?;
         let before = job.standing(id);
         let result = change(job);
+        job.measure(account);
         let after = job.standing(id);
         account.book(&before.turn, &after.turn);
         self.queues.update((lane, account), &job.waiting, (&before, &after), self.starts);

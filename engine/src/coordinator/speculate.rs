@@ -63,6 +63,11 @@ impl Coordinator {
         });
         let running: Vec<TaskId> = running.collect();
         running.into_iter().for_each(|task| self.doubt_anew(task));
+        // Those that wait are measured anew.
+        let waiting: Vec<JobId> = self.jobs.iter().filter(alike).map(|(job, _)| *job).collect();
+        for job in waiting {
+            self.change(job, |_| ());
+        }
     }
 
     /// What is usual for a task: what its job's tasks took, or where it is the only one, what such tasks took that are of
@@ -84,8 +89,11 @@ impl Coordinator {
         let needs = job.tasks.get(id.chunk).map(|task| task.needs).unwrap_or_default();
         match self.lanes.get_mut(&job.lane()).filter(|_| job.is_single()) {
             Some(lane) => lane.paces.entry(needs).or_default().learn(cost, took),
-            None => job.pace.learn(cost, took),
+            None => {
+                self.change(id.job, |job| job.pace.learn(cost, took));
+            }
         }
+        self.learn_backlog(needs, cost, took);
         if let Some(times) = times {
             self.crew.learn(lease.worker, times, &rule);
         }

@@ -1,6 +1,7 @@
 //! Scenarios, told as sentences. This file has their words.
 
 mod basics;
+mod critical;
 mod fairness;
 mod fleet;
 mod queued;
