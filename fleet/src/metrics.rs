@@ -27,6 +27,8 @@ pub const SLOTS: &str = "vtp_slots";
 pub const SLOTS_BUSY: &str = "vtp_slots_busy";
 /// Histogram, s, by `pool` and `outcome`: how long this process was at a task.
 pub const TASK_TIME: &str = "vtp_task_seconds";
+/// Histogram, s, by `pool`: how long a slot that a task was given waited until that was ready, such as for its packets.
+pub const PREPARE_TIME: &str = "vtp_prepare_seconds";
 /// Counter: source frames of the chunks that this process has encoded.
 pub const FRAMES: &str = "vtp_frames_encoded_total";
 /// Counter, by `direction`: bytes of objects sent and received by this process's server.
@@ -46,6 +48,7 @@ pub fn describe() {
     describe_gauge!(SLOTS, "Tasks that this process may be at");
     describe_gauge!(SLOTS_BUSY, "Tasks that this process is at");
     describe_histogram!(TASK_TIME, Unit::Seconds, "How long this process was at a task");
+    describe_histogram!(PREPARE_TIME, Unit::Seconds, "How long a slot waited for what its task needs");
     describe_counter!(FRAMES, "Source frames of the chunks that this process has encoded");
     describe_counter!(BYTES, Unit::Bytes, "Bytes of objects sent and received by this process's server");
 }

@@ -53,7 +53,13 @@ pub(super) struct Counts {
 struct Null;
 
 impl Work for Null {
-    async fn run(&self, _offer: Arc<Offer>) -> Outcome {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), Outcome> {
+        Ok(())
+    }
+
+    async fn run(&self, _offer: Arc<Offer>, (): ()) -> Outcome {
         Outcome::Finished { result: Vec::new() }
     }
 }
@@ -106,7 +112,7 @@ impl Fleet {
             let heartbeat = Duration::from_secs(5);
             let drain = Duration::ZERO;
             let settings =
-                node::Settings { node, pool: pool.clone(), slots: options.slots, queued: 0, heartbeat, drain };
+                node::Settings { node, pool: pool.clone(), slots: options.slots, ahead: 0, heartbeat, drain };
             let (bus, left) = (bus(name).await?, left.clone());
             running.spawn(async move { Ok(node::run(bus, settings, Null, left).await?) });
         }

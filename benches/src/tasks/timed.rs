@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use vtp_fleet::bus::{Bus, Delivery, Error, Tasks};
+use vtp_fleet::bus::{Band, Bus, Delivery, Error, Tasks};
 use vtp_fleet::messages::{AttemptId, Control, NodeId, Offer, Pool, Report};
 
 /// What was noted. Clones share it.
@@ -102,6 +102,12 @@ impl<T: Tasks> Tasks for TimedTasks<T> {
 
     async fn pull(&mut self, free: usize, wait: Duration) -> Result<Vec<Delivery<T::Receipt>>, Error> {
         let pulled = self.tasks.pull(free, wait).await?;
+        self.stamps.arrived(pulled.iter().map(|delivery| delivery.offer.id));
+        Ok(pulled)
+    }
+
+    async fn glean(&mut self, bands: &[Band], most: usize) -> Result<Vec<Delivery<T::Receipt>>, Error> {
+        let pulled = self.tasks.glean(bands, most).await?;
         self.stamps.arrived(pulled.iter().map(|delivery| delivery.offer.id));
         Ok(pulled)
     }

@@ -1,12 +1,14 @@
 //! How chunk bytes travel: QUIC against HTTP/1.1 over TCP with TLS on the loopback device, and QUIC over a bad
 //! network. All in this process: both sides of every run share the machine's cores.
 
+mod ahead;
 mod far;
 mod http;
 mod loopback;
 mod scene;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,6 +16,7 @@ use vtp_fleet::transfer::quic::{Congestion, Tuning};
 
 use crate::measured::median;
 use crate::table::Table;
+use ahead::{CHUNKS, ENCODE, Link, PACKETS};
 use loopback::Pair;
 use scene::Scene;
 
@@ -46,7 +49,30 @@ const RATE: u64 = 25_000_000;
 /// Anything that does not arrive as it was sent.
 pub fn run(options: &Options) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    runtime.block_on(async { Ok(format!("{}\n{}", near(options).await?, far(options).await?)) })
+    runtime
+        .block_on(async { Ok(format!("{}\n{}\n{}", near(options).await?, far(options).await?, ahead(options).await?)) })
+}
+
+/// Runs of both kinds take turns.
+async fn ahead(options: &Options) -> Result<String> {
+    let scene = Arc::new(Scene::new(&options.scratch)?);
+    let head = format!("{CHUNKS} chunks of {} MiB, {} s each", PACKETS >> 20, ENCODE.as_secs());
+    let mut table =
+        Table::new(&[&head, "slots", "fetched when begun, s", "while others are encoded, s", "encoding alone, s"]);
+    for (link, name) in [(Link::Loopback, "loopback"), (Link::Far, "the bad network")] {
+        for slots in [1, 2] {
+            let mut times = [Vec::new(), Vec::new()];
+            for _ in 0..options.runs.div_ceil(3) {
+                for (ahead, times) in (0..).zip(&mut times) {
+                    times.push(ahead::run(&scene, link, slots, ahead).await?);
+                }
+            }
+            let [without, with] = times.map(|times| format!("{:.1}", median(times.into_iter())));
+            let least = ENCODE.as_secs_f64() * f64::from(CHUNKS.div_ceil(slots.into()));
+            table.row(vec![name.to_owned(), slots.to_string(), without, with, format!("{least:.1}")]);
+        }
+    }
+    Ok(table.text())
 }
 
 async fn near(options: &Options) -> Result<String> {

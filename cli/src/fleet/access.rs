@@ -17,6 +17,8 @@ use super::member::MetricsArguments;
 
 /// Nodes that encode everything on their processors.
 pub(super) const NODES: &str = "cpu";
+/// Chunks that each of them is given besides those that it is at, to have their packets by when a slot is free.
+pub(super) const AHEAD: u16 = 1;
 /// Those who look into sources.
 pub(super) const SPLITTERS: &str = "splitter";
 /// Those who make ladders of chunks.

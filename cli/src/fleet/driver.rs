@@ -8,7 +8,7 @@ use vtp_engine::coordinator::{Skill, Skills};
 use vtp_fleet::driver::{self, Driver};
 use vtp_fleet::ledger::FileLedger;
 
-use super::access::{LoginArguments, NODES, SPLITTERS, STITCHERS, pool};
+use super::access::{AHEAD, LoginArguments, NODES, SPLITTERS, STITCHERS, pool};
 use super::member::{self, MetricsArguments};
 use super::skills;
 use crate::Outcome;
@@ -49,7 +49,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let only = |skill| Skills::NONE.with(skill);
         let pools =
             [(pool(NODES)?, skills()), (pool(SPLITTERS)?, only(Skill::Split)), (pool(STITCHERS)?, only(Skill::Stitch))];
-        let config = driver::Config::fleet(pools.into());
+        let ahead = [(pool(NODES)?, AHEAD)].into();
+        let config = driver::Config { ahead, ..driver::Config::fleet(pools.into()) };
         let (mut driver, handle, notices) = Driver::start(bus.clone(), ledger, config).await?;
         if let Some(spans) = DriverSpans::begin() {
             driver.trace_to(spans);

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tracing::{Span, field};
+use tracing::{Instrument as _, Span, field};
 use vtp_engine::coordinator::JobId;
 use vtp_engine::units::ChunkIndex;
 use vtp_fleet::credentials::Credentials;
@@ -28,6 +28,9 @@ use crate::work::{self, ChunkOrder};
 
 /// How long a node looks for an origin or a spool that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A chunk's packets, in its folder.
+const PACKETS: &str = "packets";
+
 /// Encodes for others. Clones share its children and its connections.
 #[derive(Clone)]
 pub(super) struct Encoder(Arc<Shared>);
@@ -87,30 +90,35 @@ impl Drop for Folder {
     }
 }
 
+/// A chunk whose packets are there.
+pub(super) struct Fetched {
+    order: ChunkOrder,
+    folder: Arc<Folder>,
+    client: Arc<Client>,
+    /// What is told of all that is done with it.
+    span: Span,
+}
+
 impl Encoder {
     /// One whose work lies in `folder`, which exists.
     pub(super) fn new(credentials: Credentials, children: Pool, folder: PathBuf) -> Self {
         Self(Arc::new(Shared { credentials, children, folder, clients: Mutex::default() }))
     }
 
-    async fn carry_out(&self, offer: &Offer) -> Result<(), Error> {
+    async fn fetch(&self, offer: &Offer, span: Span) -> Result<Fetched, Error> {
         let order = orders::read::<ChunkOrder>(&offer.body)?;
         Span::current().record("frames", span::number(order.task.frames.len()));
         let folder = Arc::new(Folder(self.0.folder.join(offer.id.to_string().replace(':', "-"))));
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| Error::File { path, error }
-        };
         tokio::fs::create_dir_all(&folder.0).await.map_err(failed(&folder.0))?;
-        let (archive, delivery) = (folder.0.join("packets"), folder.0.join("delivery"));
         let client = self.client(offer).await?;
-        let object = |kind| ObjectId {
-            job: JobId(offer.id.job),
-            chunk: ChunkIndex(offer.id.chunk),
-            attempt: offer.id.attempt(),
-            kind,
-        };
-        span::during(tracing::info_span!("fetch"), client.fetch(object(Kind::Packets), &archive)).await?;
+        let archive = folder.0.join(PACKETS);
+        span::during(tracing::info_span!("fetch"), client.fetch(object(offer, Kind::Packets), &archive)).await?;
+        Ok(Fetched { order, folder, client, span })
+    }
+
+    async fn carry_out(&self, offer: &Offer, fetched: Fetched) -> Result<(), Error> {
+        let Fetched { order, folder, client, .. } = fetched;
+        let (archive, delivery) = (folder.0.join(PACKETS), folder.0.join("delivery"));
         let stop = Stop(Arc::new(AtomicBool::new(false)));
         let (shared, stopped, kept, to) =
             (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&folder), delivery.clone());
@@ -124,7 +132,7 @@ impl Encoder {
         metrics::counter!(FRAMES).increment(frames);
         let made = FileObject::open(&delivery).map_err(failed(&delivery))?;
         let span = tracing::info_span!("deliver", bytes = span::number(made.length()));
-        span::during(span, client.deliver(object(Kind::Encoded), &made)).await?;
+        span::during(span, client.deliver(object(offer, Kind::Encoded), &made)).await?;
         Ok(())
     }
 
@@ -147,19 +155,42 @@ impl Encoder {
 }
 
 impl Work for Encoder {
-    async fn run(&self, offer: Arc<Offer>) -> Outcome {
+    type Ready = Fetched;
+
+    async fn prepare(&self, offer: Arc<Offer>) -> Result<Fetched, Outcome> {
         let (chunk, attempt) = (i64::from(offer.id.chunk), i64::from(offer.id.attempt));
         let span = tracing::info_span!("chunk", chunk, attempt, frames = field::Empty);
         let span = span::below(span, offer.trace);
-        match span::during(span, self.carry_out(&offer)).await {
+        let fetched = self.fetch(&offer, span.clone()).instrument(span).await;
+        fetched.map_err(|error| nothing(&offer, error))
+    }
+
+    async fn run(&self, offer: Arc<Offer>, fetched: Fetched) -> Outcome {
+        match span::during(fetched.span.clone(), self.carry_out(&offer, fetched)).await {
             Ok(()) => Outcome::Finished { result: Vec::new() },
-            Err(Error::Order(error @ orders::Error::OtherBuild)) => Outcome::Unfit { message: error.to_string() },
-            Err(error) => {
-                tracing::warn!(id = %offer.id, %error, "a task came to nothing");
-                Outcome::Failed { why: error.why(), message: error.to_string() }
-            }
+            Err(error) => nothing(&offer, error),
         }
     }
+}
+
+/// A task that has come to nothing.
+fn nothing(offer: &Offer, error: Error) -> Outcome {
+    if let Error::Order(error @ orders::Error::OtherBuild) = error {
+        return Outcome::Unfit { message: error.to_string() };
+    }
+    tracing::warn!(id = %offer.id, %error, "a task came to nothing");
+    Outcome::Failed { why: error.why(), message: error.to_string() }
+}
+
+/// What of a task's chunk travels.
+fn object(offer: &Offer, kind: Kind) -> ObjectId {
+    let (job, chunk) = (JobId(offer.id.job), ChunkIndex(offer.id.chunk));
+    ObjectId { job, chunk, attempt: offer.id.attempt(), kind }
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |error| Error::File { path, error }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! `vtp node`: encodes chunks for others until it is told to leave; then it finishes what it has, or hands it back, or with a
-//! second word ends at once. step: join, pull, encode, deliver. In: tasks. Out: encoded chunks. Never: a source, a file of anybody
-//! else's.
+//! `vtp node`: encodes chunks for others until it is told to leave; then it finishes what it has begun, or hands it back,
+//! or with a second word ends at once. step: join, pull, fetch the next chunk's packets while others are encoded, encode,
+//! deliver. In: tasks. Out: encoded chunks. Never: a source, a file of anybody else's.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use clap::Args;
 use vtp_engine::limits::Limits;
 use vtp_fleet::node::{self, Settings};
 
-use super::access::{MemberArguments, NODES, pool};
+use super::access::{AHEAD, MemberArguments, NODES, pool};
 use super::encoder::Encoder;
 use super::member::{self, HEARTBEAT, Workplace};
 use crate::child::{Pool, this_program};
@@ -19,9 +19,6 @@ use crate::{Outcome, parse, text};
 
 /// Where in its folder a node works; nothing else is touched there.
 const WORK: &str = "vtp-node-work";
-
-/// Chunks that wait on the bus for each node besides those that it is at.
-const QUEUED: u16 = 1;
 
 /// Encode chunks for a fleet, until ^C or SIGTERM; then finish what is under way and leave
 #[derive(Debug, Args)]
@@ -33,8 +30,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     slots: Option<NonZeroUsize>,
 
-    /// Folder for what is under way; made if it is not there, and not shared with other nodes [default: one of its own in the
-    /// system's folder for temporary files]
+    /// Folder for what is under way; made if it is not there, and not shared with other nodes [default: one of its own in
+    /// the system's folder for temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
 
@@ -75,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(NODES)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
-            queued: QUEUED,
+            ahead: AHEAD,
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };

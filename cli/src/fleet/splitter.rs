@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(SPLITTERS)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
-            queued: 0,
+            ahead: 0,
             heartbeat: HEARTBEAT,
             drain: Duration::from_secs(10),
         };
@@ -102,7 +102,13 @@ struct Shared {
 }
 
 impl Work for Looks {
-    async fn run(&self, offer: Arc<Offer>) -> Done {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), Done> {
+        Ok(())
+    }
+
+    async fn run(&self, offer: Arc<Offer>, (): ()) -> Done {
         let span = span::below(tracing::info_span!("index", attempt = i64::from(offer.id.attempt)), offer.trace);
         let why = |done: &Done| if let Done::Failed { message, .. } = done { Some(message.clone()) } else { None };
         span::during_with(span, self.look(&offer), why).await

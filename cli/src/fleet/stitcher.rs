@@ -89,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
             node: member.node()?,
             pool: pool(STITCHERS)?,
             slots: u16::try_from(slots).unwrap_or(u16::MAX),
-            queued: 0,
+            ahead: 0,
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
@@ -136,7 +136,13 @@ struct Shared {
 }
 
 impl Work for Stitches {
-    async fn run(&self, offer: Arc<Offer>) -> Done {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), Done> {
+        Ok(())
+    }
+
+    async fn run(&self, offer: Arc<Offer>, (): ()) -> Done {
         let (tell, told) = mpsc::channel(UNTOLD);
         let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id.job, told));
         let stop = Stop(Arc::default());

@@ -1,15 +1,14 @@
-//! What becomes of attempts: how their leases begin, go on and end.
+//! What becomes of attempts: results, failures, losses, and what they cost. Leases are in `leases.rs`.
 
 use crate::units::Attempt;
 
 use super::Coordinator;
 use super::agenda::Due;
-use super::crew::{Slot, Victim};
+use super::crew::Slot;
 use super::event::{Effect, Ignored};
 use super::failure::{Failure, FailureKind};
 use super::handle::Effects;
-use super::skills::Skills;
-use super::task::{Doubt, Lease, Task, TaskState};
+use super::task::{Task, TaskState};
 use super::types::{TaskId, WorkerId};
 
 /// What the end of an attempt without a result counts as.
@@ -23,26 +22,6 @@ pub(super) enum Charge {
 }
 
 impl Coordinator {
-    pub(super) fn heartbeat(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        attempt: Attempt,
-        effects: &mut Effects,
-    ) -> Result<(), Ignored> {
-        let slot = self.crew.get(worker).ok_or(Ignored::UnknownWorker(worker))?.slot;
-        if slot == Slot::Leased(task, attempt) {
-            self.prolong(task, attempt);
-            return Ok(());
-        }
-        if slot == Slot::Silent(task, attempt) && self.task(task)?.awaits_late(attempt) {
-            self.renew(worker, task, attempt);
-            return Ok(());
-        }
-        effects.push(Effect::Stop { worker, task, attempt });
-        Err(Ignored::Stale { task, attempt })
-    }
-
     pub(super) fn finished(
         &mut self,
         worker: WorkerId,
@@ -118,7 +97,8 @@ impl Coordinator {
         if known.lease(attempt).is_some() {
             let leaves = self.crew.get(worker).is_some_and(|worker| worker.draining);
             let loss = || Charge::Loss(format!("worker {} put {task} down", worker.0));
-            let charge = if leaves { Charge::Nothing } else { loss() };
+            let was_begun = known.lease(attempt).is_some_and(|lease| !lease.is_queued);
+            let charge = if leaves || !was_begun { Charge::Nothing } else { loss() };
             self.end_attempt(task, attempt, charge, effects);
         } else if known.awaits_late(attempt) {
             self.end_attempt(task, attempt, Charge::Nothing, effects);
@@ -126,9 +106,11 @@ impl Coordinator {
         Ok(())
     }
 
-    /// A lease ends without a word from its worker: a late result stays welcome.
+    /// A lease ends without a word from its worker: a late result stays welcome. What was not begun is no loss.
     pub(super) fn lose(&mut self, task: TaskId, attempt: Attempt, message: String, effects: &mut Effects) {
-        self.release(task, attempt, true, Charge::Loss(message), effects);
+        let lease = self.task(task).ok().and_then(|task| task.lease(attempt));
+        let charge = if lease.is_some_and(|it| it.is_queued) { Charge::Nothing } else { Charge::Loss(message) };
+        self.release(task, attempt, true, charge, effects);
     }
 
     /// An attempt is over, and came to nothing.
@@ -188,83 +170,6 @@ impl Coordinator {
             self.drop_job(task.job, effects);
             effects.push(Effect::JobFailed { task, attempts, failure });
         }
-    }
-
-    /// Gives a lease more time.
-    fn prolong(&mut self, id: TaskId, attempt: Attempt) {
-        let expires = self.now.after(self.config.lease);
-        let task = self.jobs.get_mut(&id.job).and_then(|job| job.tasks.get_mut(id.chunk));
-        let Some(lease) = task.and_then(|task| task.lease_mut(attempt)) else { return };
-        let before = std::mem::replace(&mut lease.expires, expires);
-        self.agenda.remove(before, Due::Lease(id, attempt));
-        self.agenda.insert(expires, Due::Lease(id, attempt));
-    }
-
-    /// Gives a lease back that ran out.
-    fn renew(&mut self, worker: WorkerId, id: TaskId, attempt: Attempt) {
-        let Some(lease) = self.new_lease(attempt, worker) else { return };
-        self.change(id.job, |job| job.hold(id.chunk, lease));
-        self.crew.set_slot(worker, Slot::Leased(id, attempt));
-        self.book(id, attempt);
-    }
-
-    pub(super) fn new_lease(&self, attempt: Attempt, worker: WorkerId) -> Option<Lease> {
-        let skills = self.crew.get(worker)?.skills;
-        let (started, expires) = (self.now, self.now.after(self.config.lease));
-        Some(Lease { attempt, worker, skills, started, expires, doubt: Doubt::Unknown })
-    }
-
-    /// Enters a new lease wherever leases are looked up.
-    pub(super) fn book(&mut self, id: TaskId, attempt: Attempt) {
-        let Ok(task) = self.task(id) else { return };
-        let Some(lease) = task.lease(attempt) else { return };
-        let may_be_stopped = !task.was_preempted;
-        self.agenda.insert(lease.expires, Due::Lease(id, attempt));
-        if may_be_stopped && let Some((skills, victim)) = self.as_victim(id, &lease) {
-            self.crew.class_mut(skills).victims.insert(victim);
-        }
-        self.doubt_anew(id);
-    }
-
-    /// Takes a lease out of wherever leases are looked up.
-    pub(super) fn unbook(&mut self, id: TaskId, lease: &Lease) {
-        self.agenda.remove(lease.expires, Due::Lease(id, lease.attempt));
-        if let Some((skills, victim)) = self.as_victim(id, lease) {
-            self.crew.class_mut(skills).victims.remove(&victim);
-        }
-        self.end_doubt(id, lease);
-    }
-
-    fn as_victim(&self, task: TaskId, lease: &Lease) -> Option<(Skills, Victim)> {
-        self.config.preemption?;
-        let priority = self.jobs.get(&task.job)?.terms.priority;
-        let (priority, started) = (std::cmp::Reverse(priority), std::cmp::Reverse(lease.started));
-        Some((lease.skills, Victim { priority, started, task, attempt: lease.attempt }))
-    }
-
-    /// Carries out what is due.
-    pub(super) fn expire(&mut self, effects: &mut Effects) {
-        while let Some(due) = self.agenda.pop(self.now) {
-            match due {
-                Due::Lease(task, attempt) => self.lease_ran_out(task, attempt, effects),
-                Due::Doubt(task, attempt) => self.doubt(task, attempt),
-                Due::Rest(task) => drop(self.change(task.job, |job| job.wait(task.chunk, None, None))),
-                Due::Deadline(job) => {
-                    self.change(job, |job| job.terms.deadline = None);
-                    effects.push(Effect::DeadlineMissed { job });
-                }
-                Due::Preemption => {}
-            }
-        }
-    }
-
-    fn lease_ran_out(&mut self, task: TaskId, attempt: Attempt, effects: &mut Effects) {
-        let Some(worker) = self.task(task).ok().and_then(|task| task.lease(attempt)).map(|lease| lease.worker) else {
-            return;
-        };
-        self.crew.set_slot(worker, Slot::Silent(task, attempt));
-        let message = format!("worker {} fell silent while it was at work on {task}", worker.0);
-        self.lose(task, attempt, message, effects);
     }
 
     /// Tells a worker to put an attempt down, if it is still at it.

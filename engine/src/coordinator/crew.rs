@@ -71,10 +71,12 @@ impl Default for Tardiness {
     }
 }
 
-/// An attempt that may be stopped for the sake of a more urgent task: the least urgent first, then the latest.
+/// An attempt that may be stopped for the sake of a more urgent task: the least urgent first, then those that are not begun,
+/// then the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Victim {
     pub(super) priority: Reverse<Priority>,
+    pub(super) is_begun: bool,
     pub(super) started: Reverse<Now>,
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,

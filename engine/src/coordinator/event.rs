@@ -67,7 +67,19 @@ pub enum Event {
         /// The skill.
         skill: Skill,
     },
-    /// A worker is at work on an attempt.
+    /// An attempt waits to be begun, on the way to its worker or with it; somebody sees to it that it is not forgotten, so
+    /// its lease goes on. How long it waits says nothing of how long it takes, and it costs its task nothing if it is lost
+    /// or put down.
+    Queued {
+        /// The worker.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// A worker is at work on an attempt. Of one that was said to wait, the first of these is its beginning; others begin
+    /// when they are given.
     Heartbeat {
         /// The worker.
         worker: WorkerId,

@@ -22,6 +22,7 @@ impl Coordinator {
             Event::Joined { worker, skills } => self.joined(worker, skills, effects),
             Event::Left { worker } => self.left(worker, effects),
             Event::Draining { worker } => self.drain(worker),
+            Event::Queued { worker, task, attempt } => self.queued(worker, task, attempt, effects),
             Event::Heartbeat { worker, task, attempt } => self.heartbeat(worker, task, attempt, effects),
             Event::Finished { worker, task, attempt } => self.finished(worker, task, attempt, effects),
             Event::Failed { worker, task, attempt, failure } => self.failed(worker, task, attempt, failure, effects),

@@ -11,7 +11,7 @@
 //! ```text
 //!                    lease to an idle worker: attempt n+1
 //!            ┌────────────────────────────────────────────────┐
-//!            │                                                ▼   heartbeat: lease prolonged
+//!            │                                                ▼   heartbeat, or queued: lease prolonged
 //!  submit ─► Waiting {late: attempt n or none}             Running {one lease, or two}
 //!            │   ▲  ▲                                       │  │  │  │   it takes too long: a second lease
 //!            │   │  └─ rested ─ Waiting {rests} ◄─ failed ──┘  │  │  │
@@ -43,7 +43,7 @@
 //! | [`FailureKind::Retryable`] | failure | [`Config::max_attempts`] |
 //! | [`FailureKind::Crash`] | failure and crash | [`Config::max_attempts`], or [`Config::max_crashes`] |
 //! | lease ran out, worker left, or put the task down unasked | loss | [`Config::max_losses`], twenty times that for ladders |
-//! | put down by a draining worker, preempted, lost the race with a second attempt | nothing | |
+//! | put down by a draining worker, preempted, lost the race with a second attempt, not begun | nothing | |
 //!
 //! Failures alone decide on an attempt's [`Variant`] and on how long a task rests before the next.
 //!
@@ -62,7 +62,8 @@
 //! # Who is served
 //!
 //! `queue.rs` has the order: priorities, users by their weight, deadlines, jobs, and the ageing by which nobody waits
-//! for ever. `schedule.rs` has the order of tasks within a job, `preempt.rs` what is stopped for the sake of what.
+//! for ever. `schedule.rs` has the order of tasks within a job, `critical.rs` what goes out of turn at the end, `preempt.rs`
+//! what is stopped for the sake of what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,10 +73,12 @@ mod agenda;
 mod attempts;
 mod config;
 mod crew;
+mod critical;
 mod event;
 mod failure;
 mod handle;
 mod job;
+mod leases;
 mod pace;
 mod preempt;
 mod queue;
@@ -193,6 +196,7 @@ impl Coordinator {
         let account = self.lanes.get_mut(&lane)?;
         let before = job.standing(id);
         let result = change(job);
+        job.measure(account);
         let after = job.standing(id);
         account.book(&before.turn, &after.turn);
         self.queues.update((lane, account), &job.waiting, (&before, &after), self.starts);

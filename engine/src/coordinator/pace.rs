@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::config::Speculation;
+use super::critical::Length;
 use super::types::Cost;
+
+/// From how many tasks on something is known of how long others take.
+const HANDFUL: u32 = 3;
 
 /// What the accepted tasks of a job cost and took.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +39,15 @@ impl Pace {
     /// How many times what is usual a task took that took so long.
     pub(super) fn times(&self, cost: Cost, took: Duration, rule: &Speculation) -> Option<f64> {
         Some(took.as_secs_f64() / self.usual(cost, rule).filter(|usual| *usual > 0.0)?)
+    }
+
+    /// How long a task takes by what is usual, from a handful of tasks on.
+    pub(super) fn length(&self, cost: Cost) -> Length {
+        if self.samples < HANDFUL || self.cost == 0 {
+            return Length::default();
+        }
+        let micros = u128::from(self.micros) * u128::from(cost.0) / u128::from(self.cost);
+        Length(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     /// What is usual, in seconds.

@@ -1,7 +1,8 @@
 //! What is stopped for the sake of what.
 //!
 //! When a task waits that is more urgent by [`Preemption::gap`](super::Preemption::gap) priorities than one that runs on a
-//! worker that could do it, that one may be stopped: of the least urgent the one that began last, for it has done least.
+//! worker that could do it, that one may be stopped: of the least urgent one that is not begun, or else the one that began
+//! last, for it has done least.
 //! It waits again as if it had not begun. So that nothing is undone for ever, that happens at most once to a task, and only
 //! every [`Preemption::every`](super::Preemption::every) to any.
 

@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::critical::Backlog;
 use super::job::Standing;
 use super::pace::Pace;
 use super::skills::Skills;
@@ -126,6 +127,7 @@ pub(super) struct Queue {
     lanes: BTreeMap<LaneId, Lane>,
     turns: BTreeSet<Turn>,
     by_age: BTreeSet<(u64, LaneId)>,
+    pub(super) backlog: Backlog,
     jobs: usize,
     /// The jobs that are known to wait for a worker that is not there.
     stuck: BTreeSet<JobId>,
@@ -175,6 +177,7 @@ impl Queue {
         });
         lane.jobs.insert(job.turn);
         lane.by_age.insert((job.last_start, job.turn.job));
+        self.backlog.insert(job.turn.job, job.length, job.cost);
         self.jobs += 1;
     }
 
@@ -183,6 +186,7 @@ impl Queue {
         let Some(lane) = self.lanes.get_mut(&id) else { return false };
         lane.jobs.remove(&job.turn);
         lane.by_age.remove(&(job.last_start, job.turn.job));
+        self.backlog.remove(job.turn.job, job.length, job.cost);
         self.jobs -= 1;
         self.stuck.remove(&job.turn.job);
         self.maybe_stuck.retain(|it| *it != job.turn.job);
@@ -199,6 +203,8 @@ impl Queue {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.jobs.remove(&before.turn);
         lane.jobs.insert(after.turn);
+        self.backlog.remove(before.turn.job, before.length, before.cost);
+        self.backlog.insert(after.turn.job, after.length, after.cost);
         if before.last_start != after.last_start {
             lane.by_age.remove(&(before.last_start, before.turn.job));
             lane.by_age.insert((after.last_start, after.turn.job));

@@ -30,7 +30,7 @@ impl Coordinator {
     fn lease_all(&mut self, effects: &mut Effects) {
         // Classes never go, and none comes while work is given out.
         for class in 0..self.crew.classes().len() {
-            while let Some(start) = self.start_next(class) {
+            while let Some(start) = self.start_critical(class).or_else(|| self.start_next(class)) {
                 effects.push(start);
             }
             while let Some(start) = self.start_second(class) {
@@ -71,7 +71,7 @@ impl Coordinator {
         Some((needs, lane))
     }
 
-    fn open_queues(&self, skills: Skills) -> impl Iterator<Item = (Skills, &super::queue::Queue)> {
+    pub(super) fn open_queues(&self, skills: Skills) -> impl Iterator<Item = (Skills, &super::queue::Queue)> {
         let open = move |needs: Skills| skills.cover(needs) && !needs.meet(self.paused);
         self.queues.iter().filter(move |(needs, _)| open(*needs))
     }

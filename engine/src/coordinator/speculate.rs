@@ -2,9 +2,10 @@
 //!
 //! A job's accepted tasks tell how long one takes by its cost ([`Pace`](super::pace::Pace)). An attempt that has taken
 //! [`Speculation::factor`](super::Speculation::factor) times as long is *slow*: its worker is, or is busy with something
-//! else, or gone without a word. What a worker does whose last tasks took that long is slow from the start. A worker that
-//! is not, and has nothing else to do, then makes a second attempt with the same settings.
-//! There are never more than two at a time; the first result is accepted, and the other worker told to stop.
+//! else, or gone without a word. While it waits to be begun it does not take anything. What a worker does whose last tasks
+//! took that long is slow from the start. A worker that is not, and has nothing else to do, then makes a second attempt
+//! with the same settings. There are never more than two at a time; the first result is accepted, and the other worker told
+//! to stop.
 
 use crate::units::Attempt;
 
@@ -24,7 +25,8 @@ impl Coordinator {
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
         let Some(task) = job.tasks.get_mut(id.chunk).filter(|task| !task.needs.meet(Skills::SOLE)) else { return };
         let TaskState::Running(leases) = &mut task.state else { return };
-        let Some(only) = leases.only().filter(|lease| lease.doubt == Doubt::Unknown) else { return };
+        let is_open = |lease: &Lease| lease.doubt == Doubt::Unknown && !lease.is_queued;
+        let Some(only) = leases.only().filter(is_open) else { return };
         let Some(patience) = pace.patience(task.cost, &rule) else { return };
         let is_slow = self.crew.get(only.worker).is_some_and(|worker| worker.is_slow);
         let at = if is_slow { only.started } else { only.started.after(patience) };
@@ -45,8 +47,8 @@ impl Coordinator {
         self.doubt_anew(id);
     }
 
-    /// Looks at all attempts of a job as soon as it is known what is usual, which `id`, now accepted, may have told; or at all
-    /// like it where jobs have one task.
+    /// Looks at all attempts of a job as soon as it is known what is usual, which `id`, now accepted, may have told; or at
+    /// all like it where jobs have one task.
     pub(super) fn doubt_all(&mut self, id: TaskId) {
         let Some(rule) = self.config.speculation else { return };
         if !self.pace(id).is_some_and(|pace| pace.is_new(&rule)) {
@@ -61,10 +63,15 @@ impl Coordinator {
         });
         let running: Vec<TaskId> = running.collect();
         running.into_iter().for_each(|task| self.doubt_anew(task));
+        // Those that wait are measured anew.
+        let waiting: Vec<JobId> = self.jobs.iter().filter(alike).map(|(job, _)| *job).collect();
+        for job in waiting {
+            self.change(job, |_| ());
+        }
     }
 
-    /// What is usual for a task: what its job's tasks took, or where it is the only one, what such tasks took that are of the
-    /// same user, as urgent, and need the same.
+    /// What is usual for a task: what its job's tasks took, or where it is the only one, what such tasks took that are of
+    /// the same user, as urgent, and need the same.
     fn pace(&self, id: TaskId) -> Option<Pace> {
         let job = self.jobs.get(&id.job)?;
         if !job.is_single() {
@@ -75,15 +82,18 @@ impl Coordinator {
 
     /// Learns from an accepted attempt what is usual, and whether its worker is slow.
     pub(super) fn learn(&mut self, id: TaskId, lease: &Lease, cost: Cost) {
-        let Some(rule) = self.config.speculation else { return };
+        let Some(rule) = self.config.speculation.filter(|_| !lease.is_queued) else { return };
         let took = self.now.since(lease.started);
         let times = self.pace(id).and_then(|pace| pace.times(cost, took, &rule));
         let Some(job) = self.jobs.get_mut(&id.job) else { return };
         let needs = job.tasks.get(id.chunk).map(|task| task.needs).unwrap_or_default();
         match self.lanes.get_mut(&job.lane()).filter(|_| job.is_single()) {
             Some(lane) => lane.paces.entry(needs).or_default().learn(cost, took),
-            None => job.pace.learn(cost, took),
+            None => {
+                self.change(id.job, |job| job.pace.learn(cost, took));
+            }
         }
+        self.learn_backlog(needs, cost, took);
         if let Some(times) = times {
             self.crew.learn(lease.worker, times, &rule);
         }

@@ -40,7 +40,10 @@ pub(super) struct Lease {
     pub(super) worker: WorkerId,
     /// What that worker can do.
     pub(super) skills: Skills,
+    /// When it was given, or begun after it had waited.
     pub(super) started: Now,
+    /// Whether it waits to be begun.
+    pub(super) is_queued: bool,
     pub(super) expires: Now,
     pub(super) doubt: Doubt,
 }

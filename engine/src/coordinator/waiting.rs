@@ -12,6 +12,7 @@ use super::types::Cost;
 #[derive(Debug, Default)]
 pub(super) struct Line {
     in_order: BTreeSet<ChunkIndex>,
+    cost: u64,
     by_cost: BTreeSet<(Reverse<Cost>, ChunkIndex)>,
 }
 
@@ -46,19 +47,33 @@ impl Waiting {
             self.0.len() - 1
         });
         let line = &mut self.0[place].1;
-        line.in_order.insert(chunk);
+        if line.in_order.insert(chunk) {
+            line.cost = line.cost.saturating_add(cost.0);
+        }
         line.by_cost.insert((Reverse(cost), chunk));
     }
 
     pub(super) fn remove(&mut self, needs: Skills, chunk: ChunkIndex, cost: Cost) {
         if let Some((_, line)) = self.0.iter_mut().find(|(it, _)| *it == needs) {
             line.by_cost.remove(&(Reverse(cost), chunk));
-            line.in_order.remove(&chunk);
+            if line.in_order.remove(&chunk) {
+                line.cost = line.cost.saturating_sub(cost.0);
+            }
         }
     }
 
     pub(super) fn line(&self, needs: Skills) -> Option<&Line> {
         self.0.iter().find(|(it, _)| *it == needs).map(|(_, line)| line)
+    }
+
+    /// What the costliest of each kind cost.
+    pub(super) fn costliest(&self) -> impl Iterator<Item = (Skills, Cost)> {
+        self.0.iter().filter_map(|(needs, line)| Some((*needs, line.by_cost.first()?.0.0)))
+    }
+
+    /// What all cost together.
+    pub(super) fn cost(&self) -> Cost {
+        Cost(self.0.iter().fold(0, |sum, (_, line)| sum.saturating_add(line.cost)))
     }
 
     /// Each kind of needs that a task ever had, in an order that stays. There are fewer than 64: a bit each in

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Bus, Delivery, Error, News, Piece, Question, Receipt, Talk, Tasks, Topic, Whom};
+use super::{Band, Bus, Delivery, Error, News, Piece, Question, Receipt, Talk, Tasks, Topic, Whom};
 use crate::messages::{Control, NodeId, Offer, Pool, Report};
 
 /// How often something goes wrong, each from 0 to 1.
@@ -180,11 +180,20 @@ impl<T: Tasks> Tasks for FaultyTasks<T> {
 
     async fn pull(&mut self, free: usize, wait: Duration) -> Result<Vec<Delivery<Self::Receipt>>, Error> {
         let deliveries = self.tasks.pull(free, wait).await?;
-        let wrap = |Delivery { offer, deliveries, receipt }| {
-            let receipt = FaultyReceipt { receipt: Arc::new(receipt), dice: self.dice.clone() };
-            Delivery { offer, deliveries, receipt }
-        };
-        Ok(deliveries.into_iter().map(wrap).collect())
+        Ok(deliveries.into_iter().map(|delivery| self.wrap(delivery)).collect())
+    }
+
+    async fn glean(&mut self, bands: &[Band], most: usize) -> Result<Vec<Delivery<Self::Receipt>>, Error> {
+        let deliveries = self.tasks.glean(bands, most).await?;
+        Ok(deliveries.into_iter().map(|delivery| self.wrap(delivery)).collect())
+    }
+}
+
+impl<T: Tasks> FaultyTasks<T> {
+    fn wrap(&self, delivery: Delivery<T::Receipt>) -> Delivery<FaultyReceipt<T::Receipt>> {
+        let Delivery { offer, deliveries, receipt } = delivery;
+        let receipt = FaultyReceipt { receipt: Arc::new(receipt), dice: self.dice.clone() };
+        Delivery { offer, deliveries, receipt }
     }
 }
 

@@ -237,14 +237,14 @@ pub struct LocalTasks {
 }
 
 impl LocalTasks {
-    fn take(&self, free: usize) -> Vec<Delivery<LocalReceipt>> {
+    fn take(&self, bands: &[Band], free: usize) -> Vec<Delivery<LocalReceipt>> {
         let now = Instant::now();
         self.shared.expire(now);
         let mut inner = self.shared.inner();
         let mut taken = Vec::new();
-        for band in Band::ALL {
+        for band in bands {
             for pool in &self.pools {
-                let Some(queue) = inner.waiting.get_mut(&(pool.clone(), band)) else { continue };
+                let Some(queue) = inner.waiting.get_mut(&(pool.clone(), *band)) else { continue };
                 while taken.len() < free {
                     let Some(at) = queue.iter().position(|it| it.from <= now) else { break };
                     taken.extend(queue.remove(at));
@@ -272,12 +272,18 @@ impl Tasks for LocalTasks {
         loop {
             let mut notified = std::pin::pin!(self.shared.tasks.notified());
             notified.as_mut().enable();
-            let taken = self.take(free);
+            let taken = self.take(&Band::ALL, free);
             if !taken.is_empty() || Instant::now() >= end {
                 return Ok(taken);
             }
             self.shared.changed(notified, end).await;
         }
+    }
+
+    async fn glean(&mut self, bands: &[Band], most: usize) -> Result<Vec<Delivery<LocalReceipt>>, Error> {
+        // Those who wait have been woken.
+        tokio::task::yield_now().await;
+        Ok(self.take(bands, most))
     }
 }
 

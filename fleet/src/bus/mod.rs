@@ -112,6 +112,17 @@ pub trait Tasks: Send + 'static {
         free: usize,
         wait: Duration,
     ) -> impl Future<Output = Result<Vec<Delivery<Self::Receipt>>, Error>> + Send;
+
+    /// Up to `most` tasks of these bands, the most urgent first: those that nobody waits for at this moment. Whoever waits
+    /// in [`pull`](Self::pull) has had each before it can be here. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error`].
+    fn glean(
+        &mut self,
+        bands: &[Band],
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Delivery<Self::Receipt>>, Error>> + Send;
 }
 
 /// A task that was pulled.

@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use vtp_engine::coordinator::{Coordinator, Event, Failure, FailureKind, JobId, Now, RestoreError, WorkerId};
+use vtp_engine::coordinator::{Coordinator, Event, JobId, Now, RestoreError, WorkerId};
 
-use super::crew::{Claim, Crew, Surplus};
+use super::crew::Crew;
 use super::{Action, Config, Step};
 use crate::bus::Piece;
 use crate::ledger::{Record, State, Submission};
-use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report, Settings};
+use crate::messages::{AttemptId, Offer, Pool, Settings};
 
 /// After what time every node that lives has said what it is at work on, to a driver that was started anew.
 const SPOKEN: Duration = Duration::from_millis(2500);
@@ -190,12 +190,14 @@ impl Core {
         for (worker, work) in self.crew.unstarted(self.now) {
             self.crew.published(worker, self.republished());
             // That it waits on the bus is no fault of the worker's.
-            self.beat(worker, work.id, step);
+            self.wait(worker, work.id, step);
             if self.crew.worker_of(work.id) == Some(worker) {
                 step.actions.extend(self.offer(worker).map(Action::Publish));
             }
         }
         self.apply(Event::Tick, step);
+        let pools: Vec<Pool> = self.config.ahead.keys().cloned().collect();
+        pools.iter().for_each(|pool| self.take_back(pool, step));
     }
 
     /// When [`tick`](Self::tick) is due at the latest.
@@ -220,195 +222,7 @@ impl Core {
         Now(self.now.0 + self.config.republish)
     }
 
-    fn earlier(&self, span: Duration) -> Now {
+    pub(super) fn earlier(&self, span: Duration) -> Now {
         Now(self.now.0.saturating_sub(span))
-    }
-
-    fn report(&mut self, report: Report, step: &mut Step) {
-        let Report { node, session, sequence, happened } = report;
-        let mut unknown = false;
-        for it in happened {
-            if let Happened::Joined { pool, slots, doing } = it {
-                self.joined(&node, session, sequence, (pool, slots, &doing), step);
-                continue;
-            }
-            let Some(known) = self.crew.node_mut(&node).filter(|known| known.session == session) else {
-                unknown = true;
-                self.stranger(it, step);
-                continue;
-            };
-            known.heard = self.now;
-            known.read(sequence, self.now, self.config.republish);
-            self.happened(&node, sequence, it, step);
-        }
-        if unknown {
-            step.actions.push(Action::Control(node, Control::JoinAgain));
-        }
-    }
-
-    /// What a node says that has not joined, as after a restart of the driver. A result is a result: where nobody else has
-    /// the attempt, it counts.
-    fn stranger(&mut self, happened: Happened, step: &mut Step) {
-        match happened {
-            Happened::Finished { id, result } => {
-                if let Some(worker) = self.crew.unstarted_worker_of(id) {
-                    self.finished(worker, id, result, step);
-                }
-            }
-            Happened::Failed { id, why, message } => {
-                if let Some(worker) = self.crew.unstarted_worker_of(id) {
-                    self.failed(worker, id, Failure { kind: why.into(), message }, step);
-                }
-            }
-            Happened::Joined { .. }
-            | Happened::Alive { .. }
-            | Happened::Started { .. }
-            | Happened::HandedBack { .. }
-            | Happened::Draining
-            | Happened::Left => {}
-        }
-    }
-
-    fn happened(&mut self, node: &NodeId, sequence: u64, happened: Happened, step: &mut Step) {
-        match happened {
-            Happened::Joined { .. } => {}
-            Happened::Alive { doing } => self.alive(node, sequence, &doing, step),
-            Happened::Started { id } => self.started(node, sequence, id, step),
-            Happened::Finished { id, result } => {
-                if let Some(worker) = self.claimed(node, sequence, id, step) {
-                    self.finished(worker, id, result, step);
-                }
-            }
-            Happened::Failed { id, why, message } => {
-                if let Some(worker) = self.claimed(node, sequence, id, step) {
-                    self.failed(worker, id, Failure { kind: why.into(), message }, step);
-                }
-            }
-            Happened::HandedBack { id } => {
-                let own = self
-                    .crew
-                    .worker_of(id)
-                    .filter(|it| self.crew.token(*it).is_some_and(|token| token.node.as_ref() == Some(node)));
-                if let Some(worker) = own {
-                    self.stopped(worker, id, step);
-                }
-            }
-            Happened::Draining => {
-                if let Some(known) = self.crew.node_mut(node) {
-                    known.draining = true;
-                }
-                for worker in self.crew.tokens_of(node) {
-                    self.apply(Event::Draining { worker }, step);
-                }
-            }
-            Happened::Left => self.remove_node(node, step),
-        }
-    }
-
-    fn joined(&mut self, node: &NodeId, session: u64, sequence: u64, what: (Pool, u16, &[AttemptId]), step: &mut Step) {
-        let (pool, slots, doing) = what;
-        let Some(skills) = self.config.pools.get(&pool).copied() else {
-            let known: Vec<&str> = self.config.pools.keys().map(Pool::as_str).collect();
-            let reason = format!("there is no pool {pool}; there are: {}", known.join(", "));
-            step.actions.push(Action::Control(node.clone(), Control::Refused { reason }));
-            return;
-        };
-        if self.crew.node(node).is_some_and(|known| known.session == session) {
-            if let Some(known) = self.crew.node_mut(node) {
-                known.heard = self.now;
-            }
-            return self.alive(node, sequence, doing, step);
-        }
-        if self.crew.node(node).is_some() {
-            self.remove_node(node, step);
-        }
-        self.crew.enter(node.clone(), session, pool, sequence, self.now);
-        let orphans: Vec<AttemptId> = doing.iter().copied().filter(|id| self.crew.is_orphans(*id)).collect();
-        for id in &orphans {
-            if let Some(worker) = self.crew.adopt(*id, node, sequence) {
-                self.beat(worker, *id, step);
-            }
-        }
-        for _ in orphans.len()..usize::from(slots) {
-            if let Some(worker) = self.crew.issue(node) {
-                self.apply(Event::Joined { worker, skills }, step);
-            }
-        }
-        self.alive(node, sequence, doing, step);
-    }
-
-    /// A node is at work on these and on nothing else that it has started before.
-    fn alive(&mut self, node: &NodeId, sequence: u64, doing: &[AttemptId], step: &mut Step) {
-        for id in doing {
-            self.started(node, sequence, *id, step);
-        }
-        let (now, patience) = (self.now, self.config.republish);
-        // What is missing may be the result of what is not mentioned.
-        if !self.crew.node_mut(node).is_some_and(|node| node.read(sequence, now, patience)) {
-            return;
-        }
-        for worker in self.crew.tokens_of(node) {
-            let Some(work) = self.crew.token(worker).and_then(|token| token.work) else { continue };
-            let before = work.started.is_some_and(|started| started < sequence);
-            if before && !doing.contains(&work.id) {
-                self.stopped(worker, work.id, step);
-            }
-        }
-    }
-
-    fn started(&mut self, node: &NodeId, sequence: u64, id: AttemptId, step: &mut Step) {
-        if let Some(worker) = self.claimed(node, sequence, id, step) {
-            self.beat(worker, id, step);
-        }
-    }
-
-    /// The worker by which a node has an attempt. One that has no right to it is told to stop.
-    fn claimed(&mut self, node: &NodeId, sequence: u64, id: AttemptId, step: &mut Step) -> Option<WorkerId> {
-        let (claim, surplus) = self.crew.claim(id, node, sequence, self.earlier(self.config.silence));
-        let Surplus { left, orphan } = surplus;
-        if let Some(worker) = left {
-            self.apply(Event::Left { worker }, step);
-        }
-        if let Some(worker) = orphan {
-            self.apply(Event::Draining { worker }, step);
-        }
-        match claim {
-            Claim::Has(worker) => Some(worker),
-            Claim::No => {
-                step.ignored += 1;
-                step.actions.push(Action::Control(node.clone(), Control::Stop { id }));
-                None
-            }
-        }
-    }
-
-    fn exhausted(&mut self, offer: &Offer, deliveries: u32, step: &mut Step) {
-        let Some(worker) = self.crew.worker_of(offer.id) else { return };
-        let Some(token) = self.crew.token(worker) else { return };
-        let started = token.work.is_some_and(|work| work.started.is_some());
-        let alive = self.earlier(self.config.silence);
-        let lives = token.node.as_ref().and_then(|node| self.crew.node(node)).is_some_and(|it| it.heard >= alive);
-        if started && lives {
-            // Somebody is at it, and the bus has only missed that.
-            return;
-        }
-        let task = offer.id.task();
-        let message = format!("{task} was handed out {deliveries} times, and nobody who took it was heard of again");
-        self.failed(worker, offer.id, Failure { kind: FailureKind::Retryable, message }, step);
-    }
-
-    pub(super) fn remove_node(&mut self, node: &NodeId, step: &mut Step) {
-        for worker in self.crew.tokens_of(node) {
-            let work = self.crew.token(worker).and_then(|token| token.work);
-            if work.is_some_and(|work| work.started.is_none()) {
-                self.crew.orphan(worker);
-                self.apply(Event::Draining { worker }, step);
-            } else {
-                step.put_down.extend(work.map(|work| work.id));
-                self.crew.retire(worker);
-                self.apply(Event::Left { worker }, step);
-            }
-        }
-        self.crew.forget_node(node);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! To the coordinator a worker is one slot, and it says which one does what. On the bus a task goes to whichever node of
 //! the pool pulls it first. So a worker is a *token*: a node that pulls a task takes over the token that it was leased to,
-//! and gives one of its own for it that has not started anything. A token of nobody is an *orphan*: its node has left
+//! and gives one of its own for it that nobody has begun. A token of nobody is an *orphan*: its node has left
 //! before the task was pulled, or the driver was started anew. The coordinator takes orphans for draining workers, so
 //! they get nothing else.
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use vtp_engine::coordinator::{Now, WorkerId};
 
+use super::free::FreeSlots;
 use crate::messages::{AttemptId, NodeId, Pool, Settings};
 
 /// All nodes and tokens.
@@ -20,6 +21,7 @@ pub(super) struct Crew {
     tokens: BTreeMap<WorkerId, Token>,
     by_attempt: HashMap<AttemptId, WorkerId>,
     next: u64,
+    pub(super) free: FreeSlots,
 }
 
 /// A node.
@@ -29,6 +31,8 @@ pub(super) struct Node {
     pub(super) pool: Pool,
     pub(super) heard: Now,
     pub(super) draining: bool,
+    /// How many tasks it is at, at a time.
+    pub(super) slots: u16,
     tokens: BTreeSet<WorkerId>,
     /// Every report up to this one has come, or is not waited for any longer.
     whole: u64,
@@ -77,12 +81,48 @@ pub(super) struct Token {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
     pub(super) id: AttemptId,
-    /// In which of its node's reports it was started; `None` while it waits on the bus.
-    pub(super) started: Option<u64>,
+    pub(super) stage: Stage,
+    /// Whether its node was told to put it down for the sake of one that has a slot free.
+    pub(super) was_revoked: bool,
     /// When it is published again if nobody has started it.
     pub(super) again: Now,
     /// With which settings.
     pub(super) settings: Settings,
+}
+
+/// How far an attempt has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Stage {
+    /// It waits on the bus.
+    Published,
+    /// A node has had it since this report, and waits for a slot to begin.
+    Held(u64),
+    /// That node was told to put it down, for the sake of one that has a slot free.
+    Revoked(u64),
+    /// A node is at work on it, and has had it since this report.
+    Begun(u64),
+}
+
+impl Work {
+    /// Since which report its node has had it; `None` while nobody has.
+    pub(super) fn since(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Published => None,
+            Stage::Held(since) | Stage::Revoked(since) | Stage::Begun(since) => Some(since),
+        }
+    }
+
+    /// Whether a node has it.
+    pub(super) fn is_had(&self) -> bool {
+        self.since().is_some()
+    }
+}
+
+impl Token {
+    /// Which node has what this was leased, and since which of its reports.
+    pub(super) fn holder(&self) -> Option<(NodeId, u64)> {
+        Some((self.node.clone()?, self.work?.since()?))
+    }
 }
 
 /// What came of a node's claim to have an attempt.
@@ -132,7 +172,7 @@ impl Crew {
     /// Whose an attempt is that nobody is known to have started.
     pub(super) fn unstarted_worker_of(&self, id: AttemptId) -> Option<WorkerId> {
         let worker = self.worker_of(id)?;
-        self.tokens.get(&worker)?.work.is_some_and(|work| work.started.is_none()).then_some(worker)
+        self.tokens.get(&worker)?.work.is_some_and(|work| !work.is_had()).then_some(worker)
     }
 
     /// The tokens of a node, in order.
@@ -148,20 +188,31 @@ impl Crew {
     /// What waits on the bus since before `before`.
     pub(super) fn unstarted(&self, now: Now) -> Vec<(WorkerId, Work)> {
         let waits = |(worker, token): (&WorkerId, &Token)| {
-            token.work.filter(|work| work.started.is_none() && work.again <= now).map(|work| (*worker, work))
+            token.work.filter(|work| !work.is_had() && work.again <= now).map(|work| (*worker, work))
         };
         self.tokens.iter().filter_map(waits).collect()
     }
 
     /// A node is there, as of its report of this number.
-    pub(super) fn enter(&mut self, id: NodeId, session: u64, pool: Pool, sequence: u64, now: Now) {
+    pub(super) fn enter(&mut self, id: NodeId, session: u64, (pool, slots): (Pool, u16), sequence: u64, now: Now) {
         let (tokens, ahead) = (BTreeSet::new(), BTreeSet::new());
-        let node = Node { session, pool, heard: now, draining: false, tokens, whole: sequence, ahead, gap: None };
+        let node =
+            Node { session, pool, heard: now, draining: false, slots, tokens, whole: sequence, ahead, gap: None };
         self.nodes.insert(id, node);
     }
 
-    pub(super) fn forget_node(&mut self, node: &NodeId) {
-        self.nodes.remove(node);
+    pub(super) fn forget_node(&mut self, id: &NodeId) {
+        if let Some(node) = self.nodes.remove(id) {
+            self.free.forget(&node.pool, id);
+        }
+    }
+
+    /// Takes note of how many of a node's slots have nothing to do: it begins what it holds before it takes anything else.
+    pub(super) fn count_free(&mut self, id: &NodeId) {
+        let Some(node) = self.nodes.get(id) else { return };
+        let had = node.tokens.iter().filter_map(|it| self.tokens.get(it)?.work).filter(Work::is_had).count();
+        let free = if node.draining { 0 } else { usize::from(node.slots).saturating_sub(had) };
+        self.free.set(&node.pool, id, free);
     }
 
     /// A token more for a node.
@@ -177,16 +228,16 @@ impl Crew {
 
     /// An orphan that was leased this before the driver was started.
     pub(super) fn restore(&mut self, worker: WorkerId, pool: Pool, (id, settings): (AttemptId, Settings), again: Now) {
-        let work = Work { id, started: None, again, settings };
-        self.tokens.insert(worker, Token { pool, node: None, work: Some(work), draining: true });
-        self.by_attempt.insert(id, worker);
+        self.tokens.insert(worker, Token { pool: pool.clone(), node: None, work: None, draining: true });
+        self.lease(worker, id, settings, again);
     }
 
     /// A token is leased an attempt.
     pub(super) fn lease(&mut self, worker: WorkerId, id: AttemptId, settings: Settings, again: Now) -> Option<Pool> {
         let token = self.tokens.get_mut(&worker)?;
-        token.work = Some(Work { id, started: None, again, settings });
+        token.work = Some(Work { id, stage: Stage::Published, was_revoked: false, again, settings });
         self.by_attempt.insert(id, worker);
+        self.free.enter(&token.pool, id, Stage::Published);
         Some(token.pool.clone())
     }
 
@@ -198,8 +249,20 @@ impl Crew {
 
     /// A token has nothing to do any more.
     pub(super) fn clear(&mut self, worker: WorkerId) {
-        if let Some(work) = self.tokens.get_mut(&worker).and_then(|token| token.work.take()) {
+        let Some(token) = self.tokens.get_mut(&worker) else { return };
+        if let Some(work) = token.work.take() {
             self.by_attempt.remove(&work.id);
+            self.free.leave(&token.pool, work.id, work.stage);
+        }
+    }
+
+    /// What a token was leased has come further.
+    pub(super) fn set_stage(&mut self, worker: WorkerId, stage: Stage) {
+        let Some(token) = self.tokens.get_mut(&worker) else { return };
+        if let Some(work) = &mut token.work {
+            work.was_revoked |= matches!(stage, Stage::Revoked(_));
+            self.free.leave(&token.pool, work.id, std::mem::replace(&mut work.stage, stage));
+            self.free.enter(&token.pool, work.id, stage);
         }
     }
 
@@ -230,7 +293,7 @@ impl Crew {
         let owner = token.node.clone();
         let mut surplus = Surplus::default();
         if owner.as_ref() != Some(node) {
-            let started = token.work.is_some_and(|work| work.started.is_some());
+            let started = token.work.is_some_and(|work| work.is_had());
             let lives = owner.as_ref().and_then(|owner| self.nodes.get(owner)).is_some_and(|it| it.heard >= alive);
             if started && lives {
                 return no;
@@ -238,8 +301,8 @@ impl Crew {
             let Some(own) = self.exchangeable(node) else { return no };
             surplus = self.exchange(worker, own, node, owner);
         }
-        if let Some(work) = self.tokens.get_mut(&worker).and_then(|token| token.work.as_mut()) {
-            work.started.get_or_insert(sequence);
+        if self.tokens.get(&worker).and_then(|token| token.work).is_some_and(|work| !work.is_had()) {
+            self.set_stage(worker, Stage::Held(sequence));
         }
         (Claim::Has(worker), surplus)
     }
@@ -247,7 +310,7 @@ impl Crew {
     /// A token of this node that has not started anything; an idle one first.
     fn exchangeable(&self, node: &NodeId) -> Option<WorkerId> {
         let tokens = self.nodes.get(node)?.tokens.iter().filter_map(|it| Some((*it, self.tokens.get(it)?)));
-        let free = tokens.filter(|(_, token)| token.work.is_none_or(|work| work.started.is_none()));
+        let free = tokens.filter(|(_, token)| token.work.is_none_or(|work| !work.is_had()));
         free.min_by_key(|(_, token)| token.work.is_some()).map(|(worker, _)| worker)
     }
 
@@ -288,8 +351,7 @@ impl Crew {
     pub(super) fn adopt(&mut self, id: AttemptId, node: &NodeId, sequence: u64) -> Option<WorkerId> {
         let worker = self.worker_of(id)?;
         self.hand_over(worker, Some(node.clone()));
-        let work = self.tokens.get_mut(&worker)?.work.as_mut()?;
-        work.started = Some(sequence);
+        self.set_stage(worker, Stage::Held(sequence));
         Some(worker)
     }
 }

@@ -21,6 +21,11 @@ impl Core {
         self.apply(Event::Heartbeat { worker, task: id.task(), attempt: id.attempt() }, step);
     }
 
+    /// An attempt waits to be begun.
+    pub(super) fn wait(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) {
+        self.apply(Event::Queued { worker, task: id.task(), attempt: id.attempt() }, step);
+    }
+
     pub(super) fn finished(&mut self, worker: WorkerId, id: AttemptId, result: Vec<u8>, step: &mut Step) {
         self.crew.clear(worker);
         let event = Event::Finished { worker, task: id.task(), attempt: id.attempt() };
@@ -36,7 +41,11 @@ impl Core {
         self.replace_if_draining(worker, step);
     }
 
-    pub(super) fn stopped(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) {
+    /// A node has put an attempt down. Where it was to for another's sake that costs nothing, though it may just have begun.
+    pub(super) fn put_down(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) {
+        if self.crew.token(worker).and_then(|token| token.work).is_some_and(|work| work.was_revoked) {
+            self.wait(worker, id, step);
+        }
         self.crew.clear(worker);
         step.put_down.push(id);
         self.apply(Event::Stopped { worker, task: id.task(), attempt: id.attempt() }, step);
@@ -80,7 +89,9 @@ impl Core {
     /// What the coordinator is to be told in return, if anything.
     fn carry_out(&mut self, effect: Effect, result: &mut Option<Vec<u8>>, step: &mut Step) -> Option<Event> {
         match effect {
-            Effect::Start { worker, task, attempt, variant, .. } => self.start(worker, (task, attempt), variant, step),
+            Effect::Start { worker, task, attempt, variant, .. } => {
+                return self.start(worker, (task, attempt), variant, step);
+            }
             Effect::Stop { worker, task, attempt } => return self.stop(worker, (task, attempt).into(), step),
             Effect::Accept { task, attempt } => {
                 let (id, result) = (AttemptId::from((task, attempt)), result.take().unwrap_or_default());
@@ -113,17 +124,25 @@ impl Core {
         None
     }
 
-    fn start(&mut self, worker: WorkerId, what: (TaskId, Attempt), variant: Variant, step: &mut Step) {
-        let id = AttemptId::from(what);
-        let Some(pool) = self.crew.lease(worker, id, variant.into(), self.republished()) else { return };
+    /// An attempt is offered, and waits for whoever takes it.
+    fn start(
+        &mut self,
+        worker: WorkerId,
+        (task, attempt): (TaskId, Attempt),
+        variant: Variant,
+        step: &mut Step,
+    ) -> Option<Event> {
+        let id = AttemptId::from((task, attempt));
+        let pool = self.crew.lease(worker, id, variant.into(), self.republished())?;
         step.records.push(Record::Leased { id, worker: worker.0, pool });
         step.actions.extend(self.offer(worker).map(Action::Publish));
+        Some(Event::Queued { worker, task, attempt })
     }
 
     /// An attempt no longer counts. Where nobody has started it there is nobody to be told.
     fn stop(&mut self, worker: WorkerId, id: AttemptId, step: &mut Step) -> Option<Event> {
         let token = self.crew.token(worker)?;
-        let started = token.work.is_some_and(|work| work.id == id && work.started.is_some());
+        let started = token.work.is_some_and(|work| work.id == id && work.is_had());
         match token.node.clone().filter(|_| started) {
             Some(node) => {
                 step.actions.push(Action::Control(node, Control::Stop { id }));

@@ -16,6 +16,8 @@ mod core;
 mod crew;
 mod desk;
 mod effects;
+mod free;
+mod nodes;
 mod service;
 mod shell;
 mod spans;
@@ -41,6 +43,9 @@ pub struct Config {
     pub coordinator: vtp_engine::coordinator::Config,
     /// The pools that there are, and what the nodes of each can do.
     pub pools: BTreeMap<Pool, Skills>,
+    /// How many tasks more than it has slots each node of a pool is given: then there is one at once when another is done,
+    /// and nobody waits until the driver has heard of that. None where nothing is said.
+    pub ahead: BTreeMap<Pool, u16>,
     /// After what time a task that nobody has started is published again. The bus knows it by its number, and has it once.
     pub republish: Duration,
     /// After what silence a node counts as gone.
@@ -51,7 +56,8 @@ impl Config {
     /// For a fleet with these pools: what nobody has started is published again after 5 s, a node is gone after 30 s.
     pub fn fleet(pools: BTreeMap<Pool, Skills>) -> Self {
         let coordinator = vtp_engine::coordinator::Config::fleet();
-        Self { coordinator, pools, republish: Duration::from_secs(5), silence: Duration::from_secs(30) }
+        let ahead = BTreeMap::new();
+        Self { coordinator, pools, ahead, republish: Duration::from_secs(5), silence: Duration::from_secs(30) }
     }
 }
 

@@ -26,14 +26,14 @@ pub enum Happened {
     Joined {
         /// What it can do.
         pool: Pool,
-        /// How many tasks may be given out for it.
+        /// How many tasks it is at, at a time.
         slots: u16,
-        /// What it is at work on.
+        /// What it has: first what it is at work on. Where that is more than it has slots, it holds the last ones.
         doing: Vec<AttemptId>,
     },
-    /// The node is alive: the heartbeat of all that it is at work on, and of itself.
+    /// The node is alive: the heartbeat of all that it has, and of itself.
     Alive {
-        /// What it is at work on.
+        /// What it has: first what it is at work on. Where that is more than it has slots, it holds the last ones.
         doing: Vec<AttemptId>,
     },
     /// It is at work on an attempt.

@@ -16,7 +16,6 @@
 //! [`protocol`] and [`tree`] are pure. [`sending`] and [`receiving`] are the two ends, whatever lies between: nothing
 //! ([`local`]), or QUIC ([`quic`]). What is refused, and by whom, is an [`Error`].
 
-pub mod ahead;
 mod error;
 pub mod faulty;
 mod landing;

@@ -28,6 +28,7 @@ pub(crate) async fn all<B: Bus>(fresh: impl AsyncFn() -> B) {
     a_silent_nodes_task_is_delivered_again(fresh().await).await;
     a_task_in_progress_is_not(fresh().await).await;
     a_task_given_back_goes_to_another(fresh().await).await;
+    what_is_gleaned_is_what_nobody_waits_for(fresh().await).await;
     a_full_node_keeps_nothing_from_others(fresh().await).await;
     a_task_nobody_acknowledges_is_news(fresh().await).await;
     reports_arrive_and_are_kept_until_acknowledged(fresh().await).await;
@@ -143,6 +144,25 @@ async fn a_task_given_back_goes_to_another<B: Bus>(bus: B) {
     let theirs = other.pull(1, LONG).await.expect("pulled");
     assert_eq!((theirs.len(), theirs[0].deliveries), (1, 2));
     assert!(start.elapsed() < TERMS.ack_wait, "sooner than if nothing had been said");
+}
+
+/// A node that could hold more takes what nobody waits for, and of the bands that it names.
+async fn what_is_gleaned_is_what_nobody_waits_for<B: Bus>(bus: B) {
+    let cpu = pool("cpu");
+    let bus = prepared(bus, from_ref(&cpu)).await;
+    let (mut full, mut free) =
+        (bus.tasks(from_ref(&cpu)).await.expect("tasks"), bus.tasks(from_ref(&cpu)).await.expect("tasks"));
+    assert!(full.glean(&Band::ALL, 1).await.expect("nothing there").is_empty());
+    let waiting = tokio::spawn(async move { free.pull(1, LONG).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    publish(&bus, vec![offer(&cpu, 1, 5)]).await;
+    assert_eq!(waiting.await.expect("ended").expect("pulled").len(), 1);
+    assert!(full.glean(&Band::ALL, 1).await.expect("nothing there").is_empty());
+    publish(&bus, vec![offer(&cpu, 2, 1), offer(&cpu, 3, 9), offer(&cpu, 4, 5)]).await;
+    let patient = full.glean(&[Band::Normal, Band::Low], 3).await.expect("gleaned");
+    assert_eq!(patient.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [4, 3]);
+    let urgent = full.glean(&[Band::Urgent], 3).await.expect("gleaned");
+    assert_eq!(urgent.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [2]);
 }
 
 /// A node that waits for tasks of all bands and gets one must not hold on to those that come after.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use vtp_engine::coordinator::Now;
 use vtp_fleet::bus::Piece;
-use vtp_fleet::driver::{Action, Core, Notice, Step};
+use vtp_fleet::driver::{Action, Config, Core, Notice, Step};
 use vtp_fleet::ledger::{Record, State};
 use vtp_fleet::messages::{AttemptId, Control, Happened, Offer, Report};
 
-use crate::fleet::{config, submission};
+use crate::fleet::{config, config_with, submission};
 use crate::support::{node, pool};
 
 struct Scene {
@@ -19,7 +19,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let core = Core::restore(config(), &State::default(), 0).expect("nothing contradicts itself");
+        Self::under(config())
+    }
+
+    fn under(config: Config) -> Self {
+        let core = Core::restore(config, &State::default(), 0).expect("nothing contradicts itself");
         Self { core, seconds: 0, sequence: 0 }
     }
 
@@ -184,4 +188,85 @@ fn a_task_that_kills_whoever_takes_it_ends_its_job_with_a_sentence() {
     });
     let message = failed.expect("the job has failed");
     assert_eq!(message, "chunk 0 of job 1 was handed out 5 times, and nobody who took it was heard of again");
+}
+
+/// Node "a" of one slot is at the first of two tasks and holds the second; "b" comes, which is free.
+fn with_one_held() -> (Scene, [AttemptId; 2], Step) {
+    let mut scene = Scene::under(config_with(1));
+    scene.join("a", 1);
+    let offers = scene.submit(2);
+    let ids = [offers[0].id, offers[1].id];
+    scene.say("a", Happened::Started { id: ids[0] });
+    let step = scene.say("a", Happened::Alive { doing: ids.to_vec() });
+    assert_eq!(step.actions, []);
+    let step = scene.join("b", 1);
+    (scene, ids, step)
+}
+
+#[test]
+fn a_task_that_a_full_node_holds_is_taken_back_for_one_that_is_free_and_that_costs_nothing() {
+    let (mut scene, [first, held], step) = with_one_held();
+    assert!(stops(&step, "a", held) && !stops(&step, "a", first));
+    assert_eq!(scene.say("b", Happened::Alive { doing: Vec::new() }).actions, [], "once is enough");
+    let step = scene.say("a", Happened::Alive { doing: vec![first, held] });
+    assert!(stops(&step, "a", held), "but where it was lost");
+    let again = offers(&scene.say("a", Happened::HandedBack { id: held })).remove(0);
+    assert_eq!((again.id.chunk, again.id.attempt), (held.chunk, 2));
+    assert!(!stops(&scene.say("b", Happened::Started { id: again.id }), "b", again.id));
+    assert_eq!(accepted(&scene.say("b", Happened::Finished { id: again.id, result: vec![1] })), [again.id]);
+}
+
+#[test]
+fn a_task_that_begins_just_as_it_is_taken_back_stays_where_it_is() {
+    let (mut scene, [first, held], _) = with_one_held();
+    scene.say("a", Happened::Finished { id: first, result: vec![0] });
+    let step = scene.say("a", Happened::Started { id: held });
+    assert!(!stops(&step, "a", held));
+    assert_eq!(accepted(&scene.say("a", Happened::Finished { id: held, result: vec![1] })), [held]);
+}
+
+#[test]
+fn however_often_a_task_is_taken_back_its_job_goes_on() {
+    let (mut scene, [first, mut held], _) = with_one_held();
+    scene.say("a", Happened::Alive { doing: vec![first, held] });
+    for _ in 0..20 {
+        // It had begun, and was put down all the same.
+        scene.say("a", Happened::Started { id: held });
+        held = offers(&scene.say("a", Happened::HandedBack { id: held })).remove(0).id;
+        scene.say("a", Happened::Alive { doing: vec![first, held] });
+        scene.say("b", Happened::Alive { doing: Vec::new() });
+    }
+    assert!(scene.core.is_active(1));
+}
+
+#[test]
+fn nothing_is_taken_back_while_a_task_waits_on_the_bus() {
+    let mut scene = Scene::under(config_with(1));
+    scene.join("a", 1);
+    scene.join("b", 1);
+    let ids: Vec<AttemptId> = scene.submit(3).iter().map(|offer| offer.id).collect();
+    scene.say("a", Happened::Started { id: ids[0] });
+    let step = scene.say("a", Happened::Alive { doing: vec![ids[0], ids[1]] });
+    assert_eq!(step.actions, [], "b may have the third");
+    assert_eq!(scene.say("b", Happened::Started { id: ids[2] }).actions, []);
+    assert!(stops(&scene.say("b", Happened::Finished { id: ids[2], result: vec![2] }), "a", ids[1]));
+}
+
+#[test]
+fn what_a_node_holds_that_dies_costs_nothing_and_what_it_was_at_does() {
+    let mut scene = Scene::under(config_with(1));
+    for round in 0..7 {
+        let name = format!("a{round}");
+        scene.join(&name, 1);
+        let held = if round == 0 { scene.submit(2)[1].id } else { AttemptId { job: 1, chunk: 1, attempt: round + 1 } };
+        let first = AttemptId { job: 1, chunk: 0, attempt: 1 };
+        if round == 0 {
+            scene.say(&name, Happened::Started { id: first });
+            scene.say(&name, Happened::Finished { id: first, result: vec![0] });
+        }
+        scene.say(&name, Happened::Alive { doing: vec![AttemptId { job: 9, chunk: 0, attempt: 1 }, held] });
+        assert!(scene.core.is_active(1), "round {round}");
+        scene.say(&name, Happened::Left);
+    }
+    assert!(scene.core.is_active(1), "five losses would have ended it");
 }

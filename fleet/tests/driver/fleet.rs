@@ -16,9 +16,15 @@ use vtp_fleet::node::{self, Outcome, Work};
 
 use crate::support::{node as node_id, pool};
 
-/// A fleet's, but no task is started twice for being slow.
+/// A fleet's, but no task is started twice for being slow, and nodes are given as many tasks as they have slots.
 pub(crate) fn config() -> Config {
+    config_with(0)
+}
+
+/// One whose nodes are given so many tasks more.
+pub(crate) fn config_with(ahead: u16) -> Config {
     let mut config = Config::fleet(BTreeMap::from([(pool("cpu"), Skills::NONE.with(Skill::Cpu))]));
+    config.ahead = BTreeMap::from([(pool("cpu"), ahead)]);
     config.republish = Duration::from_secs(2);
     config.coordinator.speculation = None;
     config
@@ -53,7 +59,13 @@ impl Slow {
 }
 
 impl Work for Slow {
-    async fn run(&self, offer: Arc<Offer>) -> Outcome {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), Outcome> {
+        Ok(())
+    }
+
+    async fn run(&self, offer: Arc<Offer>, (): ()) -> Outcome {
         self.begun.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(self.time).await;
         Outcome::Finished { result: offer.body.clone() }
@@ -75,15 +87,15 @@ impl Node {
         Self::of(bus, name, its, (slots, 0), work)
     }
 
-    /// One for which so many tasks wait besides.
-    pub(crate) fn with_queue(bus: &impl Bus, name: &str, slots: u16, queued: u16, work: impl Work) -> Self {
-        Self::of(bus, name, "cpu", (slots, queued), work)
+    /// One that holds so many tasks besides.
+    pub(crate) fn with_ahead(bus: &impl Bus, name: &str, slots: u16, ahead: u16, work: impl Work) -> Self {
+        Self::of(bus, name, "cpu", (slots, ahead), work)
     }
 
-    fn of(bus: &impl Bus, name: &str, its: &str, (slots, queued): (u16, u16), work: impl Work) -> Self {
+    fn of(bus: &impl Bus, name: &str, its: &str, (slots, ahead): (u16, u16), work: impl Work) -> Self {
         let heartbeat = Duration::from_millis(300);
         let drain = Duration::from_secs(60);
-        let settings = node::Settings { node: node_id(name), pool: pool(its), slots, queued, heartbeat, drain };
+        let settings = node::Settings { node: node_id(name), pool: pool(its), slots, ahead, heartbeat, drain };
         let (leave, left) = watch::channel(false);
         Self { running: tokio::spawn(node::run(bus.clone(), settings, work, left)), leave }
     }

@@ -10,7 +10,7 @@ use vtp_fleet::ledger::{MemoryLedger, Outcome};
 use vtp_fleet::messages::Offer;
 use vtp_fleet::node::{Ended, Outcome as NodeOutcome, Work};
 
-use crate::fleet::{Node, Running, Slow, config, submission};
+use crate::fleet::{Node, Running, Slow, config, config_with, submission};
 
 /// Every task of job 1 was given out this often.
 fn attempts(ledger: &MemoryLedger) -> Vec<usize> {
@@ -98,13 +98,13 @@ async fn a_node_that_is_told_to_leave_finishes_what_it_can_in_time_and_hands_bac
 #[tokio::test(start_paused = true)]
 async fn a_task_that_waits_for_a_node_is_done_by_whoever_is_free_first() {
     let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
-    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let mut driver = Running::with(&bus, ledger.clone(), config_with(3)).await;
     let (slow, quick) = (Slow::of_ms(20_000), Slow::of_ms(1_000));
-    let _slow = Node::with_queue(&bus, "slow", 1, 3, slow.clone());
+    let _slow = Node::start(&bus, "slow", 1, slow.clone());
     tokio::time::sleep(Duration::from_secs(2)).await;
     driver.handle.submit(submission(1, 4)).await.expect("taken");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let _quick = Node::with_queue(&bus, "quick", 1, 0, quick.clone());
+    let _quick = Node::start(&bus, "quick", 1, quick.clone());
     driver.ended(&[1]).await;
     let begun = |work: &Slow| work.begun.load(Ordering::Relaxed);
     assert_eq!((begun(&slow), begun(&quick)), (1, 3));
@@ -116,7 +116,13 @@ async fn a_task_that_waits_for_a_node_is_done_by_whoever_is_free_first() {
 struct Unfit;
 
 impl Work for Unfit {
-    async fn run(&self, _: Arc<Offer>) -> NodeOutcome {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), NodeOutcome> {
+        Ok(())
+    }
+
+    async fn run(&self, _: Arc<Offer>, (): ()) -> NodeOutcome {
         NodeOutcome::Unfit { message: "it is another build".to_owned() }
     }
 }

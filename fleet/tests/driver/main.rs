@@ -4,6 +4,7 @@
 #[allow(dead_code, unused_imports, reason = "the tests of the bus use the rest")]
 mod support;
 
+mod ahead;
 mod clients;
 mod core;
 mod fleet;

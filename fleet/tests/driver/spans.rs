@@ -27,7 +27,13 @@ impl SpanSink for Kept {
 struct Below(Arc<Mutex<Vec<TraceContext>>>);
 
 impl Work for Below {
-    async fn run(&self, offer: Arc<Offer>) -> Outcome {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), Outcome> {
+        Ok(())
+    }
+
+    async fn run(&self, offer: Arc<Offer>, (): ()) -> Outcome {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(offer.trace);
         tokio::time::sleep(Duration::from_secs(5)).await;
         Outcome::Finished { result: vec![offer.id.chunk as u8] }

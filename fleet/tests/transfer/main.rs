@@ -5,7 +5,6 @@
 mod bad_network;
 mod bad_peers;
 mod credentials;
-mod prefetch;
 mod pressure;
 mod scene;
 mod suite;

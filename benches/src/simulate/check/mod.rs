@@ -153,6 +153,7 @@ impl Checker {
             }
             Event::Cancel { .. } | Event::Forget { .. } | Event::Tick => {}
             Event::Pause { .. } | Event::Resume { .. } => bail!("nothing is paused here"),
+            Event::Queued { .. } => bail!("nobody is given more than he can begin here"),
         }
         Ok(())
     }

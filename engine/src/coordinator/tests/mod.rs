@@ -1,8 +1,10 @@
 //! Scenarios, told as sentences. This file has their words.
 
 mod basics;
+mod critical;
 mod fairness;
 mod fleet;
+mod queued;
 mod random;
 mod restore;
 
@@ -73,6 +75,10 @@ impl Scene {
 
     fn beat(&mut self, worker: u64, task: TaskId, attempt: u32) -> Vec<Effect> {
         self.apply(Event::Heartbeat { worker: WorkerId(worker), task, attempt: Attempt(attempt) })
+    }
+
+    fn queued(&mut self, worker: u64, task: TaskId, attempt: u32) -> Vec<Effect> {
+        self.apply(Event::Queued { worker: WorkerId(worker), task, attempt: Attempt(attempt) })
     }
 
     fn stopped(&mut self, worker: u64, task: TaskId, attempt: u32) -> Vec<Effect> {

@@ -39,6 +39,7 @@ enum Move {
 #[derive(Clone, Copy, Debug)]
 enum Word {
     Heartbeat,
+    Queued,
     Finished,
     Failed(FailureKind),
     Stopped,
@@ -47,6 +48,7 @@ enum Word {
 fn word() -> impl Strategy<Value = Word> {
     prop_oneof![
         6 => Just(Word::Heartbeat),
+        3 => Just(Word::Queued),
         12 => Just(Word::Finished),
         3 => Just(Word::Failed(FailureKind::Retryable)),
         1 => Just(Word::Failed(FailureKind::Crash)),
@@ -168,7 +170,7 @@ impl World {
             Move::Speak(back, word) => {
                 let at = self.started.len().checked_sub(back + 1)?;
                 let (worker, task, attempt) = self.started[at];
-                if !matches!(word, Word::Heartbeat) && self.busy.get(&worker) == Some(&(task, attempt)) {
+                if !matches!(word, Word::Heartbeat | Word::Queued) && self.busy.get(&worker) == Some(&(task, attempt)) {
                     self.busy.remove(&worker);
                 }
                 speak(self.started[at], word)
@@ -308,6 +310,7 @@ impl World {
 fn speak((worker, task, attempt): (WorkerId, TaskId, Attempt), word: Word) -> Event {
     match word {
         Word::Heartbeat => Event::Heartbeat { worker, task, attempt },
+        Word::Queued => Event::Queued { worker, task, attempt },
         Word::Finished => Event::Finished { worker, task, attempt },
         Word::Stopped => Event::Stopped { worker, task, attempt },
         Word::Failed(kind) => {

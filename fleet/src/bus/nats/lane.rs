@@ -36,6 +36,14 @@ struct Request {
     until: Instant,
     /// The connection that it was made on.
     connection: u64,
+    /// Whether the server keeps it where it has nothing.
+    waits: bool,
+}
+
+impl Request {
+    fn is_alive(&self, bus: &NatsBus) -> bool {
+        self.connection == bus.connection() && Instant::now() < self.until
+    }
 }
 
 impl Lane {
@@ -48,8 +56,7 @@ impl Lane {
 
     /// Whether the server holds a request of ours: then it had nothing for it when it was last heard of.
     pub(super) fn is_open(&self) -> bool {
-        let alive = |it: &Request| it.connection == self.bus.connection() && Instant::now() < it.until;
-        self.request.is_some_and(|request| alive(&request))
+        self.request.is_some_and(|request| request.waits && request.is_alive(&self.bus))
     }
 
     /// Whether there is no connection at this moment.
@@ -65,13 +72,16 @@ impl Lane {
     /// Asks for what comes, up to `batch` messages.
     pub(super) async fn ask(&mut self, batch: usize) -> Result<(), Error> {
         let body = format!(r#"{{"batch":{batch},"expires":{}}}"#, EXPIRES.as_nanos());
-        self.send(body, batch, EXPIRES + PATIENCE).await
+        self.send(body, batch, EXPIRES + PATIENCE, true).await
     }
 
     /// Adds what is there to `messages`, up to `batch` of them, without waiting for more. Cancel safe.
     pub(super) async fn fetch(&mut self, batch: usize, messages: &mut Vec<Message>) -> Result<(), Error> {
-        let body = format!(r#"{{"batch":{batch},"no_wait":true}}"#);
-        self.send(body, batch, PATIENCE).await?;
+        // Whoever gave up waiting for an answer has it now.
+        if !self.request.is_some_and(|request| !request.waits && request.is_alive(&self.bus)) {
+            let body = format!(r#"{{"batch":{batch},"no_wait":true}}"#);
+            self.send(body, batch, PATIENCE, false).await?;
+        }
         let before = messages.len();
         while let Some(request) = self.request {
             match tokio::time::timeout_at(request.until, self.subscriber.next()).await {
@@ -127,11 +137,11 @@ impl Lane {
         Ok(())
     }
 
-    async fn send(&mut self, body: String, batch: usize, wait: Duration) -> Result<(), Error> {
+    async fn send(&mut self, body: String, batch: usize, wait: Duration, waits: bool) -> Result<(), Error> {
         let connection = self.bus.connection();
         let sent = self.bus.client.publish_with_reply(self.next.clone(), self.inbox.clone(), Bytes::from(body));
         sent.await.map_err(unavailable)?;
-        self.request = Some(Request { left: batch, until: Instant::now() + wait, connection });
+        self.request = Some(Request { left: batch, until: Instant::now() + wait, connection, waits });
         Ok(())
     }
 

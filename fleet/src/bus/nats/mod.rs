@@ -185,7 +185,7 @@ impl Bus for NatsBus {
         let mut lanes = Vec::new();
         for band in Band::ALL {
             for pool in pools {
-                lanes.push(self.lane(streams::task_stream(pool, band), streams::NODES).await?);
+                lanes.push((band, self.lane(streams::task_stream(pool, band), streams::NODES).await?));
             }
         }
         Ok(NatsTasks::new(self.context.clone(), lanes))

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::unavailable;
-use crate::bus::{Delivery, Error, Receipt, Tasks};
+use crate::bus::{Band, Delivery, Error, Receipt, Tasks};
 use crate::messages;
 
 /// Tasks of some pools.
@@ -21,19 +21,19 @@ use crate::messages;
 pub struct NatsTasks {
     context: jetstream::Context,
     /// The most urgent first.
-    lanes: Vec<Lane>,
+    lanes: Vec<(Band, Lane)>,
     /// What was pulled when a caller gave up waiting.
     pulled: Vec<async_nats::Message>,
 }
 
 impl NatsTasks {
-    pub(super) fn new(context: jetstream::Context, lanes: Vec<Lane>) -> Self {
+    pub(super) fn new(context: jetstream::Context, lanes: Vec<(Band, Lane)>) -> Self {
         Self { context, lanes, pulled: Vec::new() }
     }
 
-    /// What is there, up to `free` in all.
-    async fn sweep(&mut self, free: usize) -> Result<(), Error> {
-        for lane in &mut self.lanes {
+    /// What is there of these bands, up to `free` in all.
+    async fn sweep(&mut self, bands: &[Band], free: usize) -> Result<(), Error> {
+        for (_, lane) in self.lanes.iter_mut().filter(|(band, _)| bands.contains(band)) {
             while self.pulled.len() < free {
                 let Some(message) = lane.ready() else { break };
                 self.pulled.push(message);
@@ -48,18 +48,24 @@ impl NatsTasks {
 
     /// Waits until something has come, or a request has ended.
     async fn wait(&mut self, end: Instant) -> Result<(), Error> {
-        for lane in &mut self.lanes {
+        for (_, lane) in &mut self.lanes {
             if !lane.is_open() {
                 lane.ask(1).await?;
             }
         }
-        let next = select_all(self.lanes.iter_mut().map(|lane| lane.next().boxed()));
+        let next = select_all(self.lanes.iter_mut().map(|(_, lane)| lane.next().boxed()));
         // A lost connection takes the requests with it; so look after them now and then.
         let look = end.min(Instant::now() + Duration::from_secs(1));
         if let Ok((message, ..)) = tokio::time::timeout_at(look, next).await {
             self.pulled.extend(message?);
         }
         Ok(())
+    }
+
+    fn hand_out(&mut self, most: usize) -> Vec<Delivery<NatsReceipt>> {
+        let rest = self.pulled.split_off(most.min(self.pulled.len()));
+        let pulled = std::mem::replace(&mut self.pulled, rest);
+        pulled.into_iter().filter_map(|message| self.deliver(message)).collect()
     }
 
     fn deliver(&self, message: async_nats::Message) -> Option<Delivery<NatsReceipt>> {
@@ -85,21 +91,24 @@ impl Tasks for NatsTasks {
     async fn pull(&mut self, free: usize, wait: Duration) -> Result<Vec<Delivery<NatsReceipt>>, Error> {
         let end = Instant::now() + wait;
         loop {
-            self.sweep(free).await?;
+            self.sweep(&Band::ALL, free).await?;
             if self.pulled.is_empty() && Instant::now() < end {
                 self.wait(end).await?;
             }
             if self.pulled.len() >= free {
-                for lane in &mut self.lanes {
+                for (_, lane) in &mut self.lanes {
                     lane.close().await?;
                 }
             }
             if !self.pulled.is_empty() || Instant::now() >= end {
-                let rest = self.pulled.split_off(free.min(self.pulled.len()));
-                let pulled = std::mem::replace(&mut self.pulled, rest);
-                return Ok(pulled.into_iter().filter_map(|message| self.deliver(message)).collect());
+                return Ok(self.hand_out(free));
             }
         }
+    }
+
+    async fn glean(&mut self, bands: &[Band], most: usize) -> Result<Vec<Delivery<NatsReceipt>>, Error> {
+        self.sweep(bands, most).await?;
+        Ok(self.hand_out(most))
     }
 }
 

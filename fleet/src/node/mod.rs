@@ -1,0 +1,271 @@
+//! A node's end of the bus: step: pull tasks as long as slots are free, have them done, say so. In: the bus, someone who
+//! does the [`Work`]. Out: reports. Never: a look into a task; a second copy of an attempt that it is at.
+//!
+//! ```text
+//!   bus ── a slot is free ──────────────► made ready, begun ──► done ──► reported, acknowledged
+//!     └─── all are busy ──► held, made ready ──┘ a slot is free, and nothing urgent is on the bus
+//! ```
+//!
+//! A task that is *held* is this node's: it is kept from others, and heartbeats speak of it. What is held is what nobody
+//! else waited for when it was taken, and never anything urgent. Should another node have a slot free later, the driver
+//! takes it back. A node that is told to leave puts down at once what it holds.
+
+mod hand;
+mod reporter;
+mod work;
+
+use std::time::Duration;
+
+use futures_util::future::{Fuse, FusedFuture, FutureExt};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use self::hand::{Done, Hand, PATIENT, Room};
+use self::reporter::{ReceiptOf, Reporter, send};
+pub use self::work::{Outcome, Work};
+use crate::bus::{Band, Bus, Controls, Delivery, Error, Receipt, Tasks};
+use crate::messages::{AttemptId, Control, Happened, NodeId, Pool};
+use crate::metrics::{SLOTS, SLOTS_BUSY, TASK_TIME};
+
+/// How long a free slot waits for word whether something urgent is there, at most.
+const URGENT: Duration = Duration::from_millis(500);
+/// How long a node that could hold more waits until it looks again whether there is something, at first and at most.
+const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// A node's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name, which no other node of the fleet has.
+    pub node: NodeId,
+    /// What it can do.
+    pub pool: Pool,
+    /// How many tasks at a time.
+    pub slots: u16,
+    /// How many tasks it holds besides, and makes ready, for when a slot is free.
+    pub ahead: u16,
+    /// How often it says that it is alive: well below the driver's lease and the bus's `ack_wait`.
+    pub heartbeat: Duration,
+    /// How long it may take to finish what it has once it is told to leave; what is not done then is handed back.
+    pub drain: Duration,
+}
+
+/// Why a node ends before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// The driver doesn't want it.
+    #[error("the driver refuses this node: {0}")]
+    Refused(String),
+    /// It can do none of the tasks.
+    #[error("{0}")]
+    Unfit(String),
+    /// The bus, for a reason that does not pass.
+    #[error(transparent)]
+    Bus(#[from] Error),
+}
+
+struct Node<B: Bus, W> {
+    settings: Settings,
+    hand: Hand<W, ReceiptOf<B>>,
+    reporter: Reporter<ReceiptOf<B>>,
+    /// When it looks again for something to hold, and how long it waits after that.
+    look: (Instant, Duration),
+    draining: bool,
+    /// When what is not done is handed back.
+    until: Option<Instant>,
+    left: bool,
+    unfit: Option<String>,
+}
+
+/// Is a node until `leave` says true or its sender is gone: then it pulls nothing more, finishes what it has or hands it
+/// back, and leaves.
+///
+/// # Errors
+/// [`Ended`].
+pub async fn run<B: Bus>(
+    bus: B,
+    settings: Settings,
+    work: impl Work,
+    mut leave: watch::Receiver<bool>,
+) -> Result<(), Ended> {
+    let mut controls = bus.controls(&settings.node).await?;
+    let mut tasks = bus.tasks(std::slice::from_ref(&settings.pool)).await?;
+    let mut node = Node::<B, _>::new(settings, work);
+    node.join();
+    node.show();
+    let mut beat = tokio::time::interval(node.settings.heartbeat);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sending = Fuse::terminated();
+    loop {
+        node.leave_if_done();
+        let mut due = None;
+        if sending.is_terminated() {
+            due = node.reporter.due();
+            match node.reporter.next() {
+                Some((report, receipts)) => sending = Box::pin(send(bus.clone(), report, receipts)).fuse(),
+                None if node.left && due.is_none() => return node.unfit.map_or(Ok(()), |why| Err(Ended::Unfit(why))),
+                None => {}
+            }
+        }
+        let room = node.room();
+        tokio::select! {
+            () = &mut sending, if !sending.is_terminated() => {}
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && sending.is_terminated() => {}
+            Some(done) = node.hand.next_done(), if !node.hand.is_empty() => node.done(done),
+            pulled = pull(&mut tasks, room, node.look.0), if room != Room::None => node.take(room, pulled).await?,
+            control = controls.next() => node.control(control)?,
+            _ = beat.tick() => node.beat().await,
+            () = tokio::time::sleep_until(node.until.unwrap_or_else(Instant::now)), if node.until.is_some() => {
+                node.until = None;
+                node.hand.drop_all();
+            }
+            changed = leave.changed(), if !node.draining => {
+                if changed.is_err() || *leave.borrow() {
+                    node.drain();
+                }
+            }
+        }
+        while let Some(done) = node.hand.try_done() {
+            node.done(done);
+        }
+    }
+}
+
+/// What there is room for. Cancel safe.
+async fn pull<T: Tasks>(tasks: &mut T, room: Room, look: Instant) -> Result<Vec<Delivery<T::Receipt>>, Error> {
+    match room {
+        Room::None => Ok(Vec::new()),
+        Room::Slots(free) => tasks.pull(free, Duration::from_secs(30)).await,
+        Room::Next(free) => {
+            let urgent = tokio::time::timeout(URGENT, tasks.glean(&[Band::Urgent], free)).await;
+            // Where nobody answers, nothing urgent is known of.
+            urgent.unwrap_or_else(|_| Ok(Vec::new()))
+        }
+        Room::Ahead(most) => {
+            tokio::time::sleep_until(look).await;
+            tasks.glean(&PATIENT, most).await
+        }
+    }
+}
+
+impl<B: Bus, W: Work> Node<B, W> {
+    fn new(settings: Settings, work: W) -> Self {
+        let reporter = Reporter::new(settings.node.clone(), settings.slots);
+        let hand = Hand::new(work, settings.slots, settings.ahead);
+        let look = (Instant::now(), LOOK.0);
+        Self { settings, hand, reporter, look, draining: false, until: None, left: false, unfit: None }
+    }
+
+    fn room(&self) -> Room {
+        if self.draining { Room::None } else { self.hand.room() }
+    }
+
+    /// Takes nothing more, and puts down what it has not begun.
+    fn drain(&mut self) {
+        self.draining = true;
+        self.until = Some(Instant::now() + self.settings.drain);
+        self.reporter.say(Happened::Draining);
+        self.hand.drop_held();
+    }
+
+    fn leave_if_done(&mut self) {
+        if self.draining && self.hand.is_empty() && !self.left {
+            self.left = true;
+            self.reporter.say(Happened::Left);
+        }
+    }
+
+    fn join(&mut self) {
+        let Settings { pool, slots, .. } = &self.settings;
+        self.reporter.say(Happened::Joined { pool: pool.clone(), slots: *slots, doing: self.hand.all() });
+        if self.draining {
+            self.reporter.say(Happened::Draining);
+        }
+    }
+
+    async fn beat(&mut self) {
+        self.reporter.say(Happened::Alive { doing: self.hand.all() });
+        for receipt in self.hand.receipts() {
+            // Where it is lost, the task is delivered to another, who is told to stop.
+            let _ = receipt.progress().await;
+        }
+    }
+
+    async fn take(&mut self, room: Room, pulled: Result<Vec<Delivery<ReceiptOf<B>>>, Error>) -> Result<(), Ended> {
+        let deliveries = match pulled {
+            Ok(deliveries) => deliveries,
+            Err(error) if error.is_retryable() => {
+                tracing::debug!(%error, "nothing can be pulled");
+                if matches!(room, Room::Slots(_)) {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                Vec::new()
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if deliveries.is_empty() && matches!(room, Room::Ahead(_)) {
+            self.look = (Instant::now() + self.look.1, (2 * self.look.1).min(LOOK.1));
+        }
+        let mut holds_more = false;
+        for Delivery { offer, receipt, .. } in deliveries {
+            let id = offer.id;
+            if self.hand.take(offer, receipt) {
+                holds_more |= !self.begin(Some(id));
+            }
+        }
+        while self.begin(None) {}
+        if holds_more {
+            // So that the driver knows where it is.
+            self.reporter.say(Happened::Alive { doing: self.hand.all() });
+        }
+        Ok(())
+    }
+
+    /// Begins with a task that it has, if a slot is free. Whether it did.
+    fn begin(&mut self, first: Option<AttemptId>) -> bool {
+        let Some(id) = self.hand.begin(first) else { return false };
+        self.look = (Instant::now(), LOOK.0);
+        self.show();
+        self.reporter.say(Happened::Started { id });
+        true
+    }
+
+    fn done(&mut self, done: Done) {
+        let Some((id, outcome, task)) = self.hand.let_go(done) else { return };
+        let (happened, how) = match outcome {
+            Some(Outcome::Finished { result }) => (Happened::Finished { id, result }, "finished"),
+            Some(Outcome::Failed { why, message }) => (Happened::Failed { id, why, message }, "failed"),
+            Some(Outcome::Unfit { message }) => {
+                // What a node puts down that is about to leave counts as nothing.
+                self.reporter.say(Happened::Draining);
+                self.hand.drop_held();
+                (self.draining, self.unfit) = (true, Some(message));
+                (Happened::HandedBack { id }, "handed back")
+            }
+            None => (Happened::HandedBack { id }, "handed back"),
+        };
+        self.reporter.say(happened);
+        if let Some(since) = task.since() {
+            let pool = self.settings.pool.to_string();
+            metrics::histogram!(TASK_TIME, "pool" => pool, "outcome" => how).record(since.elapsed());
+        }
+        self.reporter.acknowledge(task.into_receipts());
+        self.show();
+    }
+
+    /// How much there is to do.
+    fn show(&self) {
+        let pool = || self.settings.pool.to_string();
+        metrics::gauge!(SLOTS, "pool" => pool()).set(f64::from(self.settings.slots));
+        metrics::gauge!(SLOTS_BUSY, "pool" => pool()).set(self.hand.begun() as f64);
+    }
+
+    fn control(&mut self, control: Option<Control>) -> Result<(), Ended> {
+        match control {
+            Some(Control::Stop { id }) => self.hand.stop(id),
+            Some(Control::JoinAgain) => self.join(),
+            Some(Control::Refused { reason }) => return Err(Ended::Refused(reason)),
+            None => return Err(Error::Unavailable("the connection is closed".to_owned()).into()),
+        }
+        Ok(())
+    }
+}

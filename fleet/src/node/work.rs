@@ -1,0 +1,44 @@
+//! Who does a node's tasks, and what became of them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::messages::{Offer, Why};
+
+/// Who does a node's tasks. A task is made ready, which may happen while all slots are busy with others, and then carried
+/// out. Either future is dropped when the task counts no longer, and what is ready as well: it is to leave nothing behind.
+pub trait Work: Clone + Send + Sync + 'static {
+    /// What is at hand when a task can be begun, such as its packets.
+    type Ready: Send;
+
+    /// Brings what a task needs. It takes no slot, so nothing that the node is at is to suffer by it.
+    ///
+    /// # Errors
+    /// What became of the task in its place.
+    fn prepare(&self, offer: Arc<Offer>) -> impl Future<Output = Result<Self::Ready, Outcome>> + Send;
+
+    /// Does a task. When it says [`Outcome::Finished`], the result is where it belongs, durably.
+    fn run(&self, offer: Arc<Offer>, ready: Self::Ready) -> impl Future<Output = Outcome> + Send;
+}
+
+/// What became of a task.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is done.
+    Finished {
+        /// What the driver is to know of it.
+        result: Vec<u8>,
+    },
+    /// It came to nothing.
+    Failed {
+        /// Whether trying again can help.
+        why: Why,
+        /// A sentence for the user.
+        message: String,
+    },
+    /// This node can do none of these tasks. It puts this one down, which costs the task nothing, and leaves.
+    Unfit {
+        /// A sentence for whoever runs the node.
+        message: String,
+    },
+}
