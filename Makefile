@@ -22,7 +22,7 @@ DEMO := out/demo
 PACKAGES := build-essential ca-certificates clang curl libclang-dev meson nasm ninja-build pkg-config xxd \
 	libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev
 # What the tests need besides: ffmpeg as the reference that outputs are held against.
-TEST_PACKAGES := ffmpeg python3 python3-venv faketime iproute2
+TEST_PACKAGES := ffmpeg python3 python3-venv faketime iproute2 postgresql procps
 # A browser for real players, and Node.js to drive it. What is there from elsewhere will do: Debian's npm brings hundreds
 # of packages.
 PLAYER_PACKAGES := $(shell command -v chromium >/dev/null || echo chromium) \
@@ -46,8 +46,9 @@ build: packages rust
 test: export CFLAGS := -O2
 # Without it, tests that find no browser or players are skipped.
 test: export VTP_PLAYERS := required
-# And those that find no nats-server.
+# And those that find no nats-server or Postgres.
 test: export VTP_NATS := required
+test: export VTP_POSTGRES := required
 test: test-packages players nats rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check

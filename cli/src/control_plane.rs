@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use clap::Args;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use vtp_control_plane::fleet::{Away, Fleet, Made, Order, Probed};
+use vtp_control_plane::fleet::{Away, Fleet, Made, Order, Probed, Progress};
 use vtp_control_plane::{App, Config, dispatch, http};
 
 use crate::fleet::access::LoginArguments;
 use crate::fleet::member::{self, MetricsArguments};
 use crate::fleet::orderer::{Ended, Orderer, Seen};
+use crate::progress::ProgressEvent;
 use crate::{Outcome, print};
 
 /// Serve the API, until ^C or SIGTERM; settings are in a file, and in the environment as VTP_CONTROL_...
@@ -83,11 +83,20 @@ async fn serve(app: App, leave: watch::Receiver<bool>) -> anyhow::Result<()> {
 struct Cluster(Orderer);
 
 impl Cluster {
-    async fn made(&self, order: Order, told: mpsc::Sender<Value>) -> Result<Made, Away> {
+    async fn made(&self, order: Order, told: mpsc::Sender<Progress>) -> Result<Made, Away> {
         let Order { number, priority, source, out, words } = order;
         let line: [OsString; 4] = [source.into(), "--out".into(), out.into(), "--force".into()];
         let words = line.into_iter().chain(words.into_iter().map(OsString::from)).collect();
-        let ended = self.0.encode(number, priority, words, told).await.map_err(|error| Away(format!("{error:#}")))?;
+        let told = |event| {
+            let progress = match event {
+                ProgressEvent::Stage(stage) => Progress::Stage(stage.into_owned()),
+                ProgressEvent::Frames { done, total } => Progress::Frames { done, total },
+                _ => return,
+            };
+            // Whoever notes it may be slower than this.
+            drop(told.try_send(progress));
+        };
+        let ended = self.0.encode(number, priority, words, &told).await.map_err(|error| Away(format!("{error:#}")))?;
         Ok(match ended {
             Ended::Made(report) => Made::Ladder(report),
             Ended::Failed { code, message } => Made::Failed { code, message },
@@ -107,7 +116,7 @@ impl Fleet for Cluster {
         .boxed()
     }
 
-    fn make(&self, order: Order, told: mpsc::Sender<Value>) -> BoxFuture<'_, Result<Made, Away>> {
+    fn make(&self, order: Order, told: mpsc::Sender<Progress>) -> BoxFuture<'_, Result<Made, Away>> {
         self.made(order, told).boxed()
     }
 

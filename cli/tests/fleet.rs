@@ -407,10 +407,14 @@ fn one_command_starts_a_fleet_on_this_machine_and_its_end_is_that_of_all() {
     let scene = Scene::with_clip(60);
     let Some(server) = nats_server() else { return };
     let mut up = Command::new(VTP);
-    up.args(["up", "--data", "fleet", "--nodes", "2", "--server"]).arg(&server).current_dir(scene.path("."));
+    up.args(["up", "--data", "fleet", "--nodes", "2", "--fleet-only", "--server"])
+        .arg(&server)
+        .current_dir(scene.path("."));
     let mut up = up.stderr(Stdio::null()).spawn().unwrap();
     until("it says where it is", || scene.path("fleet/address").exists());
-    scene.vtp(&format!("up --data fleet --server {}", server.display())).failed(2, "another fleet has the folder");
+    scene
+        .vtp(&format!("up --data fleet --fleet-only --server {}", server.display()))
+        .failed(2, "another fleet has the folder");
     scene.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
     scene.vtp(&format!("encode in.mp4 --out there {OPTIONS} --cluster fleet")).ok();
     assert_eq!(made(&scene, "here"), made(&scene, "there"));

@@ -187,7 +187,7 @@ fn a_fleet_reads_from_s3_and_writes_there() {
         return common::skipped("there is no nats-server; make nats gets one");
     };
     cloud.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
-    let mut up = cloud.begin(&format!("up --data fleet --nodes 2 --server {}", binary.display()));
+    let mut up = cloud.begin(&format!("up --data fleet --nodes 2 --fleet-only --server {}", binary.display()));
     until("the fleet says where it is", || cloud.scene.path("fleet/address").exists());
     let line = format!("encode s3://films/sources/in.mp4 --out s3://films/a {OPTIONS} --cluster fleet");
     cloud.vtp(&line).ok();

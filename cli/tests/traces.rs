@@ -47,7 +47,7 @@ impl Up {
             return None;
         };
         let mut up = Command::new(VTP);
-        up.args(["up", "--data", "fleet", "--nodes", "2", "--slots", "1", "--server"]).arg(&server);
+        up.args(["up", "--data", "fleet", "--nodes", "2", "--slots", "1", "--fleet-only", "--server"]).arg(&server);
         up.current_dir(scene.path(".")).envs(environment(url)).stderr(Stdio::null());
         let up = Self(up.spawn().unwrap());
         until("it says where it is", || scene.path("fleet/address").exists());

@@ -1,6 +1,7 @@
 //! Jobs on their way: each replica claims what nobody drives, has the fleet make it, and notes how it goes on and ends. step: claim,
 //! order, renew, note. In: jobs in the database. Out: ladders, and their rows. Never: a note of a lease that is somebody else's.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use vtp_store::Store as _;
 use crate::app::App;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
-use crate::fleet::{Away, Made, Order};
+use crate::fleet::{Away, Made, Order, Progress};
 use crate::problem::Problem;
 use crate::storage::{self, Object};
 use crate::template::Template;
@@ -69,16 +70,32 @@ async fn drive(app: App, job: Claimed) {
     };
     let (tell, told) = mpsc::channel(UNNOTED);
     let number = order.number;
-    let mut noting = Box::pin(note(&app, &job, told));
-    let mut making = Box::pin(make(&app, order, tell));
+    // Each goes on whatever the others wait for: notes and renewals are of the same row.
+    let made = tokio::select! {
+        made = make(&app, order, tell) => made,
+        never = note(&app, &job, told) => match never {},
+        () = hold(&app, &job, number) => return,
+    };
+    let end = match made {
+        Made::Ladder(report) => {
+            let report = whole(&app, &job, report).await;
+            let outputs = outputs(&report);
+            let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
+            End::Completed { report, outputs, bytes }
+        }
+        Made::Failed { code, message } => End::Failed { code, message: for_users(&app, &job, message) },
+        Made::Cancelled => End::Cancelled,
+    };
+    note_end(&app, &job, &end).await;
+}
+
+/// Holds a job until it is somebody else's. Where it is not wanted any longer, the fleet is told.
+async fn hold(app: &App, job: &Claimed, number: u64) {
     let mut ticks = tokio::time::interval(Duration::from_secs_f64((app.config.lease_s as f64 / 3.0).max(0.2)));
     let news = app.news.of(job.id);
-    let mut noted_all = false;
-    let made = loop {
+    loop {
         let told = news.notified();
         tokio::select! {
-            made = &mut making => break made,
-            () = &mut noting, if !noted_all => noted_all = true,
             _ = ticks.tick() => {}
             () = told => {}
         }
@@ -94,18 +111,7 @@ async fn drive(app: App, job: Claimed) {
             // Until the lease has run out it is ours, and longer if nobody else can reach the database either.
             Err(error) => tracing::warn!(job = %job.id, %error, "a lease is not renewed"),
         }
-    };
-    let end = match made {
-        Made::Ladder(report) => {
-            let report = whole(&app, &job, report).await;
-            let outputs = outputs(&report);
-            let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
-            End::Completed { report, outputs, bytes }
-        }
-        Made::Failed { code, message } => End::Failed { code, message: for_users(&app, &job, message) },
-        Made::Cancelled => End::Cancelled,
-    };
-    note_end(&app, &job, &end).await;
+    }
 }
 
 /// What the fleet is told.
@@ -124,7 +130,7 @@ fn order(app: &App, job: &Claimed) -> Result<Order, String> {
 }
 
 /// Asks the fleet until it answers.
-async fn make(app: &App, order: Order, tell: mpsc::Sender<Value>) -> Made {
+async fn make(app: &App, order: Order, tell: mpsc::Sender<Progress>) -> Made {
     loop {
         match app.fleet.make(order.clone(), tell.clone()).await {
             Ok(made) => return made,
@@ -136,32 +142,33 @@ async fn make(app: &App, order: Order, tell: mpsc::Sender<Value>) -> Made {
     }
 }
 
-/// Notes what is told of a job, but not every bit of it.
-async fn note(app: &App, job: &Claimed, mut told: mpsc::Receiver<Value>) {
+/// Notes what is told of a job, but not every bit of it, for ever.
+async fn note(app: &App, job: &Claimed, mut told: mpsc::Receiver<Progress>) -> Infallible {
     let (mut last, mut reached) = (None::<Instant>, 0);
-    while let Some(event) = told.recv().await {
-        let Some(thousandths) = thousandths(&event) else { continue };
-        let is_soon = last.is_some_and(|last| last.elapsed() < BREATH);
-        if thousandths <= reached || is_soon {
-            continue;
-        }
-        (last, reached) = (Some(Instant::now()), thousandths);
-        let body = json!({ "frames_done": event["done"], "frames_total": event["total"] });
-        match jobs::progress(&app.db, job.id, job.lease_epoch, thousandths, &body).await {
-            Ok(true) => {}
-            Ok(false) => return,
+    while let Some(progress) = told.recv().await {
+        let body = match progress {
+            Progress::Stage(stage) => json!({ "stage": stage }),
+            Progress::Frames { done, total } => {
+                let now = thousandths(done, total);
+                if now <= reached || last.is_some_and(|last| last.elapsed() < BREATH) {
+                    continue;
+                }
+                (last, reached) = (Some(Instant::now()), now);
+                json!({ "frames_done": done, "frames_total": total })
+            }
+        };
+        match jobs::progress(&app.db, job.id, job.lease_epoch, reached, &body).await {
+            // One that is somebody else's by now is let go of when the lease is to be renewed.
+            Ok(_) => {}
             Err(error) => tracing::warn!(job = %job.id, %error, "progress is not noted"),
         }
     }
+    std::future::pending().await
 }
 
 /// How far frames that are encoded bring a job: proving and publishing are the last thousandth.
-fn thousandths(event: &Value) -> Option<i16> {
-    if event["event"] != "frames" {
-        return None;
-    }
-    let (done, total) = (event["done"].as_u64()?, event["total"].as_u64()?);
-    i16::try_from((999 * done.min(total)).checked_div(total)?).ok()
+fn thousandths(done: u64, total: u64) -> i16 {
+    (999 * done.min(total)).checked_div(total).and_then(|it| i16::try_from(it).ok()).unwrap_or_default()
 }
 
 async fn note_end(app: &App, job: &Claimed, end: &End) {
@@ -244,9 +251,8 @@ mod tests {
 
     #[test]
     fn progress_is_what_frames_say_and_the_last_thousandth_is_the_proof() {
-        let at = |done: u64, total: u64| thousandths(&json!({ "event": "frames", "done": done, "total": total }));
-        assert_eq!([at(0, 240), at(120, 240), at(240, 240), at(300, 240)], [Some(0), Some(499), Some(999), Some(999)]);
-        assert_eq!((at(1, 0), thousandths(&json!({ "event": "stage" }))), (None, None));
+        let at = |done| thousandths(done, 240);
+        assert_eq!([at(0), at(120), at(240), at(300), thousandths(1, 0)], [0, 499, 999, 999, 0]);
     }
 
     #[test]

@@ -51,8 +51,19 @@ pub enum Made {
     Cancelled,
 }
 
-/// Something that happened on the way; as `vtp encode --progress json` tells it.
-pub type Progress = Value;
+/// Something that happened on the way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// It is at this: indexing, encoding, proving.
+    Stage(String),
+    /// So many frames of the source are encoded to all renditions.
+    Frames {
+        /// So many.
+        done: u64,
+        /// Of so many.
+        total: u64,
+    },
+}
 
 /// The fleet does not answer; later it may.
 #[derive(Debug, thiserror::Error)]

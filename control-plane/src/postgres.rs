@@ -19,6 +19,8 @@ const NAME: &str = "vtp";
 const OLDEST: u32 = 15;
 /// How long it may take to come up or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long what is left of one that was killed may take to go.
+const RELICS: Duration = Duration::from_secs(10);
 
 /// What is between `initdb` and a server that answers.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +180,12 @@ impl PostgresServer {
                 return Ok(());
             }
             let has_ended = self.process.try_wait().map_err(system("postgres"))?.is_some();
+            if has_ended && began.elapsed() < RELICS {
+                // What is left of one that was killed has a moment to go, and a new one doesn't start beside it.
+                std::thread::sleep(Duration::from_millis(200));
+                self.process = spawn(&self.programs, &self.data, &self.log, self.port, &self.how)?;
+                continue;
+            }
             if has_ended || began.elapsed() > PATIENCE {
                 let said = fs::read_to_string(&self.log).unwrap_or_default();
                 let last: Vec<&str> = said.lines().rev().take(3).collect();

@@ -241,6 +241,17 @@ fn a_video_that_is_deleted_is_gone_with_its_bytes_and_its_jobs_end() {
 }
 
 #[test]
+fn many_jobs_at_once_all_end() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let jobs: Vec<String> = (0..60).map(|_| ann.transcode(&video)).collect();
+    for job in &jobs {
+        assert_eq!(ann.events(job, None).pop().unwrap().kind, "completed");
+    }
+}
+
+#[test]
 fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");

@@ -125,7 +125,8 @@ fn drill(vtp: &Path, arguments: &Arguments) -> Result<String> {
     let sources = || arguments.clips.iter().map(|clip| hash(clip)).collect::<Result<Vec<_>>>();
     let before = sources()?;
     let log = std::env::var("VTP_LOG").ok();
-    let options = Options { nodes: arguments.nodes, slots: 1, port: 0, server: arguments.server.clone(), log };
+    let options =
+        Options { nodes: arguments.nodes, slots: 1, port: 0, server: arguments.server.clone(), log, api: None };
     let machine = Mutex::new(Machine::start(&folder.path().join("fleet"), &options)?);
     let mut drill = Drill { vtp, arguments, folder: folder.path(), right: BTreeMap::new() };
     for clip in &arguments.clips {

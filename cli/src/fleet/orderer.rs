@@ -5,7 +5,6 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use tokio::sync::mpsc;
 use vtp_engine::coordinator::{Cost, Skill, Skills};
 use vtp_engine::limits::Limits;
 use vtp_fleet::bus::nats::NatsBus;
@@ -16,6 +15,7 @@ use vtp_fleet::messages::{JobNumber, NodeId, Standing};
 
 use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed};
 use crate::place::Place;
+use crate::progress::ProgressEvent;
 use crate::telemetry::span;
 
 /// How urgent it is to look at a source: somebody waits for it.
@@ -64,7 +64,7 @@ impl Orderer {
         number: u64,
         priority: u8,
         words: Vec<OsString>,
-        told: mpsc::Sender<Value>,
+        told: &(dyn Fn(ProgressEvent) + Sync),
     ) -> anyhow::Result<Ended> {
         let job = JobNumber::kept(number).0;
         let body = orders::write(&EncodeOrder { folder: "/".into(), words })?;
@@ -86,13 +86,13 @@ impl Orderer {
         })
     }
 
-    /// Tells what is announced of a job, for ever; what nobody takes is lost.
-    async fn tell(&self, job: u64, told: mpsc::Sender<Value>) -> std::convert::Infallible {
+    /// Tells what is announced of a job, for ever.
+    async fn tell(&self, job: u64, told: &(dyn Fn(ProgressEvent) + Sync)) -> std::convert::Infallible {
         match self.bus.listen(Topic::Progress(job)).await {
             Ok(mut heard) => {
                 while let Some(words) = heard.recv().await {
                     match serde_json::from_slice(&words) {
-                        Ok(event) => drop(told.try_send(event)),
+                        Ok(event) => told(event),
                         Err(error) => tracing::debug!(%error, "progress is not understood"),
                     }
                 }

@@ -79,6 +79,14 @@ impl Scene {
         self.run(&line.split_whitespace().collect::<Vec<_>>())
     }
 
+    /// What ffprobe says of the streams at an address.
+    pub(crate) fn run_ffprobe(&self, url: &str) -> String {
+        let mut command = Command::new("ffprobe");
+        let output = command.args(["-v", "error", "-show_streams", url]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Encodes `in.mp4`, or what `line` starts with, into the folder `out`; returns the report of a run that was
     /// successful, proved its output, and left nothing else behind.
     pub(crate) fn encode(&self, line: &str) -> Value {

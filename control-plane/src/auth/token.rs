@@ -99,7 +99,8 @@ impl KeySet {
         let mut keys = Vec::new();
         for (kid, path) in files {
             let document = std::fs::read(&path).map_err(failed(&path))?;
-            let pair = Ed25519KeyPair::from_pkcs8(&document).map_err(|_| KeyTrouble::NoKey(path.clone()))?;
+            let pair =
+                Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_| KeyTrouble::NoKey(path.clone()))?;
             keys.push((kid, EncodingKey::from_ed_der(&document), DecodingKey::from_ed_der(pair.public_key().as_ref())));
         }
         let mut validation = Validation::new(Algorithm::EdDSA);

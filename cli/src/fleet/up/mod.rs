@@ -1,7 +1,8 @@
-//! `vtp up`: a whole fleet on this machine: a nats-server, a driver, a splitter, nodes and a stitcher, each a process of its own that
-//! is started again when it ends. In: a folder. Out: a fleet that `vtp encode --cluster` reaches. Never: a port that is open to
-//! other machines.
+//! `vtp up`: the whole platform on this machine: a nats-server, a driver, a splitter, nodes and a stitcher, a Postgres and a control
+//! plane, each a process of its own that is started again when it ends. In: a folder. Out: an API, and a fleet that
+//! `vtp encode --cluster` reaches. Never: a port that is open to other machines.
 
+mod platform;
 pub(crate) mod processes;
 
 use std::fs::{File, OpenOptions};
@@ -20,10 +21,12 @@ use vtp_fleet::ca::{Authority, Request};
 use vtp_fleet::identity::{Identity, Role};
 use vtp_fleet::server;
 
+use self::platform::Platform;
 use self::processes::{Kept, Recipe};
 use super::access::ADDRESS;
 use crate::child::this_program;
 use crate::exit::Failure;
+use crate::place::{self, Place};
 use crate::{Outcome, interrupt, text};
 
 /// How often it is looked whether a process has ended.
@@ -35,7 +38,7 @@ const LEAVES: Duration = Duration::from_secs(15);
 /// How long the certificates hold, in days; they are issued anew with each start.
 const DAYS: u32 = 365;
 
-/// Run a whole fleet on this machine, until ^C or SIGTERM; then vtp encode --cluster DIR has it make ladders
+/// Run the whole platform on this machine, until ^C or SIGTERM: the API, and a fleet that vtp encode --cluster DIR has make ladders
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Folder for all that the fleet keeps; made if it is not there, and for this user alone
@@ -54,6 +57,18 @@ pub struct Arguments {
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     port: u16,
 
+    /// Port of the API, on this machine alone; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    http: u16,
+
+    /// Where sources and ladders of the API are: a folder, or s3://BUCKET/PREFIX [default: store, in DIR]
+    #[arg(long, value_name = "PLACE", value_parser = place::parser())]
+    store: Option<Place>,
+
+    /// No API, and no Postgres: only a fleet
+    #[arg(long, conflicts_with_all = ["http", "store"])]
+    fleet_only: bool,
+
     /// The nats-server to run, 2.10 or newer [default: the one that NATS_SERVER names, that make nats got, or on the path]
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
@@ -65,16 +80,28 @@ pub struct Arguments {
 /// [`Failure::Usage`] for what is missing or can't be used.
 pub fn run(arguments: &Arguments) -> Outcome {
     let interrupted = interrupt::listen()?;
-    let Arguments { data, nodes, slots, port, server } = arguments;
+    let Arguments { data, nodes, slots, port, server, http, store, fleet_only } = arguments;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
     let slots = slots.map_or(cores.div_ceil(nodes.get()), NonZeroUsize::get);
     let log = std::env::var("VTP_LOG").ok();
-    let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log };
+    let api = (!fleet_only).then(|| Api { port: *http, store: store.clone() });
+    let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log, api };
     let usage = |error: anyhow::Error| Failure::Usage(crate::exit::with_causes(&error));
     let mut machine = Machine::start(data, &options).map_err(usage)?;
     let each = text::plural(slots as u64, "slot");
     eprintln!("a fleet is there, at {}, with {} of {each}", machine.url, text::plural(nodes.get() as u64, "node"));
     eprintln!("vtp encode VIDEO --out DIR --cluster {}", data.display());
+    if let Some(platform) = &machine.platform {
+        let account = platform.first_account(&interrupted).map_err(usage)?;
+        eprintln!("the API is there, at {}/v1 (what it knows: {}/openapi.json)", platform.url, platform.url);
+        if let Some(account) = account {
+            eprintln!(
+                "an API key is in {}; it is that of {}, whose password is beside it",
+                account.key.display(),
+                account.email
+            );
+        }
+    }
     eprintln!("what its processes say is in {}", data.join("log").display());
     while !interrupted.load(Ordering::Relaxed) {
         for line in machine.look().map_err(usage)? {
@@ -97,6 +124,17 @@ pub(crate) struct Options {
     pub(crate) server: Option<PathBuf>,
     /// How much is told to developers, as `VTP_LOG` has it, if not as usual.
     pub(crate) log: Option<String>,
+    /// The API, if there is to be one.
+    pub(crate) api: Option<Api>,
+}
+
+/// What the API of a machine is to be like.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    /// 0: any that is free.
+    pub(crate) port: u16,
+    /// Where sources and ladders are, if not in the folder of the fleet.
+    pub(crate) store: Option<Place>,
 }
 
 /// A fleet on this machine.
@@ -106,6 +144,7 @@ pub(crate) struct Machine {
     pub(crate) url: String,
     /// In the order in which they are started: those that others need first.
     pub(crate) processes: Vec<Kept>,
+    platform: Option<Platform>,
     _lock: Lock,
 }
 
@@ -119,16 +158,17 @@ impl Machine {
         let server = server.context(
             "there is no nats-server of 2.10 or newer: put one on the path, name it by --server, or run make nats",
         )?;
-        let (place, _lock) = Place::prepare(data)?;
-        let port = if options.port == 0 { place.free_port()? } else { options.port };
+        let (home, _lock) = Home::prepare(data)?;
+        let port = if options.port == 0 { home.free_port()? } else { options.port };
         let (url, password) = (format!("nats://127.0.0.1:{port}"), secret()?);
-        place.write("nats.conf", &configuration(port, &password))?;
-        let mut processes = vec![Kept::start(place.recipe("nats", &server, &["-c", "nats.conf"], Vec::new()))?];
+        home.write("nats.conf", &configuration(port, &password))?;
+        let mut processes = vec![Kept::start(home.recipe("nats", &server, &["-c", "nats.conf"], Vec::new()))?];
         listens(&mut processes[0], port)?;
-        place.write(ADDRESS, &format!("{url}\nvtp:{password}\n"))?;
-        place.certify(options.nodes)?;
+        home.write(ADDRESS, &format!("{url}\nvtp:{password}\n"))?;
+        home.certify(options.nodes)?;
+        let platform = options.api.as_ref().map(|api| Platform::start(&home, api)).transpose()?;
         let program = this_program()?;
-        let environment = vec![
+        let mut environment = vec![
             ("VTP_NATS_LOGIN", format!("vtp:{password}")),
             ("VTP_LOG", options.log.clone().unwrap_or_else(|| "warn".to_owned())),
         ];
@@ -137,11 +177,11 @@ impl Machine {
             ("driver".to_owned(), format!("driver --cluster {url} --data driver")),
             (
                 "splitter".to_owned(),
-                format!("splitter {} --port {} --folder splitter", member("splitter"), place.free_udp_port()?),
+                format!("splitter {} --port {} --folder splitter", member("splitter"), home.free_udp_port()?),
             ),
             (
                 "stitcher".to_owned(),
-                format!("stitcher {} --port {} --data stitcher", member("stitcher"), place.free_udp_port()?),
+                format!("stitcher {} --port {} --data stitcher", member("stitcher"), home.free_udp_port()?),
             ),
         ];
         for number in 1..=options.nodes {
@@ -149,11 +189,15 @@ impl Machine {
             let slots = options.slots;
             lines.push((name.clone(), format!("node {} --slots {slots} --folder {name} --drain 5s", member(&name))));
         }
+        if let Some(platform) = &platform {
+            lines.push(("control-plane".to_owned(), format!("control-plane --cluster {url}")));
+            environment.extend(platform.environment());
+        }
         for (name, line) in lines {
             let words: Vec<&str> = line.split(' ').collect();
-            processes.push(Kept::start(place.recipe(&name, &program, &words, environment.clone()))?);
+            processes.push(Kept::start(home.recipe(&name, &program, &words, environment.clone()))?);
         }
-        Ok(Self { url, processes, _lock })
+        Ok(Self { url, processes, platform, _lock })
     }
 
     /// Starts what has ended again. Tells of it in lines.
@@ -167,6 +211,9 @@ impl Machine {
                 let (name, log) = (process.name(), process.log().display());
                 lines.push(format!("{name} has ended ({status}) and is started again; {log} may tell why"));
             }
+        }
+        if let Some(platform) = &mut self.platform {
+            lines.extend(platform.look()?);
         }
         Ok(lines)
     }
@@ -186,12 +233,12 @@ impl Machine {
 }
 
 /// The folder of a fleet.
-struct Place(PathBuf);
+struct Home(PathBuf);
 
 /// Held while a fleet has its folder.
 type Lock = File;
 
-impl Place {
+impl Home {
     fn prepare(data: &Path) -> anyhow::Result<(Self, Lock)> {
         use std::os::unix::fs::DirBuilderExt as _;
         let make = |path: &Path| {

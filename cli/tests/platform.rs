@@ -1,0 +1,222 @@
+//! The whole platform as a new user meets it: one command starts it, and what is uploaded is played a little later.
+
+#![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Scene, VTP, bundled};
+use serde_json::{Value, json};
+use vtp_control_plane::postgres;
+use vtp_fleet::server;
+
+/// A platform that runs.
+struct Platform<'a> {
+    scene: &'a Scene,
+    up: Child,
+    url: String,
+    token: String,
+}
+
+impl Drop for Platform<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-TERM", &self.up.id().to_string()]).status();
+        let _ = self.up.wait();
+    }
+}
+
+/// What it needs is here; `false`, said aloud, where it is not, unless the environment says that it is required.
+fn can_be() -> bool {
+    let is_required = |name: &str| std::env::var_os(name).is_some_and(|it| it == "required");
+    let missing = [
+        (server::binary().is_none(), "VTP_NATS", "nats-server; make nats gets one"),
+        (postgres::programs().is_none(), "VTP_POSTGRES", "PostgreSQL"),
+    ];
+    for (is_missing, variable, what) in missing {
+        if is_missing {
+            assert!(!is_required(variable), "there is no {what}");
+            common::skipped(&format!("there is no {what}"));
+            return false;
+        }
+    }
+    true
+}
+
+impl<'a> Platform<'a> {
+    fn start(scene: &'a Scene, more: &str) -> Self {
+        // Root's Postgres runs as another user, who has to get to its folder.
+        std::fs::set_permissions(scene.path("."), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let line = format!("up --data platform --nodes 1 --http 0 {more} --server");
+        let mut up = Command::new(VTP);
+        up.args(line.split_whitespace()).arg(server::binary().unwrap()).current_dir(scene.path("."));
+        let mut up = up.stderr(Stdio::piped()).spawn().unwrap();
+        let mut told = BufReader::new(up.stderr.take().unwrap());
+        let (mut lines, mut url) = (String::new(), String::new());
+        while !lines.contains("what its processes say") {
+            let before = lines.len();
+            assert!(told.read_line(&mut lines).unwrap() > 0, "{lines}");
+            if let Some(rest) = lines[before..].strip_prefix("the API is there, at ") {
+                url = rest.split("/v1").next().unwrap().to_owned();
+            }
+        }
+        assert!(lines.contains("an API key is in"), "{lines}");
+        let token = std::fs::read_to_string(scene.path("platform/api-key")).unwrap();
+        // What it says from now on is read, so that it can say it.
+        std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+        Self { scene, up, url, token }
+    }
+
+    /// As curl does it: the status, and what came.
+    fn curl(&self, words: &[&str], place: &str) -> (u16, Vec<u8>) {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-w", "\n%{http_code}", "-H", &format!("Authorization: Bearer {}", self.token)]);
+        let output = curl.args(words).arg(format!("{}{place}", self.url)).current_dir(self.scene.path(".")).output();
+        let mut came = output.unwrap().stdout;
+        let line = came.iter().rposition(|byte| *byte == b'\n').unwrap();
+        let status = String::from_utf8(came.split_off(line)).unwrap().trim().parse().unwrap();
+        (status, came)
+    }
+
+    fn json(&self, words: &[&str], place: &str, status: u16) -> Value {
+        let (told, came) = self.curl(words, place);
+        let text = String::from_utf8(came).unwrap();
+        assert_eq!(told, status, "{place}: {text}");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+    }
+
+    fn post(&self, place: &str, body: &Value, status: u16) -> Value {
+        let body = body.to_string();
+        self.json(&["-X", "POST", "-H", "Content-Type: application/json", "-d", &body], place, status)
+    }
+
+    /// Uploads a file of the scene, and completes it.
+    fn upload(&self, name: &str) -> String {
+        let content = std::fs::read(self.scene.path(name)).unwrap();
+        let wanted = json!({ "filename": name, "file_size": content.len(), "content_type": "video/mp4" });
+        let begun = self.post("/v1/videos/upload", &wanted, 201);
+        let chunk = begun["chunk_size"].as_u64().unwrap() as usize;
+        for (url, part) in begun["upload_urls"].as_array().unwrap().iter().zip(content.chunks(chunk)) {
+            std::fs::write(self.scene.path("part"), part).unwrap();
+            self.json(&["-T", "part"], url.as_str().unwrap(), 200);
+        }
+        begun["video_id"].as_str().unwrap().to_owned()
+    }
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(100), "it never came to it that {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn from_one_command_to_a_ladder_that_is_played() {
+    if !can_be() {
+        return;
+    }
+    let scene = Scene::new();
+    std::fs::copy(bundled(), scene.path("film.mp4")).unwrap();
+    std::fs::write(scene.path("text.mp4"), "no video at all").unwrap();
+    let platform = Platform::start(&scene, "");
+
+    let text = platform.upload("text.mp4");
+    let refused = platform.post(&format!("/v1/videos/{text}/complete"), &Value::Null, 422);
+    assert_eq!(refused["code"], 1001);
+    assert!(refused["detail"].as_str().unwrap().starts_with("text.mp4 is not a video file we read"), "{refused}");
+
+    let video = platform.upload("film.mp4");
+    let whole = platform.post(&format!("/v1/videos/{video}/complete"), &Value::Null, 200);
+    assert_eq!((&whole["resolution"], &whole["upload_status"]), (&"1280x720".into(), &"uploaded".into()));
+    let wanted = json!({ "output": { "ladder": ["mobile"], "speed": "ultrafast", "segment_s": 2 } });
+    let job = platform.post(&format!("/v1/videos/{video}/transcode"), &wanted, 202)["id"].as_str().unwrap().to_owned();
+    let (status, stream) = platform.curl(&["-N"], &format!("/v1/jobs/{job}/progress"));
+    let stream = String::from_utf8(stream).unwrap();
+    assert_eq!(status, 200);
+    let kinds: Vec<&str> = stream.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+    assert_eq!((kinds.first(), kinds.last()), (Some(&"queued"), Some(&"completed")), "{stream}");
+    assert!(kinds.contains(&"progress"), "{stream}");
+
+    let outputs = platform.json(&[], &format!("/v1/jobs/{job}/outputs"), 200);
+    let master = outputs["data"][0]["playback_url"].as_str().unwrap();
+    // Whoever plays it has no key.
+    let streams = scene.run_ffprobe(&format!("{}{master}", platform.url));
+    assert!(streams.contains("codec_name=h264") && streams.contains("codec_name=aac"), "{streams}");
+    let report = platform.json(&[], &format!("/v1/jobs/{job}/report"), 200);
+    assert_eq!((&report["proof"]["ok"], &report["proof"]["frames_out"]), (&true.into(), &240.into()));
+
+    // It is what the command makes, byte for byte.
+    scene.vtp("encode film.mp4 --out here --ladder mobile --speed ultrafast --segment 2s --progress none").ok();
+    let made = |folder: &str| -> BTreeMap<String, u64> {
+        let mut made = common::files(&scene.path(folder));
+        made.retain(|name, _| !name.starts_with("report."));
+        made
+    };
+    assert_eq!(made(&format!("platform/store/ladders/{job}")), made("here"));
+}
+
+#[test]
+fn jobs_outlive_the_control_plane_and_the_platform() {
+    if !can_be() {
+        return;
+    }
+    let scene = Scene::with_clip(178);
+    std::fs::rename(scene.path("in.mp4"), scene.path("film.mp4")).unwrap();
+    let mut platform = Platform::start(&scene, "");
+    let video = platform.upload("film.mp4");
+    platform.post(&format!("/v1/videos/{video}/complete"), &Value::Null, 200);
+    let wanted = json!({ "output": { "ladder": ["mobile"], "speed": "medium", "segment_s": 1 } });
+    let jobs: Vec<String> = (0..2)
+        .map(|_| {
+            platform.post(&format!("/v1/videos/{video}/transcode"), &wanted, 202)["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let status = |platform: &Platform<'_>, job: &str| {
+        let (status, came) = platform.curl(&[], &format!("/v1/jobs/{job}"));
+        if status == 200 { serde_json::from_slice::<Value>(&came).unwrap()["status"].clone() } else { Value::Null }
+    };
+    until("they are worked on", || jobs.iter().all(|job| status(&platform, job) == "processing"));
+    let control = Command::new("pgrep").args(["-f", "control-plane --cluster"]).output().unwrap();
+    let control = String::from_utf8(control.stdout).unwrap();
+    let ours = control.lines().find(|pid| {
+        let here = std::fs::read_link(format!("/proc/{pid}/cwd"));
+        here.is_ok_and(|it| it == scene.path("platform").canonicalize().unwrap())
+    });
+    assert!(Command::new("kill").args(["-KILL", ours.unwrap()]).status().unwrap().success());
+    // And then everything at once, as a power cut does.
+    std::thread::sleep(Duration::from_secs(1));
+    platform.up.kill().unwrap();
+    platform.up.wait().unwrap();
+    let again = Command::new(VTP)
+        .args(["up", "--data", "platform", "--nodes", "1", "--http", "0", "--server"])
+        .arg(server::binary().unwrap())
+        .current_dir(scene.path("."))
+        .stderr(Stdio::piped())
+        .spawn();
+    platform.up = again.unwrap();
+    let mut told = BufReader::new(platform.up.stderr.take().unwrap());
+    let (mut line, mut all) = (String::new(), String::new());
+    while !line.starts_with("the API is there, at ") {
+        line.clear();
+        assert!(told.read_line(&mut line).unwrap() > 0, "{all}");
+        all.push_str(&line);
+    }
+    platform.url = line["the API is there, at ".len()..].split("/v1").next().unwrap().to_owned();
+    std::thread::spawn(move || std::io::copy(&mut told, &mut std::io::sink()));
+    until("they are made", || jobs.iter().all(|job| status(&platform, job) == "completed"));
+    scene.vtp("encode film.mp4 --out here --ladder mobile --speed medium --segment 1s --progress none").ok();
+    let made = |folder: &str| -> BTreeMap<String, u64> {
+        let mut made = common::files(&scene.path(folder));
+        made.retain(|name, _| !name.starts_with("report."));
+        made
+    };
+    for job in &jobs {
+        assert_eq!(made(&format!("platform/store/ladders/{job}")), made("here"));
+    }
+}
