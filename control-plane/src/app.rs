@@ -9,6 +9,7 @@ use crate::auth::{Hasher, KeySet};
 use crate::config::Config;
 use crate::db;
 use crate::fleet::Fleet;
+use crate::limits::Limits;
 use crate::news::News;
 use crate::playback::PlaybackKey;
 
@@ -28,6 +29,7 @@ pub struct App {
     /// What signs the addresses of ladders.
     pub playback: PlaybackKey,
     pub(crate) hasher: Hasher,
+    pub(crate) limits: Limits,
     pub(crate) news: News,
 }
 
@@ -74,8 +76,9 @@ impl App {
         let store = open(&config.store).await?;
         let db = db::connect(&config.database, config.database_connections).await?;
         db::migrate(&db).await?;
+        let limits = Limits::start(&config)?;
         let news = News::start(db.clone());
-        Ok(Self { config: Arc::new(config), db, store, fleet, keys, playback, hasher, news })
+        Ok(Self { config: Arc::new(config), db, store, fleet, keys, playback, hasher, limits, news })
     }
 }
 

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits::address::Network;
+use crate::limits::rules::Rules;
+
 /// What the environment's variables begin with.
 const PREFIX: &str = "VTP_CONTROL_";
 
@@ -36,6 +39,10 @@ pub struct Config {
     pub jobs: u32,
     /// Players may be on pages of these origins; `*` is all.
     pub player_origins: Vec<String>,
+    /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
+    pub trusted_proxies: Vec<Network>,
+    /// How often somebody may come.
+    pub limits: Rules,
 }
 
 impl Default for Config {
@@ -53,6 +60,8 @@ impl Default for Config {
             lease_s: 30,
             jobs: 500,
             player_origins: vec!["*".to_owned()],
+            trusted_proxies: Vec::new(),
+            limits: Rules::default(),
         }
     }
 }

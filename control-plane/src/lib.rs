@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod fleet;
 pub mod http;
 pub mod ids;
+pub mod limits;
 mod news;
 pub mod playback;
 pub mod postgres;

@@ -39,6 +39,8 @@ pub enum Kind {
     Range,
     /// What was sent is not what its checksum says.
     Checksum,
+    /// It is one too many.
+    TooMany,
     /// What it needs is away for the moment.
     Unavailable,
     /// A fault of ours.
@@ -69,6 +71,7 @@ impl Kind {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None, "body-too-large", "The body is too long"),
             Self::Range => (StatusCode::RANGE_NOT_SATISFIABLE, None, "range", "There are no such bytes"),
             Self::Checksum => (StatusCode::BAD_REQUEST, None, "checksum-mismatch", "The checksum does not fit"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, Some(2001), "too-many-requests", "Too many requests"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, None, "unavailable", "Not available for the moment"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None, "internal-error", "Something went wrong"),
         }
@@ -120,7 +123,7 @@ impl Problem {
         let (status, code, name, title) = kind.facts();
         let (retry, retry_after_s) = match kind {
             Kind::Unavailable => (Retry::Later, Some(5)),
-            Kind::Internal | Kind::Checksum => (Retry::Later, None),
+            Kind::Internal | Kind::Checksum | Kind::TooMany => (Retry::Later, None),
             Kind::Invalid
             | Kind::Conflict
             | Kind::Unauthenticated
@@ -151,6 +154,11 @@ impl Problem {
     /// Nothing is there, or nothing that this user may know of.
     pub fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("there is no such {what}"))
+    }
+
+    /// It is one too many, and passes after so many seconds.
+    pub fn too_many(detail: String, wait_s: u64) -> Self {
+        Self { retry_after_s: Some(wait_s), ..Self::new(Kind::TooMany, detail) }
     }
 
     /// A fault of ours, which is logged here and not told.

@@ -93,6 +93,12 @@ impl Caller {
     }
 
     async fn of(parts: &Parts, app: &App) -> Outcome<Self> {
+        let caller = Self::shown(parts, app).await?;
+        app.limits.admit(&parts.extensions, caller.user, caller.role).await?;
+        Ok(caller)
+    }
+
+    async fn shown(parts: &Parts, app: &App) -> Outcome<Self> {
         let refused = |why| Problem::new(Kind::Unauthenticated, why);
         let shown = parts.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
         let shown = shown.ok_or_else(|| refused("show an access token or an API key: Authorization: Bearer ..."))?;

@@ -5,6 +5,7 @@ pub mod api_keys;
 pub mod events;
 pub mod jobs;
 pub mod outputs;
+pub mod rate_limits;
 pub mod sessions;
 pub mod users;
 pub mod videos;

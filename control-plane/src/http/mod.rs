@@ -12,6 +12,7 @@ mod progress;
 mod uploads;
 mod videos;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +33,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::limits;
 use crate::problem::{Kind, Problem};
 
 /// What a request is called.
@@ -114,8 +116,10 @@ pub fn router(app: App) -> Router {
         .merge(playback::router().layer(cors(&app.config)))
         .fallback(async || Problem::not_found("place"))
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed, "this place knows other methods"))
+        .layer(middleware::from_fn_with_state(app.clone(), limits::guard))
         .layer(middleware::from_fn(name_problems))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), limits::tell))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .with_state(app)
@@ -154,7 +158,8 @@ async fn name_problems(request: Request, next: Next) -> Response {
 /// The system's.
 pub async fn serve(listener: TcpListener, app: App, mut leave: watch::Receiver<bool>) -> std::io::Result<()> {
     let mut leaves = leave.clone();
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         // Whoever would say so being gone says so, too.
         let _ = leaves.wait_for(|leaves| *leaves).await;
     });

