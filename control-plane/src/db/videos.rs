@@ -234,11 +234,14 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<b
             .execute(&mut *transaction)
             .await?;
     sqlx::query(
-        "UPDATE transcoding_jobs SET cancel_wanted = true
-         WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')",
+        "WITH unwanted AS (
+             UPDATE transcoding_jobs SET cancel_wanted = true
+             WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') RETURNING id)
+         SELECT pg_notify($3, id::text) FROM unwanted",
     )
     .bind(video)
     .bind(user)
+    .bind(super::jobs::CANCELS)
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
