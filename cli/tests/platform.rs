@@ -151,6 +151,16 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let report = platform.json(&[], &format!("/v1/jobs/{job}/report"), 200);
     assert_eq!((&report["proof"]["ok"], &report["proof"]["frames_out"]), (&true.into(), &240.into()));
 
+    // The same by the command that uses the API for people.
+    let submitted = scene.vtp("submit film.mp4 --api platform --ladder mobile --speed ultrafast").ok();
+    assert!(submitted.stdout.starts_with(&format!("hls   {}/play/", platform.url)), "{}", submitted.stdout);
+    assert!(submitted.stderr.contains("100 %  uploading"), "{}", submitted.stderr);
+    scene.vtp("submit text.mp4 --api platform").failed(3, "error 1001: text.mp4 is not a video file we read");
+    let listed = scene.vtp("jobs --api platform").ok().stdout;
+    assert_eq!(listed.matches("completed").count(), 2, "{listed}");
+    assert!(scene.vtp(&format!("watch {job} --api platform")).ok().stdout.contains(master));
+    scene.vtp("jobs --api nowhere").failed(2, "start vtp up, or give its URL with --api");
+
     // It is what the command makes, byte for byte.
     scene.vtp("encode film.mp4 --out here --ladder mobile --speed ultrafast --segment 2s --progress none").ok();
     let made = |folder: &str| -> BTreeMap<String, u64> {
