@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use vtp_store::Store as _;
 
 use crate::app::App;
+use crate::checking;
 use crate::db::idempotency;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
@@ -37,6 +38,15 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     let renewing = {
         let (leases, db, lease_s) = (leases.clone(), app.drive.clone(), app.config.lease_s);
         tokio::spawn(async move { leases.renew(&db, lease_s).await })
+    };
+    let checking = {
+        let app = app.clone();
+        tokio::spawn(async move {
+            loop {
+                checking::take_over(&app).await;
+                tokio::time::sleep(Duration::from_secs_f64(app.config.lease_s as f64)).await;
+            }
+        })
     };
     let mut tidied = Instant::now();
     let mut ticks = tokio::time::interval(LOOK);
@@ -69,6 +79,7 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         }
     }
     renewing.abort();
+    checking.abort();
     let held = leases.held();
     tasks.shutdown().await;
     for (job, epoch) in held {
@@ -196,7 +207,7 @@ async fn note_end(app: &App, job: &Claimed, end: &End) {
             Ok(true) => {
                 tracing::info!(job = %job.id, "a job has ended");
                 if !matches!(end, End::Completed { .. }) {
-                    crate::checking::tidy(app, &storage::ladder(job.id)).await;
+                    checking::tidy(app, &storage::ladder(job.id)).await;
                 }
                 return;
             }

@@ -345,6 +345,22 @@ fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
 }
 
 #[test]
+fn an_upload_whose_check_was_cut_off_is_checked_by_another_replica() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.upload("long.mp4", b"long");
+    let place = format!("/v1/videos/{video}");
+    std::thread::scope(|scope| {
+        // Whoever waits for it is cut off with it.
+        scope.spawn(|| std::panic::catch_unwind(|| ann.post(&format!("{place}/complete"), &Value::Null)));
+        fixture::until("it is checked", || ann.get(&place).ok(200)["upload_status"] == "checking");
+        platform.replace();
+    });
+    fixture::until("it is whole", || ann.get(&place).ok(200)["upload_status"] == "uploaded");
+    ann.transcode(&video);
+}
+
+#[test]
 fn a_database_that_is_away_is_told_and_what_was_accepted_goes_on_when_it_is_back() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
