@@ -19,6 +19,8 @@ CREATE TABLE videos (
     -- 'pending' before the first part; 'uploading'; 'checking' while the whole is put together and probed; 'uploaded'; 'failed'.
     upload_status      text NOT NULL DEFAULT 'pending'
                        CHECK (upload_status IN ('pending', 'uploading', 'checking', 'uploaded', 'failed')),
+    -- Until when whoever checks it is believed to; then somebody else does.
+    check_until        timestamptz,
     -- Why it failed: a number of the API (1001, 1005), and a sentence.
     failure_code       integer,
     failure            text,

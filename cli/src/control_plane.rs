@@ -84,7 +84,7 @@ struct Cluster(Orderer);
 
 impl Cluster {
     async fn made(&self, order: Order, told: mpsc::Sender<Progress>) -> Result<Made, Away> {
-        let Order { number, priority, source, out, words } = order;
+        let Order { number, priority, user, source, out, words } = order;
         let line: [OsString; 4] = [source.into(), "--out".into(), out.into(), "--force".into()];
         let words = line.into_iter().chain(words.into_iter().map(OsString::from)).collect();
         let told = |event| {
@@ -96,7 +96,8 @@ impl Cluster {
             // Whoever notes it may be slower than this.
             drop(told.try_send(progress));
         };
-        let ended = self.0.encode(number, priority, words, &told).await.map_err(|error| Away(format!("{error:#}")))?;
+        let ended =
+            self.0.encode(number, (user, priority), words, &told).await.map_err(|error| Away(format!("{error:#}")))?;
         Ok(match ended {
             Ended::Made(report) => Made::Ladder(report),
             Ended::Failed { code, message } => Made::Failed { code, message },

@@ -4,6 +4,7 @@
 //! on stdout, progress and errors on stderr, an [`exit::Failure`] for whatever went wrong. No transcoding
 //! happens here.
 
+pub mod api;
 pub mod bench;
 pub mod ca;
 pub mod cache;
@@ -60,6 +61,9 @@ enum Command {
     Cache(cache::Arguments),
     Ca(ca::Arguments),
     Up(fleet::up::Arguments),
+    Submit(api::submit::Arguments),
+    Jobs(api::jobs::Arguments),
+    Watch(api::watch::Arguments),
     ControlPlane(control_plane::Arguments),
     Driver(fleet::driver::Arguments),
     Splitter(fleet::splitter::Arguments),
@@ -99,6 +103,9 @@ pub fn main() -> ExitCode {
         Command::Cache(arguments) => cache::run(arguments),
         Command::Ca(arguments) => ca::run(arguments),
         Command::Up(arguments) => fleet::up::run(arguments),
+        Command::Submit(arguments) => api::submit::run(arguments),
+        Command::Jobs(arguments) => api::jobs::run(arguments),
+        Command::Watch(arguments) => api::watch::run(arguments),
         Command::ControlPlane(arguments) => control_plane::run(arguments),
         Command::Driver(arguments) => fleet::driver::run(arguments),
         Command::Splitter(arguments) => fleet::splitter::run(arguments),
@@ -134,6 +141,9 @@ fn service(command: &Command) -> Option<Service> {
         Command::Probe(_)
         | Command::Plan(_)
         | Command::Report(_)
+        | Command::Submit(_)
+        | Command::Jobs(_)
+        | Command::Watch(_)
         | Command::Check(_)
         | Command::Cache(_)
         | Command::Ca(_)

@@ -14,6 +14,7 @@ use common::{Scene, VTP, bundled};
 use serde_json::{Value, json};
 use vtp_control_plane::postgres;
 use vtp_fleet::server;
+use vtp_store::testing::S3Server;
 
 /// A platform that runs.
 struct Platform<'a> {
@@ -48,12 +49,13 @@ fn can_be() -> bool {
 }
 
 impl<'a> Platform<'a> {
-    fn start(scene: &'a Scene, more: &str) -> Self {
+    fn start(scene: &'a Scene, more: &str, environment: &[(&str, String)]) -> Self {
         // Root's Postgres runs as another user, who has to get to its folder.
         std::fs::set_permissions(scene.path("."), std::fs::Permissions::from_mode(0o711)).unwrap();
         let line = format!("up --data platform --nodes 1 --http 0 {more} --server");
         let mut up = Command::new(VTP);
         up.args(line.split_whitespace()).arg(server::binary().unwrap()).current_dir(scene.path("."));
+        up.envs(environment.iter().map(|(name, value)| (name, value)));
         let mut up = up.stderr(Stdio::piped()).spawn().unwrap();
         let mut told = BufReader::new(up.stderr.take().unwrap());
         let (mut lines, mut url) = (String::new(), String::new());
@@ -124,7 +126,9 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let scene = Scene::new();
     std::fs::copy(bundled(), scene.path("film.mp4")).unwrap();
     std::fs::write(scene.path("text.mp4"), "no video at all").unwrap();
-    let platform = Platform::start(&scene, "");
+    std::fs::create_dir_all(scene.path("s3/films")).unwrap();
+    let store = S3Server::start(&scene.path("s3")).unwrap();
+    let platform = Platform::start(&scene, "--store s3://films/vtp", &store.environment());
 
     let text = platform.upload("text.mp4");
     let refused = platform.post(&format!("/v1/videos/{text}/complete"), &Value::Null, 422);
@@ -151,14 +155,26 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let report = platform.json(&[], &format!("/v1/jobs/{job}/report"), 200);
     assert_eq!((&report["proof"]["ok"], &report["proof"]["frames_out"]), (&true.into(), &240.into()));
 
+    // The same by the command that uses the API for people.
+    let submitted = scene.vtp("submit film.mp4 --api platform --ladder mobile --speed ultrafast").ok();
+    assert!(submitted.stdout.starts_with(&format!("hls   {}/play/", platform.url)), "{}", submitted.stdout);
+    assert!(submitted.stderr.contains("100 %  uploading"), "{}", submitted.stderr);
+    scene.vtp("submit text.mp4 --api platform").failed(3, "error 1001: text.mp4 is not a video file we read");
+    let listed = scene.vtp("jobs --api platform").ok().stdout;
+    assert_eq!(listed.matches("completed").count(), 2, "{listed}");
+    assert!(scene.vtp(&format!("watch {job} --api platform")).ok().stdout.contains(master));
+    scene.vtp("jobs --api nowhere").failed(2, "start vtp up, or give its URL with --api");
+
     // It is what the command makes, byte for byte.
     scene.vtp("encode film.mp4 --out here --ladder mobile --speed ultrafast --segment 2s --progress none").ok();
     let made = |folder: &str| -> BTreeMap<String, u64> {
         let mut made = common::files(&scene.path(folder));
-        made.retain(|name, _| !name.starts_with("report."));
+        // The server notes things for itself in hidden files.
+        made.retain(|name, _| !name.starts_with("report.") && !name.starts_with('.'));
         made
     };
-    assert_eq!(made(&format!("platform/store/ladders/{job}")), made("here"));
+    assert_eq!(made(&format!("s3/films/vtp/ladders/{job}")), made("here"));
+    assert!(!scene.path("platform/store").exists(), "nothing of it is kept elsewhere");
 }
 
 #[test]
@@ -168,7 +184,7 @@ fn jobs_outlive_the_control_plane_and_the_platform() {
     }
     let scene = Scene::with_clip(178);
     std::fs::rename(scene.path("in.mp4"), scene.path("film.mp4")).unwrap();
-    let mut platform = Platform::start(&scene, "");
+    let mut platform = Platform::start(&scene, "", &[]);
     let video = platform.upload("film.mp4");
     platform.post(&format!("/v1/videos/{video}/complete"), &Value::Null, 200);
     let wanted = json!({ "output": { "ladder": ["mobile"], "speed": "medium", "segment_s": 1 } });

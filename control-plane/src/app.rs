@@ -7,7 +7,7 @@ use vtp_store::{AnyStore, Directory, Location, S3};
 
 use crate::auth::{Hasher, KeySet};
 use crate::config::Config;
-use crate::db;
+use crate::db::{self, events, jobs};
 use crate::fleet::Fleet;
 use crate::limits::Limits;
 use crate::news::News;
@@ -28,9 +28,14 @@ pub struct App {
     pub keys: KeySet,
     /// What signs the addresses of ladders.
     pub playback: PlaybackKey,
+    /// The database again, for whoever drives jobs: so that these don't wait for requests, nor requests for them.
+    pub(crate) drive: PgPool,
     pub(crate) hasher: Hasher,
     pub(crate) limits: Limits,
+    /// What happens to jobs.
     pub(crate) news: News,
+    /// Which jobs are wanted no longer.
+    pub(crate) cancels: News,
 }
 
 /// Why a control plane can't start; the sentence says what to change.
@@ -77,8 +82,9 @@ impl App {
         let db = db::connect(&config.database, config.database_connections).await?;
         db::migrate(&db).await?;
         let limits = Limits::start(&config)?;
-        let news = News::start(db.clone());
-        Ok(Self { config: Arc::new(config), db, store, fleet, keys, playback, hasher, limits, news })
+        let drive = db::connect(&config.database, config.driver_connections).await?;
+        let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));
+        Ok(Self { config: Arc::new(config), db, drive, store, fleet, keys, playback, hasher, limits, news, cancels })
     }
 }
 

@@ -1,6 +1,9 @@
 //! An upload whose parts are all there: put together, counted, hashed if its hash is known, and looked at by the fleet. In: parts.
 //! Out: a source, or why it is none. Never: a source that is written to again.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use ring::digest;
 use serde_json::Value;
 use vtp_store::{About, Key, Store as _};
@@ -21,7 +24,10 @@ const BLOCK: u64 = 4 << 20;
 /// # Errors
 /// It is no video, is damaged, or something is away.
 pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
-    let checked = look(app, video).await;
+    let checked = tokio::select! {
+        checked = look(app, video) => checked,
+        never = go_on(app, video.id) => match never {},
+    };
     match &checked {
         Ok(facts) => videos::uploaded(&app.db, video.id, facts).await?,
         Err(Refused::Useless { code, message }) => {
@@ -38,6 +44,31 @@ pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
         Refused::Useless { message, .. } => Problem::new(Kind::Corrupt, message),
         Refused::Now(problem) => problem,
     })
+}
+
+/// Says that it is still checked, for ever.
+async fn go_on(app: &App, video: VideoId) -> Infallible {
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64((app.config.lease_s as f64 / 3.0).max(0.2)));
+    loop {
+        ticks.tick().await;
+        if let Err(error) = videos::still_checks(&app.drive, video, app.config.lease_s).await {
+            tracing::warn!(%video, %error, "it is not said that an upload is still checked");
+        }
+    }
+}
+
+/// Checks uploads that somebody had begun to check who is gone, until there is none.
+pub(crate) async fn take_over(app: &App) {
+    loop {
+        let video = match videos::take_over(&app.drive, app.config.lease_s).await {
+            Ok(Some(video)) => video,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "uploads that nobody checks are not looked for"),
+        };
+        if let Err(problem) = check(app, &video).await {
+            tracing::info!(video = %video.id, %problem, "an upload is of no use, or can't be checked now");
+        }
+    }
 }
 
 enum Refused {

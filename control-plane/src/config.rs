@@ -21,6 +21,8 @@ pub struct Config {
     pub database: String,
     /// Connections to the database.
     pub database_connections: u32,
+    /// Connections besides, for driving jobs.
+    pub driver_connections: u32,
     /// Where bytes are: a folder, or `s3://BUCKET/PREFIX`. In a fleet splitters and stitchers see the same.
     pub store: String,
     /// The folder of the keys that sign tokens, the same for all replicas.
@@ -51,6 +53,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             database: "postgres:///vtp".to_owned(),
             database_connections: 16,
+            driver_connections: 8,
             store: "store".to_owned(),
             keys: "keys".into(),
             access_s: 15 * 60,

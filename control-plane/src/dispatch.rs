@@ -10,15 +10,20 @@ use tokio::task::JoinSet;
 use vtp_store::Store as _;
 
 use crate::app::App;
+use crate::checking;
+use crate::db::idempotency;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
 use crate::fleet::{Away, Made, Order, Progress};
+use crate::leases::{Hold, Leases};
 use crate::problem::Problem;
 use crate::storage::{self, Object};
 use crate::template::Template;
 
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often answers that are old are forgotten.
+const TIDY: Duration = Duration::from_secs(3600);
 /// Progress is noted no more often than this.
 const BREATH: Duration = Duration::from_millis(500);
 /// How long the fleet is left alone when it does not answer.
@@ -29,7 +34,21 @@ const UNNOTED: usize = 64;
 /// Drives jobs until `leave` says so; then it lets go of them, and another replica goes on.
 pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
-    let mut under_way = Vec::new();
+    let leases = Leases::default();
+    let renewing = {
+        let (leases, db, lease_s) = (leases.clone(), app.drive.clone(), app.config.lease_s);
+        tokio::spawn(async move { leases.renew(&db, lease_s).await })
+    };
+    let checking = {
+        let app = app.clone();
+        tokio::spawn(async move {
+            loop {
+                checking::take_over(&app).await;
+                tokio::time::sleep(Duration::from_secs_f64(app.config.lease_s as f64)).await;
+            }
+        })
+    };
+    let mut tidied = Instant::now();
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -38,32 +57,41 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
             _ = leave.wait_for(|leaves| *leaves) => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
         }
+        if tidied.elapsed() > TIDY {
+            tidied = Instant::now();
+            if let Err(error) = idempotency::tidy(&app.drive).await {
+                tracing::warn!(%error, "answers that are old are kept for longer");
+            }
+        }
         let free = (app.config.jobs as usize).saturating_sub(tasks.len());
         let claimed = match free {
             0 => continue,
-            free => jobs::claim(&app.db, free as i64, app.config.lease_s).await,
+            free => jobs::claim(&app.drive, free as i64, app.config.lease_s).await,
         };
         match claimed {
             Ok(claimed) => {
                 for job in claimed {
-                    under_way.push((job.id, job.lease_epoch));
-                    tasks.spawn(drive(app.clone(), job));
+                    let lease = leases.hold(job.id, job.lease_epoch);
+                    tasks.spawn(drive(app.clone(), job, lease));
                 }
             }
             Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
         }
     }
+    renewing.abort();
+    checking.abort();
+    let held = leases.held();
     tasks.shutdown().await;
-    for (job, epoch) in under_way {
+    for (job, epoch) in held {
         // One that has ended, or is somebody else's, has another epoch or no lease.
-        if let Err(error) = jobs::release(&app.db, job, epoch).await {
+        if let Err(error) = jobs::release(&app.drive, job, epoch).await {
             tracing::warn!(%job, %error, "a job is not let go of; its lease runs out");
         }
     }
 }
 
 /// Drives a job to its end, or until it is somebody else's.
-async fn drive(app: App, job: Claimed) {
+async fn drive(app: App, job: Claimed, lease: Hold) {
     let order = match order(&app, &job) {
         Ok(order) => order,
         Err(message) => return note_end(&app, &job, &End::Failed { code: None, message }).await,
@@ -74,7 +102,7 @@ async fn drive(app: App, job: Claimed) {
     let made = tokio::select! {
         made = make(&app, order, tell) => made,
         never = note(&app, &job, told) => match never {},
-        () = hold(&app, &job, number) => return,
+        () = hold(&app, &job, lease, number) => return,
     };
     let end = match made {
         Made::Ladder(report) => {
@@ -89,27 +117,27 @@ async fn drive(app: App, job: Claimed) {
     note_end(&app, &job, &end).await;
 }
 
-/// Holds a job until it is somebody else's. Where it is not wanted any longer, the fleet is told.
-async fn hold(app: &App, job: &Claimed, number: u64) {
-    let mut ticks = tokio::time::interval(Duration::from_secs_f64((app.config.lease_s as f64 / 3.0).max(0.2)));
-    let news = app.news.of(job.id);
+/// Holds a job until it is somebody else's. Where it is not wanted any longer, the fleet is told, and told again with each renewal.
+async fn hold(app: &App, job: &Claimed, mut lease: Hold, number: u64) {
+    let cancels = app.cancels.of(job.id);
     loop {
-        let told = news.notified();
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = told => {}
-        }
-        match jobs::renew(&app.db, job.id, job.lease_epoch, app.config.lease_s).await {
-            Ok(Lease::Held) => {}
-            Ok(Lease::CancelWanted) => {
+        let told = cancels.notified();
+        let lease = tokio::select! {
+            lease = lease.next() => lease,
+            () = told => match jobs::is_unwanted(&app.drive, job.id).await {
+                Ok(true) => Lease::CancelWanted,
+                // It is looked again with the next renewal.
+                Ok(false) | Err(_) => continue,
+            },
+        };
+        match lease {
+            Lease::Held => {}
+            Lease::CancelWanted => {
                 if let Err(error) = app.fleet.cancel(number).await {
-                    // It is asked again with the next renewal.
                     tracing::debug!(job = %job.id, %error, "not cancelled yet");
                 }
             }
-            Ok(Lease::Lost) => return,
-            // Until the lease has run out it is ours, and longer if nobody else can reach the database either.
-            Err(error) => tracing::warn!(job = %job.id, %error, "a lease is not renewed"),
+            Lease::Lost => return,
         }
     }
 }
@@ -123,6 +151,8 @@ fn order(app: &App, job: &Claimed) -> Result<Order, String> {
     Ok(Order {
         number: job.fleet_job as u64,
         priority: u8::try_from(job.priority).unwrap_or(5),
+        // The bits that are by chance; 0 is those who say nothing.
+        user: (job.user_id.0.as_u128() as u64).max(1),
         source: app.store.address(&source),
         out: app.store.address(&out),
         words: template.words(),
@@ -157,7 +187,7 @@ async fn note(app: &App, job: &Claimed, mut told: mpsc::Receiver<Progress>) -> I
                 json!({ "frames_done": done, "frames_total": total })
             }
         };
-        match jobs::progress(&app.db, job.id, job.lease_epoch, reached, &body).await {
+        match jobs::progress(&app.drive, job.id, job.lease_epoch, reached, &body).await {
             // One that is somebody else's by now is let go of when the lease is to be renewed.
             Ok(_) => {}
             Err(error) => tracing::warn!(job = %job.id, %error, "progress is not noted"),
@@ -173,11 +203,11 @@ fn thousandths(done: u64, total: u64) -> i16 {
 
 async fn note_end(app: &App, job: &Claimed, end: &End) {
     loop {
-        match jobs::end(&app.db, job.id, job.video_id, job.lease_epoch, end).await {
+        match jobs::end(&app.drive, job.id, job.video_id, job.lease_epoch, end).await {
             Ok(true) => {
                 tracing::info!(job = %job.id, "a job has ended");
                 if !matches!(end, End::Completed { .. }) {
-                    crate::checking::tidy(app, &storage::ladder(job.id)).await;
+                    checking::tidy(app, &storage::ladder(job.id)).await;
                 }
                 return;
             }

@@ -13,6 +13,8 @@ pub struct Order {
     pub number: u64,
     /// From 1, the most urgent, to 10.
     pub priority: u8,
+    /// Whose it is: the fleet is fair between users.
+    pub user: u64,
     /// Where the source is.
     pub source: PathBuf,
     /// Where the ladder goes; nothing is there yet.

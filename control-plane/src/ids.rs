@@ -39,4 +39,6 @@ ids!(
     VideoId,
     /// A source on its way to a ladder.
     JobId,
+    /// Many of them.
+    BatchId,
 );

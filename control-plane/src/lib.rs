@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod fleet;
 pub mod http;
 pub mod ids;
+mod leases;
 pub mod limits;
 mod news;
 pub mod playback;

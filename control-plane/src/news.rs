@@ -9,7 +9,6 @@ use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::db::events::CHANNEL;
 use crate::ids::JobId;
 
 /// How long the database is left alone when it is away.
@@ -35,13 +34,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl News {
-    /// Listens from now on.
-    pub(crate) fn start(db: PgPool) -> Self {
+    /// Listens from now on, to what is told on `channel`.
+    pub(crate) fn start(db: PgPool, channel: &'static str) -> Self {
         let waiting: Arc<Mutex<HashMap<JobId, Weak<Notify>>>> = Arc::default();
         let woken = Arc::clone(&waiting);
         let task = tokio::spawn(async move {
             loop {
-                if let Err(error) = listen(&db, &woken).await {
+                if let Err(error) = listen(&db, channel, &woken).await {
                     tracing::warn!(%error, "news of jobs are not heard");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -66,9 +65,9 @@ impl News {
 }
 
 /// Wakes whoever waits, until the database is away.
-async fn listen(db: &PgPool, waiting: &Mutex<HashMap<JobId, Weak<Notify>>>) -> sqlx::Result<()> {
+async fn listen(db: &PgPool, channel: &str, waiting: &Mutex<HashMap<JobId, Weak<Notify>>>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(db).await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen(channel).await?;
     // What happened meanwhile was not heard.
     let all: Vec<Arc<Notify>> = locked(waiting).values().filter_map(Weak::upgrade).collect();
     all.iter().for_each(|notify| notify.notify_waiters());

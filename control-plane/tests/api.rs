@@ -186,8 +186,15 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
     let job = ann.transcode(&video);
     ann.events(&job, None);
     let key = ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201)["id"].clone();
-    let ids =
-        [("videos", video.as_str()), ("jobs", &job), ("api-keys", key.as_str().unwrap()), ("sessions", &ann.session())];
+    let batch = ann.post("/v1/batches", &json!({ "items": [{ "video_id": video }] })).ok(202)["id"].clone();
+    let batch = batch.as_str().unwrap();
+    let ids = [
+        ("videos", video.as_str()),
+        ("jobs", &job),
+        ("batches", batch),
+        ("api-keys", key.as_str().unwrap()),
+        ("sessions", &ann.session()),
+    ];
     let mut asked = 0;
     for (path, methods) in platform.operations() {
         let Some((_, id)) = ids.iter().find(|(name, _)| path.contains(&format!("/{name}/{{id}}"))) else { continue };
@@ -200,7 +207,7 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 13, "every operation on something that is somebody's");
+    assert_eq!(asked, 16, "every operation on something that is somebody's");
     assert_eq!(bob.get("/v1/videos").ok(200)["data"], json!([]));
     assert_eq!(bob.get("/v1/jobs").ok(200)["data"], json!([]));
     ann.get(&format!("/v1/videos/{video}")).ok(200);
@@ -252,6 +259,71 @@ fn many_jobs_at_once_all_end() {
 }
 
 #[test]
+fn a_batch_is_accepted_as_a_whole_and_looked_after_as_one_thing() {
+    let platform = Platform::start();
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    let videos = [ann.uploaded("film.mp4"), ann.uploaded("fail.mp4")];
+    let (half, others) = (ann.upload("half.mp4", b"video"), bob.uploaded("film.mp4"));
+    let items = |ids: &[&str]| ids.iter().map(|id| json!({ "video_id": id })).collect::<Vec<Value>>();
+    let refused = ann.post("/v1/batches", &json!({ "items": items(&[&videos[0], &half, &others]) })).problem(409);
+    assert!(refused["detail"].as_str().unwrap().starts_with("2 are no videos that are whole: "), "{refused}");
+    assert_eq!(ann.get("/v1/jobs").ok(200)["data"], json!([]), "nothing of it was accepted");
+    ann.post("/v1/batches", &json!({ "items": [] })).problem(422);
+    let wanted = json!({ "items": items(&[&videos[0], &videos[1], &videos[0]]), "priority": 7 });
+    let batch = ann.post("/v1/batches", &wanted).ok(202);
+    let place = format!("/v1/batches/{}", batch["id"].as_str().unwrap());
+    assert_eq!((&batch["size"], &batch["priority"], &batch["queued"]), (&3.into(), &7.into(), &3.into()));
+    fixture::until("all have ended", || ann.get(&place).ok(200)["progress"] == 1000);
+    let ended = ann.get(&place).ok(200);
+    assert_eq!((&ended["completed"], &ended["failed"]), (&2.into(), &1.into()));
+    assert_eq!(ann.get(&format!("{place}/jobs?limit=2")).ok(200)["data"].as_array().unwrap().len(), 2);
+    assert_eq!(ann.get("/v1/batches").ok(200)["data"].as_array().unwrap().len(), 1);
+    bob.get(&place).problem(404);
+    bob.post(&format!("{place}/cancel"), &Value::Null).problem(404);
+    let hanging = ann.uploaded("hang.mp4");
+    let batch = ann.post("/v1/batches", &json!({ "items": items(&[hanging.as_str(); 4]) })).ok(202);
+    let place = format!("/v1/batches/{}", batch["id"].as_str().unwrap());
+    fixture::until("they are worked on", || ann.get(&place).ok(200)["processing"] == 4);
+    ann.post(&format!("{place}/cancel"), &Value::Null).ok(200);
+    fixture::until("none is left", || ann.get(&place).ok(200)["cancelled"] == 4);
+}
+
+#[test]
+fn ten_thousand_videos_fit_in_one_request() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let items = vec![json!({ "video_id": video }); 10_000];
+    let batch = ann.post("/v1/batches", &json!({ "items": items })).ok(202);
+    assert_eq!(batch["size"], 10_000);
+    let place = format!("/v1/batches/{}", batch["id"].as_str().unwrap());
+    ann.post(&format!("{place}/cancel"), &Value::Null).ok(200);
+    let items = vec![json!({ "video_id": video }); 10_001];
+    ann.post("/v1/batches", &json!({ "items": items })).problem(422);
+}
+
+#[test]
+fn a_write_with_a_key_is_carried_out_once_and_answered_the_same() {
+    let platform = Platform::start();
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    let wanted = json!({ "filename": "a.mp4", "file_size": 5 });
+    let send =
+        |who: &Somebody<'_>, body: &Value| who.post_with("/v1/videos/upload", body, &[("idempotency-key", "one")]);
+    let first = send(&ann, &wanted).ok(201);
+    let again = send(&ann, &wanted);
+    assert_eq!((again.ok(201), again.header("idempotent-replayed")), (first.clone(), "true".to_owned()));
+    assert_eq!(again.header("content-type"), "application/json");
+    assert_eq!(ann.get("/v1/videos").ok(200)["data"].as_array().unwrap().len(), 1);
+    send(&ann, &json!({ "filename": "b.mp4", "file_size": 5 })).problem(422);
+    assert_ne!(send(&bob, &wanted).ok(201)["video_id"], first["video_id"], "it is another's key");
+    let bad = json!({ "filename": "", "file_size": 5 });
+    let refused = |key| ann.post_with("/v1/videos/upload", &bad, &[("idempotency-key", key)]).problem(422);
+    assert_eq!(refused("two")["detail"], refused("two")["detail"]);
+    ann.post_with("/v1/videos/upload", &wanted, &[("idempotency-key", "")]).problem(422);
+    platform.nobody().post_with("/v1/videos/upload", &wanted, &[("idempotency-key", "one")]).problem(401);
+}
+
+#[test]
 fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
@@ -270,6 +342,22 @@ fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
     numbers.sort_unstable();
     numbers.dedup();
     assert_eq!(numbers.len(), 3, "under the same numbers");
+}
+
+#[test]
+fn an_upload_whose_check_was_cut_off_is_checked_by_another_replica() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.upload("long.mp4", b"long");
+    let place = format!("/v1/videos/{video}");
+    std::thread::scope(|scope| {
+        // Whoever waits for it is cut off with it.
+        scope.spawn(|| std::panic::catch_unwind(|| ann.post(&format!("{place}/complete"), &Value::Null)));
+        fixture::until("it is checked", || ann.get(&place).ok(200)["upload_status"] == "checking");
+        platform.replace();
+    });
+    fixture::until("it is whole", || ann.get(&place).ok(200)["upload_status"] == "uploaded");
+    ann.transcode(&video);
 }
 
 #[test]

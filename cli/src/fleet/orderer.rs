@@ -62,13 +62,13 @@ impl Orderer {
     pub(crate) async fn encode(
         &self,
         number: u64,
-        priority: u8,
+        (user, priority): (u64, u8),
         words: Vec<OsString>,
         told: &(dyn Fn(ProgressEvent) + Sync),
     ) -> anyhow::Result<Ended> {
         let job = JobNumber::kept(number).0;
         let body = orders::write(&EncodeOrder { folder: "/".into(), words })?;
-        let submission = submission(job, priority, Skill::Stitch, body);
+        let submission = submission(job, (user, priority), Skill::Stitch, body);
         let standing = tokio::select! {
             standing = self.client.carry_out(submission) => standing?,
             never = self.tell(job, told) => match never {},
@@ -108,7 +108,7 @@ impl Orderer {
     /// The fleet does not answer, or can't.
     pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Seen> {
         let order = IndexOrder { input: Place::read(source)?, limits: Limits::DEFAULT, doubt: None };
-        let submission = submission(self.client.number(), LOOK, Skill::Split, orders::write(&order)?);
+        let submission = submission(self.client.number(), (0, LOOK), Skill::Split, orders::write(&order)?);
         let made = match self.client.carry_out(submission).await? {
             Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was found")?,
             Standing::Failed { message, .. } => bail!(message),
@@ -130,10 +130,10 @@ impl Orderer {
     }
 }
 
-fn submission(job: u64, priority: u8, skill: Skill, body: Vec<u8>) -> Submission {
+fn submission(job: u64, (user, priority): (u64, u8), skill: Skill, body: Vec<u8>) -> Submission {
     Submission {
         job,
-        user: 0,
+        user,
         weight: 1,
         priority,
         deadline_ms: None,

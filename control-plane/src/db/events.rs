@@ -35,7 +35,12 @@ pub(super) async fn add(db: &mut sqlx::PgConnection, job: JobId, kind: &str, bod
     .bind(body)
     .execute(&mut *db)
     .await?;
-    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(job.to_string()).execute(db).await.map(drop)
+    wake(db, CHANNEL, job).await
+}
+
+/// Wakes those who listen for this job on a channel, once the transaction is done.
+pub(super) async fn wake(db: &mut sqlx::PgConnection, channel: &str, job: JobId) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(job.to_string()).execute(db).await.map(drop)
 }
 
 /// The events of a job of this user after the one of this number, in order.

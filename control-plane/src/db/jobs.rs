@@ -16,7 +16,10 @@ use utoipa::ToSchema;
 
 use super::events;
 use super::outputs::{self, NewOutput};
-use crate::ids::{JobId, UserId, VideoId};
+use crate::ids::{BatchId, JobId, UserId, VideoId};
+
+/// The channel on which whoever drives a job is told that it is wanted no longer.
+pub const CANCELS: &str = "job_cancels";
 
 /// A job, as its owner sees it.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]
@@ -59,6 +62,11 @@ macro_rules! columns {
             $after
         )
     };
+}
+
+/// A number for a job in the fleet: by chance, as the fleet knows others' jobs, too; of 63 bits, as the database counts with a sign.
+pub fn number() -> i64 {
+    (fastrand::u64(..) >> 1) as i64
 }
 
 /// Accepts a job of a video of this user that is whole. `None` if there is no such video.
@@ -131,6 +139,27 @@ pub async fn list(
     .await
 }
 
+/// Jobs of a batch of this user that are older than `before`, the newest first, so many at most.
+pub async fn of_batch(
+    db: &PgPool,
+    user: UserId,
+    batch: BatchId,
+    before: Option<JobId>,
+    most: i64,
+) -> sqlx::Result<Vec<Job>> {
+    sqlx::query_as(columns!(
+        "SELECT",
+        "FROM transcoding_jobs WHERE batch_id = $2 AND user_id = $1 AND ($3::uuid IS NULL OR id < $3)
+         ORDER BY id DESC LIMIT $4"
+    ))
+    .bind(user)
+    .bind(batch)
+    .bind(before)
+    .bind(most)
+    .fetch_all(db)
+    .await
+}
+
 /// Wants a job of this user cancelled. One that nobody has begun is at once. `None` if there is no such job.
 pub async fn cancel(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Option<Job>> {
     let mut transaction = db.begin().await?;
@@ -146,8 +175,10 @@ pub async fn cancel(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Optio
     .await?;
     match cancelled {
         Some((true,)) => events::add(&mut transaction, job, "cancelled", &json!({ "status": "cancelled" })).await?,
-        // Whoever drives it listens, too.
-        Some((false,)) => events::add(&mut transaction, job, "cancelling", &json!({ "status": "processing" })).await?,
+        Some((false,)) => {
+            events::add(&mut transaction, job, "cancelling", &json!({ "status": "processing" })).await?;
+            events::wake(&mut transaction, CANCELS, job).await?;
+        }
         None => {}
     }
     transaction.commit().await?;
@@ -161,6 +192,8 @@ pub struct Claimed {
     pub id: JobId,
     /// Of which video.
     pub video_id: VideoId,
+    /// Whose it is.
+    pub user_id: UserId,
     /// What that file was called.
     pub original_filename: String,
     /// What is to be made.
@@ -183,7 +216,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
          UPDATE transcoding_jobs j
          SET lease_epoch = lease_epoch + 1, lease_until = now() + make_interval(secs => $2)
          FROM free, videos v WHERE j.id = free.id AND v.id = j.video_id
-         RETURNING j.id, j.video_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch",
+         RETURNING j.id, j.video_id, j.user_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch",
     )
     .bind(most)
     .bind(lease_s as f64)
@@ -202,22 +235,27 @@ pub enum Lease {
     Lost,
 }
 
-/// Keeps a job for so many seconds more.
-pub async fn renew(db: &PgPool, job: JobId, epoch: i64, lease_s: i64) -> sqlx::Result<Lease> {
-    let held: Option<(bool,)> = sqlx::query_as(
-        "UPDATE transcoding_jobs SET lease_until = now() + make_interval(secs => $3)
-         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing') RETURNING cancel_wanted",
+/// Keeps jobs, each under its epoch, for so many seconds more. Those that are not among the answer are lost.
+pub async fn renew(db: &PgPool, held: &[(JobId, i64)], lease_s: i64) -> sqlx::Result<Vec<(JobId, Lease)>> {
+    let (jobs, epochs): (Vec<JobId>, Vec<i64>) = held.iter().copied().unzip();
+    let renewed: Vec<(JobId, bool)> = sqlx::query_as(
+        "UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
+         FROM unnest($1::uuid[], $2::bigint[]) AS h (id, epoch)
+         WHERE j.id = h.id AND j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')
+         RETURNING j.id, j.cancel_wanted",
     )
-    .bind(job)
-    .bind(epoch)
+    .bind(jobs)
+    .bind(epochs)
     .bind(lease_s as f64)
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(match held {
-        Some((true,)) => Lease::CancelWanted,
-        Some((false,)) => Lease::Held,
-        None => Lease::Lost,
-    })
+    let lease = |is_unwanted| if is_unwanted { Lease::CancelWanted } else { Lease::Held };
+    Ok(renewed.into_iter().map(|(job, is_unwanted)| (job, lease(is_unwanted))).collect())
+}
+
+/// Whether a job is to be cancelled.
+pub async fn is_unwanted(db: &PgPool, job: JobId) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT cancel_wanted FROM transcoding_jobs WHERE id = $1").bind(job).fetch_one(db).await
 }
 
 /// Lets a job go, so that another replica may claim it at once.

@@ -2,7 +2,9 @@
 //! what is somebody else's is not found.
 
 pub mod api_keys;
+pub mod batches;
 pub mod events;
+pub mod idempotency;
 pub mod jobs;
 pub mod outputs;
 pub mod rate_limits;

@@ -159,13 +159,37 @@ pub async fn parts(db: &PgPool, video: VideoId) -> sqlx::Result<Vec<i32>> {
         .await
 }
 
-/// Begins to check an upload; whether it was there to be checked.
-pub async fn check(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<bool> {
+/// Begins to check an upload, for so many seconds until it is said that it is still checked; whether it was there to be checked, or
+/// whoever checked it is gone.
+pub async fn check(db: &PgPool, user: UserId, video: VideoId, lease_s: i64) -> sqlx::Result<bool> {
     let begun = sqlx::query(
-        "UPDATE videos SET upload_status = 'checking'
-         WHERE id = $1 AND user_id = $2 AND upload_status = 'uploading' AND deleted_at IS NULL",
+        "UPDATE videos SET upload_status = 'checking', check_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
+           AND (upload_status = 'uploading' OR (upload_status = 'checking' AND check_until < now()))",
     );
-    Ok(begun.bind(video).bind(user).execute(db).await?.rows_affected() > 0)
+    Ok(begun.bind(video).bind(user).bind(lease_s as f64).execute(db).await?.rows_affected() > 0)
+}
+
+/// Goes on checking, for so many seconds more.
+pub async fn still_checks(db: &PgPool, video: VideoId, lease_s: i64) -> sqlx::Result<()> {
+    let still = sqlx::query(
+        "UPDATE videos SET check_until = now() + make_interval(secs => $2) WHERE id = $1 AND upload_status = 'checking'",
+    );
+    still.bind(video).bind(lease_s as f64).execute(db).await.map(drop)
+}
+
+/// Takes an upload over that somebody has begun to check who is gone.
+pub async fn take_over(db: &PgPool, lease_s: i64) -> sqlx::Result<Option<Video>> {
+    sqlx::query_as(columns!(
+        "UPDATE videos SET check_until = now() + make_interval(secs => $1)
+         WHERE id = (SELECT id FROM videos WHERE upload_status = 'checking' AND check_until < now() AND deleted_at IS NULL
+                     LIMIT 1 FOR UPDATE SKIP LOCKED)
+         RETURNING",
+        ""
+    ))
+    .bind(lease_s as f64)
+    .fetch_optional(db)
+    .await
 }
 
 /// Puts an upload back that could not be checked now; its parts are there.
@@ -234,11 +258,14 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<b
             .execute(&mut *transaction)
             .await?;
     sqlx::query(
-        "UPDATE transcoding_jobs SET cancel_wanted = true
-         WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')",
+        "WITH unwanted AS (
+             UPDATE transcoding_jobs SET cancel_wanted = true
+             WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') RETURNING id)
+         SELECT pg_notify($3, id::text) FROM unwanted",
     )
     .bind(video)
     .bind(user)
+    .bind(super::jobs::CANCELS)
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;

@@ -52,9 +52,7 @@ pub(crate) async fn transcode(
     }
     wanted.output.check()?;
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
-    // By chance, as the fleet knows others' jobs, too; of 63 bits, as the database counts with a sign.
-    let number = (fastrand::u64(..) >> 1) as i64;
-    if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, number).await? {
+    if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, jobs::number()).await? {
         return Ok((StatusCode::ACCEPTED, axum::Json(job)));
     }
     match videos::get(&app.db, caller.user(), id).await? {

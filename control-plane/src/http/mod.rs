@@ -2,8 +2,10 @@
 //! what comes of it into an answer; whatever is wrong becomes a [`Problem`].
 
 mod auth;
+mod batches;
 mod extract;
 mod health;
+mod idempotency;
 mod jobs;
 mod keys;
 mod page;
@@ -40,6 +42,8 @@ use crate::problem::{Kind, Problem};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest body of a request that is no part of an upload.
 const LONGEST: usize = 256 * 1024;
+/// The longest body of one that names ten thousand videos.
+const LONGEST_BATCH: usize = 2 << 20;
 /// How long requests that are under way may take when the process is to leave.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The longest time for an answer that is no stream.
@@ -88,9 +92,16 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::report))
         .layer(DefaultBodyLimit::max(LONGEST))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE));
+    let batches = OpenApiRouter::new()
+        .routes(routes!(batches::create, batches::list))
+        .routes(routes!(batches::get))
+        .routes(routes!(batches::jobs_of))
+        .routes(routes!(batches::cancel))
+        .layer(DefaultBodyLimit::max(LONGEST_BATCH))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE));
     let parts = OpenApiRouter::new().routes(routes!(uploads::part)).layer(DefaultBodyLimit::max(part));
     let streams = OpenApiRouter::new().routes(routes!(progress::progress));
-    let versioned = small.merge(parts).merge(streams);
+    let versioned = small.merge(batches).merge(parts).merge(streams);
     OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", versioned)
         .routes(routes!(health::live))
@@ -116,6 +127,7 @@ pub fn router(app: App) -> Router {
         .merge(playback::router().layer(cors(&app.config)))
         .fallback(async || Problem::not_found("place"))
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed, "this place knows other methods"))
+        .layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(app.clone(), limits::guard))
         .layer(middleware::from_fn(name_problems))
         .layer(CatchPanicLayer::custom(panicked))

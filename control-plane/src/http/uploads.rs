@@ -204,7 +204,6 @@ pub(crate) async fn complete(
     let told = |status: StatusCode, video: Video| Ok((status, axum::Json(Completed { video })));
     match &*video.upload_status {
         "uploaded" => return told(StatusCode::OK, video),
-        "checking" => return told(StatusCode::ACCEPTED, video),
         "failed" => {
             let kind = if video.failure_code == Some(1001) { Kind::NotAVideo } else { Kind::Corrupt };
             return Err(Problem::new(kind, video.failure.unwrap_or_default()));
@@ -213,14 +212,14 @@ pub(crate) async fn complete(
     }
     let arrived = videos::parts(&app.db, video.id).await?;
     let missing: Vec<u32> = missing(&arrived, video.parts());
-    if !missing.is_empty() {
+    if !missing.is_empty() && video.upload_status != "checking" {
         let some: Vec<String> = missing.iter().take(10).map(u32::to_string).collect();
         let more = if missing.len() > some.len() { ", ..." } else { "" };
         let detail = format!("{} parts are missing: {}{more}", missing.len(), some.join(", "));
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    if !videos::check(&app.db, caller.user(), video.id).await? {
-        // Somebody else was faster.
+    if !videos::check(&app.db, caller.user(), video.id, app.config.lease_s).await? {
+        // Somebody checks it already.
         return told(StatusCode::ACCEPTED, video_of(&app, &caller, id).await?);
     }
     let (checked, checks) = (video.clone(), app.clone());

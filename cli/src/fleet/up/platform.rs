@@ -11,14 +11,14 @@ use vtp_control_plane::postgres::PostgresServer;
 
 use super::processes::UNDER;
 use super::{Api, Home, secret};
+use crate::api::{ADDRESS, KEY};
 use crate::child::this_program;
 use crate::place::Place;
 
 /// The first account.
 const EMAIL: &str = "first@localhost";
-/// Where its password and its key are.
+/// Where its password is.
 const PASSWORD: &str = "password";
-const KEY: &str = "api-key";
 /// How long the API may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one question to it may take.
@@ -64,6 +64,7 @@ impl Platform {
         // It ends with this process, however that ends.
         let before: [OsString; 3] = [this_program()?.into(), UNDER.into(), std::process::id().to_string().into()];
         home.let_through()?;
+        home.write(ADDRESS, &format!("http://127.0.0.1:{port}\n"))?;
         let database = PostgresServer::start(&home.0.join("postgres"), true, &before)?;
         let (url, home) = (format!("http://127.0.0.1:{port}"), home.0.clone());
         Ok(Self { url, home, port, store, database })

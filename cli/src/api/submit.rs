@@ -1,0 +1,122 @@
+//! `vtp submit`: step: upload, complete, ask for a ladder, watch. In: a file. Out: the address of a ladder. Never: an upload that begins
+//! at the start again because the network was away.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::ApiArguments;
+use super::client::{Client, Sent};
+use super::watch::{self, Line};
+use crate::exit::Failure;
+use crate::{Outcome, print, probe};
+
+/// How often it is asked whether an upload was looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Upload a video to the API and have a ladder made of it
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The video
+    input: PathBuf,
+
+    #[command(flatten)]
+    api: ApiArguments,
+
+    /// auto, smart, or some of mobile,standard,hd,4k,archive,copy
+    #[arg(long, value_name = "RUNGS", value_delimiter = ',', default_value = "auto")]
+    ladder: Vec<String>,
+
+    /// Some of h264,hevc,vp9,av1
+    #[arg(long, value_name = "CODECS", value_delimiter = ',')]
+    codec: Vec<String>,
+
+    /// Encoder preset, as x264 calls them
+    #[arg(long, value_name = "PRESET")]
+    speed: Option<String>,
+
+    /// Least mean fidelity of a chunk
+    #[arg(long, value_name = "VMAF")]
+    quality: Option<f64>,
+
+    /// How urgent it is, from 1, the most urgent, to 10
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=10))]
+    priority: u8,
+
+    /// Go on with the upload of this video, which was begun before
+    #[arg(long, value_name = "VIDEO")]
+    resume: Option<String>,
+
+    /// Print the job's number and end, without watching it
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`], as where the ladder is made on this machine; an API that can't be reached.
+pub fn run(arguments: &Arguments) -> Outcome {
+    probe::require_file(&arguments.input)?;
+    let client = arguments.api.client()?;
+    let video = match &arguments.resume {
+        Some(video) => video.clone(),
+        None => begin(&client, &arguments.input)?,
+    };
+    upload(&client, &video, &arguments.input)
+        .inspect_err(|_| eprintln!("to go on with this upload: --resume {video}"))?;
+    let output = json!({
+        "ladder": arguments.ladder, "codecs": arguments.codec, "speed": arguments.speed, "quality": arguments.quality,
+    });
+    let wanted = json!({ "priority": arguments.priority, "output": output });
+    let job = client.post(&format!("/v1/videos/{video}/transcode"), &wanted)?.body;
+    let id = text(&job, "id")?;
+    if arguments.no_wait {
+        return print(&format!("{id}\n"));
+    }
+    eprintln!("job {id}");
+    watch::until_ended(&client, &id)
+}
+
+fn begin(client: &Client, input: &Path) -> Result<String, Failure> {
+    let size = std::fs::metadata(input).with_context(|| input.display().to_string()).map_err(Failure::Internal)?.len();
+    let name = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy();
+    let begun = client.post("/v1/videos/upload", &json!({ "filename": name, "file_size": size }))?.body;
+    text(&begun, "video_id")
+}
+
+/// Sends what has not arrived yet, and completes the upload.
+fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
+    let failed = |error: anyhow::Error| Failure::Internal(error.context(input.display().to_string()));
+    let file = File::open(input).map_err(|error| failed(error.into()))?;
+    let state = client.get(&format!("/v1/videos/{video}"))?;
+    let number = |name: &str| state[name].as_u64().unwrap_or_default();
+    let (size, chunk) = (number("file_size"), number("chunk_size").max(1));
+    if file.metadata().map_err(|error| failed(error.into()))?.len() != size {
+        return Err(Failure::Usage(format!("{} has not the {size} bytes of that upload", input.display())));
+    }
+    let missing: Vec<u64> = state["missing_parts"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+    let mut line = Line::default();
+    for (sent, part) in missing.iter().enumerate() {
+        let place = part * chunk;
+        let mut bytes = vec![0; usize::try_from(chunk.min(size.saturating_sub(place))).unwrap_or_default()];
+        file.read_exact_at(&mut bytes, place).map_err(|error| failed(error.into()))?;
+        client.send("PUT", &format!("/v1/videos/{video}/chunk?part={part}"), &Sent::Bytes(&bytes))?;
+        line.show("uploading", (sent + 1) as f64 / missing.len() as f64);
+    }
+    drop(line);
+    while client.post(&format!("/v1/videos/{video}/complete"), &Value::Null)?.status == 202 {
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn text(value: &Value, name: &str) -> Result<String, Failure> {
+    let text = value[name].as_str().map(str::to_owned);
+    text.with_context(|| format!("the API says nothing of {name}")).map_err(Failure::Internal)
+}

@@ -1,0 +1,162 @@
+//! Many jobs that were asked for together.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::ids::{BatchId, JobId, UserId, VideoId};
+
+/// A batch, and how its jobs stand.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Batch {
+    /// Its number.
+    pub id: BatchId,
+    /// What is made of each source.
+    pub request: Value,
+    /// From 1, the most urgent, to 10.
+    pub priority: i16,
+    /// How many jobs it has.
+    pub size: i32,
+    /// Jobs that wait.
+    pub queued: i64,
+    /// Jobs that are worked on.
+    pub processing: i64,
+    /// Jobs whose ladders are there.
+    pub completed: i64,
+    /// Jobs that can't be done.
+    pub failed: i64,
+    /// Jobs that were not wanted any longer.
+    pub cancelled: i64,
+    /// Thousandths of all its jobs that are done.
+    pub progress: i32,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+macro_rules! batches {
+    ($which:literal) => {
+        concat!(
+            "SELECT b.id, b.request, b.priority, b.size, b.created_at,
+                    count(j.id) FILTER (WHERE j.status = 'queued') AS queued,
+                    count(j.id) FILTER (WHERE j.status = 'processing') AS processing,
+                    count(j.id) FILTER (WHERE j.status = 'completed') AS completed,
+                    count(j.id) FILTER (WHERE j.status = 'failed') AS failed,
+                    count(j.id) FILTER (WHERE j.status = 'cancelled') AS cancelled,
+                    coalesce(sum(CASE WHEN j.status IN ('failed', 'cancelled') THEN 1000 ELSE j.progress END)
+                             / nullif(count(j.id), 0), 0)::integer AS progress
+             FROM batches b LEFT JOIN transcoding_jobs j ON j.batch_id = b.id ",
+            $which,
+            " GROUP BY b.id ORDER BY b.id DESC"
+        )
+    };
+}
+
+/// What came of asking for many jobs.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Accepted {
+    /// They are queued, all of them.
+    All(BatchId),
+    /// Nothing was accepted, as these are no whole videos of this user.
+    Missing(Vec<VideoId>),
+}
+
+/// Accepts a job of each of these videos, or none. Each has a number in the fleet.
+pub async fn accept(
+    db: &PgPool,
+    user: UserId,
+    videos: &[(VideoId, i64)],
+    request: &Value,
+    priority: i16,
+) -> sqlx::Result<Accepted> {
+    let (wanted, numbers): (Vec<VideoId>, Vec<i64>) = videos.iter().copied().unzip();
+    let jobs: Vec<JobId> = videos.iter().map(|_| JobId::new()).collect();
+    let (batch, size) = (BatchId::new(), i32::try_from(videos.len()).unwrap_or(i32::MAX));
+    let mut transaction = db.begin().await?;
+    sqlx::query("INSERT INTO batches (id, user_id, request, priority, size) VALUES ($1, $2, $3, $4, $5)")
+        .bind(batch)
+        .bind(user)
+        .bind(request)
+        .bind(priority)
+        .bind(size)
+        .execute(&mut *transaction)
+        .await?;
+    let made = sqlx::query(
+        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, batch_id)
+         SELECT w.id, v.id, v.user_id, $5, $6, w.number, $7
+         FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS w (id, video, number)
+         JOIN videos v ON v.id = w.video AND v.user_id = $4 AND v.deleted_at IS NULL AND v.upload_status = 'uploaded'",
+    )
+    .bind(&jobs)
+    .bind(&wanted)
+    .bind(&numbers)
+    .bind(user)
+    .bind(request)
+    .bind(priority)
+    .bind(batch)
+    .execute(&mut *transaction)
+    .await?;
+    if made.rows_affected() != videos.len() as u64 {
+        let missing = sqlx::query_scalar(
+            "SELECT DISTINCT w.video FROM unnest($1::uuid[]) AS w (video)
+             WHERE NOT EXISTS (SELECT FROM videos v WHERE v.id = w.video AND v.user_id = $2 AND v.deleted_at IS NULL
+                                                      AND v.upload_status = 'uploaded')",
+        );
+        let missing = missing.bind(&wanted).bind(user).fetch_all(&mut *transaction).await?;
+        return Ok(Accepted::Missing(missing));
+    }
+    sqlx::query(
+        r#"INSERT INTO job_events (job_id, number, kind, body)
+           SELECT id, 1, 'queued', '{"status": "queued", "progress": 0.0}' FROM unnest($1::uuid[]) AS w (id)"#,
+    )
+    .bind(&jobs)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Accepted::All(batch))
+}
+
+/// A batch of this user.
+pub async fn get(db: &PgPool, user: UserId, batch: BatchId) -> sqlx::Result<Option<Batch>> {
+    sqlx::query_as(batches!("WHERE b.id = $1 AND b.user_id = $2")).bind(batch).bind(user).fetch_optional(db).await
+}
+
+/// Batches of this user that are older than `before`, the newest first, so many at most.
+pub async fn list(db: &PgPool, user: UserId, before: Option<BatchId>, most: i64) -> sqlx::Result<Vec<Batch>> {
+    sqlx::query_as(batches!(
+        "WHERE b.id IN (SELECT id FROM batches WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2)
+                        ORDER BY id DESC LIMIT $3)"
+    ))
+    .bind(user)
+    .bind(before)
+    .bind(most)
+    .fetch_all(db)
+    .await
+}
+
+/// Wants all open jobs of a batch of this user cancelled; those that nobody has begun are at once.
+pub async fn cancel(db: &PgPool, user: UserId, batch: BatchId) -> sqlx::Result<()> {
+    sqlx::query(
+        r#"WITH cancelled AS (
+               UPDATE transcoding_jobs SET cancel_wanted = true,
+                   completed_at = CASE WHEN status = 'queued' THEN now() ELSE completed_at END,
+                   status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END
+               WHERE batch_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') RETURNING id, status),
+           told AS (
+               INSERT INTO job_events (job_id, number, kind, body)
+               SELECT c.id, (SELECT coalesce(max(number), 0) + 1 FROM job_events e WHERE e.job_id = c.id),
+                      CASE WHEN c.status = 'cancelled' THEN 'cancelled' ELSE 'cancelling' END,
+                      jsonb_build_object('status', c.status)
+               FROM cancelled c RETURNING job_id)
+           SELECT pg_notify($3, job_id::text), pg_notify($4, job_id::text) FROM told"#,
+    )
+    .bind(batch)
+    .bind(user)
+    .bind(super::events::CHANNEL)
+    .bind(super::jobs::CANCELS)
+    .execute(db)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,87 @@
+//! Answers to writes that may be sent again: each is kept for a day under the key that its client chose.
+
+use sqlx::PgPool;
+
+use crate::ids::UserId;
+
+/// An answer, as it was given.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: i16,
+    /// What kind of body it has.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What is known of a key.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Known {
+    /// It is new, and is whoever's asked now.
+    New,
+    /// It came with another request.
+    Other,
+    /// Its request is under way.
+    UnderWay,
+    /// It was answered.
+    Answered(Answer),
+}
+
+/// What is known of a key that comes with a request of this hash. One that is new is taken; so is one whose request has been under
+/// way for longer than any takes.
+pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx::Result<Known> {
+    let taken = sqlx::query(
+        "INSERT INTO idempotency_keys (user_id, key, request_hash) VALUES ($1, $2, $3)
+         ON CONFLICT (user_id, key) DO UPDATE SET request_hash = $3, status = NULL, body = NULL, created_at = now()
+             WHERE idempotency_keys.created_at < now() - interval '1 day'
+                OR (idempotency_keys.status IS NULL AND idempotency_keys.created_at < now() - interval '2 minutes')",
+    );
+    if taken.bind(user).bind(key).bind(request).execute(db).await?.rows_affected() > 0 {
+        return Ok(Known::New);
+    }
+    type Row = (Vec<u8>, Option<i16>, Option<String>, Option<Vec<u8>>);
+    let found: Option<Row> = sqlx::query_as(
+        "SELECT request_hash, status, content_type, body FROM idempotency_keys WHERE user_id = $1 AND key = $2",
+    )
+    .bind(user)
+    .bind(key)
+    .fetch_optional(db)
+    .await?;
+    Ok(match found {
+        Some((hash, ..)) if hash != request => Known::Other,
+        Some((_, Some(status), content_type, body)) => {
+            Known::Answered(Answer { status, content_type, body: body.unwrap_or_default() })
+        }
+        // Where it was given back meanwhile, whoever asks again is first.
+        Some((_, None, ..)) | None => Known::UnderWay,
+    })
+}
+
+/// Keeps the answer to a request whose key was taken.
+pub async fn answer(db: &PgPool, user: UserId, key: &str, answer: &Answer) -> sqlx::Result<()> {
+    sqlx::query("UPDATE idempotency_keys SET status = $3, content_type = $4, body = $5 WHERE user_id = $1 AND key = $2")
+        .bind(user)
+        .bind(key)
+        .bind(answer.status)
+        .bind(&answer.content_type)
+        .bind(&answer.body)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Gives a key back whose request came to nothing that is to be kept.
+pub async fn give_back(db: &PgPool, user: UserId, key: &str) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2 AND status IS NULL")
+        .bind(user)
+        .bind(key)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Forgets answers that are older than a day.
+pub async fn tidy(db: &PgPool) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM idempotency_keys WHERE created_at < now() - interval '1 day'").execute(db).await.map(drop)
+}

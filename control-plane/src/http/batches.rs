@@ -1,0 +1,147 @@
+//! Batches: many videos, one template, one request. All of it is accepted, or nothing.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extract::{Json, Path, Query};
+use super::page::{Page, Wanted};
+use crate::app::App;
+use crate::auth::{Caller, Reads, Writes};
+use crate::db::batches::{self, Accepted, Batch};
+use crate::db::jobs::{self, Job};
+use crate::ids::{BatchId, JobId, VideoId};
+use crate::problem::{Kind, Outcome, Problem};
+use crate::template::Template;
+
+/// The most sources of a batch.
+const MOST: usize = 10_000;
+
+/// A source of a batch.
+#[derive(Clone, Copy, PartialEq, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Item {
+    /// A video that is whole.
+    video_id: VideoId,
+}
+
+/// Many videos, and what is to be made of each.
+#[derive(Clone, PartialEq, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewBatch {
+    /// The videos, 10,000 at most. One that is named twice is made twice.
+    #[schema(min_items = 1, max_items = 10000)]
+    items: Vec<Item>,
+    /// From 1, the most urgent, to 10.
+    #[serde(default = "usual")]
+    #[schema(minimum = 1, maximum = 10)]
+    priority: i16,
+    /// What is to be made.
+    #[serde(default)]
+    output: Template,
+}
+
+fn usual() -> i16 {
+    5
+}
+
+/// Make a ladder of each of many videos.
+#[utoipa::path(post, path = "/batches", tag = "batches", request_body = NewBatch, responses(
+    (status = 202, description = "All of it is accepted", body = Batch),
+    (status = 409, description = "Some are no whole videos; nothing is accepted", body = Problem, content_type = "application/problem+json"),
+    (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Json(wanted): Json<NewBatch>,
+) -> Outcome<(StatusCode, axum::Json<Batch>)> {
+    if !(1..=MOST).contains(&wanted.items.len()) {
+        return Err(Problem::new(Kind::Invalid, format!("items: from 1 to {MOST}")));
+    }
+    if !(1..=10).contains(&wanted.priority) {
+        return Err(Problem::new(Kind::Invalid, "priority: from 1 to 10"));
+    }
+    wanted.output.check()?;
+    let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
+    let videos: Vec<(VideoId, i64)> = wanted.items.iter().map(|it| (it.video_id, jobs::number())).collect();
+    match batches::accept(&app.db, caller.user(), &videos, &request, wanted.priority).await? {
+        Accepted::All(id) => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
+        Accepted::Missing(missing) => {
+            let some: Vec<String> = missing.iter().take(10).map(ToString::to_string).collect();
+            let more = if missing.len() > some.len() { ", ..." } else { "" };
+            let detail = format!("{} are no videos that are whole: {}{more}", missing.len(), some.join(", "));
+            Err(Problem::new(Kind::Conflict, detail))
+        }
+    }
+}
+
+/// One's batches.
+#[utoipa::path(get, path = "/batches", tag = "batches", params(Wanted), responses(
+    (status = 200, description = "A page of them", body = Page<Batch>),
+    (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Query(wanted): Query<Wanted>,
+) -> Outcome<axum::Json<Page<Batch>>> {
+    let (before, most) = wanted.read()?;
+    let found = batches::list(&app.db, caller.user(), before.map(BatchId), most).await?;
+    Ok(axum::Json(wanted.page(found, |batch| batch.id.0)))
+}
+
+/// A batch, and how its jobs stand.
+#[utoipa::path(get, path = "/batches/{id}", tag = "batches", params(("id" = BatchId, Path, description = "Which batch")), responses(
+    (status = 200, description = "It", body = Batch),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<BatchId>,
+) -> Outcome<axum::Json<Batch>> {
+    batch_of(&app, &caller, id).await.map(axum::Json)
+}
+
+/// The jobs of a batch.
+#[utoipa::path(get, path = "/batches/{id}/jobs", tag = "batches", params(("id" = BatchId, Path, description = "Which batch"), Wanted), responses(
+    (status = 200, description = "A page of them", body = Page<Job>),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn jobs_of(
+    State(app): State<App>,
+    Reads(caller): Reads,
+    Path(id): Path<BatchId>,
+    Query(wanted): Query<Wanted>,
+) -> Outcome<axum::Json<Page<Job>>> {
+    batch_of(&app, &caller, id).await?;
+    let (before, most) = wanted.read()?;
+    let found = jobs::of_batch(&app.db, caller.user(), id, before.map(JobId), most).await?;
+    Ok(axum::Json(wanted.page(found, |job| job.id.0)))
+}
+
+/// Cancel all jobs of a batch that have not ended.
+#[utoipa::path(post, path = "/batches/{id}/cancel", tag = "batches", params(("id" = BatchId, Path, description = "Which batch")), responses(
+    (status = 200, description = "It, by now", body = Batch),
+    (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<BatchId>,
+) -> Outcome<axum::Json<Batch>> {
+    batch_of(&app, &caller, id).await?;
+    batches::cancel(&app.db, caller.user(), id).await?;
+    batch_of(&app, &caller, id).await.map(axum::Json)
+}
+
+async fn batch_of(app: &App, caller: &Caller, id: BatchId) -> Outcome<Batch> {
+    batches::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("batch"))
+}

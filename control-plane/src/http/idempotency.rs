@@ -1,0 +1,93 @@
+//! Writes that may be sent again: a POST with an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header) is carried out once, and
+//! whoever sends it again within a day gets the first answer. Failures of ours are not kept: they may be tried again.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use ring::digest;
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::db::idempotency::{self, Answer, Known};
+use crate::ids::UserId;
+use crate::problem::{Kind, Outcome, Problem};
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The longest body that is looked at; what is longer is refused by the handler anyway.
+const LONGEST: usize = 4 << 20;
+
+/// Carries a request out once.
+pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !request.headers().contains_key(KEY) {
+        return next.run(request).await;
+    }
+    carry_out(&app, request, next).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response> {
+    let (mut parts, body) = request.into_parts();
+    let key = parts.headers.get(KEY).and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let key = key.filter(|it| (1..=255).contains(&it.len()));
+    let key = key.ok_or_else(|| Problem::new(Kind::Invalid, "Idempotency-Key: from 1 to 255 letters of ASCII"))?;
+    // Who has no account yet has no keys either; the handler says what is wrong.
+    let Ok(caller) = Caller::from_request_parts(&mut parts, app).await else {
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    };
+    let body = axum::body::to_bytes(body, LONGEST).await;
+    let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "the body is too long"))?;
+    let request_hash = hash(&parts.method, parts.uri.path(), &body);
+    match idempotency::take(&app.db, caller.user(), &key, &request_hash).await? {
+        Known::New => {}
+        Known::Answered(answer) => return replay(answer),
+        Known::UnderWay => {
+            let detail = "a request with this Idempotency-Key is under way; send it again a little later";
+            return Err(Problem::new(Kind::Conflict, detail));
+        }
+        Known::Other => {
+            let detail = "this Idempotency-Key came with another request; choose a new one for each";
+            return Err(Problem::new(Kind::Invalid, detail));
+        }
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    keep(app, caller.user(), &key, response).await
+}
+
+async fn keep(app: &App, user: UserId, key: &str, response: Response) -> Outcome<Response> {
+    if response.status().is_server_error() {
+        idempotency::give_back(&app.db, user, key).await?;
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| Problem::internal(&error))?;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let status = i16::try_from(parts.status.as_u16()).map_err(|error| Problem::internal(&error))?;
+    let answer = Answer { status, content_type, body: body.to_vec() };
+    idempotency::answer(&app.db, user, key, &answer).await?;
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+fn replay(answer: Answer) -> Outcome<Response> {
+    let status = u16::try_from(answer.status).ok().and_then(|it| StatusCode::from_u16(it).ok());
+    let mut response = (status.unwrap_or(StatusCode::OK), answer.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    if let Some(kind) = answer.content_type {
+        headers.insert(header::CONTENT_TYPE, kind.parse().map_err(|error| Problem::internal(&error))?);
+    }
+    headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+fn hash(method: &Method, path: &str, body: &Bytes) -> Vec<u8> {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+        // So that none runs into the next.
+        hash.update(&(part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finish().as_ref().to_vec()
+}
