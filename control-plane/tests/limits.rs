@@ -25,8 +25,8 @@ fn begin(somebody: &Somebody<'_>) -> Answer {
 }
 
 fn login(nobody: &Somebody<'_>, forwarded: &str) -> u16 {
-    let who = json!({ "email": "ann@example.com", "password": "wrong password" }).to_string();
-    nobody.post_with("/v1/auth/login", who.as_bytes(), &[("x-forwarded-for", forwarded)]).status()
+    let who = json!({ "email": "ann@example.com", "password": "wrong password" });
+    nobody.post_with("/v1/auth/login", &who, &[("x-forwarded-for", forwarded)]).status()
 }
 
 #[test]

@@ -6,6 +6,6 @@ mod secret;
 mod token;
 
 pub use caller::{Caller, Reads, Role, Scope, Writes};
-pub use password::{Hasher, MOST_BYTES};
+pub use password::Hasher;
 pub use secret::{ApiSecret, RefreshSecret, SecretHash};
 pub use token::{Claims, KeySet, KeyTrouble, Tokens};

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 
 use crate::problem::{Kind, Outcome, Problem};
 
-/// The longest password in bytes: one that is longer costs time for nothing.
-pub const MOST_BYTES: usize = 256;
+/// The longest password in letters: one that is longer costs time for nothing.
+const MOST: usize = 256;
 /// The shortest in letters (NIST SP 800-63B asks for eight at least).
 const LEAST: usize = 10;
 /// KiB that a hash takes.
@@ -58,8 +58,8 @@ impl Hasher {
     /// # Errors
     /// It is too short or too long to be one.
     pub async fn hash(&self, password: String) -> Outcome<String> {
-        if password.chars().count() < LEAST || password.len() > MOST_BYTES {
-            let detail = format!("a password has {LEAST} letters at least, and {MOST_BYTES} bytes at most");
+        if !(LEAST..=MOST).contains(&password.chars().count()) {
+            let detail = format!("password: from {LEAST} to {MOST} letters");
             return Err(Problem::new(Kind::Invalid, detail));
         }
         let argon = self.argon.clone();
@@ -73,7 +73,7 @@ impl Hasher {
     /// # Errors
     /// A fault of ours.
     pub async fn is(&self, password: String, hash: Option<String>) -> Outcome<bool> {
-        if password.len() > MOST_BYTES {
+        if password.chars().count() > MOST {
             return Ok(false);
         }
         let (argon, is_somebody) = (self.argon.clone(), hash.is_some());
@@ -112,5 +112,7 @@ mod tests {
         for password in ["short".to_owned(), "x".repeat(257)] {
             assert_eq!(hasher.hash(password).await.unwrap_err().status(), 422);
         }
+        let hash = hasher.hash("ß".repeat(256)).await.unwrap();
+        assert!(hasher.is("ß".repeat(256), Some(hash)).await.unwrap(), "letters count, not bytes");
     }
 }

@@ -53,6 +53,13 @@ pub struct Job {
     pub completed_at: Option<OffsetDateTime>,
 }
 
+impl Job {
+    /// Whether nothing more happens to it.
+    pub fn has_ended(&self) -> bool {
+        matches!(&*self.status, "completed" | "failed" | "cancelled")
+    }
+}
+
 macro_rules! columns {
     ($before:literal, $after:literal) => {
         concat!(

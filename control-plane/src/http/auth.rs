@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path};
+use super::is_name;
 use crate::app::App;
 use crate::auth::{Caller, RefreshSecret, Role, Tokens};
 use crate::db::sessions::{self, Refreshed};
@@ -30,7 +31,11 @@ pub(crate) struct Register {
     password: String,
     /// What they call themselves; nobody else does.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00]*[^\x00\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\x00]*$"
+    )]
     username: Option<String>,
 }
 
@@ -76,10 +81,10 @@ pub(crate) async fn register(
     Json(wanted): Json<Register>,
 ) -> Outcome<(StatusCode, axum::Json<SignedIn>)> {
     let email = email(&wanted.email)?;
-    let username = wanted.username.as_deref().map(str::trim);
-    if username.is_some_and(|it| it.is_empty() || it.chars().count() > 100 || it.contains('\0')) {
-        return Err(Problem::new(Kind::Invalid, "username: from 1 to 100 letters"));
+    if wanted.username.as_deref().is_some_and(|it| !is_name(it)) {
+        return Err(Problem::new(Kind::Invalid, "username: from 1 to 100 letters, not only blanks"));
     }
+    let username = wanted.username.as_deref().map(str::trim);
     let hash = app.hasher.hash(wanted.password).await?;
     let user = users::register(&app.db, &email, username, &hash).await?;
     let user = user.ok_or_else(|| Problem::new(Kind::Conflict, "the address or the name is somebody's already"))?;
@@ -180,7 +185,7 @@ fn email(shown: &str) -> Outcome<String> {
     let is_one = email.split_once('@').is_some_and(|(who, place)| {
         !who.is_empty() && !place.is_empty() && !place.contains('@') && !email.contains(char::is_whitespace)
     });
-    match is_one && email.len() <= 255 && !email.contains('\0') {
+    match is_one && email.chars().count() <= 255 && !email.contains('\0') {
         true => Ok(email),
         false => Err(Problem::new(Kind::Invalid, "email: an address, as in somebody@example.com")),
     }

@@ -6,17 +6,18 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use super::object::Object;
 use crate::problem::{Kind, Outcome, Problem};
 
-/// A body in JSON.
+/// A body that is a JSON object.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Outcome<Self> {
-        let read = axum::Json::<T>::from_request(request, state).await;
-        read.map(|axum::Json(value)| Self(value)).map_err(|rejection| match rejection {
+        let read = axum::Json::<Object<T>>::from_request(request, state).await;
+        read.map(|axum::Json(Object(value))| Self(value)).map_err(|rejection| match rejection {
             JsonRejection::MissingJsonContentType(_) => {
                 Problem::new(Kind::MediaType, "the body has to be JSON: Content-Type: application/json")
             }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path, Query};
+use super::integer::integer;
+use super::object::object;
 use super::page::{Page, Wanted};
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
@@ -19,13 +21,14 @@ use crate::template::Template;
 
 /// What is to be made of a video, and how urgently.
 #[derive(Clone, PartialEq, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Transcode {
     /// From 1, the most urgent, to 10.
-    #[serde(default = "usual")]
+    #[serde(default = "usual", deserialize_with = "integer")]
     #[schema(minimum = 1, maximum = 10)]
     priority: i16,
     /// What is to be made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     output: Template,
 }
 

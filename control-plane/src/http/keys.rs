@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path};
+use super::is_name;
 use crate::app::App;
 use crate::auth::{ApiSecret, Caller, Scope};
 use crate::db::api_keys::{self, ApiKey};
@@ -17,7 +18,11 @@ use crate::problem::{Kind, Outcome, Problem};
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
     /// What it is called.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00]*[^\x00\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000][^\x00]*$"
+    )]
     name: String,
     /// What it may be used for.
     #[schema(min_items = 1)]
@@ -53,9 +58,8 @@ pub(crate) async fn create(
 ) -> Outcome<(StatusCode, axum::Json<MadeKey>)> {
     // So that a key that was stolen can't make others.
     caller.session()?;
-    let name = wanted.name.trim();
-    if name.is_empty() || name.chars().count() > 100 || name.contains('\0') {
-        return Err(Problem::new(Kind::Invalid, "name: from 1 to 100 letters"));
+    if !is_name(&wanted.name) {
+        return Err(Problem::new(Kind::Invalid, "name: from 1 to 100 letters, not only blanks"));
     }
     let mut scopes: Vec<&str> = wanted.scopes.iter().map(|it| it.name()).collect();
     scopes.sort_unstable();
@@ -64,7 +68,7 @@ pub(crate) async fn create(
         return Err(Problem::new(Kind::Invalid, "scopes: read, write, or both"));
     }
     let secret = ApiSecret::new().map_err(|error| Problem::internal(&error))?;
-    let key = api_keys::add(&app.db, caller.user(), name, &secret, &scopes).await?;
+    let key = api_keys::add(&app.db, caller.user(), wanted.name.trim(), &secret, &scopes).await?;
     Ok((StatusCode::CREATED, axum::Json(MadeKey { key, secret: secret.reveal() })))
 }
 

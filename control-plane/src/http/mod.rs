@@ -3,11 +3,14 @@
 
 mod auth;
 mod batches;
+mod document;
 mod extract;
 mod health;
 mod idempotency;
+mod integer;
 mod jobs;
 mod keys;
+mod object;
 mod page;
 mod playback;
 mod progress;
@@ -19,7 +22,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
@@ -27,12 +30,11 @@ use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
-use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::document::Document;
 use crate::app::App;
 use crate::config::Config;
 use crate::limits;
@@ -48,24 +50,6 @@ const LONGEST_BATCH: usize = 2 << 20;
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The longest time for an answer that is no stream.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "VideoTranscode Pro", description = "Hand it a video, get back an HLS/DASH ladder that is measured and proven complete."),
-    modifiers(&Bearer),
-    security(("bearer" = []))
-)]
-struct Document;
-
-struct Bearer;
-
-impl utoipa::Modify for Bearer {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let scheme = scheme.description(Some("An access token, or an API key")).build();
-        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
-    }
-}
 
 /// All there is of the API, and the document that describes it.
 fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
@@ -91,22 +75,24 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::outputs))
         .routes(routes!(jobs::report))
         .layer(DefaultBodyLimit::max(LONGEST))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE));
+        .layer(middleware::from_fn(in_time));
     let batches = OpenApiRouter::new()
         .routes(routes!(batches::create, batches::list))
         .routes(routes!(batches::get))
         .routes(routes!(batches::jobs_of))
         .routes(routes!(batches::cancel))
         .layer(DefaultBodyLimit::max(LONGEST_BATCH))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE));
+        .layer(middleware::from_fn(in_time));
     let parts = OpenApiRouter::new().routes(routes!(uploads::part)).layer(DefaultBodyLimit::max(part));
     let streams = OpenApiRouter::new().routes(routes!(progress::progress));
     let versioned = small.merge(batches).merge(parts).merge(streams);
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut described) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", versioned)
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
-        .split_for_parts()
+        .split_for_parts();
+    document::complete(&mut described, config);
+    (router, described)
 }
 
 /// The document that describes the API, as JSON.
@@ -158,10 +144,26 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 async fn name_problems(request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().and_then(|it| it.header_value().to_str().ok().map(str::to_owned));
     let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => problem.of(id).into_response(),
-        None => response,
+    let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let mut named = problem.of(id).into_response();
+    // What else was said with it, as which methods there are, or how many bytes.
+    for (name, value) in response.headers() {
+        if *name != header::CONTENT_LENGTH && !named.headers().contains_key(name) {
+            named.headers_mut().append(name, value.clone());
+        }
     }
+    named
+}
+
+/// Answers in time, whatever comes of it.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(PATIENCE, next.run(request)).await;
+    answer.unwrap_or_else(|_| Problem::new(Kind::Unavailable, "it takes too long for the moment").into_response())
+}
+
+/// Whether it can be what something is called: from 1 to 100 letters, not only blanks.
+fn is_name(text: &str) -> bool {
+    (1..=100).contains(&text.chars().count()) && !text.contains('\0') && !text.trim().is_empty()
 }
 
 /// Serves requests until `leave` says so; those that are under way are answered, but for streams, which their clients begin again.

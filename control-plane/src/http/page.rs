@@ -16,10 +16,11 @@ const MOST: u32 = 100;
 pub(crate) struct Wanted {
     /// The `next` of the page before.
     #[serde(default)]
+    #[param(value_type = Uuid, required = false)]
     cursor: Option<Uuid>,
     /// How many at most, from 1 to 100.
     #[serde(default = "usual")]
-    #[param(minimum = 1, maximum = 100)]
+    #[param(minimum = 1, maximum = 100, required = false)]
     limit: u32,
 }
 

@@ -13,9 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 use vtp_store::{About, Body, Store as _};
 
 use super::extract::{Json, Path, Query};
+use super::integer::integer;
 use crate::app::App;
 use crate::auth::Writes;
 use crate::checking;
+use crate::config::Config;
 use crate::db::users;
 use crate::db::videos::{self, Begun, Video};
 use crate::ids::VideoId;
@@ -32,18 +34,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewUpload {
     /// What its file is called.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00]+$")]
     filename: String,
     /// Bytes.
+    #[serde(deserialize_with = "integer")]
     #[schema(minimum = 1)]
     file_size: u64,
     /// Its media type.
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00]+$")]
     content_type: Option<String>,
     /// The SHA-256 of the whole, in 64 digits, if it is known: what arrives is held against it.
     #[serde(default)]
-    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-fA-F]{64}$")]
     sha256: Option<String>,
 }
 
@@ -58,6 +61,11 @@ pub(crate) struct BegunUpload {
     chunk_size: i64,
     /// Where each part goes, in order (PUT).
     upload_urls: Vec<String>,
+}
+
+/// The most bytes of a source.
+pub(super) fn largest(config: &Config) -> u64 {
+    config.largest_bytes.min(config.chunk_bytes.saturating_mul(MOST_PARTS))
 }
 
 /// Begin an upload.
@@ -84,7 +92,7 @@ pub(crate) async fn begin(
     let sha256 = wanted.sha256.as_deref().map(|it| hex(it).ok_or_else(|| invalid("sha256: 64 digits of base 16")));
     let sha256 = sha256.transpose()?;
     let chunk = app.config.chunk_bytes;
-    let largest = app.config.largest_bytes.min(chunk.saturating_mul(MOST_PARTS));
+    let largest = largest(&app.config);
     if wanted.file_size == 0 {
         return Err(invalid("file_size: one byte at least"));
     }
@@ -116,7 +124,24 @@ pub(crate) async fn begin(
 #[into_params(parameter_in = Query)]
 pub(crate) struct Part {
     /// Its number, from 0.
+    #[param(maximum = 9999)]
     part: u32,
+}
+
+/// What a part may be held against.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)] // it is only described
+pub(crate) struct Digest {
+    /// The part's SHA-256 (RFC 9530).
+    #[param(
+        rename = "Content-Digest",
+        required = false,
+        pattern = "^sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:$",
+        min_length = 54,
+        max_length = 54
+    )]
+    content_digest: String,
 }
 
 /// What has arrived of an upload.
@@ -130,7 +155,11 @@ pub(crate) struct Arrived {
 
 /// Send a part. It may be sent again; the last counts. `Content-Digest: sha-256=:...:` (RFC 9530) has it checked on arrival.
 #[utoipa::path(put, path = "/videos/{id}/chunk", tag = "videos",
-    params(("id" = VideoId, Path, description = "Which video"), Part),
+    params(
+        ("id" = VideoId, Path, description = "Which video"),
+        Part,
+        Digest,
+    ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "It is there, durably", body = Arrived),

@@ -1,0 +1,80 @@
+//! The document that describes the API: what no handler says of itself, as it is the same everywhere or is of the settings. It
+//! describes what answers do, and makes none of it so.
+
+use utoipa::OpenApi;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as Described, RefOr};
+
+use super::uploads;
+use crate::config::Config;
+use crate::ids::SessionId;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "VideoTranscode Pro", description = "Hand it a video, get back an HLS/DASH ladder that is measured and proven complete."),
+    // Those that only stand in paths are not found by themselves.
+    components(schemas(SessionId)),
+    modifiers(&Bearer),
+    security(("bearer" = []))
+)]
+pub(super) struct Document;
+
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, api: &mut Described) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        let scheme = scheme.description(Some("An access token, or an API key")).build();
+        api.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Adds what is the same of all operations, and the bounds that `config` sets.
+pub(super) fn complete(document: &mut Described, config: &Config) {
+    for item in document.paths.paths.values_mut() {
+        operations(item).for_each(complete_operation);
+    }
+    let upload = document.components.as_mut().and_then(|it| it.schemas.get_mut("NewUpload"));
+    if let Some(RefOr::T(Schema::Object(upload))) = upload
+        && let Some(RefOr::T(Schema::Object(size))) = upload.properties.get_mut("file_size")
+    {
+        let largest = usize::try_from(uploads::largest(config)).unwrap_or(usize::MAX);
+        size.maximum = Some(largest.into());
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+fn complete_operation(operation: &mut Operation) {
+    let is_for_all = operation.security.is_some();
+    let responses = &mut operation.responses.responses;
+    if let Some(RefOr::T(mut refused)) = responses.get("4XX").cloned().filter(|_| !is_for_all) {
+        refused.description = "Not signed in".to_owned();
+        responses.entry("401".to_owned()).or_insert(RefOr::T(refused));
+    }
+    for (status, response) in responses {
+        let RefOr::T(response) = response else { continue };
+        let mut add = |name: &str, header: Header| response.headers.insert(name.to_owned(), RefOr::T(header));
+        add("x-request-id", text("What the request is called in the logs"));
+        match status.as_str() {
+            "401" => add("www-authenticate", text("How to show who one is: `Bearer`")),
+            "503" => add("retry-after", seconds("When to try again")),
+            _ => None,
+        };
+    }
+}
+
+fn text(what: &str) -> Header {
+    let schema = Schema::from(ObjectBuilder::new().schema_type(Type::String));
+    HeaderBuilder::new().schema(Some(schema)).description(Some(what)).build()
+}
+
+fn seconds(what: &str) -> Header {
+    let schema = Schema::from(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)));
+    HeaderBuilder::new().schema(Some(schema)).description(Some(what)).build()
+}

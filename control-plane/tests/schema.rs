@@ -1,0 +1,89 @@
+//! What the document says of the API, held against what the API does: schemathesis makes requests of the document, right ones and
+//! wrong ones, and looks whether the answers are among those described. It is skipped where there is no schemathesis; with
+//! `VTP_SCHEMATHESIS=required` that is a failure. `VTP_SCHEMATHESIS_SEED` has it make other requests.
+
+#![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
+
+mod fixture;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fixture::Platform;
+use serde_json::json;
+
+/// How many requests are made up of an operation.
+const EXAMPLES: &str = "20";
+/// How long it may take; usually it is a fraction of this.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[test]
+fn what_the_document_says_is_what_the_api_does() {
+    let Some(schemathesis) = schemathesis() else { return };
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    ann.events(&ann.transcode(&video), None);
+    let failed = ann.transcode(&ann.uploaded("fail.mp4"));
+    ann.events(&failed, None);
+    ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201);
+    let again = json!({ "email": "ann@example.com", "password": fixture::PASSWORD });
+    let to_end = platform.nobody().post("/v1/auth/login", &again).ok(200);
+    let seed = std::env::var("VTP_SCHEMATHESIS_SEED").unwrap_or_else(|_| "1".to_owned());
+    say(&format!("schemathesis runs with seed {seed}"));
+    let folder = tempfile::tempdir().unwrap();
+    let said = folder.path().join("said");
+    let mut command = Command::new(&schemathesis);
+    command.arg("--config-file").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.toml"));
+    command.args(["run", &platform.place("/openapi.json"), "--no-color", "--checks", "all", "--seed", &seed]);
+    command.args(["--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing,stateful"]);
+    command.env("VTP_TOKEN", &ann.token).env("VTP_TOKEN_TO_END", to_end["access_token"].as_str().unwrap());
+    command.env("NO_PROXY", "127.0.0.1").env("PYTHONUTF8", "1").current_dir(folder.path());
+    let output = File::create(&said).unwrap();
+    command.stdin(Stdio::null()).stderr(output.try_clone().unwrap()).stdout(output);
+    let mut child = command.spawn().unwrap();
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if began.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let said = String::from_utf8_lossy(&std::fs::read(&said).unwrap()).into_owned();
+    if let Ok(path) = std::env::var("VTP_SCHEMATHESIS_SAID") {
+        std::fs::write(path, &said).unwrap();
+    }
+    assert!(status.is_some_and(|it| it.success()), "seed {seed}, {status:?} after {:?}:\n{said}", began.elapsed());
+}
+
+/// The program: that of the environment variable `SCHEMATHESIS`, the one that `make schemathesis` puts below
+/// `target/schemathesis` of this folder or one above, or one on the path.
+fn schemathesis() -> Option<PathBuf> {
+    let named = std::env::var_os("SCHEMATHESIS").filter(|it| !it.is_empty()).map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("schemathesis"));
+    let here = std::env::current_dir().unwrap_or_default();
+    let above: Vec<PathBuf> =
+        here.ancestors().map(|folder| folder.join("target/schemathesis/bin/schemathesis")).collect();
+    let found = named.or_else(|| above.into_iter().chain(on_path).find(|file| file.is_file()));
+    if found.is_none() {
+        let required = std::env::var("VTP_SCHEMATHESIS").is_ok_and(|it| it == "required");
+        assert!(!required, "no schemathesis: put one on the path, name it by SCHEMATHESIS, or run make schemathesis");
+        let name = std::thread::current().name().unwrap_or("a test").to_owned();
+        say(&format!("SKIPPED {name}: no schemathesis: run make schemathesis"));
+    }
+    found
+}
+
+/// Past the test harness, which hides what a passing test prints.
+fn say(what: &str) {
+    writeln!(std::io::stderr().lock(), "{what}").unwrap();
+}
