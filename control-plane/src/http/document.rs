@@ -51,6 +51,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn complete_operation(operation: &mut Operation) {
+    // Handlers' names are their modules' own.
+    if let (Some(id), Some([tag, ..])) = (&operation.operation_id, operation.tags.as_deref()) {
+        operation.operation_id = Some(format!("{}_{id}", tag.replace(' ', "_")));
+    }
     let is_for_all = operation.security.is_some();
     let responses = &mut operation.responses.responses;
     if let Some(RefOr::T(mut refused)) = responses.get("4XX").cloned().filter(|_| !is_for_all) {

@@ -128,6 +128,12 @@ pub(crate) struct Part {
     part: u32,
 }
 
+/// The bytes of a part.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[allow(dead_code)] // it is only described
+pub(crate) struct PartBytes(Vec<u8>);
+
 /// What a part may be held against.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -160,7 +166,7 @@ pub(crate) struct Arrived {
         Part,
         Digest,
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = inline(PartBytes), content_type = "application/octet-stream"),
     responses(
         (status = 200, description = "It is there, durably", body = Arrived),
         (status = 400, description = "It is not what its digest says", body = Problem, content_type = "application/problem+json"),
