@@ -2,10 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path, Query};
+use super::integer::integer;
+use super::object::{Object, object};
 use super::page::{Page, Wanted};
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
@@ -32,18 +34,24 @@ pub(crate) struct Item {
 pub(crate) struct NewBatch {
     /// The videos, 10,000 at most. One that is named twice is made twice.
     #[schema(min_items = 1, max_items = 10000)]
+    #[serde(deserialize_with = "items")]
     items: Vec<Item>,
     /// From 1, the most urgent, to 10.
-    #[serde(default = "usual")]
+    #[serde(default = "usual", deserialize_with = "integer")]
     #[schema(minimum = 1, maximum = 10)]
     priority: i16,
     /// What is to be made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     output: Template,
 }
 
 fn usual() -> i16 {
     5
+}
+
+fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
+    let items = Vec::<Object<Item>>::deserialize(deserializer)?;
+    Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
 /// Make a ladder of each of many videos.
