@@ -114,7 +114,8 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < Duration::from_secs(100), "it never came to it that {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        // Not so often that the API has enough of it.
+        std::thread::sleep(Duration::from_millis(700));
     }
 }
 
