@@ -21,10 +21,16 @@ use vtp_fleet::transfer::{Nothing, Transfer as _};
 use super::scene::{Same, Scene, id, some_bytes};
 use super::{DELAY, LOSS_PERMILLE, RATE};
 
-/// What each chunk is: its packets, how long a slot takes for them, and how many there are.
-pub(super) const PACKETS: usize = 8 << 20;
-pub(super) const ENCODE: Duration = Duration::from_secs(3);
-pub(super) const CHUNKS: u32 = 12;
+/// What a node has to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunks {
+    /// How many there are.
+    pub count: u32,
+    /// Bytes of each one's packets.
+    pub packets: usize,
+    /// How long a slot takes for each.
+    pub encode: Duration,
+}
 
 /// How packets come.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,7 @@ pub(super) enum Link {
 struct Encoder {
     scene: Arc<Scene>,
     client: Arc<Client>,
+    encode: Duration,
 }
 
 impl Work for Encoder {
@@ -51,19 +58,19 @@ impl Work for Encoder {
     }
 
     async fn run(&self, _: Arc<Offer>, (): ()) -> Outcome {
-        tokio::time::sleep(ENCODE).await;
+        tokio::time::sleep(self.encode).await;
         Outcome::Finished { result: Vec::new() }
     }
 }
 
 /// How many seconds a node of so many slots takes for all chunks, holding `ahead` of them.
-pub(super) async fn run(scene: &Arc<Scene>, link: Link, slots: u16, ahead: u16) -> Result<f64> {
+pub(super) async fn run(scene: &Arc<Scene>, chunks: Chunks, link: Link, slots: u16, ahead: u16) -> Result<f64> {
     let usual = Tuning::default();
     let tuning = match link {
         Link::Loopback => usual,
         Link::Far => Tuning { loopback_payload: None, largest_payload: 1452, ..usual },
     };
-    let serves = Serves { origin: Same(some_bytes(PACKETS)), spool: Nothing };
+    let serves = Serves { origin: Same(some_bytes(chunks.packets)), spool: Nothing };
     let server = Server::start(([127, 0, 0, 1], 0).into(), &scene.splitter, serves, tuning)?;
     let weather = Weather { rate: Some(RATE), ..Weather::new(DELAY, LOSS_PERMILLE, 1) };
     let relay = Relay::start(server.address()?, weather)?;
@@ -72,13 +79,14 @@ pub(super) async fn run(scene: &Arc<Scene>, link: Link, slots: u16, ahead: u16) 
         Link::Far => relay.address(),
     };
     let client = Arc::new(Client::new(&scene.node, at.into(), at.into(), u64::MAX, tuning)?);
-    let took = batch(Encoder { scene: Arc::clone(scene), client: Arc::clone(&client) }, slots, ahead).await?;
+    let work = Encoder { scene: Arc::clone(scene), client: Arc::clone(&client), encode: chunks.encode };
+    let took = batch(work, chunks.count, slots, ahead).await?;
     client.close().await;
     server.close().await;
     Ok(took)
 }
 
-async fn batch(work: Encoder, slots: u16, ahead: u16) -> Result<f64> {
+async fn batch(work: Encoder, count: u32, slots: u16, ahead: u16) -> Result<f64> {
     let (bus, pool, needs) = (LocalBus::new(Terms::default()), Pool::new("cpu")?, Skills::NONE.with(Skill::Cpu));
     let fleet = Config::fleet(BTreeMap::from([(pool.clone(), needs)]));
     let config = Config { ahead: BTreeMap::from([(pool.clone(), 1)]), ..fleet };
@@ -88,7 +96,7 @@ async fn batch(work: Encoder, slots: u16, ahead: u16) -> Result<f64> {
     let second = Duration::from_secs(1);
     let settings = node::Settings { node: NodeId::new("node")?, pool, slots, ahead, heartbeat: second, drain: second };
     let node = tokio::spawn(node::run(bus, settings, work, left));
-    let rows = (0..CHUNKS).map(|chunk| Row::new(chunk, Cost(1000), needs, Vec::new())).collect();
+    let rows = (0..count).map(|chunk| Row::new(chunk, Cost(1000), needs, Vec::new())).collect();
     let start = Instant::now();
     handle.submit(submission(rows)).await?;
     loop {

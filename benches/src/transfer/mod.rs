@@ -16,7 +16,8 @@ use vtp_fleet::transfer::quic::{Congestion, Tuning};
 
 use crate::measured::median;
 use crate::table::Table;
-use ahead::{CHUNKS, ENCODE, Link, PACKETS};
+pub use ahead::Chunks;
+use ahead::Link;
 use loopback::Pair;
 use scene::Scene;
 
@@ -33,6 +34,8 @@ pub struct Options {
     pub each: usize,
     /// Bytes of the object over the bad network.
     pub far: usize,
+    /// What a node fetches ahead.
+    pub chunks: Chunks,
 }
 
 /// Objects that travel at once.
@@ -56,7 +59,8 @@ pub fn run(options: &Options) -> Result<String> {
 /// Runs of both kinds take turns.
 async fn ahead(options: &Options) -> Result<String> {
     let scene = Arc::new(Scene::new(&options.scratch)?);
-    let head = format!("{CHUNKS} chunks of {} MiB, {} s each", PACKETS >> 20, ENCODE.as_secs());
+    let Chunks { count, packets, encode } = options.chunks;
+    let head = format!("{count} chunks of {} MiB, {} s each", packets >> 20, encode.as_secs_f64());
     let mut table =
         Table::new(&[&head, "slots", "fetched when begun, s", "while others are encoded, s", "encoding alone, s"]);
     for (link, name) in [(Link::Loopback, "loopback"), (Link::Far, "the bad network")] {
@@ -64,11 +68,11 @@ async fn ahead(options: &Options) -> Result<String> {
             let mut times = [Vec::new(), Vec::new()];
             for _ in 0..options.runs.div_ceil(3) {
                 for (ahead, times) in (0..).zip(&mut times) {
-                    times.push(ahead::run(&scene, link, slots, ahead).await?);
+                    times.push(ahead::run(&scene, options.chunks, link, slots, ahead).await?);
                 }
             }
             let [without, with] = times.map(|times| format!("{:.1}", median(times.into_iter())));
-            let least = ENCODE.as_secs_f64() * f64::from(CHUNKS.div_ceil(slots.into()));
+            let least = encode.as_secs_f64() * f64::from(count.div_ceil(slots.into()));
             table.row(vec![name.to_owned(), slots.to_string(), without, with, format!("{least:.1}")]);
         }
     }
