@@ -129,7 +129,9 @@ fn from_one_command_to_a_ladder_that_is_played() {
     std::fs::write(scene.path("text.mp4"), "no video at all").unwrap();
     std::fs::create_dir_all(scene.path("s3/films")).unwrap();
     let store = S3Server::start(&scene.path("s3")).unwrap();
-    let platform = Platform::start(&scene, "--store s3://films/vtp", &store.environment());
+    let mut platform = Platform::start(&scene, "--store s3://films/vtp", &store.environment());
+    let who = json!({ "email": "ann@example.com", "password": "ten letters or more" });
+    platform.token = platform.post("/v1/auth/register", &who, 201)["access_token"].as_str().unwrap().to_owned();
 
     let text = platform.upload("text.mp4");
     let refused = platform.post(&format!("/v1/videos/{text}/complete"), &Value::Null, 422);
@@ -162,8 +164,10 @@ fn from_one_command_to_a_ladder_that_is_played() {
     assert!(submitted.stderr.contains("100 %  uploading"), "{}", submitted.stderr);
     scene.vtp("submit text.mp4 --api platform").failed(3, "error 1001: text.mp4 is not a video file we read");
     let listed = scene.vtp("jobs --api platform").ok().stdout;
-    assert_eq!(listed.matches("completed").count(), 2, "{listed}");
-    assert!(scene.vtp(&format!("watch {job} --api platform")).ok().stdout.contains(master));
+    assert_eq!(listed.matches("completed").count(), 1, "the other is somebody else's: {listed}");
+    let watched = scene.vtp(&format!("watch {job} --api {} --key {}", platform.url, platform.token));
+    assert!(watched.ok().stdout.contains(master));
+    scene.vtp(&format!("watch {job} --api platform")).failed(2, "there is no such job");
     scene.vtp("jobs --api nowhere").failed(2, "start vtp up, or give its URL with --api");
 
     // It is what the command makes, byte for byte.

@@ -330,6 +330,27 @@ fn a_write_with_a_key_is_carried_out_once_and_answered_the_same() {
 }
 
 #[test]
+fn no_secret_is_kept_with_the_answers_that_are() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let key = json!({ "name": "k", "scopes": ["read"] });
+    let who = json!({ "email": "ann@example.com", "password": fixture::PASSWORD });
+    for (place, body) in [("/v1/api-keys", key), ("/v1/auth/login", who)] {
+        for _ in 0..2 {
+            let answer = ann.post_with(place, &body, &[("idempotency-key", place)]);
+            assert!(
+                (200..300).contains(&answer.status()) && answer.header("idempotent-replayed").is_empty(),
+                "{place}"
+            );
+        }
+    }
+    let kept: i64 = platform.with_database(async |db| {
+        sqlx::query_scalar("SELECT count(*) FROM idempotency_keys").fetch_one(&db).await.unwrap()
+    });
+    assert_eq!(kept, 0);
+}
+
+#[test]
 fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");

@@ -76,6 +76,15 @@ fn who_waits_as_long_as_was_told_passes_and_who_does_not_is_refused() {
 }
 
 #[test]
+fn a_key_that_makes_a_write_happen_once_lets_nobody_past_a_limit() {
+    let platform = limited("upload = \"1/2\"", &[]);
+    let ann = platform.register("ann@example.com");
+    let wanted = json!({ "filename": "film.mp4", "file_size": 5 });
+    let send = |key: &str| ann.post_with("/v1/videos/upload", &wanted, &[("idempotency-key", key)]).status();
+    assert_eq!([send("1"), send("2"), send("3"), send("4")], [201, 201, 429, 429]);
+}
+
+#[test]
 fn limits_and_what_is_left_are_told_with_every_answer_that_counts() {
     let platform = limited("ip = \"1/1000\"", &[]);
     let ann = platform.register("ann@example.com");
@@ -210,40 +219,5 @@ fn the_database_reckons_as_it_is_written_down_and_forgets_what_is_past() {
         let left: Vec<String> =
             sqlx::query_scalar("SELECT key FROM rate_limits WHERE key LIKE 'test:%'").fetch_all(&db).await.unwrap();
         assert_eq!(left, ["test:7"]);
-    });
-}
-
-/// What a check costs; it is no test. `cargo test --release -- --ignored --nocapture what_a_check`
-#[test]
-#[ignore = "it measures"]
-fn what_a_check_takes() {
-    let platform = Platform::start();
-    platform.with_database(async |db| {
-        let quota = Quota::new(1_000_000, 1_000_000).unwrap();
-        for (what, keys, hands) in
-            [("one after another", 1, 1), ("a row, 4 at once", 1, 4), ("1000 rows, 4 at once", 1000, 4)]
-        {
-            let began = Instant::now();
-            let hands = (0..hands).map(|hand| {
-                let db = db.clone();
-                tokio::spawn(async move {
-                    let mut took = Vec::new();
-                    for number in 0..2000 {
-                        let (began, key) = (Instant::now(), format!("test:{}", (number * 7 + hand) % keys));
-                        rate_limits::take(&db, &key, quota).await.unwrap();
-                        took.push(began.elapsed());
-                    }
-                    took
-                })
-            });
-            let mut took = Vec::new();
-            for hand in hands.collect::<Vec<_>>() {
-                took.extend(hand.await.unwrap());
-            }
-            took.sort_unstable();
-            let at = |part: f64| took[(took.len() as f64 * part) as usize];
-            let rate = took.len() as f64 / began.elapsed().as_secs_f64();
-            println!("{what}: p50 {:?}, p99 {:?}, {rate:.0} a second", at(0.5), at(0.99));
-        }
     });
 }

@@ -15,6 +15,8 @@ use crate::ids::UserId;
 use crate::problem::{Kind, Outcome, Problem};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Places whose answers have secrets, which are kept nowhere: what is sent there again is carried out again.
+const SECRET: [&str; 2] = ["/v1/auth/", "/v1/api-keys"];
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest body that is looked at; what is longer is refused by the handler anyway.
@@ -22,7 +24,8 @@ const LONGEST: usize = 4 << 20;
 
 /// Carries a request out once.
 pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    if request.method() != Method::POST || !request.headers().contains_key(KEY) {
+    let is_secret = SECRET.iter().any(|it| request.uri().path().starts_with(it));
+    if request.method() != Method::POST || !request.headers().contains_key(KEY) || is_secret {
         return next.run(request).await;
     }
     carry_out(&app, request, next).await.unwrap_or_else(Problem::into_response)
@@ -33,10 +36,7 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     let key = parts.headers.get(KEY).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let key = key.filter(|it| (1..=255).contains(&it.len()));
     let key = key.ok_or_else(|| Problem::new(Kind::Invalid, "Idempotency-Key: from 1 to 255 letters of ASCII"))?;
-    // Who has no account yet has no keys either; the handler says what is wrong.
-    let Ok(caller) = Caller::from_request_parts(&mut parts, app).await else {
-        return Ok(next.run(Request::from_parts(parts, body)).await);
-    };
+    let caller = Caller::from_request_parts(&mut parts, app).await?;
     let body = axum::body::to_bytes(body, LONGEST).await;
     let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "the body is too long"))?;
     let request_hash = hash(&parts.method, parts.uri.path(), &body);

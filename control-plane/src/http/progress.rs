@@ -27,7 +27,7 @@ const BEAT: Duration = Duration::from_secs(15);
 
 /// An event of a job.
 #[derive(ToSchema)]
-#[allow(dead_code)] // it is only described
+#[expect(dead_code, reason = "it is only described")]
 pub(crate) struct Told {
     /// Its number, from 1 on, without gaps.
     #[schema(pattern = "^[1-9][0-9]*$")]
@@ -42,7 +42,7 @@ pub(crate) struct Told {
 /// Where somebody goes on.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[allow(dead_code)] // it is only described
+#[expect(dead_code, reason = "it is only described")]
 pub(crate) struct Seen {
     /// The last event that was seen.
     #[param(rename = "Last-Event-ID", required = false, minimum = 0)]

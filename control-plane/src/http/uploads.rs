@@ -131,13 +131,13 @@ pub(crate) struct Part {
 /// The bytes of a part.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = Binary)]
-#[allow(dead_code)] // it is only described
+#[expect(dead_code, reason = "it is only described")]
 pub(crate) struct PartBytes(Vec<u8>);
 
 /// What a part may be held against.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[allow(dead_code)] // it is only described
+#[expect(dead_code, reason = "it is only described")]
 pub(crate) struct Digest {
     /// The part's SHA-256 (RFC 9530).
     #[param(

@@ -28,7 +28,7 @@ struct Slip {
     scope: Scope,
     shown: Option<Shown>,
     told: Mutex<Vec<Told>>,
-    /// Its user's limits were taken of; however often it is asked who it is, it is one request.
+    /// Its user's limits were taken of, and had something left; however often it is asked who it is, it is one request.
     is_admitted: AtomicBool,
 }
 
@@ -119,7 +119,7 @@ impl Limits {
     /// It is too much for the user.
     pub(crate) async fn admit(&self, request: &Extensions, user: UserId, role: Role) -> Outcome<()> {
         let Some(slip) = request.get::<Arc<Slip>>() else { return Ok(()) };
-        if slip.is_admitted.swap(true, Ordering::Relaxed) {
+        if slip.is_admitted.load(Ordering::Relaxed) {
             return Ok(());
         }
         let admitted = async {
@@ -131,6 +131,7 @@ impl Limits {
             Ok(())
         };
         let admitted = admitted.await;
+        slip.is_admitted.store(admitted.is_ok(), Ordering::Relaxed);
         if let (Err(_), Some(shown)) = (&admitted, slip.shown) {
             self.refused(shown, user, role);
         }
