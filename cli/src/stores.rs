@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use vtp_store::{Error, Found, Key, Location, NoKey, Reader, S3, Store as _};
+use vtp_store::{Attending, Error, Found, Key, Location, NoKey, Reader, S3, Store as _};
 
 /// Threads that talk to stores. They wait far more than they work.
 const THREADS: usize = 2;
 /// For how long a store that can't be reached is asked again; whoever needs it waits meanwhile, and no attempt is lost.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long it is left alone between.
-const PAUSE: Range<u64> = 500..3_000;
+/// How long something is waited for in all, also of a store that takes connections and does not answer.
+const HANGS: Duration = Duration::from_secs(180);
+/// How long it is left alone between, in milliseconds.
+const PAUSE: Range<u64> = 200..2_000;
 
 /// Why a place in a store can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,7 @@ impl Trouble {
     pub(crate) fn is_of_the_place(&self) -> bool {
         match self {
             Self::Nothing(_) | Self::Name { .. } => true,
+            // Who we are to the store is no matter of the place; another process may be somebody there.
             Self::Store { error, .. } => matches!(error, Error::Denied(_) | Error::Refused(_)),
             Self::Start(_) => false,
         }
@@ -121,7 +124,7 @@ impl Stores {
     /// [`Trouble`]; nothing is one.
     pub(crate) fn find(&self, location: &Location) -> Result<Found, Trouble> {
         let (bucket, key) = (self.bucket(location)?, key(location)?);
-        let found = bucket.block_on(bucket.store.head(&key));
+        let found = bucket.block_on(patiently(|| false, || bucket.store.head(&key)));
         let found = found.map_err(|error| Trouble::Store { location: location.clone(), error })?;
         found.ok_or_else(|| Trouble::Nothing(location.clone()))
     }
@@ -134,6 +137,26 @@ impl Stores {
         let found = self.find(location)?;
         let (bucket, key) = (self.bucket(location)?, key(location)?);
         Ok(StoreFile { reader: Reader::new(bucket.store.clone(), key, found), bucket })
+    }
+}
+
+/// Makes a call again as long as it may help, and is wanted.
+///
+/// # Errors
+/// Those of the call.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
+    is_stopped: impl Fn() -> bool,
+    mut call: impl FnMut() -> F,
+) -> Result<T, Error> {
+    let began = Instant::now();
+    loop {
+        match call().await {
+            Err(error) if error.is_retryable() && began.elapsed() < PATIENCE && !is_stopped() => {
+                tracing::warn!(%error, "a store does not do what it is asked for, and is asked again");
+                tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE))).await;
+            }
+            done => return done,
+        }
     }
 }
 
@@ -167,20 +190,20 @@ impl StoreFile {
         self.reader.found()
     }
 
+    /// Somebody begins to read.
+    pub(crate) fn attend(&self) -> Attending<S3> {
+        self.reader.attend()
+    }
+
     /// Bytes from `place` on, as [`Reader::read_at`]. A store that can't be reached is waited for.
     ///
     /// # Errors
     /// Those of the store, and that it can't be reached for minutes.
     pub(crate) fn read(&self, place: u64, most: usize) -> Result<bytes::Bytes, Error> {
-        let began = Instant::now();
-        loop {
-            match self.bucket.block_on(self.reader.read_at(place, most)) {
-                Err(error) if error.is_retryable() && began.elapsed() < PATIENCE => {
-                    tracing::warn!(%error, "a source can't be read, and is asked for again");
-                    std::thread::sleep(Duration::from_millis(fastrand::u64(PAUSE)));
-                }
-                read => return read,
-            }
-        }
+        let read = || self.reader.read_at(place, most);
+        self.bucket.block_on(async {
+            let read = tokio::time::timeout(HANGS, patiently(|| false, read)).await;
+            read.unwrap_or_else(|_| Err(Error::Unreachable("it does not answer".to_owned())))
+        })
     }
 }

@@ -180,6 +180,41 @@ fn an_upload_that_is_interrupted_leaves_nothing_in_the_store() {
 }
 
 #[test]
+fn a_stitcher_that_is_killed_while_it_uploads_costs_the_ladder_nothing() {
+    let cloud = Cloud::with_clip(60);
+    let Some(binary) = server::binary() else {
+        assert!(std::env::var_os("VTP_NATS").is_none_or(|it| it != "required"), "no nats-server");
+        return common::skipped("there is no nats-server; make nats gets one");
+    };
+    cloud.vtp(&format!("encode in.mp4 --out here {OPTIONS}")).ok();
+    let mut up = cloud.begin(&format!("up --data fleet --nodes 1 --fleet-only --server {}", binary.display()));
+    until("the fleet says where it is", || cloud.scene.path("fleet/address").exists());
+    let line = format!("encode s3://films/sources/in.mp4 --out s3://films/a {OPTIONS} --cluster fleet");
+    let mut run = cloud.begin(&line.replace("--progress none", "--progress json"));
+    until("some of it is there", || {
+        let there = cloud.there("a").len();
+        if there > 0 {
+            cloud.server.refuse(true);
+        }
+        there > 0
+    });
+    assert!(cloud.scene.path("s3/films/a/.vtp-upload").exists(), "it is not all there yet");
+    let stitcher = Command::new("pgrep").args(["-f", "stitcher --cluster"]).output().unwrap();
+    let stitcher = String::from_utf8(stitcher.stdout).unwrap();
+    let ours = stitcher.lines().find(|pid| {
+        let folder = fs::read_link(format!("/proc/{pid}/cwd"));
+        folder.is_ok_and(|it| it == cloud.scene.path("fleet").canonicalize().unwrap())
+    });
+    assert!(Command::new("kill").args(["-KILL", ours.unwrap()]).status().unwrap().success());
+    cloud.server.refuse(false);
+    assert!(run.wait().unwrap().success());
+    assert_eq!(made(&cloud.scene.path("here")), cloud.there("a"));
+    assert!(!cloud.scene.path("s3/films/a/.vtp-upload").exists());
+    up.kill().unwrap();
+    up.wait().unwrap();
+}
+
+#[test]
 fn a_fleet_reads_from_s3_and_writes_there() {
     let cloud = Cloud::with_clip(118);
     let Some(binary) = server::binary() else {

@@ -14,6 +14,11 @@ pub enum Error {
     /// There is no such bucket, or it can't be reached by what is configured.
     #[error("the store refuses: {0}")]
     Refused(String),
+    /// This process has no credentials.
+    #[error(
+        "there are no credentials for the store, as in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile: {0}"
+    )]
+    NoCredentials(String),
     /// The object's contents are others than they were.
     #[error("the object was written anew, or removed, since it was looked at")]
     Changed,
@@ -47,7 +52,12 @@ impl Error {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Short { .. } | Self::Unreachable(_) => true,
-            Self::Denied(_) | Self::Refused(_) | Self::Changed | Self::Name(_) | Self::File { .. } => false,
+            Self::Denied(_)
+            | Self::Refused(_)
+            | Self::NoCredentials(_)
+            | Self::Changed
+            | Self::Name(_)
+            | Self::File { .. } => false,
         }
     }
 

@@ -15,6 +15,8 @@ mod s3;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(any(test, feature = "testing"))]
+mod watched;
 
 pub use any::AnyStore;
 pub use aws_sdk_s3::Client;
@@ -23,6 +25,6 @@ pub use error::Error;
 pub use faulty::{Faults, Faulty};
 pub use location::{Location, NoLocation};
 pub use media_type::media_type;
-pub use reader::{BLOCK, Reader};
+pub use reader::{Attending, BLOCK, Reader};
 pub use s3::S3;
 pub use store::{About, Body, Found, Key, NoKey, Store, Version};

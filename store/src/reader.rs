@@ -1,6 +1,6 @@
 //! One object, read at any place by several at a time. It is fetched in blocks; those that were read last are kept, and where
-//! somebody reads one after the other the next are fetched ahead. Memory is bounded: [`BLOCK`] times the blocks that are kept,
-//! and those that are on their way.
+//! somebody reads one after the other the next are fetched ahead. Memory is bounded: so many times [`BLOCK`] for each who reads,
+//! and none where nobody does.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,10 +13,12 @@ use crate::{Error, Found, Key, Store};
 
 /// Bytes that are fetched at a time.
 pub const BLOCK: u64 = 2 << 20;
-/// Blocks that are kept.
-const KEPT: usize = 48;
 /// Blocks that are fetched ahead of somebody who reads on.
 const AHEAD: u64 = 3;
+/// Blocks that are kept for each who reads: the one that they are at, those ahead of it, and one behind.
+const KEPT: usize = AHEAD as usize + 2;
+/// Blocks that are kept besides.
+const SPARE: usize = 8;
 
 /// An object of a store. Clones share what was fetched.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ type Cell = Arc<OnceCell<Bytes>>;
 /// What was asked for last.
 #[derive(Debug, Default)]
 struct Blocks {
+    /// How many read.
+    readers: usize,
     cells: HashMap<u64, (Cell, u64)>,
     /// Counts what was asked for: the block with the least number was not asked for for the longest.
     clock: u64,
@@ -54,10 +58,11 @@ impl Blocks {
         let (cell, asked) = self.cells.entry(place).or_default();
         *asked = self.clock;
         let cell = Arc::clone(cell);
-        if self.cells.len() > KEPT
-            && let Some(oldest) = self.cells.iter().min_by_key(|(_, (_, asked))| *asked).map(|(place, _)| *place)
-        {
-            self.cells.remove(&oldest);
+        if self.cells.len() > SPARE + KEPT * self.readers {
+            // One that somebody waits for is in memory anyway.
+            let idle = self.cells.iter().filter(|(_, (cell, _))| Arc::strong_count(cell) == 1);
+            let oldest = idle.min_by_key(|(_, (_, asked))| *asked).map(|(place, _)| *place);
+            oldest.and_then(|place| self.cells.remove(&place));
         }
         cell
     }
@@ -71,6 +76,12 @@ impl<S: Store> Reader<S> {
     /// Reads what `found` says is under this name.
     pub fn new(store: S, key: Key, found: Found) -> Self {
         Self(Arc::new(Shared { store, key, found, blocks: Mutex::default() }))
+    }
+
+    /// Somebody begins to read, until they let go of this.
+    pub fn attend(&self) -> Attending<S> {
+        self.blocks().readers += 1;
+        Attending(Self::clone(self))
     }
 
     /// What is read.
@@ -124,9 +135,25 @@ impl<S: Store> Reader<S> {
             });
         }
     }
+}
 
+impl<S> Reader<S> {
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
         self.0.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who reads an object. With the last of them what is in memory of it goes.
+#[derive(Debug)]
+pub struct Attending<S>(Reader<S>);
+
+impl<S> Drop for Attending<S> {
+    fn drop(&mut self) {
+        let mut blocks = self.0.blocks();
+        blocks.readers -= 1;
+        if blocks.readers == 0 {
+            blocks.cells.clear();
+        }
     }
 }
 
@@ -146,47 +173,16 @@ impl<S: Store> Shared<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::watched::{Call, Watched};
     use crate::{About, Body, Directory};
-
-    /// A folder with one object, which counts what is got of it.
-    #[derive(Clone)]
-    struct Counting {
-        store: Directory,
-        got: Arc<Mutex<Vec<Range<u64>>>>,
-    }
-
-    impl Store for Counting {
-        async fn head(&self, key: &Key) -> Result<Option<Found>, Error> {
-            self.store.head(key).await
-        }
-
-        async fn get(&self, key: &Key, range: Range<u64>, found: &Found) -> Result<Bytes, Error> {
-            self.got.lock().unwrap().push(range.clone());
-            self.store.get(key, range, found).await
-        }
-
-        async fn put(&self, key: &Key, body: &Body, about: About) -> Result<(), Error> {
-            self.store.put(key, body, about).await
-        }
-
-        async fn join(&self, parts: &[Key], into: &Key, about: About) -> Result<(), Error> {
-            self.store.join(parts, into, about).await
-        }
-
-        async fn list(&self, prefix: &str, most: usize) -> Result<Vec<(Key, u64)>, Error> {
-            self.store.list(prefix, most).await
-        }
-
-        async fn delete(&self, keys: &[Key]) -> Result<(), Error> {
-            self.store.delete(keys).await
-        }
-    }
 
     struct Scene {
         _folder: tempfile::TempDir,
         bytes: Vec<u8>,
-        store: Counting,
-        reader: Reader<Counting>,
+        store: Watched<Directory>,
+        /// What was got of the object.
+        got: Arc<Mutex<Vec<Range<u64>>>>,
+        reader: Reader<Watched<Directory>>,
     }
 
     async fn scene(length: u64) -> Scene {
@@ -194,11 +190,18 @@ mod tests {
         let mut bytes = vec![0; usize::try_from(length).unwrap()];
         fastrand::Rng::with_seed(1).fill(&mut bytes);
         let key = Key::new("object").unwrap();
-        let store = Counting { store: Directory::open(folder.path()).unwrap(), got: Arc::default() };
+        let got: Arc<Mutex<Vec<Range<u64>>>> = Arc::default();
+        let counted = Arc::clone(&got);
+        let store = Watched::new(Directory::open(folder.path()).unwrap(), move |call| {
+            if let Call::Get(_, range) = call {
+                counted.lock().unwrap().push(range.clone());
+            }
+            Ok(())
+        });
         store.put(&key, &Body::Bytes(bytes.clone().into()), About::default()).await.unwrap();
         let found = store.head(&key).await.unwrap().unwrap();
         let reader = Reader::new(store.clone(), key, found);
-        Scene { _folder: folder, bytes, store, reader }
+        Scene { _folder: folder, bytes, store, got, reader }
     }
 
     #[tokio::test]
@@ -219,14 +222,14 @@ mod tests {
     async fn who_reads_on_gets_every_block_once_and_the_next_before_it_is_asked_for() {
         let scene = scene(6 * BLOCK).await;
         scene.reader.read_at(0, 10).await.unwrap();
-        while scene.store.got.lock().unwrap().len() < 4 {
+        while scene.got.lock().unwrap().len() < 4 {
             tokio::task::yield_now().await;
         }
         let mut place = 0;
         while place < 6 * BLOCK {
             place += scene.reader.read_at(place, 1 << 18).await.unwrap().len() as u64;
         }
-        let mut got: Vec<u64> = scene.store.got.lock().unwrap().iter().map(|range| range.start / BLOCK).collect();
+        let mut got: Vec<u64> = scene.got.lock().unwrap().iter().map(|range| range.start / BLOCK).collect();
         got.sort_unstable();
         assert_eq!(got, [0, 1, 2, 3, 4, 5]);
     }
@@ -238,20 +241,37 @@ mod tests {
             scene.reader.read_at(block * BLOCK + 5, 10).await.unwrap();
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        assert_eq!(scene.store.got.lock().unwrap().len(), 3);
+        assert_eq!(scene.got.lock().unwrap().len(), 3);
     }
 
     #[tokio::test]
-    async fn no_more_blocks_are_kept_than_said() {
-        let blocks = KEPT as u64 + 10;
-        let scene = scene(blocks * BLOCK).await;
-        for block in (0..blocks).rev() {
+    async fn no_more_blocks_are_kept_than_those_who_read_need_and_none_when_nobody_does() {
+        let scene = scene(40 * BLOCK).await;
+        let readers: Vec<_> = (0..2).map(|_| scene.reader.attend()).collect();
+        for block in (0..40).rev() {
             scene.reader.read_at(block * BLOCK, 1).await.unwrap();
+            assert!(scene.reader.blocks().cells.len() <= SPARE + 2 * KEPT + 1);
         }
-        assert_eq!(scene.reader.blocks().cells.len(), KEPT);
-        scene.reader.read_at(0, 1).await.unwrap();
-        let got = scene.store.got.lock().unwrap().len() as u64;
-        assert!(got <= blocks + AHEAD, "{got}");
+        drop(readers);
+        assert_eq!(scene.reader.blocks().cells.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn many_who_read_at_different_places_get_every_block_once() {
+        let scene = scene(60 * BLOCK).await;
+        let readers: Vec<_> = (0..20).map(|_| scene.reader.attend()).collect();
+        // Each reads three blocks of its own, in turns of small bites.
+        for bite in 0..24 {
+            for reader in 0..20 {
+                let place = reader * 3 * BLOCK + bite * (BLOCK / 8);
+                scene.reader.read_at(place, 1 << 18).await.unwrap();
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let mut got: Vec<u64> = scene.got.lock().unwrap().iter().map(|range| range.start / BLOCK).collect();
+        got.sort_unstable();
+        assert_eq!(got, (0..60).collect::<Vec<_>>());
+        drop(readers);
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::watch;
 
+pub use crate::watched::{Call, Watched};
+
 /// Whom the server knows.
 const ACCESS_KEY: &str = "vtptest";
 const SECRET_KEY: &str = "vtptestsecret";

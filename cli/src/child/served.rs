@@ -40,6 +40,7 @@ impl Serving {
         let serving = Arc::new(Self::default());
         let told = Arc::clone(&serving);
         std::thread::Builder::new().name("serves a source".to_owned()).spawn(move || {
+            let _reads = file.attend();
             if let Err(error) = told.serve(&ours, &file) {
                 tracing::debug!(%error, "a child reads its source no longer");
             }

@@ -2,25 +2,19 @@
 //! nothing of it is there before all of it is proven.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use tempfile::TempDir;
-use vtp_store::{Location, Store as _};
+use vtp_store::Location;
 
 use super::Arguments;
 use super::output::{Dirs, Output};
-use super::upload::{self, Piece, UploadError};
+use super::upload::{self, Before, Claim, Piece, Upload, UploadError};
 use crate::exit::Failure;
 use crate::place::Place;
 use crate::progress::ProgressEvent;
 use crate::stores::{Bucket, Stores, Trouble};
-
-/// How often it is looked whether an upload is still wanted.
-const LOOK: Duration = Duration::from_millis(50);
-/// For how long what was put into a store is taken back.
-const WITHDRAWAL: Duration = Duration::from_secs(60);
 
 /// Where a run writes, and what becomes of it. Dropping it leaves nothing.
 pub(super) struct Goal {
@@ -32,18 +26,20 @@ pub(super) struct Goal {
 struct Remote {
     location: Location,
     bucket: Bucket,
-    /// Whether something was there before, which is replaced.
-    replaces: bool,
+    /// Whose upload it is.
+    claim: Claim,
+    /// What was there before, and is replaced.
+    before: Before,
     /// The folder that it is made in.
     _scratch: TempDir,
 }
 
 impl Goal {
-    /// Makes a place to write in.
+    /// Makes a place to write in, for `run`: what an earlier attempt at the same has left in a store is gone on with.
     ///
     /// # Errors
     /// [`Failure::Usage`] where there is something already that is not to be replaced, or must not be.
-    pub(super) fn prepare(arguments: &Arguments, stores: &Stores) -> Result<Self, Failure> {
+    pub(super) fn prepare(arguments: &Arguments, stores: &Stores, run: u64) -> Result<Self, Failure> {
         let location = match &arguments.out {
             Place::Path(path) => {
                 let output = Output::prepare(path, arguments.input.path(), arguments.force)?;
@@ -56,17 +52,23 @@ impl Goal {
         }
         refuse_precious(&arguments.input, &location)?;
         let bucket = stores.bucket(&location)?;
-        let there = bucket.block_on(bucket.store.list(&location.key, 1));
-        let there = there.map_err(|error| Trouble::Store { location: location.clone(), error })?;
-        if !there.is_empty() && !arguments.force {
+        let before = bucket.block_on(upload::look(&bucket.store, &location.key, run));
+        let before = before.map_err(|error| Trouble::Store { location: location.clone(), error })?;
+        let refused = match before {
+            _ if arguments.force => None,
+            Before::Nothing | Before::Remains => None,
+            Before::Unfinished => Some("has what another run has left that was cut off, or is under way"),
+            Before::Something => Some("is not empty"),
+        };
+        if let Some(why) = refused {
             return Err(Failure::Usage(format!(
-                "{location} is not empty; choose another --out, or give --force to replace it"
+                "{location} {why}; choose another --out, or give --force to replace it"
             )));
         }
         let scratch = tempfile::Builder::new().prefix("vtp-ladder-").tempdir();
         let scratch = scratch.context("cannot make a folder for temporary files").map_err(Failure::Internal)?;
         let output = Output::prepare(&scratch.path().join("ladder"), arguments.input.path(), false)?;
-        let store = Remote { location, bucket, replaces: !there.is_empty(), _scratch: scratch };
+        let store = Remote { location, bucket, claim: Claim::new(run), before, _scratch: scratch };
         Ok(Self { output, store: Some(store) })
     }
 
@@ -95,49 +97,20 @@ impl Goal {
 
 impl Remote {
     fn publish(&self, pieces: &[Piece], cancelled: &AtomicBool) -> Result<(), Failure> {
-        let sent = self.bucket.block_on(async {
-            tokio::select! {
-                sent = upload::upload(&self.bucket.store, &self.location.key, pieces) => Some(sent),
-                () = raised(cancelled) => None,
-            }
-        });
-        match sent {
-            Some(Ok(())) => Ok(()),
-            Some(Err(error)) => Err(self.failed(error, pieces)),
-            None => {
-                self.withdraw(pieces);
+        let store = (&self.bucket.store, &*self.location.key);
+        let upload = Upload::new(store, self.claim, self.before, cancelled);
+        let Err(error) = self.bucket.block_on(upload.carry_out(pieces)) else { return Ok(()) };
+        let is_cancelled = matches!(error, UploadError::Stopped);
+        let error = anyhow::Error::from(error).context(format!("cannot write to {}", self.location));
+        match (is_cancelled, upload.has_damaged()) {
+            (true, false) => Err(Failure::Interrupted),
+            (true, true) => {
+                eprintln!("what was at {} before is damaged: run it again", self.location);
                 Err(Failure::Interrupted)
             }
+            (false, false) => Err(Failure::Internal(error)),
+            (false, true) => Err(Failure::Internal(error.context("what was there before is damaged: run it again"))),
         }
-    }
-
-    fn failed(&self, error: UploadError, pieces: &[Piece]) -> Failure {
-        self.withdraw(pieces);
-        let error = anyhow::Error::from(error).context(format!("cannot write to {}", self.location));
-        Failure::Internal(match self.replaces {
-            true => error.context("what was there before is damaged: run it again"),
-            false => error,
-        })
-    }
-
-    /// Takes back what was put there. The error that led here is the one to tell.
-    fn withdraw(&self, pieces: &[Piece]) {
-        let withdrawn = self.bucket.block_on(async {
-            let withdrawal = upload::withdraw(&self.bucket.store, &self.location.key, pieces);
-            tokio::time::timeout(WITHDRAWAL, withdrawal).await
-        });
-        let why = match withdrawn {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(late) => late.to_string(),
-        };
-        tracing::warn!(location = %self.location, why, "what was put there is left behind");
-    }
-}
-
-async fn raised(flag: &AtomicBool) {
-    while !flag.load(Ordering::Relaxed) {
-        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -405,7 +405,8 @@ pub(crate) fn make(
     let children = arguments.limits.children()?;
     // One looks into the source, and another is ready when the first encodes or makes sound.
     children.start_ahead(2);
-    let goal = Goal::prepare(arguments, children.stores())?;
+    let run = fleet.and_then(driver::Fleet::run).unwrap_or_else(|| fastrand::u64(..));
+    let goal = Goal::prepare(arguments, children.stores(), run)?;
     // A fleet keeps what it needs to go on.
     let keeps = fleet.is_none();
     let (cache, doubt) = if keeps { arguments.cache.open() } else { (None, None) };

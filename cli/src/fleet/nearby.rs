@@ -21,6 +21,10 @@ pub struct Nearby {
 
 impl Fleet for Nearby {
     /// Whoever has the source looks into it.
+    fn run(&self) -> Option<u64> {
+        None
+    }
+
     fn index(&self, _: &Place, _: Option<&str>, _: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
         Ok(None)
     }

@@ -232,6 +232,10 @@ impl Remote {
 }
 
 impl Fleet for Remote {
+    fn run(&self) -> Option<u64> {
+        Some(self.user)
+    }
+
     fn index(&self, input: &Place, doubt: Option<&str>, cancel: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
         let internal = |error: &dyn Display| EncodeFailure::Internal(anyhow::anyhow!("the fleet: {error}"));
         let order = IndexOrder { input: input.clone(), limits: self.limits, doubt: doubt.map(str::to_owned) };

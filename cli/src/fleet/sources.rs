@@ -198,6 +198,9 @@ impl Origin for Sources {
             match error {
                 Error::File { error, .. } => transfer::Error::Reading(error),
                 Error::Thread(error) => transfer::Error::Reading(std::io::Error::other(error)),
+                Error::Child(child::Error::Unread(error)) if error.is_retryable() => {
+                    transfer::Error::Lost(error.to_string())
+                }
                 // Asked again, it would be the same. The stitcher makes the chunk itself then, and tells what is wrong.
                 Error::Child(_) | Error::Source(_) | Error::Order(_) | Error::Changed(_) => {
                     transfer::Error::NotFound(id)

@@ -28,10 +28,7 @@ where
         (SdkError::ServiceError(_), Some(408 | 429 | 500..=599)) => Error::Unreachable(said(error, "it is busy")),
         (SdkError::ServiceError(_), _) => Error::Refused(said(error, "it says no")),
         // Nothing was sent: there is nobody to sign for.
-        _ if chain(error).any(|cause| cause.is::<CredentialsError>()) => Error::Refused(format!(
-            "there are no credentials for it, as in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile: {}",
-            causes(error)
-        )),
+        _ if chain(error).any(|cause| cause.is::<CredentialsError>()) => Error::NoCredentials(causes(error)),
         (SdkError::ConstructionFailure(_), _) => Error::Refused(causes(error)),
         _ => Error::Unreachable(causes(error)),
     }

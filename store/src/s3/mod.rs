@@ -75,8 +75,15 @@ impl S3 {
         if answer.e_tag() != Some(&found.version.0) {
             return Err(Error::Changed);
         }
-        let bytes = answer.body.collect().await.map_err(|error| Error::Unreachable(error.to_string()))?.into_bytes();
-        let (got, wanted) = (bytes.len() as u64, range.end - range.start);
+        let wanted = range.end - range.start;
+        let bytes = match answer.body.collect().await {
+            Ok(bytes) => bytes.into_bytes(),
+            Err(error) => {
+                tracing::debug!(%error, %key, "a body breaks off");
+                return Err(Error::Short { got: 0, wanted });
+            }
+        };
+        let got = bytes.len() as u64;
         if got == wanted { Ok(bytes) } else { Err(Error::Short { got, wanted }) }
     }
 }
@@ -111,7 +118,7 @@ impl Store for S3 {
         loop {
             match self.get_once(key, &range, found).await {
                 // Requests were tried again already, bodies that end too soon were not.
-                Err(error) if error.is_retryable() && left > 1 => {
+                Err(error @ Error::Short { .. }) if left > 1 => {
                     tracing::debug!(%error, %key, "asked again");
                     left -= 1;
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(50..400))).await;

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
@@ -66,6 +68,18 @@ async fn read(path: &Path, range: std::ops::Range<u64>) -> Result<Bytes, Error> 
     match bytes.len() as u64 {
         got if got == wanted => Ok(bytes.into()),
         got => Err(Error::Short { got, wanted }),
+    }
+}
+
+/// An upload that the store does not know any longer may have been completed by a request whose answer was lost: whoever puts the
+/// object once more finds out.
+fn lost_or_failed<E>(error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match is_missing(error) {
+        true => Error::Unreachable("an upload in parts is not known any longer".to_owned()),
+        false => failed(error),
     }
 }
 
@@ -144,7 +158,7 @@ impl<'a> Upload<'a> {
         };
         let request = self.bucket.client.upload_part().bucket(&*self.bucket.bucket).key(self.key.as_str());
         let request = request.upload_id(&self.id).part_number(number).body(ByteStream::from(bytes));
-        let sent = request.send().await.map_err(|error| failed(&error))?;
+        let sent = request.send().await.map_err(|error| lost_or_failed(&error))?;
         Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
     }
 
@@ -152,7 +166,7 @@ impl<'a> Upload<'a> {
         let whole = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let request = self.bucket.client.complete_multipart_upload().bucket(&*self.bucket.bucket);
         let request = request.key(self.key.as_str()).upload_id(&self.id).multipart_upload(whole);
-        request.send().await.map_err(|error| failed(&error))?;
+        request.send().await.map_err(|error| lost_or_failed(&error))?;
         Ok(())
     }
 

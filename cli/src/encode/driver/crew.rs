@@ -116,6 +116,9 @@ pub(super) struct Job<'a> {
 
 /// Those who encode chunks somewhere else.
 pub trait Fleet: Sync {
+    /// The run's number, if it is the same however often the run is begun again.
+    fn run(&self) -> Option<u64>;
+
     /// Looks into the source at `input`; with a `doubt` that its packets tell the truth, by decoding it. `None` if that is done
     /// here.
     ///
