@@ -31,8 +31,9 @@ pub struct Speculation {
     pub samples: u32,
 }
 
-/// When an attempt is stopped for the sake of a more urgent task: only when no worker is idle, no sooner than `every` after
-/// the last time, and never twice the same task.
+/// When an attempt is stopped for the sake of a more urgent task: only when no worker is idle or has a place for it, no
+/// sooner than `every` after the last time, and never twice the same task. What was not begun loses nothing by it: it has a
+/// time of its own, and may be stopped however often.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Preemption {
     /// By how many priorities the waiting task has to be more urgent.

@@ -71,12 +71,10 @@ impl Default for Tardiness {
     }
 }
 
-/// An attempt that may be stopped for the sake of a more urgent task: the least urgent first, then those that are not begun,
-/// then the latest.
+/// An attempt that may be stopped for the sake of a more urgent task: the least urgent first, then the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Victim {
     pub(super) priority: Reverse<Priority>,
-    pub(super) is_begun: bool,
     pub(super) started: Reverse<Now>,
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
@@ -92,7 +90,10 @@ pub(super) struct Class {
     present: usize,
     /// How many attempts they were given for their turn.
     pub(super) starts: u64,
-    pub(super) victims: BTreeSet<Victim>,
+    /// What they are at, as far as it may be stopped for the sake of a more urgent task.
+    pub(super) begun: BTreeSet<Victim>,
+    /// What they have that is not begun.
+    pub(super) queued: BTreeSet<Victim>,
 }
 
 /// All workers.
@@ -171,8 +172,8 @@ impl Crew {
         let key = |skills: Skills| (skills.count(), skills);
         let place =
             self.classes.binary_search_by_key(&key(skills), |class| key(class.skills)).unwrap_or_else(|place| {
-                let (idle, victims) = (BTreeSet::new(), BTreeSet::new());
-                self.classes.insert(place, Class { skills, idle, present: 0, starts: 0, victims });
+                let (idle, begun, queued) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+                self.classes.insert(place, Class { skills, idle, present: 0, starts: 0, begun, queued });
                 place
             });
         &mut self.classes[place]
@@ -180,6 +181,11 @@ impl Crew {
 }
 
 impl Class {
+    /// Those that may be stopped and are begun, or are not.
+    pub(super) fn victims_mut(&mut self, is_queued: bool) -> &mut BTreeSet<Victim> {
+        if is_queued { &mut self.queued } else { &mut self.begun }
+    }
+
     pub(super) fn has_idle(&self) -> bool {
         !self.idle.is_empty()
     }

@@ -14,9 +14,18 @@ use super::skills::Skills;
 use super::types::{Cost, JobId, TaskId};
 use super::{Coordinator, Effect};
 
-/// How long the longest task of a job that waits takes by what is usual, in microseconds; 0 as long as that is not known.
+/// How long the longest task that waits of a job and of equal needs takes by what is usual, in microseconds; 0 as long as
+/// that is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Length(pub(super) u64);
+
+/// What of a backlog is one job's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) length: Length,
+    /// What all together cost.
+    pub(super) cost: Cost,
+}
 
 /// What waits of equal needs, and how long it takes.
 #[derive(Debug, Default)]
@@ -28,12 +37,12 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
-    pub(super) fn insert(&mut self, job: JobId, length: Length, cost: Cost) {
+    pub(super) fn insert(&mut self, job: JobId, Share { length, cost }: Share) {
         self.by_length.insert((Reverse(length), job));
         self.cost = self.cost.saturating_add(cost.0);
     }
 
-    pub(super) fn remove(&mut self, job: JobId, length: Length, cost: Cost) {
+    pub(super) fn remove(&mut self, job: JobId, Share { length, cost }: Share) {
         self.by_length.remove(&(Reverse(length), job));
         self.cost = self.cost.saturating_sub(cost.0);
     }

@@ -2,7 +2,6 @@
 
 use crate::units::{Attempt, ChunkIndex};
 
-use super::critical::Length;
 use super::event::NewTask;
 use super::pace::Pace;
 use super::queue::{Account, JobTurn, LaneId};
@@ -28,8 +27,6 @@ pub(super) struct Job {
     /// Which start of all it was served with last, or came after.
     pub(super) last_start: u64,
     pub(super) pace: Pace,
-    /// That of its longest task that waits, as far as was known when something last happened to it.
-    length: Length,
     pub(super) progress: Progress,
     pub(super) active: bool,
 }
@@ -42,9 +39,6 @@ pub(super) struct Standing {
     /// As [`Waiting::filled`].
     pub(super) filled: u64,
     pub(super) active: bool,
-    pub(super) length: Length,
-    /// Cost of all that waits.
-    pub(super) cost: Cost,
 }
 
 impl Job {
@@ -66,7 +60,6 @@ impl Job {
             served: Cost::default(),
             last_start: 0,
             pace: Pace::default(),
-            length: Length::default(),
             progress,
             active: true,
         })
@@ -81,24 +74,17 @@ impl Job {
         LaneId { priority: self.terms.priority, user: self.terms.user }
     }
 
-    /// Looks how long its longest task that waits takes.
+    /// Looks how long its longest tasks that wait take.
     pub(super) fn measure(&mut self, lane: &Account) {
-        let pace = |needs| if self.is_single() { lane.paces.get(&needs).copied() } else { Some(self.pace) };
-        let longest = self.waiting.costliest();
-        self.length = longest.filter_map(|(needs, cost)| Some(pace(needs)?.length(cost))).max().unwrap_or_default();
+        let (is_single, own) = (self.is_single(), self.pace);
+        let pace = |needs| if is_single { lane.paces.get(&needs).copied() } else { Some(own) };
+        self.waiting.measure(|needs, cost| pace(needs).map(|pace| pace.length(cost)).unwrap_or_default());
     }
 
     pub(super) fn standing(&self, job: JobId) -> Standing {
         let deadline = self.terms.deadline.unwrap_or(Now(std::time::Duration::MAX));
         let turn = JobTurn { deadline, running: self.running, served: self.served, sequence: self.sequence, job };
-        Standing {
-            turn,
-            last_start: self.last_start,
-            filled: self.waiting.filled(),
-            active: self.active,
-            length: self.length,
-            cost: self.waiting.cost(),
-        }
+        Standing { turn, last_start: self.last_start, filled: self.waiting.filled(), active: self.active }
     }
 
     /// Leases a task that waits, or that is to have a second lease. The attempt's number is the next one.

@@ -7,7 +7,6 @@ use super::agenda::Due;
 use super::crew::{Slot, Victim};
 use super::event::{Effect, Ignored};
 use super::handle::Effects;
-use super::skills::Skills;
 use super::task::{Doubt, Lease};
 use super::types::{TaskId, WorkerId};
 
@@ -102,10 +101,10 @@ impl Coordinator {
     pub(super) fn book(&mut self, id: TaskId, attempt: Attempt) {
         let Ok(task) = self.task(id) else { return };
         let Some(lease) = task.lease(attempt) else { return };
-        let may_be_stopped = !task.was_preempted;
+        let may_be_stopped = lease.is_queued || !task.was_preempted;
         self.agenda.insert(lease.expires, Due::Lease(id, attempt));
-        if may_be_stopped && let Some((skills, victim)) = self.as_victim(id, &lease) {
-            self.crew.class_mut(skills).victims.insert(victim);
+        if may_be_stopped && let Some(victim) = self.as_victim(id, &lease) {
+            self.crew.class_mut(lease.skills).victims_mut(lease.is_queued).insert(victim);
         }
         self.doubt_anew(id);
     }
@@ -113,17 +112,17 @@ impl Coordinator {
     /// Takes a lease out of wherever leases are looked up.
     pub(super) fn unbook(&mut self, id: TaskId, lease: &Lease) {
         self.agenda.remove(lease.expires, Due::Lease(id, lease.attempt));
-        if let Some((skills, victim)) = self.as_victim(id, lease) {
-            self.crew.class_mut(skills).victims.remove(&victim);
+        if let Some(victim) = self.as_victim(id, lease) {
+            self.crew.class_mut(lease.skills).victims_mut(lease.is_queued).remove(&victim);
         }
         self.end_doubt(id, lease);
     }
 
-    fn as_victim(&self, task: TaskId, lease: &Lease) -> Option<(Skills, Victim)> {
+    pub(super) fn as_victim(&self, task: TaskId, lease: &Lease) -> Option<Victim> {
         self.config.preemption?;
         let priority = self.jobs.get(&task.job)?.terms.priority;
         let (priority, started) = (std::cmp::Reverse(priority), std::cmp::Reverse(lease.started));
-        Some((lease.skills, Victim { priority, is_begun: !lease.is_queued, started, task, attempt: lease.attempt }))
+        Some(Victim { priority, started, task, attempt: lease.attempt })
     }
 
     /// Carries out what is due.

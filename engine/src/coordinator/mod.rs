@@ -127,8 +127,10 @@ pub struct Coordinator {
     starts: u64,
     /// What the lane that was served last has had, by priority.
     levels: BTreeMap<Priority, Cost>,
-    /// From when on an attempt may be stopped for the sake of a more urgent task.
+    /// From when on an attempt that is begun may be stopped for the sake of a more urgent task.
     preempts_from: Now,
+    /// From when on one that is not may be.
+    displaces_from: Now,
 }
 
 impl Coordinator {
@@ -148,6 +150,7 @@ impl Coordinator {
             starts: 0,
             levels: BTreeMap::new(),
             preempts_from: Now::default(),
+            displaces_from: Now::default(),
         }
     }
 
@@ -158,11 +161,16 @@ impl Coordinator {
         let mut effects = Vec::new();
         // The event comes first: a worker that is heard from just as its lease runs out has not been lost.
         self.handle(event, &mut effects);
-        self.expire(&mut effects);
-        self.dispatch(&mut effects);
+        self.settle(&mut effects);
+        effects
+    }
+
+    /// Does what follows from an event.
+    fn settle(&mut self, effects: &mut Vec<Effect>) {
+        self.expire(effects);
+        self.dispatch(effects);
         let stuck = self.queues.report_stuck();
         effects.extend(stuck.into_iter().map(|(job, needs)| Effect::NobodyCan { job, needs }));
-        effects
     }
 
     /// When something is due next, such as the end of a lease: call [`apply`](Self::apply) with [`Event::Tick`] then, if
@@ -199,7 +207,7 @@ impl Coordinator {
         job.measure(account);
         let after = job.standing(id);
         account.book(&before.turn, &after.turn);
-        self.queues.update((lane, account), &job.waiting, (&before, &after), self.starts);
+        self.queues.update((lane, account), &mut job.waiting, (&before, &after), self.starts);
         Some(result)
     }
 }

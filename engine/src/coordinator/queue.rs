@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::critical::Backlog;
+use super::critical::{Backlog, Share};
 use super::job::Standing;
 use super::pace::Pace;
 use super::skills::Skills;
@@ -169,7 +169,7 @@ impl Queue {
         self.by_age.insert((start, id));
     }
 
-    fn insert(&mut self, id: LaneId, turn: Turn, job: &Standing, start: u64) {
+    fn insert(&mut self, id: LaneId, turn: Turn, (job, share): (&Standing, Share), start: u64) {
         let lane = self.lanes.entry(id).or_insert_with(|| {
             self.turns.insert(turn);
             self.by_age.insert((start, id));
@@ -177,16 +177,16 @@ impl Queue {
         });
         lane.jobs.insert(job.turn);
         lane.by_age.insert((job.last_start, job.turn.job));
-        self.backlog.insert(job.turn.job, job.length, job.cost);
+        self.backlog.insert(job.turn.job, share);
         self.jobs += 1;
     }
 
     /// Whether the lane has no more jobs here.
-    fn remove(&mut self, id: LaneId, job: &Standing) -> bool {
+    fn remove(&mut self, id: LaneId, (job, share): (&Standing, Share)) -> bool {
         let Some(lane) = self.lanes.get_mut(&id) else { return false };
         lane.jobs.remove(&job.turn);
         lane.by_age.remove(&(job.last_start, job.turn.job));
-        self.backlog.remove(job.turn.job, job.length, job.cost);
+        self.backlog.remove(job.turn.job, share);
         self.jobs -= 1;
         self.stuck.remove(&job.turn.job);
         self.maybe_stuck.retain(|it| *it != job.turn.job);
@@ -199,12 +199,12 @@ impl Queue {
         true
     }
 
-    fn replace(&mut self, id: LaneId, before: &Standing, after: &Standing) {
+    fn replace(&mut self, id: LaneId, (before, known): (&Standing, Share), (after, share): (&Standing, Share)) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         lane.jobs.remove(&before.turn);
         lane.jobs.insert(after.turn);
-        self.backlog.remove(before.turn.job, before.length, before.cost);
-        self.backlog.insert(after.turn.job, after.length, after.cost);
+        self.backlog.remove(before.turn.job, known);
+        self.backlog.insert(after.turn.job, share);
         if before.last_start != after.last_start {
             lane.by_age.remove(&(before.last_start, before.turn.job));
             lane.by_age.insert((after.last_start, after.turn.job));
@@ -278,28 +278,29 @@ impl Queues {
     pub(super) fn update(
         &mut self,
         (id, account): (LaneId, &mut Account),
-        waiting: &Waiting,
+        waiting: &mut Waiting,
         (before, after): (&Standing, &Standing),
         start: u64,
     ) {
-        if before == after {
+        if before == after && !waiting.is_news() {
             return;
         }
         let turn = account.turn(id);
-        for (needs, bit) in waiting.kinds().zip(0..u64::BITS) {
+        for ((needs, line), bit) in waiting.lines_mut().zip(0..u64::BITS) {
             let stood = before.active && before.filled >> bit & 1 == 1;
             let stands = after.active && after.filled >> bit & 1 == 1;
             let Some(queue) = self.by_needs.get_mut(&needs) else { continue };
+            let (known, share) = line.make_known();
             match (stood, stands) {
                 (false, false) => {}
-                (true, true) => queue.replace(id, before, after),
+                (true, true) => queue.replace(id, (before, known), (after, share)),
                 (true, false) => {
-                    if queue.remove(id, before) {
+                    if queue.remove(id, (before, known)) {
                         account.queues.retain(|it| *it != needs);
                     }
                 }
                 (false, true) => {
-                    queue.insert(id, turn, after, start);
+                    queue.insert(id, turn, (after, share), start);
                     if !account.queues.contains(&needs) {
                         account.queues.push(needs);
                     }

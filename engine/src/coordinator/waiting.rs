@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::units::ChunkIndex;
 
+use super::critical::{Length, Share};
 use super::skills::Skills;
 use super::types::Cost;
 
@@ -14,11 +15,25 @@ pub(super) struct Line {
     in_order: BTreeSet<ChunkIndex>,
     cost: u64,
     by_cost: BTreeSet<(Reverse<Cost>, ChunkIndex)>,
+    /// How long the costliest takes, as far as was known when something last happened to its job.
+    length: Length,
+    /// What the queue of these needs knows of it.
+    known: Share,
 }
 
 impl Line {
     pub(super) fn len(&self) -> usize {
         self.in_order.len()
+    }
+
+    fn share(&self) -> Share {
+        Share { length: self.length, cost: Cost(self.cost) }
+    }
+
+    /// What its queue knew of it, and is to know from now on.
+    pub(super) fn make_known(&mut self) -> (Share, Share) {
+        let share = self.share();
+        (std::mem::replace(&mut self.known, share), share)
     }
 
     pub(super) fn first(&self) -> Option<ChunkIndex> {
@@ -66,14 +81,21 @@ impl Waiting {
         self.0.iter().find(|(it, _)| *it == needs).map(|(_, line)| line)
     }
 
-    /// What the costliest of each kind cost.
-    pub(super) fn costliest(&self) -> impl Iterator<Item = (Skills, Cost)> {
-        self.0.iter().filter_map(|(needs, line)| Some((*needs, line.by_cost.first()?.0.0)))
+    /// Looks how long the costliest of each kind takes.
+    pub(super) fn measure(&mut self, length: impl Fn(Skills, Cost) -> Length) {
+        for (needs, line) in &mut self.0 {
+            line.length = line.by_cost.first().map(|(cost, _)| length(*needs, cost.0)).unwrap_or_default();
+        }
     }
 
-    /// What all cost together.
-    pub(super) fn cost(&self) -> Cost {
-        Cost(self.0.iter().fold(0, |sum, (_, line)| sum.saturating_add(line.cost)))
+    /// Whether a queue knows something else than what is so.
+    pub(super) fn is_news(&self) -> bool {
+        self.0.iter().any(|(_, line)| line.known != line.share())
+    }
+
+    /// The tasks of each kind, in the order of [`kinds`](Self::kinds).
+    pub(super) fn lines_mut(&mut self) -> impl Iterator<Item = (Skills, &mut Line)> {
+        self.0.iter_mut().map(|(needs, line)| (*needs, line))
     }
 
     /// Each kind of needs that a task ever had, in an order that stays. There are fewer than 64: a bit each in
@@ -88,6 +110,6 @@ impl Waiting {
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.iter_mut().for_each(|(_, line)| *line = Line::default());
+        self.0.iter_mut().for_each(|(_, line)| *line = Line { known: line.known, ..Line::default() });
     }
 }

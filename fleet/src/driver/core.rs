@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vtp_engine::coordinator::{Coordinator, Event, JobId, Now, RestoreError, WorkerId};
 
-use super::crew::Crew;
+use super::crew::{Crew, Work};
 use super::{Action, Config, Step};
 use crate::bus::Piece;
 use crate::ledger::{Record, State, Submission};
@@ -76,7 +76,9 @@ impl Core {
         let coordinator = Coordinator::restore(config.coordinator, now, &state.snapshot(now, unix_ms, skills))?;
         let mut crew = Crew::new(state.unused_worker());
         for (id, running) in state.running() {
-            let failures = state.job(id.job).and_then(|job| job.tasks.get(&id.chunk)).map_or(0, |task| task.failures);
+            let job = state.job(id.job);
+            let failures = job.and_then(|job| job.tasks.get(&id.chunk)).map_or(0, |task| task.failures);
+            let priority = job.map_or(u8::MAX, |job| job.submission.priority);
             let settings = match failures {
                 0 => Settings::Usual,
                 _ if failures + 1 >= config.coordinator.max_attempts => Settings::Last,
@@ -84,7 +86,8 @@ impl Core {
             };
             // It may never have been published. Those who are at work on theirs say so before.
             let again = Now(config.republish.min(SPOKEN));
-            crew.restore(WorkerId(running.worker), running.pool.clone(), (id, settings), again);
+            let work = Work::new(id, settings, priority, again);
+            crew.restore(WorkerId(running.worker), running.pool.clone(), work);
         }
         let active = state.jobs().filter(|job| job.outcome.is_none());
         let jobs = active.map(|job| (job.submission.job, Job::new(Arc::clone(&job.submission)))).collect();
@@ -196,8 +199,13 @@ impl Core {
             }
         }
         self.apply(Event::Tick, step);
+        self.crew.count_out(self.earlier(self.config.silence / 10));
+        self.crew.free.pass(self.now);
         let pools: Vec<Pool> = self.config.ahead.keys().cloned().collect();
-        pools.iter().for_each(|pool| self.take_back(pool, step));
+        for pool in &pools {
+            self.take_back(pool, step);
+            self.make_room(pool, step);
+        }
     }
 
     /// When [`tick`](Self::tick) is due at the latest.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use vtp_engine::coordinator::{Now, WorkerId};
 
 use super::free::FreeSlots;
+use crate::bus::Band;
 use crate::messages::{AttemptId, NodeId, Pool, Settings};
 
 /// All nodes and tokens.
@@ -88,6 +89,8 @@ pub(super) struct Work {
     pub(super) again: Now,
     /// With which settings.
     pub(super) settings: Settings,
+    /// Of its job, from 1, the most urgent.
+    pub(super) priority: u8,
 }
 
 /// How far an attempt has come.
@@ -104,6 +107,16 @@ pub(super) enum Stage {
 }
 
 impl Work {
+    /// What is published, and again then.
+    pub(super) fn new(id: AttemptId, settings: Settings, priority: u8, again: Now) -> Self {
+        Self { id, stage: Stage::Published, was_revoked: false, again, settings, priority }
+    }
+
+    /// Whether it waits on the bus for whoever has a slot first, and nobody holds it for his next one.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.stage == Stage::Published && Band::of(self.priority) == Band::Urgent
+    }
+
     /// Since which report its node has had it; `None` while nobody has.
     pub(super) fn since(&self) -> Option<u64> {
         match self.stage {
@@ -215,6 +228,36 @@ impl Crew {
         self.free.set(&node.pool, id, free);
     }
 
+    /// The free slots of nodes that were not heard of since `before` do not count: they may be gone.
+    pub(super) fn count_out(&mut self, before: Now) {
+        for (id, node) in self.nodes.iter().filter(|(_, node)| node.heard < before) {
+            self.free.forget(&node.pool, id);
+        }
+    }
+
+    /// What urgent waits on the bus, was published so that it is published again at `again` or before, and finds no slot
+    /// free; the most urgent first.
+    pub(super) fn urgent(&self, pool: &Pool, again: Now) -> impl Iterator<Item = AttemptId> {
+        let waits = move |id: &AttemptId| {
+            let token = self.by_attempt.get(id).and_then(|worker| self.tokens.get(worker));
+            token.and_then(|token| token.work).is_some_and(|work| work.again <= again)
+        };
+        self.free.urgent(pool).filter(waits).skip(self.free.count(pool))
+    }
+
+    /// What a node holds that is at as much as it can be, the most urgent first.
+    pub(super) fn held(&self, node: &NodeId) -> Vec<AttemptId> {
+        let Some(node) = self.nodes.get(node).filter(|node| !node.draining) else { return Vec::new() };
+        let work = || node.tokens.iter().filter_map(|it| self.tokens.get(it)?.work);
+        let mut held: Vec<Work> = work().filter(|work| matches!(work.stage, Stage::Held(_))).collect();
+        let begun = || work().filter(|work| matches!(work.stage, Stage::Begun(_))).count();
+        if held.is_empty() || begun() < usize::from(node.slots) {
+            return Vec::new();
+        }
+        held.sort_by_key(|work| work.priority);
+        held.into_iter().map(|work| work.id).collect()
+    }
+
     /// A token more for a node.
     pub(super) fn issue(&mut self, id: &NodeId) -> Option<WorkerId> {
         let node = self.nodes.get_mut(id)?;
@@ -227,17 +270,17 @@ impl Crew {
     }
 
     /// An orphan that was leased this before the driver was started.
-    pub(super) fn restore(&mut self, worker: WorkerId, pool: Pool, (id, settings): (AttemptId, Settings), again: Now) {
-        self.tokens.insert(worker, Token { pool: pool.clone(), node: None, work: None, draining: true });
-        self.lease(worker, id, settings, again);
+    pub(super) fn restore(&mut self, worker: WorkerId, pool: Pool, work: Work) {
+        self.tokens.insert(worker, Token { pool, node: None, work: None, draining: true });
+        self.lease(worker, work);
     }
 
     /// A token is leased an attempt.
-    pub(super) fn lease(&mut self, worker: WorkerId, id: AttemptId, settings: Settings, again: Now) -> Option<Pool> {
+    pub(super) fn lease(&mut self, worker: WorkerId, work: Work) -> Option<Pool> {
         let token = self.tokens.get_mut(&worker)?;
-        token.work = Some(Work { id, stage: Stage::Published, was_revoked: false, again, settings });
-        self.by_attempt.insert(id, worker);
-        self.free.enter(&token.pool, id, Stage::Published);
+        token.work = Some(work);
+        self.by_attempt.insert(work.id, worker);
+        self.free.enter(&token.pool, &work);
         Some(token.pool.clone())
     }
 
@@ -252,7 +295,7 @@ impl Crew {
         let Some(token) = self.tokens.get_mut(&worker) else { return };
         if let Some(work) = token.work.take() {
             self.by_attempt.remove(&work.id);
-            self.free.leave(&token.pool, work.id, work.stage);
+            self.free.leave(&token.pool, &work);
         }
     }
 
@@ -261,8 +304,9 @@ impl Crew {
         let Some(token) = self.tokens.get_mut(&worker) else { return };
         if let Some(work) = &mut token.work {
             work.was_revoked |= matches!(stage, Stage::Revoked(_));
-            self.free.leave(&token.pool, work.id, std::mem::replace(&mut work.stage, stage));
-            self.free.enter(&token.pool, work.id, stage);
+            self.free.leave(&token.pool, work);
+            work.stage = stage;
+            self.free.enter(&token.pool, work);
         }
     }
 

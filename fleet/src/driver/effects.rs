@@ -69,18 +69,24 @@ impl Core {
     }
 
     /// `record` is kept if the event is not ignored; `result` goes with the attempt if it is accepted.
-    fn apply_with(&mut self, event: Event, record: Option<Record>, mut result: Option<Vec<u8>>, step: &mut Step) {
-        let mut events = VecDeque::from([event]);
-        let mut record = record;
+    fn apply_with(&mut self, event: Event, record: Option<Record>, result: Option<Vec<u8>>, step: &mut Step) {
+        step.events += 1;
+        let effects = self.coordinator.apply(self.now, event);
+        let ignored = effects.iter().any(|effect| matches!(effect, Effect::Ignored(_)));
+        // Before what follows from it.
+        step.records.extend(record.filter(|_| !ignored));
+        self.follow(effects, result, step);
+    }
+
+    /// Carries out what the coordinator asks for, and what follows from that.
+    pub(super) fn follow(&mut self, effects: Vec<Effect>, mut result: Option<Vec<u8>>, step: &mut Step) {
+        let mut events = VecDeque::new();
+        for effect in effects {
+            events.extend(self.carry_out(effect, &mut result, step));
+        }
         while let Some(event) = events.pop_front() {
             step.events += 1;
-            let effects = self.coordinator.apply(self.now, event);
-            let ignored = effects.iter().any(|effect| matches!(effect, Effect::Ignored(_)));
-            if let Some(record) = record.take().filter(|_| !ignored) {
-                // Before what follows from it.
-                step.records.push(record);
-            }
-            for effect in effects {
+            for effect in self.coordinator.apply(self.now, event) {
                 events.extend(self.carry_out(effect, &mut result, step));
             }
         }
@@ -133,7 +139,8 @@ impl Core {
         step: &mut Step,
     ) -> Option<Event> {
         let id = AttemptId::from((task, attempt));
-        let pool = self.crew.lease(worker, id, variant.into(), self.republished())?;
+        let priority = self.jobs.get(&id.job).map_or(u8::MAX, |job| job.submission.priority);
+        let pool = self.crew.lease(worker, Work::new(id, variant.into(), priority, self.republished()))?;
         step.records.push(Record::Leased { id, worker: worker.0, pool });
         step.actions.extend(self.offer(worker).map(Action::Publish));
         Some(Event::Queued { worker, task, attempt })

@@ -48,7 +48,8 @@ pub struct Config {
     pub ahead: BTreeMap<Pool, u16>,
     /// After what time a task that nobody has started is published again. The bus knows it by its number, and has it once.
     pub republish: Duration,
-    /// After what silence a node counts as gone.
+    /// After what silence a node counts as gone; after a tenth of it nothing is done any more for its free slots' sake. So
+    /// nodes are to say that they are alive three times in that.
     pub silence: Duration,
 }
 

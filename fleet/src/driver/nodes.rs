@@ -1,11 +1,16 @@
 //! What nodes say, and what follows from it for who has what. Pure.
 
-use vtp_engine::coordinator::{Event, Failure, FailureKind, WorkerId};
+use std::time::Duration;
+
+use vtp_engine::coordinator::{Event, Failure, FailureKind, Now, WorkerId};
 
 use super::core::Core;
 use super::crew::{Claim, Stage, Surplus, Token};
 use super::{Action, Step};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report};
+
+/// After what time a task that was published is begun where a slot is free.
+const BEGUN: Duration = Duration::from_millis(500);
 
 impl Core {
     pub(super) fn report(&mut self, report: Report, step: &mut Step) {
@@ -31,17 +36,40 @@ impl Core {
         self.crew.count_free(&node);
         if let Some(pool) = self.crew.node(&node).map(|node| node.pool.clone()) {
             self.take_back(&pool, step);
+            self.make_room(&pool, step);
+            self.make_room_at(&node, step);
         }
     }
 
     /// Has tasks that full nodes hold put down, as many as there are slots free that nothing waits for.
     pub(super) fn take_back(&mut self, pool: &Pool, step: &mut Step) {
-        while let Some(id) = self.crew.free.to_take_back(pool) {
+        while let Some(id) = self.crew.free.to_take_back(pool, self.now) {
             let Some(worker) = self.crew.worker_of(id) else { return };
             let Some((node, since)) = self.crew.token(worker).and_then(Token::holder) else { return };
             self.crew.set_stage(worker, Stage::Revoked(since));
+            self.crew.free.take_back(id.task(), self.republished());
             step.actions.push(Action::Control(node, Control::Stop { id }));
         }
+    }
+
+    /// Has something less urgent stopped for what is urgent, waits on the bus, and would have been begun by now if a slot
+    /// were free. It is there by then, so whoever was stopped finds it.
+    pub(super) fn make_room(&mut self, pool: &Pool, step: &mut Step) {
+        let again = Now(self.republished().0.saturating_sub(BEGUN));
+        let waiting = self.crew.urgent(pool, again).map(|id| (id.task(), id.attempt()));
+        let effects = self.coordinator.make_room(self.now, waiting, &[]);
+        self.follow(effects, None, step);
+    }
+
+    /// Has something stopped that a node is at for what it holds and is more urgent.
+    fn make_room_at(&mut self, node: &NodeId, step: &mut Step) {
+        let held = self.crew.held(node);
+        if held.is_empty() {
+            return;
+        }
+        let waiting = held.into_iter().map(|id| (id.task(), id.attempt()));
+        let effects = self.coordinator.make_room(self.now, waiting, &self.crew.tokens_of(node));
+        self.follow(effects, None, step);
     }
 
     /// What a node says that has not joined, as after a restart of the driver. A result is a result: where nobody else has

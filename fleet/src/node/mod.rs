@@ -8,7 +8,7 @@
 //!
 //! A task that is *held* is this node's: it is kept from others, and heartbeats speak of it. What is held is what nobody
 //! else waited for when it was taken, and never anything urgent. Should another node have a slot free later, the driver
-//! takes it back. A node that is told to leave puts down at once what it holds.
+//! takes it back. A node that is told to leave puts down at once what it holds, and what it has asked for.
 
 mod hand;
 mod reporter;
@@ -29,6 +29,8 @@ use crate::metrics::{SLOTS, SLOTS_BUSY, TASK_TIME};
 
 /// How long a free slot waits for word whether something urgent is there, at most.
 const URGENT: Duration = Duration::from_millis(500);
+/// How long a node that leaves tries to give back what it has asked for, at most.
+const GIVE_BACK: Duration = Duration::from_millis(500);
 /// How long a node that could hold more waits until it looks again whether there is something, at first and at most.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -95,7 +97,12 @@ pub async fn run<B: Bus>(
     let mut beat = tokio::time::interval(node.settings.heartbeat);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut sending = Fuse::terminated();
+    let mut asks = true;
     loop {
+        if node.draining && std::mem::take(&mut asks) {
+            // Where nobody answers, the bus delivers it to others after its time.
+            let _ = tokio::time::timeout(GIVE_BACK, give_back(&mut tasks)).await;
+        }
         node.leave_if_done();
         let mut due = None;
         if sending.is_terminated() {
@@ -144,6 +151,18 @@ async fn pull<T: Tasks>(tasks: &mut T, room: Room, look: Instant) -> Result<Vec<
             tokio::time::sleep_until(look).await;
             tasks.glean(&PATIENT, most).await
         }
+    }
+}
+
+/// Takes back what the bus was asked for, and gives back what has come and was not taken in hand.
+async fn give_back<T: Tasks>(tasks: &mut T) {
+    if let Err(error) = tasks.pull(0, Duration::ZERO).await {
+        tracing::debug!(%error, "what was asked for is not taken back");
+    }
+    let left = tasks.glean(&[], usize::MAX).await.unwrap_or_default();
+    for Delivery { receipt, .. } in left {
+        // Where it is lost, it is delivered to another after its time.
+        let _ = receipt.nak(Duration::ZERO).await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::fleet::{Node, Running, config_with, submission};
 
 /// Fetches, and then takes its time.
 #[derive(Clone)]
-struct Chunks {
+pub(crate) struct Chunks {
     fetch: Duration,
     encode: Arc<dyn Fn(AttemptId) -> Duration + Send + Sync>,
     /// Packets that lie on the disk.
@@ -24,7 +24,7 @@ struct Chunks {
 }
 
 /// Packets, which are removed with this.
-struct Packets(Arc<AtomicUsize>);
+pub(crate) struct Packets(Arc<AtomicUsize>);
 
 impl Drop for Packets {
     fn drop(&mut self) {
@@ -33,20 +33,20 @@ impl Drop for Packets {
 }
 
 impl Chunks {
-    fn new(fetch_ms: u64, encode: impl Fn(AttemptId) -> Duration + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(fetch_ms: u64, encode: impl Fn(AttemptId) -> Duration + Send + Sync + 'static) -> Self {
         let (lying, begun) = (Arc::default(), Arc::default());
         Self { fetch: Duration::from_millis(fetch_ms), encode: Arc::new(encode), lying, begun }
     }
 
-    fn of_ms(fetch_ms: u64, encode_ms: u64) -> Self {
+    pub(crate) fn of_ms(fetch_ms: u64, encode_ms: u64) -> Self {
         Self::new(fetch_ms, move |_| Duration::from_millis(encode_ms))
     }
 
-    fn lying(&self) -> usize {
+    pub(crate) fn lying(&self) -> usize {
         self.lying.load(Ordering::Relaxed)
     }
 
-    fn begun(&self) -> Vec<(u64, u32)> {
+    pub(crate) fn begun(&self) -> Vec<(u64, u32)> {
         self.begun.lock().expect("nobody panics").iter().map(|id| (id.job, id.chunk)).collect()
     }
 }
@@ -68,29 +68,29 @@ impl Work for Chunks {
     }
 }
 
-async fn pass(seconds: u64) {
+pub(crate) async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-struct Scene {
-    bus: LocalBus,
+pub(crate) struct Scene {
+    pub(crate) bus: LocalBus,
     ledger: MemoryLedger,
-    driver: Running,
+    pub(crate) driver: Running,
 }
 
 impl Scene {
     /// A driver that gives each node one task more than it has slots.
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
         let driver = Running::with(&bus, ledger.clone(), config_with(1)).await;
         Self { bus, ledger, driver }
     }
 
-    async fn submit(&self, submission: Submission) {
+    pub(crate) async fn submit(&self, submission: Submission) {
         self.driver.handle.submit(submission).await.expect("taken");
     }
 
-    fn attempts(&self) -> Vec<usize> {
+    pub(crate) fn attempts(&self) -> Vec<usize> {
         self.ledger.state().job(1).expect("it is known").tasks.values().map(|task| task.holders.len()).collect()
     }
 
@@ -238,4 +238,20 @@ async fn holding_tasks_makes_jobs_no_longer_on_the_whole() {
     println!("in all: {:.1} s without, {:.1} s with", without.as_secs_f64(), with.as_secs_f64());
     // Who gets the longest tasks last is chance, either way.
     assert!(with < without.mul_f64(1.02));
+}
+
+#[tokio::test(start_paused = true)]
+async fn free_slots_of_a_node_that_is_gone_take_a_task_back_twice_at_most() {
+    let mut scene = Scene::start().await;
+    let gone = Node::with_ahead(&scene.bus, "a", 2, 1, Chunks::of_ms(500, 60_000));
+    pass(1).await;
+    gone.kill();
+    let work = Chunks::of_ms(500, 60_000);
+    let _node = Node::with_ahead(&scene.bus, "b", 1, 1, work.clone());
+    scene.submit(submission(1, 2)).await;
+    pass(29).await;
+    let attempts = scene.attempts();
+    assert!(attempts.iter().sum::<usize>() <= 4, "{attempts:?}");
+    assert_eq!(work.lying(), 2);
+    scene.driver.ended(&[1]).await;
 }

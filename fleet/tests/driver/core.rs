@@ -233,6 +233,7 @@ fn however_often_a_task_is_taken_back_its_job_goes_on() {
         // It had begun, and was put down all the same.
         scene.say("a", Happened::Started { id: held });
         held = offers(&scene.say("a", Happened::HandedBack { id: held })).remove(0).id;
+        scene.pass(3);
         scene.say("a", Happened::Alive { doing: vec![first, held] });
         scene.say("b", Happened::Alive { doing: Vec::new() });
     }
@@ -250,6 +251,34 @@ fn nothing_is_taken_back_while_a_task_waits_on_the_bus() {
     assert_eq!(step.actions, [], "b may have the third");
     assert_eq!(scene.say("b", Happened::Started { id: ids[2] }).actions, []);
     assert!(stops(&scene.say("b", Happened::Finished { id: ids[2], result: vec![2] }), "a", ids[1]));
+}
+
+#[test]
+fn a_task_that_was_taken_back_and_is_held_again_is_left_there_for_a_while() {
+    let (mut scene, [first, held], _) = with_one_held();
+    let again = offers(&scene.say("a", Happened::HandedBack { id: held })).remove(0).id;
+    let step = scene.say("a", Happened::Alive { doing: vec![first, again] });
+    assert!(!stops(&step, "a", again));
+    let step = scene.say("b", Happened::Alive { doing: Vec::new() });
+    assert!(!stops(&step, "a", again), "b has had its chance");
+    scene.pass(1);
+    scene.say("b", Happened::Alive { doing: Vec::new() });
+    assert!(stops(&scene.pass(1), "a", again), "after two seconds it has another");
+}
+
+#[test]
+fn nothing_is_taken_back_for_a_node_that_was_not_heard_of_lately() {
+    let mut scene = Scene::under(config_with(1));
+    scene.join("a", 1);
+    scene.join("b", 1);
+    for _ in 0..5 {
+        scene.say("a", Happened::Alive { doing: Vec::new() });
+        scene.pass(1);
+    }
+    let ids: Vec<AttemptId> = scene.submit(2).iter().map(|offer| offer.id).collect();
+    scene.say("a", Happened::Started { id: ids[0] });
+    assert_eq!(scene.say("a", Happened::Alive { doing: ids.clone() }).actions, []);
+    assert!(stops(&scene.say("b", Happened::Alive { doing: Vec::new() }), "a", ids[1]), "it is there after all");
 }
 
 #[test]

@@ -11,3 +11,4 @@ mod fleet;
 mod fleets;
 mod nats;
 mod spans;
+mod urgent;

@@ -54,3 +54,20 @@ async fn a_server_that_comes_back_empty_loses_nothing() {
     let state = ledger.state();
     assert_eq!(state.job(1).and_then(|job| job.outcome.clone()), Some(Outcome::Done));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_told_to_leave_takes_back_what_it_has_asked_the_server_for() {
+    let Some(server) = Server::start() else { return };
+    let ledger = MemoryLedger::default();
+    let mut driver = Running::start(&connect(&server, "driver").await, ledger).await;
+    let leaves = Node::start(&connect(&server, "a").await, "a", 4, Slow::of_ms(20_000));
+    driver.handle.submit(submission(1, 1)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    leaves.leave.send(true).expect("it listens");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // It finishes what it has, and three of its slots are free.
+    let _other = Node::start(&connect(&server, "b").await, "b", 4, Slow::of_ms(10));
+    driver.handle.submit(submission(2, 3)).await.expect("taken");
+    let done = tokio::time::timeout(Duration::from_secs(10), driver.ended(&[2])).await;
+    assert_eq!(done.expect("nobody else has its tasks").1, [Notice::Done { job: 2 }]);
+}

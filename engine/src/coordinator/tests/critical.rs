@@ -51,3 +51,20 @@ fn jobs_of_one_task_are_known_to_be_long_by_those_beside_them() {
     let (_, given) = third(long, [task(1, 0), task(2, 0), task(3, 0)], 20);
     assert_eq!(given, task(5, 0));
 }
+
+#[test]
+fn a_jobs_long_tasks_for_others_make_its_short_ones_no_longer() {
+    let (gpu, cpu) = (Skills::NONE.with(Skill::Nvenc), Skills::NONE.with(Skill::Cpu));
+    let mut scene = Scene::under(Config { lease: Duration::from_secs(1_000), ..Config::fleet() });
+    scene.join_with(1, gpu);
+    (2..=5).for_each(|worker| drop(scene.join_with(worker, cpu)));
+    let long = (0..3).map(|at| NewTask { chunk: ChunkIndex(at), cost: Cost(100 * SHORT), needs: gpu });
+    let short = (3..11).map(|at| NewTask { chunk: ChunkIndex(at), cost: Cost(SHORT), needs: cpu });
+    scene.apply(Event::Submit { job: JobId(1), terms: at_priority(8), tasks: long.chain(short).collect() });
+    scene.submit_on(2, at_priority(6), cpu, 20);
+    scene.seconds = 10;
+    scene.finish(2, task(1, 3), 1);
+    let leases = scene.leases();
+    let (given, ..) = leases.iter().find(|(.., worker)| *worker == 2).unwrap();
+    assert_eq!(*given, task(2, 0), "of its own kind twenty-four short ones wait");
+}

@@ -59,15 +59,77 @@ fn what_was_not_begun_costs_nothing_however_it_ends() {
     assert!(scene.coordinator.is_active(JobId(1)));
 }
 
-#[test]
-fn what_is_not_begun_is_stopped_first_for_what_is_urgent() {
+/// Three workers with a task each of a job that can wait: the first's is not begun, the second's was begun last.
+fn with_one_not_begun() -> Scene {
     let mut scene = Scene::under(Config::fleet());
     (1..=3).for_each(|worker| drop(scene.join(worker)));
     scene.submit(1, 9, 3);
     scene.queued(1, task(1, 0), 1);
+    scene.queued(2, task(1, 1), 1);
     scene.seconds = 5;
     scene.beat(2, task(1, 1), 1);
+    scene
+}
+
+impl Scene {
+    /// The first attempt at this task has no place.
+    fn crowded(&mut self, task: TaskId, among: &[u64]) -> Vec<Effect> {
+        let among: Vec<WorkerId> = among.iter().copied().map(WorkerId).collect();
+        self.coordinator.make_room(Now(Duration::from_secs(self.seconds)), [(task, Attempt(1))], &among)
+    }
+}
+
+#[test]
+fn what_is_not_begun_makes_way_for_what_is_urgent_and_what_is_begun_makes_room_for_it() {
+    let mut scene = with_one_not_begun();
     assert_eq!(scene.submit(2, 1, 1), [stop(1, task(1, 0), 1)]);
+    assert_eq!(scene.crowded(task(2, 0), &[]), [], "it was not given out");
+    assert_eq!(scene.stopped(1, task(1, 0), 1), [start(1, task(2, 0), 1, 5)]);
+    assert_eq!(scene.crowded(task(2, 0), &[]), [], "it is begun, for all that is known");
+    scene.queued(1, task(2, 0), 1);
+    assert_eq!(scene.crowded(task(2, 0), &[]), [stop(2, task(1, 1), 1)], "at once, the one that was begun last");
+    assert_eq!(scene.crowded(task(2, 0), &[]), []);
+    scene.seconds += 5;
+    scene.queued(1, task(2, 0), 1);
+    assert_eq!(scene.crowded(task(2, 0), &[]), [stop(3, task(1, 2), 1)], "where that did not help");
+    scene.stopped(2, task(1, 1), 1);
+    scene.stopped(3, task(1, 2), 1);
+    scene.seconds += 5;
+    scene.queued(1, task(2, 0), 1);
+    assert_eq!(scene.crowded(task(2, 0), &[]), [stop(2, task(1, 0), 2)], "it is begun by now, and was not before");
+    scene.stopped(2, task(1, 0), 2);
+    scene.seconds += 5;
+    scene.queued(1, task(2, 0), 1);
+    assert_eq!(scene.crowded(task(2, 0), &[]), [], "nothing is undone twice");
+}
+
+#[test]
+fn room_is_made_with_the_workers_that_are_named_and_only_for_what_is_more_urgent_by_far() {
+    let mut scene = with_one_not_begun();
+    scene.join(4);
+    assert_eq!(scene.submit(2, 7, 1), [start(4, task(2, 0), 1, 5)]);
+    scene.queued(4, task(2, 0), 1);
+    assert_eq!(scene.crowded(task(2, 0), &[1, 2, 3]), [], "by two priorities");
+    scene.join(5);
+    scene.submit(3, 6, 1);
+    scene.queued(5, task(3, 0), 1);
+    assert_eq!(scene.crowded(task(3, 0), &[1, 5]), [], "neither is at anything");
+    assert_eq!(scene.crowded(task(3, 0), &[1, 3, 5]), [stop(3, task(1, 2), 1)]);
+}
+
+#[test]
+fn what_was_not_begun_when_it_made_way_may_make_room_once_it_is() {
+    let mut scene = Scene::under(Config::fleet());
+    (1..=2).for_each(|worker| drop(scene.join(worker)));
+    scene.submit(1, 9, 1);
+    scene.queued(1, task(1, 0), 1);
+    scene.submit(2, 2, 1);
+    assert_eq!(scene.submit(3, 1, 1), [stop(1, task(1, 0), 1)]);
+    scene.stopped(1, task(1, 0), 1);
+    scene.finish(2, task(2, 0), 1);
+    scene.queued(1, task(3, 0), 1);
+    scene.beat(2, task(1, 0), 2);
+    assert_eq!(scene.crowded(task(3, 0), &[]), [stop(2, task(1, 0), 2)]);
 }
 
 #[test]
