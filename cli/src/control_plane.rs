@@ -124,4 +124,8 @@ impl Fleet for Cluster {
     fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {
         async move { self.0.cancel(number).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
     }
+
+    fn forget(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {
+        async move { self.0.forget(number).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+    }
 }

@@ -15,6 +15,8 @@ use crate::ids::VideoId;
 use crate::problem::{Kind, Outcome, Problem};
 use crate::storage::{self, Object};
 
+/// Seconds after which nobody writes for a video that is deleted: what was under way then has ended.
+const SETTLED_S: i64 = 600;
 /// Bytes that are hashed at a time.
 const BLOCK: u64 = 4 << 20;
 
@@ -29,7 +31,12 @@ pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
         never = go_on(app, video.id) => match never {},
     };
     match &checked {
-        Ok(facts) => videos::uploaded(&app.db, video.id, facts).await?,
+        Ok(facts) => {
+            if !videos::uploaded(&app.db, video.id, facts).await? {
+                // It was deleted meanwhile.
+                tidy(app, &storage::source(video.id)).await;
+            }
+        }
         Err(Refused::Useless { code, message }) => {
             videos::failed(&app.db, video.id, i32::from(*code), message).await?;
             tidy(app, &storage::source(video.id)).await;
@@ -142,22 +149,42 @@ fn facts(probe: Value, size: u64) -> Facts {
     }
 }
 
-/// Removes what begins so. What is left is found by whoever looks for what nobody knows of.
+/// Removes what begins so, if that can be. What is left of a video goes when it is deleted; what is left of a ladder stays.
 pub(crate) async fn tidy(app: &App, prefix: &str) {
-    let removed = async {
-        let there = app.store.list(prefix, usize::MAX).await?;
-        let keys: Vec<Key> = there.into_iter().map(|(key, _)| key).collect();
-        app.store.delete(&keys).await
-    };
-    if let Err(error) = removed.await {
+    if let Err(error) = remove(app, prefix).await {
         tracing::warn!(%error, prefix, "left behind in the store");
     }
 }
 
-/// Removes all that is in the store of a video that is deleted.
+async fn remove(app: &App, prefix: &str) -> Result<(), vtp_store::Error> {
+    let there = app.store.list(prefix, usize::MAX).await?;
+    let keys: Vec<Key> = there.into_iter().map(|(key, _)| key).collect();
+    app.store.delete(&keys).await
+}
+
+/// Removes all that is in the store of a video that was deleted just now, if that can be. It is looked for again when nobody can be
+/// writing any longer.
 pub(crate) async fn forget(app: &App, video: VideoId) {
     tidy(app, &storage::parts(video)).await;
     tidy(app, &storage::source(video)).await;
+}
+
+/// Removes all that is in the store of videos that were deleted a while ago, and notes that it is gone.
+pub(crate) async fn sweep(app: &App) {
+    let videos = match videos::unswept(&app.drive, SETTLED_S).await {
+        Ok(videos) => videos,
+        Err(error) => return tracing::warn!(%error, "videos that are deleted are not looked for"),
+    };
+    for video in videos {
+        let removed = async {
+            remove(app, &storage::parts(video)).await.map_err(|error| error.to_string())?;
+            remove(app, &storage::source(video)).await.map_err(|error| error.to_string())?;
+            videos::swept(&app.drive, video).await.map_err(|error| error.to_string())
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, %video, "bytes of a video that is deleted are left for the next time");
+        }
+    }
 }
 
 #[cfg(test)]

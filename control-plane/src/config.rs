@@ -134,13 +134,25 @@ fn value(text: &str) -> toml::Value {
 }
 
 fn without_password(url: &str) -> String {
+    let (place, query) = url.split_once('?').map_or((url, None), |(place, query)| (place, Some(query)));
     let hidden = || {
-        let (scheme, rest) = url.split_once("://")?;
+        let (scheme, rest) = place.split_once("://")?;
         let (who, place) = rest.rsplit_once('@')?;
         let (user, _) = who.split_once(':')?;
         Some(format!("{scheme}://{user}:***@{place}"))
     };
-    hidden().unwrap_or_else(|| url.to_owned())
+    let place = hidden().unwrap_or_else(|| place.to_owned());
+    let Some(query) = query else { return place };
+    let shown: Vec<String> = query.split('&').map(without_value).collect();
+    format!("{place}?{}", shown.join("&"))
+}
+
+/// What a URL's query says, without what it says of a password; percent signs in a name may hide one.
+fn without_value(said: &str) -> String {
+    match said.split_once('=') {
+        Some((name, _)) if name.to_lowercase().contains("password") || name.contains('%') => format!("{name}=***"),
+        _ => said.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -177,5 +189,18 @@ mod tests {
         assert!(shown.contains("postgres://vtp:***@db/vtp") && !shown.contains("secret"), "{shown}");
         let table: Config = toml::from_str(&shown).unwrap();
         assert_eq!(table.listen, config.listen);
+        let expected = [
+            (
+                "postgres://vtp@db/vtp?sslmode=require&password=secret@x",
+                "postgres://vtp@db/vtp?sslmode=require&password=***",
+            ),
+            ("postgres:///vtp?user=vtp&Password=a:b@c", "postgres:///vtp?user=vtp&Password=***"),
+            ("postgres://vtp:secret@db/vtp?application_name=a@b", "postgres://vtp:***@db/vtp?application_name=a@b"),
+            ("postgres:///vtp?p%61ssword=secret", "postgres:///vtp?p%61ssword=***"),
+            ("postgres:///vtp", "postgres:///vtp"),
+        ];
+        for (url, shown) in expected {
+            assert_eq!(without_password(url), shown);
+        }
     }
 }

@@ -4,17 +4,20 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use vtp_store::Store as _;
 
 use crate::app::App;
 use crate::checking;
-use crate::db::idempotency;
+use crate::db;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
 use crate::fleet::{Away, Made, Order, Progress};
+use crate::housekeeping;
 use crate::leases::{Hold, Leases};
 use crate::problem::Problem;
 use crate::storage::{self, Object};
@@ -22,12 +25,12 @@ use crate::template::Template;
 
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often answers that are old are forgotten.
-const TIDY: Duration = Duration::from_secs(3600);
 /// Progress is noted no more often than this.
 const BREATH: Duration = Duration::from_millis(500);
 /// How long the fleet is left alone when it does not answer.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How long it is tried to tell the fleet that it need not remember a job.
+const FAREWELL: Duration = Duration::from_secs(10);
 /// What was told and not noted yet; more of it is lost.
 const UNNOTED: usize = 64;
 
@@ -39,16 +42,7 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         let (leases, db, lease_s) = (leases.clone(), app.drive.clone(), app.config.lease_s);
         tokio::spawn(async move { leases.renew(&db, lease_s).await })
     };
-    let checking = {
-        let app = app.clone();
-        tokio::spawn(async move {
-            loop {
-                checking::take_over(&app).await;
-                tokio::time::sleep(Duration::from_secs_f64(app.config.lease_s as f64)).await;
-            }
-        })
-    };
-    let mut tidied = Instant::now();
+    let keeping = tokio::spawn(housekeeping::run(app.clone()));
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -56,12 +50,6 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
             _ = leave.wait_for(|leaves| *leaves) => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
-        }
-        if tidied.elapsed() > TIDY {
-            tidied = Instant::now();
-            if let Err(error) = idempotency::tidy(&app.drive).await {
-                tracing::warn!(%error, "answers that are old are kept for longer");
-            }
         }
         let free = (app.config.jobs as usize).saturating_sub(tasks.len());
         let claimed = match free {
@@ -79,7 +67,7 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         }
     }
     renewing.abort();
-    checking.abort();
+    keeping.abort();
     let held = leases.held();
     tasks.shutdown().await;
     for (job, epoch) in held {
@@ -90,35 +78,62 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     }
 }
 
-/// Drives a job to its end, or until it is somebody else's.
+/// Drives a job to its end, or until it is somebody else's. Its lease is renewed until the end is noted.
 async fn drive(app: App, job: Claimed, lease: Hold) {
-    let order = match order(&app, &job) {
+    let holding = hold(&app, &job, lease);
+    tokio::pin!(holding);
+    let end = tokio::select! {
+        end = until_made(&app, &job) => end,
+        () = &mut holding => return,
+    };
+    let noting = note_end(&app, &job, end);
+    tokio::pin!(noting);
+    tokio::select! {
+        () = &mut noting => {}
+        // What is noted of a lease that is lost is not taken: that is seen there, and nothing of it is left half done.
+        () = holding => noting.await,
+    }
+}
+
+/// Has the fleet make a job, or give it up where it is wanted no longer.
+async fn until_made(app: &App, job: &Claimed) -> End {
+    if job.cancel_wanted {
+        // It may have been ordered by whoever had it before.
+        give_up(app, job).await;
+        return End::Cancelled;
+    }
+    let order = match order(app, job) {
         Ok(order) => order,
-        Err(message) => return note_end(&app, &job, &End::Failed { code: None, message }).await,
+        Err(message) => return End::Failed { code: None, message },
     };
     let (tell, told) = mpsc::channel(UNNOTED);
-    let number = order.number;
-    // Each goes on whatever the others wait for: notes and renewals are of the same row.
+    // Each goes on whatever the other waits for.
     let made = tokio::select! {
-        made = make(&app, order, tell) => made,
-        never = note(&app, &job, told) => match never {},
-        () = hold(&app, &job, lease, number) => return,
+        made = make(app, order, tell) => made,
+        never = note(app, job, told) => match never {},
     };
-    let end = match made {
+    match made {
         Made::Ladder(report) => {
-            let report = whole(&app, &job, report).await;
+            let report = whole(app, job, report).await;
             let outputs = outputs(&report);
             let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
             End::Completed { report, outputs, bytes }
         }
-        Made::Failed { code, message } => End::Failed { code, message: for_users(&app, &job, message) },
+        Made::Failed { code, message } => End::Failed { code, message: for_users(app, job, message) },
         Made::Cancelled => End::Cancelled,
-    };
-    note_end(&app, &job, &end).await;
+    }
+}
+
+/// Has the fleet give a job up, until it has answered.
+async fn give_up(app: &App, job: &Claimed) {
+    while let Err(Away(why)) = app.fleet.cancel(job.fleet_job as u64).await {
+        tracing::warn!(job = %job.id, why, "the fleet is away");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Holds a job until it is somebody else's. Where it is not wanted any longer, the fleet is told, and told again with each renewal.
-async fn hold(app: &App, job: &Claimed, mut lease: Hold, number: u64) {
+async fn hold(app: &App, job: &Claimed, mut lease: Hold) {
     let cancels = app.cancels.of(job.id);
     loop {
         let told = cancels.notified();
@@ -133,7 +148,7 @@ async fn hold(app: &App, job: &Claimed, mut lease: Hold, number: u64) {
         match lease {
             Lease::Held => {}
             Lease::CancelWanted => {
-                if let Err(error) = app.fleet.cancel(number).await {
+                if let Err(error) = app.fleet.cancel(job.fleet_job as u64).await {
                     tracing::debug!(job = %job.id, %error, "not cancelled yet");
                 }
             }
@@ -201,22 +216,37 @@ fn thousandths(done: u64, total: u64) -> i16 {
     (999 * done.min(total)).checked_div(total).and_then(|it| i16::try_from(it).ok()).unwrap_or_default()
 }
 
-async fn note_end(app: &App, job: &Claimed, end: &End) {
+/// Notes how a job has ended; then the fleet need not remember it. An end that can't be noted whatever is waited for is a failure,
+/// and if that can't be either, the job is left to whoever claims it next.
+async fn note_end(app: &App, job: &Claimed, mut end: End) {
+    let mut is_last = false;
     loop {
-        match jobs::end(&app.drive, job.id, job.video_id, job.lease_epoch, end).await {
-            Ok(true) => {
-                tracing::info!(job = %job.id, "a job has ended");
-                if !matches!(end, End::Completed { .. }) {
-                    checking::tidy(app, &storage::ladder(job.id)).await;
-                }
-                return;
-            }
+        match jobs::end(&app.drive, job.id, job.video_id, job.lease_epoch, &end).await {
+            Ok(true) => break,
             Ok(false) => return,
-            Err(error) => {
-                tracing::warn!(job = %job.id, %error, "the end of a job is not noted");
+            Err(error) if db::is_passing(&error) => {
+                tracing::warn!(job = %job.id, %error, "the end of a job is not noted yet");
                 tokio::time::sleep(PAUSE).await;
             }
+            Err(error) => {
+                tracing::error!(job = %job.id, %error, "the end of a job can't be noted");
+                if is_last {
+                    return;
+                }
+                is_last = true;
+                let message = "how it has ended can't be noted; it is a fault of ours, and written down".to_owned();
+                end = End::Failed { code: None, message };
+            }
         }
+    }
+    tracing::info!(job = %job.id, "a job has ended");
+    if !matches!(end, End::Completed { .. }) {
+        checking::tidy(app, &storage::ladder(job.id)).await;
+    }
+    match timeout(FAREWELL, app.fleet.forget(job.fleet_job as u64)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(Away(why))) => tracing::debug!(job = %job.id, why, "the fleet remembers a job for a while"),
+        Err(_) => tracing::debug!(job = %job.id, "the fleet remembers a job for a while"),
     }
 }
 
@@ -225,16 +255,22 @@ async fn whole(app: &App, job: &Claimed, told: Value) -> Value {
     if !told.is_null() {
         return told;
     }
-    let read = async {
+    let read = async || {
         let key = Object::Ladder(job.id, "report.json").key().map_err(|error| Problem::internal(&error))?;
         let found = app.store.head(&key).await?.ok_or_else(|| Problem::not_found("report"))?;
         let bytes = app.store.get(&key, 0..found.size, &found).await?;
         serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))
     };
-    read.await.unwrap_or_else(|problem: Problem| {
-        tracing::warn!(job = %job.id, %problem, "the report of a ladder can't be read");
-        Value::Null
-    })
+    loop {
+        match read().await {
+            Ok(report) => return report,
+            Err(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => tokio::time::sleep(PAUSE).await,
+            Err(problem) => {
+                tracing::warn!(job = %job.id, %problem, "the report of a ladder can't be read");
+                return Value::Null;
+            }
+        }
+    }
 }
 
 /// How places of ours are called says nothing to anybody outside.

@@ -74,8 +74,8 @@ pub struct Away(pub String);
 
 /// Makes ladders, and looks at sources.
 ///
-/// *Idempotent*: the same order, given again, by whomever, is told how the first one goes on or has ended. *Dropped*: whoever lets
-/// go of a call takes nothing back; an order goes on until [`Fleet::cancel`].
+/// *Idempotent*: the same order, given again, by whomever, is told how the first one goes on or has ended, until
+/// [`Fleet::forget`]. *Dropped*: whoever lets go of a call takes nothing back; an order goes on until [`Fleet::cancel`].
 pub trait Fleet: Send + Sync + 'static {
     /// Has a source looked at.
     ///
@@ -94,4 +94,10 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// [`Away`].
     fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>>;
+
+    /// Says that nobody will ask any longer how an order has ended. One of which that is not said is remembered for a day or more.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn forget(&self, number: u64) -> BoxFuture<'_, Result<(), Away>>;
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod db;
 pub mod dispatch;
 pub mod fleet;
+mod housekeeping;
 pub mod http;
 pub mod ids;
 mod leases;

@@ -161,6 +161,12 @@ impl Problem {
         Self { retry_after_s: Some(wait_s), ..Self::new(Kind::TooMany, detail) }
     }
 
+    /// The same, of a request that may do as it is after so many seconds.
+    #[must_use]
+    pub fn later(self, wait_s: u64) -> Self {
+        Self { retry: Retry::Later, retry_after_s: Some(wait_s), ..self }
+    }
+
     /// A fault of ours, which is logged here and not told.
     pub fn internal(error: &dyn fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
@@ -187,17 +193,12 @@ impl fmt::Display for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+        match crate::db::is_passing(&error) {
+            true => {
                 tracing::warn!(%error, "the database is away");
                 Self::new(Kind::Unavailable, "the database is away for the moment")
             }
-            // 57P01 to 57P03: it is shut down, or starts.
-            sqlx::Error::Database(ref said) if said.code().is_some_and(|code| code.starts_with("57P")) => {
-                tracing::warn!(%error, "the database is away");
-                Self::new(Kind::Unavailable, "the database is away for the moment")
-            }
-            error => Self::internal(&error),
+            false => Self::internal(&error),
         }
     }
 }

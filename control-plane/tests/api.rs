@@ -47,6 +47,32 @@ fn a_refresh_token_is_good_once_and_shown_again_it_ends_the_session() {
 }
 
 #[test]
+fn one_sees_where_one_is_signed_in_and_ends_what_one_does_not_know() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let who = json!({ "email": "ann@example.com", "password": fixture::PASSWORD });
+    let other = platform.nobody().post("/v1/auth/login", &who).ok(200)["access_token"].as_str().unwrap().to_owned();
+    let sessions = ann.get("/v1/auth/sessions").ok(200)["data"].as_array().unwrap().clone();
+    let known = |it: &Value| (it["is_this"].clone(), it["ip_address"].clone(), it["device"].is_string());
+    assert_eq!(
+        sessions.iter().map(known).collect::<Vec<_>>(),
+        [(false.into(), "127.0.0.1".into(), true), (true.into(), "127.0.0.1".into(), true)]
+    );
+    ann.delete(&format!("/v1/auth/sessions/{}", sessions[0]["id"].as_str().unwrap())).ok(204);
+    platform.with(&other).get("/v1/auth/me").problem(401);
+    assert_eq!(ann.get("/v1/auth/sessions").ok(200)["data"].as_array().unwrap().len(), 1);
+    // What is long over is forgotten, and what is not stays.
+    platform.with_database(async |db| {
+        let old = "UPDATE user_sessions SET expires_at = now() - interval '100 days' WHERE revoked_at IS NOT NULL";
+        sqlx::query(old).execute(&db).await.unwrap();
+        vtp_control_plane::db::sessions::tidy(&db).await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM user_sessions").fetch_one(&db).await.unwrap();
+        assert_eq!(left, 1);
+    });
+    ann.get("/v1/auth/me").ok(200);
+}
+
+#[test]
 fn keys_are_shown_once_do_what_their_scopes_say_and_can_be_revoked() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
@@ -92,6 +118,7 @@ fn an_upload_comes_in_parts_in_any_order_and_is_what_was_sent() {
     assert!(std::fs::read(platform.stored(&format!("sources/{id}/source.mp4"))).unwrap() == film);
     assert!(!platform.stored(&format!("uploads/{id}")).exists(), "parts are not kept");
     ann.put(urls[1], parts[1]).problem(409);
+    assert!(!platform.stored(&format!("uploads/{id}")).exists(), "what comes too late is not kept either");
     ann.post(&format!("/v1/videos/{id}/complete"), &Value::Null).ok(200);
 }
 
@@ -254,6 +281,109 @@ fn a_video_that_is_deleted_is_gone_with_its_bytes_and_its_jobs_end() {
 }
 
 #[test]
+fn bytes_that_a_deleted_video_has_left_behind_are_swept_later() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let source = platform.stored(&format!("sources/{video}/source.mp4"));
+    // As if whoever deleted it had been killed before its bytes were.
+    let swept = |change: &'static str| {
+        platform.with_database(async |db| {
+            sqlx::query(change).bind(&video).execute(&db).await.unwrap();
+            let swept = "SELECT swept_at IS NOT NULL FROM videos WHERE id = $1::uuid";
+            sqlx::query_scalar::<_, bool>(swept).bind(&video).fetch_one(&db).await.unwrap()
+        })
+    };
+    assert!(!swept("UPDATE videos SET deleted_at = now() WHERE id = $1::uuid"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(source.exists(), "somebody may be writing yet");
+    swept("UPDATE videos SET deleted_at = now() - interval '1 hour' WHERE id = $1::uuid");
+    fixture::until("it is gone", || !source.exists());
+    fixture::until("that is noted", || swept("SELECT $1"));
+}
+
+#[test]
+fn a_video_that_is_deleted_while_it_is_checked_leaves_nothing() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.upload("long.mp4", b"long");
+    let place = format!("/v1/videos/{video}");
+    let source = platform.stored(&format!("sources/{video}/source.mp4"));
+    std::thread::scope(|scope| {
+        let completing = scope.spawn(|| ann.post(&format!("{place}/complete"), &Value::Null));
+        fixture::until("it is looked at", || source.exists());
+        ann.delete(&place).ok(204);
+        // As if it had been put together a moment later.
+        std::fs::create_dir_all(source.parent().unwrap()).unwrap();
+        std::fs::write(&source, b"long").unwrap();
+        completing.join().unwrap().problem(404);
+    });
+    assert!(!source.exists());
+}
+
+#[test]
+fn uploads_that_begin_at_the_same_time_share_the_room_there_is() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let begin = || ann.post("/v1/videos/upload", &json!({ "filename": "a.mp4", "file_size": 300 << 20 })).status();
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let hands: Vec<_> = (0..12).map(|_| scope.spawn(begin)).collect();
+        hands.into_iter().map(|hand| hand.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 201).count(), 3, "{answers:?}");
+    assert_eq!(answers.iter().filter(|status| **status == 507).count(), 9, "{answers:?}");
+}
+
+#[test]
+fn a_write_with_a_key_goes_on_when_its_client_goes_away() {
+    use std::io::Write as _;
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let body = json!({ "filename": "a.mp4", "file_size": 5 });
+    let again = || ann.post_with("/v1/videos/upload", &body, &[("idempotency-key", "one")]);
+    platform.with_database(async |db| {
+        let mut held = db.begin().await.unwrap();
+        sqlx::query("LOCK TABLE videos IN ACCESS EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
+        let mut stream = std::net::TcpStream::connect(platform.host()).unwrap();
+        let (text, token) = (body.to_string(), &ann.token);
+        let head =
+            "POST /v1/videos/upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nidempotency-key: one";
+        let length = text.len();
+        write!(stream, "{head}\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{text}").unwrap();
+        let taken = "SELECT count(*) FROM idempotency_keys";
+        while sqlx::query_scalar::<_, i64>(taken).fetch_one(&mut *held).await.unwrap() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        drop(stream);
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        held.commit().await.unwrap();
+    });
+    fixture::until("it is carried out", || again().status() != 409);
+    let answer = again();
+    assert_eq!((answer.header("idempotent-replayed"), answer.status()), ("true".to_owned(), 201));
+    assert_eq!(ann.get("/v1/videos").ok(200)["data"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_key_whose_request_is_under_way_is_to_be_sent_again_a_little_later() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let send = || {
+        let body = json!({ "filename": "a.mp4", "file_size": 5 });
+        ann.post_with("/v1/videos/upload", &body, &[("idempotency-key", "one")])
+    };
+    send().ok(201);
+    platform.with_database(async |db| {
+        sqlx::query("UPDATE idempotency_keys SET status = NULL, body = NULL").execute(&db).await.unwrap();
+    });
+    let refused = send();
+    assert_eq!(
+        (refused.header("retry-after"), refused.problem(409)["retry"].clone()),
+        ("1".to_owned(), "later".into())
+    );
+}
+
+#[test]
 fn many_jobs_at_once_all_end() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
@@ -372,6 +502,35 @@ fn another_replica_goes_on_with_the_jobs_of_one_that_is_gone() {
 }
 
 #[test]
+fn a_ladder_that_was_made_when_its_replica_was_killed_is_not_made_again() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("slow.mp4");
+    let job = ann.transcode(&video);
+    fixture::until("it is worked on", || ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"] == "processing");
+    platform.end_database();
+    fixture::until("it is made, and can't be noted", || !platform.fleet.remembered().is_empty());
+    platform.kill();
+    platform.restart_database();
+    platform.replace();
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "completed");
+    assert_eq!(platform.fleet.carried_out().len(), 1, "it was made once");
+    assert!(platform.fleet.orders().len() > 1, "and asked for again");
+    fixture::until("it is forgotten once it is noted", || platform.fleet.remembered().is_empty());
+}
+
+#[test]
+fn an_end_that_can_not_be_noted_is_a_failure() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let job = ann.transcode(&ann.uploaded("odd.mp4"));
+    let last = ann.events(&job, None).pop().unwrap();
+    assert_eq!(last.kind, "failed");
+    assert!(last.data["error_message"].as_str().unwrap().contains("a fault of ours"), "{last:?}");
+    fixture::until("nothing is left of it", || !platform.stored(&format!("ladders/{job}")).exists());
+}
+
+#[test]
 fn an_upload_whose_check_was_cut_off_is_checked_by_another_replica() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
@@ -393,7 +552,13 @@ fn a_database_that_is_away_is_told_and_what_was_accepted_goes_on_when_it_is_back
     let ann = platform.register("ann@example.com");
     let video = ann.uploaded("slow.mp4");
     let job = ann.transcode(&video);
-    platform.crash_database();
+    platform.end_database();
+    let refused = ann.get("/v1/auth/me");
+    assert_eq!(
+        (refused.header("retry-after"), refused.problem(503)["retry"].clone()),
+        ("5".to_owned(), "later".into())
+    );
+    platform.restart_database();
     fixture::until("it is back", || platform.nobody().get("/health/ready").status() == 204);
     assert_eq!(ann.events(&job, None).pop().unwrap().kind, "completed");
     ann.get("/v1/auth/me").ok(200);

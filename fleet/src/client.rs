@@ -84,8 +84,9 @@ impl<T: Talk> Client<T> {
         JobNumber::tended(self.shared.session, self.shared.count.fetch_add(1, Ordering::Relaxed)).0
     }
 
-    /// Has the job done, and tells how it ended: never [`Standing::Unknown`] or [`Standing::Active`]. Dropped, it is given up
-    /// if its number is of this client.
+    /// Has the job done, and tells how it ended: never [`Standing::Unknown`] or [`Standing::Active`]. One whose number is of this
+    /// client is forgotten then, and given up if this is dropped before. One that is kept goes on, and how it ended is remembered
+    /// until [`forget`](Self::forget): whoever asks for it again hears that, and it is not done twice.
     ///
     /// # Errors
     /// [`Error::Refused`]. While there is no driver it waits for one.
@@ -109,6 +110,14 @@ impl<T: Talk> Client<T> {
         Ok(standing)
     }
 
+    /// Says that nobody will ask any longer how a job has ended. One that goes on stays as it is.
+    ///
+    /// # Errors
+    /// As [`carry_out`](Self::carry_out).
+    pub async fn forget(&self, job: u64) -> Result<(), Error> {
+        self.shared.done(&Request::Forget { job }).await
+    }
+
     /// Waits until the driver has been told which jobs nobody waits for any longer, for so long at most. Whoever ends without it
     /// leaves that to the driver, which remembers for a day how a job ended.
     pub async fn settle(&self, patience: Duration) {
@@ -127,7 +136,7 @@ impl<T: Talk> Client<T> {
     }
 }
 
-/// Whoever waits for a job. With it goes the job.
+/// Whoever waits for a job. With it goes the job, if it is this client's own.
 struct Guard<T: Talk> {
     shared: Arc<Shared<T>>,
     job: u64,
@@ -140,7 +149,7 @@ impl<T: Talk> Drop for Guard<T> {
         shared.waiting().remove(&job);
         let is_own = JobNumber(job).session() == Some(shared.session);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if !ended && !is_own {
+        if !is_own {
             return;
         }
         let telling = async move {

@@ -6,17 +6,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
+use crate::Outcome;
 use crate::exit::Failure;
 
 /// How long something that is away is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an answer may take; one that reports progress takes as long as it takes.
+/// How long the API is left alone when a stream has broken off.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long an answer may take.
 const ANSWERS: Duration = Duration::from_secs(90);
+/// How long a stream may take to begin, and how long it is listened to before it is begun again where it was: so that one that is
+/// dead is no longer waited for.
+const BEGINS: Duration = Duration::from_secs(30);
+const STREAM: Duration = Duration::from_secs(60);
 
 /// Somebody who uses the API.
 pub(super) struct Client {
     url: String,
     key: String,
+    patience: Duration,
+}
+
+/// What is asked again: it is too much for the moment, or something is away.
+fn is_passing(status: u16, problem: &Value) -> bool {
+    matches!(status, 429 | 502..=504) || (status == 409 && problem["retry"] == "later")
 }
 
 /// What came of a request that is no failure.
@@ -34,7 +47,7 @@ pub(super) enum Sent<'a> {
 
 impl Client {
     pub(super) fn new(url: String, key: String) -> Self {
-        Self { url, key }
+        Self { url, key, patience: PATIENCE }
     }
 
     /// Where something is that the API names by its path.
@@ -63,11 +76,11 @@ impl Client {
         loop {
             let failure = match self.try_to(method, path, sent, &once) {
                 Ok((status, body)) if status < 400 => return Ok(Answer { status, body }),
-                Ok((status, problem)) if !matches!(status, 429 | 502..=504) => return Err(wrong(status, &problem)),
+                Ok((status, problem)) if !is_passing(status, &problem) => return Err(wrong(status, &problem)),
                 Ok((status, problem)) => wrong(status, &problem),
-                Err(error) => Failure::Internal(anyhow!(error).context(format!("{} does not answer", self.url))),
+                Err(error) => self.silent(error),
             };
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > self.patience {
                 return Err(failure);
             }
             tracing::debug!(path, "asked again");
@@ -95,47 +108,81 @@ impl Client {
         request.header("authorization", format!("Bearer {}", self.key))
     }
 
-    /// The events of a stream behind the one of this number, until it ends or breaks off. Each goes to `told`, with its number.
+    fn silent(&self, error: impl Into<anyhow::Error>) -> Failure {
+        Failure::Internal(error.into().context(format!("{} does not answer", self.url)))
+    }
+
+    /// The events of a stream, each once, until `told` says that one was the last. A stream that breaks off is begun again behind
+    /// the last event that came.
     ///
     /// # Errors
-    /// As [`Client::send`]; one that breaks off is none.
-    pub(super) fn events(
-        &self,
-        path: &str,
-        after: Option<u64>,
-        told: &mut dyn FnMut(u64, &str, &Value),
-    ) -> Result<(), Failure> {
+    /// As [`Client::send`]; an API of which nothing was heard for a while.
+    pub(super) fn follow(&self, path: &str, told: &mut dyn FnMut(&str, &Value) -> bool) -> Outcome {
+        let mut following = Following { seen: None, heard: Instant::now(), told };
+        loop {
+            let Some(trouble) = self.listen(path, &mut following)? else { return Ok(()) };
+            if following.heard.elapsed() > self.patience {
+                return Err(trouble);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Listens until the last event, or until the stream breaks off, for this reason.
+    fn listen(&self, path: &str, following: &mut Following<'_>) -> Result<Option<Failure>, Failure> {
         let mut request = self.request("GET", path);
-        if let Some(after) = after {
-            request = request.header("last-event-id", after.to_string());
+        if let Some(seen) = following.seen {
+            request = request.header("last-event-id", seen.to_string());
         }
         let request = request.body(()).context("a request").map_err(Failure::Internal)?;
-        let response = match agent(None).run(request) {
+        let response = match listener().run(request) {
             Ok(response) => response,
-            // Whoever listens begins again.
-            Err(error) => {
-                tracing::debug!(%error, "a stream does not begin");
-                return Ok(());
-            }
+            Err(error) => return Ok(Some(self.silent(error))),
         };
         let status = response.status().as_u16();
         let mut body = response.into_body();
         if status >= 400 {
-            let text = body.read_to_string().unwrap_or_default();
-            return Err(wrong(status, &serde_json::from_str(&text).unwrap_or(Value::Null)));
+            let problem = body.read_to_string().ok().and_then(|text| serde_json::from_str(&text).ok());
+            let problem = problem.unwrap_or(Value::Null);
+            let failure = wrong(status, &problem);
+            return if is_passing(status, &problem) { Ok(Some(failure)) } else { Err(failure) };
         }
-        let (mut number, mut kind) = (0, String::new());
+        let (mut number, mut kind) = (following.seen, String::new());
         for line in BufReader::new(body.as_reader()).lines() {
-            let Ok(line) = line else { return Ok(()) };
+            let line = match line {
+                Ok(line) => line,
+                Err(error) => return Ok(Some(self.silent(error))),
+            };
+            following.heard = Instant::now();
             match line.split_once(": ") {
-                Some(("id", id)) => number = id.parse().unwrap_or(number),
+                Some(("id", id)) => number = id.parse().ok().or(number),
                 Some(("event", event)) => event.clone_into(&mut kind),
-                Some(("data", data)) => told(number, &kind, &serde_json::from_str(data).unwrap_or(Value::Null)),
+                Some(("data", data)) => {
+                    following.seen = number;
+                    if (following.told)(&kind, &serde_json::from_str(data).unwrap_or(Value::Null)) {
+                        return Ok(None);
+                    }
+                }
                 _ => {}
             }
         }
-        Ok(())
+        Ok(Some(self.silent(anyhow!("a stream has ended before its last event"))))
     }
+}
+
+/// Somebody who follows a stream.
+struct Following<'a> {
+    /// The last event that came.
+    seen: Option<u64>,
+    /// When something was heard last.
+    heard: Instant,
+    told: &'a mut dyn FnMut(&str, &Value) -> bool,
+}
+
+fn listener() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let config = config.timeout_connect(Some(BEGINS)).timeout_recv_response(Some(BEGINS));
+    config.timeout_recv_body(Some(STREAM)).build().into()
 }
 
 fn agent(patience: Option<Duration>) -> ureq::Agent {
@@ -154,9 +201,85 @@ fn wrong(status: u16, problem: &Value) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
     use serde_json::json;
 
     use super::*;
+
+    /// An API that gives these answers, one to each request; and the requests.
+    fn api(answers: &'static [&'static str]) -> (Client, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = std::thread::spawn(move || {
+            let answer = |answer: &&str| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.extend(byte);
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+                String::from_utf8(request).unwrap().to_lowercase()
+            };
+            answers.iter().map(answer).collect()
+        });
+        (Client { patience: Duration::from_secs(5), ..Client::new(url, "key".to_owned()) }, requests)
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_or_is_refused_for_the_moment_is_begun_again_where_it_was() {
+        let stream = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\r\n";
+        let answers: [String; 4] = [
+            "HTTP/1.1 503 Away\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
+            format!("{stream}id: 1\nevent: queued\ndata: {{}}\n\nid: 2\nevent: prog"),
+            "HTTP/1.1 429 Slowly\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
+            format!("{stream}id: 2\nevent: progress\ndata: {{}}\n\nid: 3\nevent: completed\ndata: {{}}\n\n"),
+        ];
+        let answers = Vec::leak(answers.map(|it| &*it.leak()).to_vec());
+        let (client, requests) = api(answers);
+        let mut kinds = Vec::new();
+        client
+            .follow("/stream", &mut |kind, _| {
+                kinds.push(kind.to_owned());
+                kind == "completed"
+            })
+            .unwrap();
+        assert_eq!(kinds, ["queued", "progress", "completed"]);
+        let seen =
+            |request: &String| request.lines().find_map(|it| it.strip_prefix("last-event-id: ").map(str::to_owned));
+        let seen: Vec<_> = requests.join().unwrap().iter().map(seen).collect();
+        assert_eq!(seen, [None, None, Some("1".to_owned()), Some("1".to_owned())]);
+    }
+
+    #[test]
+    fn an_api_that_is_not_there_is_told_after_a_while_and_what_is_wrong_at_once() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = Client::new(format!("http://{nobody}"), "key".to_owned());
+        let client = Client { patience: Duration::from_millis(900), ..client };
+        let began = Instant::now();
+        let told = client.follow("/stream", &mut |_, _| false).unwrap_err();
+        assert!(told.message().unwrap().contains("does not answer"), "{:?}", told.message());
+        assert!((Duration::from_millis(900)..Duration::from_secs(20)).contains(&began.elapsed()));
+        let (client, _) = api(&["HTTP/1.1 404 None\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"]);
+        assert_eq!(client.follow("/stream", &mut |_, _| false).unwrap_err().code(), 2);
+    }
+
+    #[test]
+    fn a_write_that_is_under_way_is_asked_for_again_and_another_conflict_is_told() {
+        const UNDER_WAY: &str =
+            "HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: 17\r\n\r\n{\"retry\":\"later\"}";
+        let (client, requests) =
+            api(&[UNDER_WAY, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"]);
+        assert_eq!(client.send("POST", "/x", &Sent::Nothing).unwrap().status, 200);
+        let key = |request: &String| request.lines().find(|it| it.starts_with("idempotency-key: ")).map(str::to_owned);
+        let keys: Vec<_> = requests.join().unwrap().iter().map(key).collect();
+        assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
+        assert!(!is_passing(409, &json!({ "retry": "after_change" })));
+    }
 
     #[test]
     fn what_is_wrong_ends_as_it_would_on_this_machine() {

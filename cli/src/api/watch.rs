@@ -1,7 +1,6 @@
 //! `vtp watch`: step: listen, show, tell where the ladder is. In: a job's number. Out: its progress, and its end as an exit code.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -10,9 +9,6 @@ use super::ApiArguments;
 use super::client::Client;
 use crate::exit::Failure;
 use crate::{Outcome, print};
-
-/// How long the API is left alone when a stream has broken off.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Show how a job of the API goes on, until it has ended
 #[derive(Debug, Args)]
@@ -34,22 +30,17 @@ pub fn run(arguments: &Arguments) -> Outcome {
 
 /// Shows how a job goes on, and prints where its ladder is.
 pub(super) fn until_ended(client: &Client, job: &str) -> Outcome {
-    let (mut seen, mut last, mut line) = (None, None, Line::default());
-    while last.is_none() {
-        client.events(&format!("/v1/jobs/{job}/progress"), seen, &mut |number, kind, event| {
-            seen = Some(number);
-            match kind {
-                "completed" | "failed" | "cancelled" => last = Some((kind.to_owned(), event.clone())),
-                _ => {
-                    let stage = event["stage"].as_str().unwrap_or("encoding");
-                    line.show(stage, event["progress"].as_f64().unwrap_or_default());
-                }
+    let (mut last, mut line) = (None, Line::default());
+    client.follow(&format!("/v1/jobs/{job}/progress"), &mut |kind, event| {
+        match kind {
+            "completed" | "failed" | "cancelled" => last = Some((kind.to_owned(), event.clone())),
+            _ => {
+                let stage = event["stage"].as_str().unwrap_or("encoding");
+                line.show(stage, event["progress"].as_f64().unwrap_or_default());
             }
-        })?;
-        if last.is_none() {
-            std::thread::sleep(PAUSE);
         }
-    }
+        last.is_some()
+    })?;
     drop(line);
     let Some((kind, event)) = last else { return Ok(()) };
     match &*kind {

@@ -55,7 +55,8 @@ impl Orderer {
         Ok(Self { bus, client })
     }
 
-    /// Has the ladder of these words made, or hears how the order of this number goes on, if it was given before.
+    /// Has the ladder of these words made, or hears how the order of this number goes on or has ended, if it was given before and
+    /// is not forgotten.
     ///
     /// # Errors
     /// The fleet does not answer.
@@ -127,6 +128,14 @@ impl Orderer {
     /// The driver does not answer.
     pub(crate) async fn cancel(&self, number: u64) -> anyhow::Result<()> {
         Ok(self.client.cancel(JobNumber::kept(number).0).await?)
+    }
+
+    /// Says that how an order ended is noted: nobody asks for it again.
+    ///
+    /// # Errors
+    /// The driver does not answer.
+    pub(crate) async fn forget(&self, number: u64) -> anyhow::Result<()> {
+        Ok(self.client.forget(JobNumber::kept(number).0).await?)
     }
 }
 

@@ -99,7 +99,10 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
                 Standing::Cancelled
             }
         };
-        client.settle(FAREWELL).await;
+        // Nobody asks for it again. A driver that does not hear of it remembers it for a day.
+        if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, client.forget(job)).await {
+            tracing::debug!(%error, "the fleet remembers a job for a while");
+        }
         outcome(standing)
     })
 }

@@ -87,7 +87,13 @@ impl Hasher {
     }
 
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-        let _turn = self.turns.acquire().await.map_err(|error| Problem::internal(&error))?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|error| Problem::internal(&error))?;
+        // The turn is over when the work is, not when nobody waits for it any longer.
+        let work = move || {
+            let done = work();
+            drop(turn);
+            done
+        };
         tokio::task::spawn_blocking(work).await.map_err(|error| Problem::internal(&error))
     }
 }
@@ -104,6 +110,19 @@ mod tests {
         assert!(hasher.is("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
         assert!(!hasher.is("correct house".to_owned(), Some(hash)).await.unwrap());
         assert!(!hasher.is("nobody's password".to_owned(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn whoever_goes_away_does_not_give_their_turn_to_others_before_the_work_is_done() {
+        let hasher = Hasher::with_memory(64).unwrap();
+        let (go_on, gate) = std::sync::mpsc::channel::<()>();
+        let work = hasher.in_turn(move || gate.recv());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), work).await.is_err());
+        assert_eq!(hasher.turns.available_permits(), AT_A_TIME - 1);
+        go_on.send(()).unwrap();
+        while hasher.turns.available_permits() < AT_A_TIME {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
     }
 
     #[tokio::test]

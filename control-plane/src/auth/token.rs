@@ -1,10 +1,12 @@
-//! Access tokens: JWT (RFC 7519), signed with Ed25519 and nothing else. Keys lie in a folder, each in a file whose name is its `kid`:
-//! the last by name signs, all of them are believed, so keys are changed by adding one and removing the old a little later.
+//! Access tokens: JWT (RFC 7519), signed with Ed25519 and nothing else. Keys lie in a folder, each in a file whose name is its `kid`.
+//! All of them are believed, and the last by name signs, once it has been there for long enough that every replica knows it. So keys
+//! are changed by adding one and removing the old a while later.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::rand::SystemRandom;
@@ -17,6 +19,8 @@ use crate::ids::{SessionId, UserId};
 /// Whose tokens they are, and for whom.
 const ISSUER: &str = "videotranscode-pro";
 const AUDIENCE: &str = "videotranscode-pro-api";
+/// How long a key has been there when all replicas know it: they look every minute, and their clocks may differ.
+const KNOWN: Duration = Duration::from_secs(600);
 /// The ending of a key's file.
 const ENDING: &str = "pk8";
 
@@ -41,9 +45,14 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// The keys that sign tokens and are believed.
+/// The keys that sign tokens and are believed. Clones share them.
 #[derive(Clone)]
-pub struct KeySet(Arc<Keys>);
+pub struct KeySet(Arc<Shared>);
+
+struct Shared {
+    folder: PathBuf,
+    keys: RwLock<Arc<Keys>>,
+}
 
 struct Keys {
     kid: String,
@@ -70,6 +79,9 @@ pub enum KeyTrouble {
     /// No key can be made.
     #[error("no key can be made")]
     NoChance,
+    /// There is none any longer.
+    #[error("there is no key")]
+    None,
 }
 
 impl KeySet {
@@ -78,41 +90,26 @@ impl KeySet {
     /// # Errors
     /// [`KeyTrouble`].
     pub fn open(folder: &Path) -> Result<Self, KeyTrouble> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| KeyTrouble::File { path, error }
-        };
         std::fs::create_dir_all(folder).map_err(failed(folder))?;
-        let mut files = BTreeMap::new();
-        for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
-            let path = entry.map_err(failed(folder))?.path();
-            let kid = path.file_stem().and_then(|it| it.to_str()).map(str::to_owned);
-            if let (Some(kid), Some(ENDING)) = (kid, path.extension().and_then(|it| it.to_str())) {
-                files.insert(kid, path);
-            }
+        if files(folder)?.is_empty() {
+            make(&folder.join(format!("1.{ENDING}")))?;
         }
-        if files.is_empty() {
-            let path = folder.join(format!("1.{ENDING}"));
-            make(&path)?;
-            files.insert("1".to_owned(), path);
-        }
-        let mut keys = Vec::new();
-        for (kid, path) in files {
-            let document = std::fs::read(&path).map_err(failed(&path))?;
-            let pair =
-                Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_| KeyTrouble::NoKey(path.clone()))?;
-            keys.push((kid, EncodingKey::from_ed_der(&document), DecodingKey::from_ed_der(pair.public_key().as_ref())));
-        }
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        validation.validate_nbf = true;
-        validation.leeway = 30;
-        let believed = keys.iter().map(|(kid, _, decoding)| (kid.clone(), decoding.clone())).collect();
-        // There is one at least.
-        let (kid, signing, _) = keys.pop().ok_or(KeyTrouble::NoChance)?;
-        Ok(Self(Arc::new(Keys { kid, signing, believed, validation })))
+        let keys = RwLock::new(Arc::new(Keys::read(folder)?));
+        Ok(Self(Arc::new(Shared { folder: folder.to_owned(), keys })))
+    }
+
+    /// Looks again which keys there are. They stay as they were where one can't be read.
+    ///
+    /// # Errors
+    /// [`KeyTrouble`].
+    pub fn look_again(&self) -> Result<(), KeyTrouble> {
+        let keys = Arc::new(Keys::read(&self.0.folder)?);
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    fn now(&self) -> Arc<Keys> {
+        Arc::clone(&self.0.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A token of this session, good for so many seconds from `now` on, in seconds of Unix time.
@@ -127,17 +124,66 @@ impl KeySet {
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let (iss, aud) = (ISSUER.to_owned(), AUDIENCE.to_owned());
         let claims = Claims { sub, sid, role, iss, aud, iat: now, nbf: now, exp: now + seconds };
-        let header = Header { kid: Some(self.0.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-        jsonwebtoken::encode(&header, &claims, &self.0.signing)
+        let keys = self.now();
+        let header = Header { kid: Some(keys.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, &claims, &keys.signing)
     }
 
     /// What a token says, if it is one of ours and its time has not run out.
     pub fn read(&self, token: &str) -> Option<Claims> {
         // Which key it is said to be signed with is the only thing that is taken from it before it is verified.
         let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
-        let key = self.0.believed.get(&kid)?;
-        Some(jsonwebtoken::decode::<Claims>(token, key, &self.0.validation).ok()?.claims)
+        let keys = self.now();
+        let key = keys.believed.get(&kid)?;
+        Some(jsonwebtoken::decode::<Claims>(token, key, &keys.validation).ok()?.claims)
     }
+}
+
+impl Keys {
+    fn read(folder: &Path) -> Result<Self, KeyTrouble> {
+        let (mut keys, mut believed) = (Vec::new(), BTreeMap::new());
+        for (kid, path) in files(folder)? {
+            let document = std::fs::read(&path).map_err(failed(&path))?;
+            let since = std::fs::metadata(&path).and_then(|it| it.modified()).map_err(failed(&path))?;
+            let pair =
+                Ed25519KeyPair::from_pkcs8_maybe_unchecked(&document).map_err(|_| KeyTrouble::NoKey(path.clone()))?;
+            believed.insert(kid.clone(), DecodingKey::from_ed_der(pair.public_key().as_ref()));
+            keys.push((kid, since, EncodingKey::from_ed_der(&document)));
+        }
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.validate_nbf = true;
+        validation.leeway = 30;
+        let is_known = |since: &SystemTime| since.elapsed().is_ok_and(|age| age >= KNOWN);
+        let last_known = keys.iter().rposition(|(_, since, _)| is_known(since));
+        let signs = match last_known {
+            Some(place) => place,
+            // All are new, so this is the beginning: the oldest.
+            None => (0..keys.len()).min_by_key(|place| keys[*place].1).ok_or(KeyTrouble::None)?,
+        };
+        let (kid, _, signing) = keys.swap_remove(signs);
+        Ok(Self { kid, signing, believed, validation })
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyTrouble {
+    let path = path.to_owned();
+    move |error| KeyTrouble::File { path, error }
+}
+
+/// The files of keys, by what keys are called.
+fn files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, KeyTrouble> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+        let path = entry.map_err(failed(folder))?.path();
+        let kid = path.file_stem().and_then(|it| it.to_str()).map(str::to_owned);
+        if let (Some(kid), Some(ENDING)) = (kid, path.extension().and_then(|it| it.to_str())) {
+            files.insert(kid, path);
+        }
+    }
+    Ok(files)
 }
 
 /// Makes a key, readable by this user alone. Where another process makes one at the same time, one of both counts.
@@ -200,17 +246,28 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_changed_by_adding_one_and_removing_the_old_later() {
+    fn keys_are_changed_by_adding_one_that_signs_once_all_know_it_and_removing_the_old_later() {
         let (folder, keys) = keys();
+        let (other, kid) = (KeySet::open(folder.path()).unwrap(), |token: &str| {
+            jsonwebtoken::decode_header(token).unwrap().kid.unwrap()
+        });
         let old = keys.sign(somebody(), now(), 60).unwrap();
-        make(&folder.path().join("2.pk8")).unwrap();
-        let both = KeySet::open(folder.path()).unwrap();
-        let new = both.sign(somebody(), now(), 60).unwrap();
-        assert_eq!(jsonwebtoken::decode_header(&new).unwrap().kid.as_deref(), Some("2"));
-        assert!(both.read(&old).is_some() && both.read(&new).is_some());
+        let path = folder.path().join("2.pk8");
+        make(&path).unwrap();
+        keys.look_again().unwrap();
+        assert_eq!(kid(&keys.sign(somebody(), now(), 60).unwrap()), "1", "others may not know the new one yet");
+        other.look_again().unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() - KNOWN).unwrap();
+        keys.look_again().unwrap();
+        let new = keys.sign(somebody(), now(), 60).unwrap();
+        assert_eq!(kid(&new), "2");
+        assert!([&keys, &other].iter().all(|it| it.read(&old).is_some() && it.read(&new).is_some()));
         std::fs::remove_file(folder.path().join("1.pk8")).unwrap();
-        let after = KeySet::open(folder.path()).unwrap();
-        assert!(after.read(&old).is_none() && after.read(&new).is_some());
+        keys.look_again().unwrap();
+        assert!(keys.read(&old).is_none() && keys.read(&new).is_some());
+        std::fs::write(folder.path().join("3.pk8"), "half a key").unwrap();
+        assert!(keys.look_again().is_err() && keys.read(&new).is_some(), "they stay as they were");
     }
 
     #[test]

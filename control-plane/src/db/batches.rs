@@ -136,27 +136,17 @@ pub async fn list(db: &PgPool, user: UserId, before: Option<BatchId>, most: i64)
     .await
 }
 
-/// Wants all open jobs of a batch of this user cancelled; those that nobody has begun are at once.
+/// Wants all open jobs of a batch of this user cancelled; those that nobody has claimed yet are at once.
 pub async fn cancel(db: &PgPool, user: UserId, batch: BatchId) -> sqlx::Result<()> {
-    sqlx::query(
-        r#"WITH cancelled AS (
-               UPDATE transcoding_jobs SET cancel_wanted = true,
-                   completed_at = CASE WHEN status = 'queued' THEN now() ELSE completed_at END,
-                   status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END
-               WHERE batch_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') RETURNING id, status),
-           told AS (
-               INSERT INTO job_events (job_id, number, kind, body)
-               SELECT c.id, (SELECT coalesce(max(number), 0) + 1 FROM job_events e WHERE e.job_id = c.id),
-                      CASE WHEN c.status = 'cancelled' THEN 'cancelled' ELSE 'cancelling' END,
-                      jsonb_build_object('status', c.status)
-               FROM cancelled c RETURNING job_id)
-           SELECT pg_notify($3, job_id::text), pg_notify($4, job_id::text) FROM told"#,
+    let mut transaction = db.begin().await?;
+    let open: Vec<JobId> = sqlx::query_scalar(
+        "SELECT id FROM transcoding_jobs WHERE batch_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
+         ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(batch)
     .bind(user)
-    .bind(super::events::CHANNEL)
-    .bind(super::jobs::CANCELS)
-    .execute(db)
-    .await
-    .map(drop)
+    .fetch_all(&mut *transaction)
+    .await?;
+    super::jobs::cancel_locked(&mut transaction, &open).await?;
+    transaction.commit().await
 }

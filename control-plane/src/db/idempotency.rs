@@ -28,12 +28,13 @@ pub enum Known {
     Answered(Answer),
 }
 
-/// What is known of a key that comes with a request of this hash. One that is new is taken; so is one whose request has been under
-/// way for longer than any takes.
+/// What is known of a key that comes with a request of this hash. One that is new is taken; so is one of whose request it was not
+/// said for two minutes that it is under way: whoever carried it out is gone.
 pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx::Result<Known> {
     let taken = sqlx::query(
         "INSERT INTO idempotency_keys (user_id, key, request_hash) VALUES ($1, $2, $3)
-         ON CONFLICT (user_id, key) DO UPDATE SET request_hash = $3, status = NULL, body = NULL, created_at = now()
+         ON CONFLICT (user_id, key) DO UPDATE SET request_hash = $3, status = NULL, content_type = NULL, body = NULL,
+                 created_at = now()
              WHERE idempotency_keys.created_at < now() - interval '1 day'
                 OR (idempotency_keys.status IS NULL AND idempotency_keys.created_at < now() - interval '2 minutes')",
     );
@@ -56,6 +57,14 @@ pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx:
         // Where it was given back meanwhile, whoever asks again is first.
         Some((_, None, ..)) | None => Known::UnderWay,
     })
+}
+
+/// Says that the request of a key that was taken is still under way.
+pub async fn still(db: &PgPool, user: UserId, key: &str) -> sqlx::Result<()> {
+    let still = sqlx::query(
+        "UPDATE idempotency_keys SET created_at = now() WHERE user_id = $1 AND key = $2 AND status IS NULL",
+    );
+    still.bind(user).bind(key).execute(db).await.map(drop)
 }
 
 /// Keeps the answer to a request whose key was taken.

@@ -6,7 +6,9 @@
 //!     └────────────┴───────► cancelled
 //! ```
 //! A replica that drives a job has claimed it, for a while: the lease's epoch is counted up with every claim, and what is noted
-//! with an older one is not taken. A job whose lease has run out is claimed by whoever comes first.
+//! with an older one is not taken. A job whose lease has run out is claimed by whoever comes first. One that was never claimed is
+//! cancelled at once; of any other the fleet may know, so whoever drives it gives it up there first. Whoever locks several jobs
+//! does so in the order of their numbers.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -167,29 +169,50 @@ pub async fn of_batch(
     .await
 }
 
-/// Wants a job of this user cancelled. One that nobody has begun is at once. `None` if there is no such job.
+/// Wants a job of this user cancelled. One that nobody has claimed yet is at once. `None` if there is no such job.
 pub async fn cancel(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Option<Job>> {
     let mut transaction = db.begin().await?;
-    let cancelled: Option<(bool,)> = sqlx::query_as(
-        "UPDATE transcoding_jobs SET cancel_wanted = true,
-             completed_at = CASE WHEN status = 'queued' THEN now() ELSE completed_at END,
-             status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END
-         WHERE id = $1 AND user_id = $2 AND status IN ('queued', 'processing') RETURNING status = 'cancelled'",
+    let open: Vec<JobId> = sqlx::query_scalar(
+        "SELECT id FROM transcoding_jobs WHERE id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
+         FOR NO KEY UPDATE",
     )
     .bind(job)
     .bind(user)
-    .fetch_optional(&mut *transaction)
+    .fetch_all(&mut *transaction)
     .await?;
-    match cancelled {
-        Some((true,)) => events::add(&mut transaction, job, "cancelled", &json!({ "status": "cancelled" })).await?,
-        Some((false,)) => {
-            events::add(&mut transaction, job, "cancelling", &json!({ "status": "processing" })).await?;
-            events::wake(&mut transaction, CANCELS, job).await?;
-        }
-        None => {}
-    }
+    cancel_locked(&mut transaction, &open).await?;
     transaction.commit().await?;
     get(db, user, job).await
+}
+
+/// Wants open jobs cancelled, within a transaction that has locked them. Those that nobody has claimed are at once; of the others
+/// whoever drives them is told.
+pub(super) async fn cancel_locked(db: &mut sqlx::PgConnection, jobs: &[JobId]) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE transcoding_jobs SET cancel_wanted = true,
+             completed_at = CASE WHEN lease_epoch = 0 THEN now() ELSE completed_at END,
+             status = CASE WHEN lease_epoch = 0 THEN 'cancelled' ELSE status END
+         WHERE id = ANY($1)",
+    )
+    .bind(jobs)
+    .execute(&mut *db)
+    .await?;
+    // A statement of its own: it sees what others had noted before the jobs were locked, so that no number is given twice.
+    sqlx::query(
+        "WITH told AS (
+             INSERT INTO job_events (job_id, number, kind, body)
+             SELECT j.id, (SELECT coalesce(max(number), 0) + 1 FROM job_events e WHERE e.job_id = j.id),
+                    CASE WHEN j.status = 'cancelled' THEN 'cancelled' ELSE 'cancelling' END,
+                    jsonb_build_object('status', j.status)
+             FROM transcoding_jobs j WHERE j.id = ANY($1) RETURNING job_id)
+         SELECT pg_notify($2, job_id::text), pg_notify($3, job_id::text) FROM told",
+    )
+    .bind(jobs)
+    .bind(events::CHANNEL)
+    .bind(CANCELS)
+    .execute(&mut *db)
+    .await
+    .map(drop)
 }
 
 /// A job that is claimed.
@@ -211,19 +234,39 @@ pub struct Claimed {
     pub fleet_job: i64,
     /// As which whoever claimed it is known.
     pub lease_epoch: i64,
+    /// Whether it is wanted no longer; the fleet may know of it.
+    pub cancel_wanted: bool,
 }
 
-/// Claims jobs that nobody drives, the most urgent and oldest first, for so many seconds.
+/// Claims jobs that nobody drives, for so many seconds. Users take turns: whoever has fewer jobs under way comes first, and of each
+/// the most urgent and oldest.
 pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as(
-        "WITH free AS (
-             SELECT id FROM transcoding_jobs
-             WHERE status IN ('queued', 'processing') AND (lease_until IS NULL OR lease_until < now())
-             ORDER BY priority, id LIMIT $1 FOR UPDATE SKIP LOCKED)
+        "WITH RECURSIVE people AS (
+             (SELECT user_id FROM transcoding_jobs WHERE status IN ('queued', 'processing') ORDER BY user_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT j.user_id FROM transcoding_jobs j
+                     WHERE j.status IN ('queued', 'processing') AND j.user_id > p.user_id ORDER BY j.user_id LIMIT 1)
+             FROM people p WHERE p.user_id IS NOT NULL),
+         held AS (
+             SELECT user_id, count(*) AS jobs FROM transcoding_jobs
+             WHERE status IN ('queued', 'processing') AND lease_until >= now() GROUP BY user_id),
+         turns AS (
+             SELECT w.id, w.priority, w.turn + coalesce(h.jobs, 0) AS turn
+             FROM people p LEFT JOIN held h ON h.user_id = p.user_id CROSS JOIN LATERAL (
+                 SELECT j.id, j.priority, row_number() OVER (ORDER BY j.priority, j.id) AS turn FROM transcoding_jobs j
+                 WHERE j.user_id = p.user_id AND j.status IN ('queued', 'processing')
+                   AND (j.lease_until IS NULL OR j.lease_until < now())
+                 ORDER BY j.priority, j.id LIMIT $1) w),
+         free AS (
+             SELECT j.id FROM turns t JOIN transcoding_jobs j ON j.id = t.id
+             WHERE j.status IN ('queued', 'processing') AND (j.lease_until IS NULL OR j.lease_until < now())
+             ORDER BY t.turn, t.priority, t.id LIMIT $1 FOR UPDATE OF j SKIP LOCKED)
          UPDATE transcoding_jobs j
          SET lease_epoch = lease_epoch + 1, lease_until = now() + make_interval(secs => $2)
          FROM free, videos v WHERE j.id = free.id AND v.id = j.video_id
-         RETURNING j.id, j.video_id, j.user_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch",
+         RETURNING j.id, j.video_id, j.user_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch,
+                   j.cancel_wanted",
     )
     .bind(most)
     .bind(lease_s as f64)
@@ -246,9 +289,12 @@ pub enum Lease {
 pub async fn renew(db: &PgPool, held: &[(JobId, i64)], lease_s: i64) -> sqlx::Result<Vec<(JobId, Lease)>> {
     let (jobs, epochs): (Vec<JobId>, Vec<i64>) = held.iter().copied().unzip();
     let renewed: Vec<(JobId, bool)> = sqlx::query_as(
-        "UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
-         FROM unnest($1::uuid[], $2::bigint[]) AS h (id, epoch)
-         WHERE j.id = h.id AND j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')
+        "WITH held AS (
+             SELECT j.id FROM transcoding_jobs j JOIN unnest($1::uuid[], $2::bigint[]) AS h (id, epoch) ON j.id = h.id
+             WHERE j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')
+             ORDER BY j.id FOR NO KEY UPDATE OF j)
+         UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
+         FROM held WHERE j.id = held.id
          RETURNING j.id, j.cancel_wanted",
     )
     .bind(jobs)

@@ -39,6 +39,18 @@ pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
     MIGRATIONS.run(db).await
 }
 
+/// Whether an error passes by itself: what it was about may do later, as it is. 08, 40, 53 and 57P are classes of SQLSTATE:
+/// connections, collisions of transactions, too little of something, a server that starts or is shut down.
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Database(said) => {
+            said.code().is_some_and(|code| ["08", "40", "53", "57P"].into_iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    }
+}
+
 /// Whether an error says that something is there already.
 pub fn is_taken(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|error| error.is_unique_violation())

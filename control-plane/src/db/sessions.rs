@@ -1,26 +1,51 @@
 //! Who is signed in where. A refresh token is good for once: one that is shown again ends its session, for somebody has stolen it.
 
+use std::net::IpAddr;
+
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
+use utoipa::ToSchema;
 
 use crate::auth::{Role, SecretHash};
 use crate::ids::{SessionId, UserId};
+
+/// Somewhere that somebody is signed in.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Session {
+    /// Its number.
+    pub id: SessionId,
+    /// What the program calls itself that signed in.
+    pub device: Option<String>,
+    /// Where it was then.
+    pub ip_address: Option<String>,
+    /// Since when.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// Until when, if it is not used before.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// Whether this is the one that asks.
+    #[sqlx(skip)]
+    pub is_this: bool,
+}
 
 /// Begins a session, whose first refresh token has this hash.
 pub async fn begin(
     db: &PgPool,
     user: UserId,
-    device: &Value,
+    (device, address): (&Value, IpAddr),
     token: &SecretHash,
     lasts: Duration,
 ) -> sqlx::Result<(SessionId, Role)> {
     let (session, until) = (SessionId::new(), OffsetDateTime::now_utc() + lasts);
     let mut transaction = db.begin().await?;
-    sqlx::query("INSERT INTO user_sessions (id, user_id, device_info, expires_at) VALUES ($1, $2, $3, $4)")
+    sqlx::query("INSERT INTO user_sessions (id, user_id, device_info, ip_address, expires_at) VALUES ($1, $2, $3, $4::inet, $5)")
         .bind(session)
         .bind(user)
         .bind(device)
+        .bind(address.to_string())
         .bind(until)
         .execute(&mut *transaction)
         .await?;
@@ -121,4 +146,22 @@ pub async fn end(db: &PgPool, user: UserId, session: SessionId) -> sqlx::Result<
          WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL",
     );
     Ok(ended.bind(session).bind(user).execute(db).await?.rows_affected() > 0)
+}
+
+/// Where this user is signed in, the latest first.
+pub async fn of(db: &PgPool, user: UserId) -> sqlx::Result<Vec<Session>> {
+    sqlx::query_as(
+        "SELECT id, device_info ->> 'user_agent' AS device, host(ip_address) AS ip_address, created_at, expires_at
+         FROM user_sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > now() ORDER BY created_at DESC",
+    )
+    .bind(user)
+    .fetch_all(db)
+    .await
+}
+
+/// Forgets tokens and sessions whose time has run out a while ago: until then an old token that is shown again is known for what
+/// it is.
+pub async fn tidy(db: &PgPool) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM refresh_tokens WHERE expires_at < now() - interval '1 day'").execute(db).await?;
+    sqlx::query("DELETE FROM user_sessions WHERE expires_at < now() - interval '90 days'").execute(db).await.map(drop)
 }

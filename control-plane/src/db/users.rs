@@ -84,15 +84,3 @@ pub async fn get(db: &PgPool, user: UserId) -> sqlx::Result<User> {
     .fetch_one(db)
     .await
 }
-
-/// How many bytes of sources they have, and may have.
-pub async fn storage(db: &PgPool, user: UserId) -> sqlx::Result<(i64, i64)> {
-    sqlx::query_as(
-        "SELECT coalesce((SELECT sum(file_size)::bigint FROM videos
-                          WHERE user_id = u.id AND deleted_at IS NULL AND upload_status <> 'failed'), 0), u.storage_limit
-         FROM users u WHERE u.id = $1",
-    )
-    .bind(user)
-    .fetch_one(db)
-    .await
-}

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::ids::{UserId, VideoId};
+use crate::ids::{JobId, UserId, VideoId};
 
 /// A source, as its owner sees it.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]
@@ -87,9 +87,38 @@ pub struct Begun<'a> {
     pub sha256: Option<Vec<u8>>,
 }
 
-/// Begins an upload.
-pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<Video> {
-    sqlx::query_as(columns!(
+/// What came of beginning an upload.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Beginning {
+    /// It is begun.
+    Video(Box<Video>),
+    /// There is no room for it.
+    Full {
+        /// Bytes that this user has.
+        used: i64,
+        /// Bytes that they may have.
+        limit: i64,
+    },
+}
+
+/// Begins an upload, if this user has room for it. Several that begin at the same time are counted one after another.
+pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<Beginning> {
+    let mut transaction = db.begin().await?;
+    let limit: i64 = sqlx::query_scalar("SELECT storage_limit FROM users WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(user)
+        .fetch_one(&mut *transaction)
+        .await?;
+    let used: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(file_size)::bigint, 0) FROM videos
+         WHERE user_id = $1 AND deleted_at IS NULL AND upload_status <> 'failed'",
+    )
+    .bind(user)
+    .fetch_one(&mut *transaction)
+    .await?;
+    if used.saturating_add(begun.size) > limit {
+        return Ok(Beginning::Full { used, limit });
+    }
+    let video = sqlx::query_as(columns!(
         "INSERT INTO videos (id, user_id, original_filename, content_type, file_size, chunk_size, sha256)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING",
         ""
@@ -101,8 +130,10 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
     .bind(begun.size)
     .bind(begun.chunk)
     .bind(begun.sha256)
-    .fetch_one(db)
-    .await
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Beginning::Video(Box::new(video)))
 }
 
 /// A video of this user.
@@ -214,13 +245,13 @@ pub struct Facts {
     pub metadata: Value,
 }
 
-/// Notes that an upload is whole and a video.
-pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Result<()> {
+/// Notes that an upload is whole and a video; whether somebody still wants it, for it may be deleted by now.
+pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
     sqlx::query(
         "UPDATE videos SET upload_status = 'uploaded', uploaded_at = now(), duration = $2, original_format = $3,
                            resolution = $4, bitrate = $5, metadata = $6
-         WHERE id = $1 AND upload_status = 'checking'",
+         WHERE id = $1 AND upload_status = 'checking' AND deleted_at IS NULL",
     )
     .bind(video)
     .bind(facts.duration)
@@ -231,7 +262,12 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
     .execute(&mut *transaction)
     .await?;
     sqlx::query("DELETE FROM video_parts WHERE video_id = $1").bind(video).execute(&mut *transaction).await?;
-    transaction.commit().await
+    let is_wanted = sqlx::query_scalar("SELECT deleted_at IS NULL FROM videos WHERE id = $1")
+        .bind(video)
+        .fetch_optional(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(is_wanted.unwrap_or(false))
 }
 
 /// Notes that what was uploaded is of no use.
@@ -248,7 +284,7 @@ pub async fn failed(db: &PgPool, video: VideoId, code: i32, why: &str) -> sqlx::
     .map(drop)
 }
 
-/// Deletes a video of this user; whether there was one. Its open jobs are to be cancelled.
+/// Deletes a video of this user, and wants its open jobs cancelled; whether there was one.
 pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
     let deleted =
@@ -257,17 +293,37 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<b
             .bind(user)
             .execute(&mut *transaction)
             .await?;
-    sqlx::query(
-        "WITH unwanted AS (
-             UPDATE transcoding_jobs SET cancel_wanted = true
-             WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') RETURNING id)
-         SELECT pg_notify($3, id::text) FROM unwanted",
+    let open: Vec<JobId> = sqlx::query_scalar(
+        "SELECT id FROM transcoding_jobs WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
+         ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(video)
     .bind(user)
-    .bind(super::jobs::CANCELS)
-    .execute(&mut *transaction)
+    .fetch_all(&mut *transaction)
     .await?;
+    super::jobs::cancel_locked(&mut transaction, &open).await?;
     transaction.commit().await?;
     Ok(deleted.rows_affected() > 0)
+}
+
+/// Some videos that were deleted so many seconds ago or longer, that nobody writes for any longer, and whose bytes nobody has
+/// looked after since.
+pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> {
+    sqlx::query_scalar(
+        "SELECT id FROM videos
+         WHERE deleted_at < now() - make_interval(secs => $1) AND swept_at IS NULL
+           AND (upload_status <> 'checking' OR check_until < now())
+         ORDER BY deleted_at LIMIT 100",
+    )
+    .bind(settled_s as f64)
+    .fetch_all(db)
+    .await
+}
+
+/// Notes that nothing is left in the store of a video that is deleted.
+pub async fn swept(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
+    let swept = sqlx::query(
+        "WITH parts AS (DELETE FROM video_parts WHERE video_id = $1) UPDATE videos SET swept_at = now() WHERE id = $1",
+    );
+    swept.bind(video).execute(db).await.map(drop)
 }

@@ -1,23 +1,20 @@
 //! Signing up, in and out.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 
+use super::device::Device;
 use super::extract::{Json, Path};
 use super::is_name;
 use crate::app::App;
 use crate::auth::{Caller, RefreshSecret, Role, Tokens};
-use crate::db::sessions::{self, Refreshed};
+use crate::db::sessions::{self, Refreshed, Session};
 use crate::db::users::{self, User};
 use crate::ids::{SessionId, UserId};
 use crate::problem::{Kind, Outcome, Problem};
-
-/// Letters of a device that are kept.
-const LONGEST_DEVICE: usize = 300;
 
 /// Who somebody wants to be.
 #[derive(Deserialize, ToSchema)]
@@ -77,7 +74,7 @@ pub(crate) struct SignedIn {
 ))]
 pub(crate) async fn register(
     State(app): State<App>,
-    headers: HeaderMap,
+    device: Device,
     Json(wanted): Json<Register>,
 ) -> Outcome<(StatusCode, axum::Json<SignedIn>)> {
     let email = email(&wanted.email)?;
@@ -88,7 +85,7 @@ pub(crate) async fn register(
     let hash = app.hasher.hash(wanted.password).await?;
     let user = users::register(&app.db, &email, username, &hash).await?;
     let user = user.ok_or_else(|| Problem::new(Kind::Conflict, "the address or the name is somebody's already"))?;
-    let tokens = sign_in(&app, user.id, &headers).await?;
+    let tokens = sign_in(&app, user.id, &device).await?;
     Ok((StatusCode::CREATED, axum::Json(SignedIn { user, tokens })))
 }
 
@@ -101,7 +98,7 @@ pub(crate) async fn register(
 ))]
 pub(crate) async fn login(
     State(app): State<App>,
-    headers: HeaderMap,
+    device: Device,
     Json(shown): Json<Login>,
 ) -> Outcome<axum::Json<SignedIn>> {
     let wrong = || Problem::new(Kind::Unauthenticated, "the address or the password is wrong");
@@ -111,7 +108,7 @@ pub(crate) async fn login(
     let is_right = app.hasher.is(shown.password, hash).await?;
     match found {
         Some((user, _, true)) if is_right => {
-            let tokens = sign_in(&app, user, &headers).await?;
+            let tokens = sign_in(&app, user, &device).await?;
             Ok(axum::Json(SignedIn { user: users::get(&app.db, user).await?, tokens }))
         }
         Some(_) | None => Err(wrong()),
@@ -148,6 +145,28 @@ pub(crate) async fn refresh(State(app): State<App>, Json(shown): Json<Refresh>) 
 pub(crate) async fn logout(State(app): State<App>, caller: Caller) -> Outcome<StatusCode> {
     sessions::end(&app.db, caller.user(), caller.session()?).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Somebody's sessions.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Sessions {
+    /// The latest first.
+    data: Vec<Session>,
+}
+
+/// Where one is signed in.
+#[utoipa::path(get, path = "/auth/sessions", tag = "auth", responses(
+    (status = 200, description = "All sessions that have not ended", body = Sessions),
+    (status = "4XX", description = "Not signed in", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn sessions(State(app): State<App>, caller: Caller) -> Outcome<axum::Json<Sessions>> {
+    let own = caller.session()?;
+    let mut data = sessions::of(&app.db, caller.user()).await?;
+    for session in &mut data {
+        session.is_this = session.id == own;
+    }
+    Ok(axum::Json(Sessions { data }))
 }
 
 /// End one of one's sessions.
@@ -195,9 +214,10 @@ fn lasts(app: &App) -> Duration {
     Duration::seconds(app.config.refresh_s)
 }
 
-async fn sign_in(app: &App, user: UserId, headers: &HeaderMap) -> Outcome<Tokens> {
+async fn sign_in(app: &App, user: UserId, device: &Device) -> Outcome<Tokens> {
     let refresh = RefreshSecret::new().map_err(|error| Problem::internal(&error))?;
-    let (session, role) = sessions::begin(&app.db, user, &device(headers), &refresh.hash(), lasts(app)).await?;
+    let (session, role) =
+        sessions::begin(&app.db, user, (&device.info, device.address), &refresh.hash(), lasts(app)).await?;
     tokens(app, (user, session, role), refresh)
 }
 
@@ -205,12 +225,6 @@ fn tokens(app: &App, who: (UserId, SessionId, Role), refresh: RefreshSecret) -> 
     let (now, lasts) = (OffsetDateTime::now_utc().unix_timestamp(), app.config.access_s);
     let access_token = app.keys.sign(who, now, lasts).map_err(|error| Problem::internal(&error))?;
     Ok(Tokens { access_token, token_type: "Bearer", expires_in: lasts, refresh_token: refresh.reveal() })
-}
-
-/// What a session's owner knows a device by.
-fn device(headers: &HeaderMap) -> Value {
-    let agent = headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
-    json!({ "user_agent": agent.map(|it| it.chars().take(LONGEST_DEVICE).collect::<String>()) })
 }
 
 #[cfg(test)]

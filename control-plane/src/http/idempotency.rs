@@ -1,5 +1,9 @@
 //! Writes that may be sent again: a POST with an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header) is carried out once, and
-//! whoever sends it again within a day gets the first answer. Failures of ours are not kept: they may be tried again.
+//! whoever sends it again within a day gets the first answer. It is carried out to its end whoever waits for it, and for however
+//! long. Failures of ours are not kept: they may be tried again.
+
+use std::convert::Infallible;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts as _, Request, State};
@@ -8,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ring::digest;
 
+use super::PATIENCE;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::db::idempotency::{self, Answer, Known};
@@ -21,6 +26,12 @@ const SECRET: [&str; 2] = ["/v1/auth/", "/v1/api-keys"];
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest body that is looked at; what is longer is refused by the handler anyway.
 const LONGEST: usize = 4 << 20;
+/// How often it is said that a request is under way.
+const BREATH: Duration = Duration::from_secs(30);
+
+/// Stands with a request that is carried out to its end, however long that takes.
+#[derive(Clone, Copy)]
+pub(super) struct ToItsEnd;
 
 /// Carries a request out once.
 pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -45,20 +56,48 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
         Known::Answered(answer) => return replay(answer),
         Known::UnderWay => {
             let detail = "a request with this Idempotency-Key is under way; send it again a little later";
-            return Err(Problem::new(Kind::Conflict, detail));
+            return Err(Problem::new(Kind::Conflict, detail).later(1));
         }
         Known::Other => {
             let detail = "this Idempotency-Key came with another request; choose a new one for each";
             return Err(Problem::new(Kind::Invalid, detail));
         }
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    keep(app, caller.user(), &key, response).await
+    parts.extensions.insert(ToItsEnd);
+    let (request, user) = (Request::from_parts(parts, Body::from(body)), caller.user());
+    let carried_out = tokio::spawn(to_its_end(app.clone(), user, key, request, next));
+    match tokio::time::timeout(PATIENCE, carried_out).await {
+        Ok(done) => done.map_err(|error| Problem::internal(&error))?,
+        Err(_) => {
+            Err(Problem::new(Kind::Unavailable, "it takes long, and goes on; send it again to hear what came of it"))
+        }
+    }
 }
 
+async fn to_its_end(app: App, user: UserId, key: String, request: Request, next: Next) -> Outcome<Response> {
+    let response = tokio::select! {
+        response = next.run(request) => response,
+        never = still(&app, user, &key) => match never {},
+    };
+    keep(&app, user, &key, response).await
+}
+
+/// Says that a request is under way, for ever.
+async fn still(app: &App, user: UserId, key: &str) -> Infallible {
+    loop {
+        tokio::time::sleep(BREATH).await;
+        if let Err(error) = idempotency::still(&app.db, user, key).await {
+            tracing::warn!(%error, "it is not said that a request is under way");
+        }
+    }
+}
+
+/// Keeps an answer. Where that can't be, whoever waits for it gets it all the same.
 async fn keep(app: &App, user: UserId, key: &str, response: Response) -> Outcome<Response> {
     if response.status().is_server_error() {
-        idempotency::give_back(&app.db, user, key).await?;
+        if let Err(error) = idempotency::give_back(&app.db, user, key).await {
+            tracing::warn!(%error, "a key is not given back; it is good again in two minutes");
+        }
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
@@ -66,7 +105,9 @@ async fn keep(app: &App, user: UserId, key: &str, response: Response) -> Outcome
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let status = i16::try_from(parts.status.as_u16()).map_err(|error| Problem::internal(&error))?;
     let answer = Answer { status, content_type, body: body.to_vec() };
-    idempotency::answer(&app.db, user, key, &answer).await?;
+    if let Err(error) = idempotency::answer(&app.db, user, key, &answer).await {
+        tracing::warn!(%error, "an answer is not kept; its request may be carried out again in two minutes");
+    }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 

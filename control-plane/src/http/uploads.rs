@@ -18,8 +18,7 @@ use crate::app::App;
 use crate::auth::Writes;
 use crate::checking;
 use crate::config::Config;
-use crate::db::users;
-use crate::db::videos::{self, Begun, Video};
+use crate::db::videos::{self, Beginning, Begun, Video};
 use crate::ids::VideoId;
 use crate::problem::{Kind, Outcome, Problem};
 use crate::storage::Object;
@@ -100,11 +99,6 @@ pub(crate) async fn begin(
         return Err(Problem::new(Kind::TooLarge, format!("a file has {largest} bytes at most")));
     }
     let size = i64::try_from(wanted.file_size).map_err(|_| invalid("file_size: too large a number"))?;
-    let (used, limit) = users::storage(&app.db, caller.user()).await?;
-    if used.saturating_add(size) > limit {
-        let detail = format!("{used} of {limit} bytes are used; delete videos, or take a larger plan");
-        return Err(Problem::new(Kind::Quota, detail));
-    }
     let begun = Begun {
         filename: &wanted.filename,
         content_type: wanted.content_type.as_deref(),
@@ -112,7 +106,13 @@ pub(crate) async fn begin(
         chunk: i64::try_from(chunk).map_err(|error| Problem::internal(&error))?,
         sha256,
     };
-    let video = videos::begin(&app.db, caller.user(), begun).await?;
+    let video = match videos::begin(&app.db, caller.user(), begun).await? {
+        Beginning::Video(video) => video,
+        Beginning::Full { used, limit } => {
+            let detail = format!("{used} of {limit} bytes are used; delete videos, or take a larger plan");
+            return Err(Problem::new(Kind::Quota, detail));
+        }
+    };
     let upload_urls = (0..video.parts()).map(|number| format!("/v1/videos/{}/chunk?part={number}", video.id)).collect();
     let (video_id, upload_id, chunk_size) = (video.id, video.id, video.chunk_size);
     Ok((StatusCode::CREATED, axum::Json(BegunUpload { video_id, upload_id, chunk_size, upload_urls })))
@@ -183,6 +183,10 @@ pub(crate) async fn part(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Outcome<axum::Json<Arrived>> {
     let video = video_of(&app, &caller, id).await?;
+    let closed = || Problem::new(Kind::Conflict, "this upload is complete, and takes no parts any longer");
+    if !matches!(&*video.upload_status, "pending" | "uploading") {
+        return Err(closed());
+    }
     let expected = video
         .part_size(part)
         .ok_or_else(|| Problem::new(Kind::Invalid, format!("part: from 0 to {}", video.parts().saturating_sub(1))))?;
@@ -208,10 +212,15 @@ pub(crate) async fn part(
     app.store.put(&key, &Body::Bytes(body), About::default()).await?;
     let number = i32::try_from(part).map_err(|error| Problem::internal(&error))?;
     let size = i64::try_from(expected).map_err(|error| Problem::internal(&error))?;
-    match videos::arrived(&app.db, video.id, number, size, hash.as_ref()).await? {
-        true => Ok(axum::Json(Arrived { part, sha256: digits(hash.as_ref()) })),
-        false => Err(Problem::new(Kind::Conflict, "this upload is complete, and takes no parts any longer")),
+    if videos::arrived(&app.db, video.id, number, size, hash.as_ref()).await? {
+        return Ok(axum::Json(Arrived { part, sha256: digits(hash.as_ref()) }));
     }
+    // It came too late. Of an upload that is being checked, or may be again, the part is one of those that are put together.
+    let now = videos::get(&app.db, caller.user(), video.id).await?;
+    if now.is_none_or(|it| matches!(&*it.upload_status, "uploaded" | "failed")) {
+        app.store.delete(&[key]).await?;
+    }
+    Err(closed())
 }
 
 /// An upload and what it lacks.

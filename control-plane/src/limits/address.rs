@@ -73,7 +73,7 @@ impl From<Network> for String {
 
 /// Whose request it is that came over a connection with `peer`: its own, or, where that is a proxy that is trusted, that of the last
 /// in `X-Forwarded-For` that is none. Behind what can't be read nobody is believed.
-pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.has(address));
     let mut client = peer.to_canonical();
     let told: Vec<&str> = headers.get_all("x-forwarded-for").iter().map(|it| it.to_str().unwrap_or_default()).collect();

@@ -49,7 +49,7 @@ async fn a_client_hears_how_its_jobs_end_and_lets_go_of_them() {
     let _office = Office::open(&bus, ledger.clone()).await;
     let _node = Node::start(&bus, "a", 4, Slow::of_ms(700));
     let client = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
-    let jobs: Vec<u64> = (0..8).map(|_| client.number()).chain([JobNumber::kept(7).0]).collect();
+    let jobs: Vec<u64> = (0..8).map(|_| client.number()).collect();
     let ends = futures_util::future::join_all(jobs.iter().map(|job| client.carry_out(single(*job)))).await;
     assert!(ends.iter().all(|end| is_done(end.as_ref().expect("it is taken"))), "{ends:?}");
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -62,7 +62,7 @@ async fn a_client_that_is_about_to_end_has_let_go_of_its_jobs_before() {
     let _office = Office::open(&bus, ledger.clone()).await;
     let _node = Node::start(&bus, "a", 1, Slow::of_ms(700));
     let client = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
-    assert!(is_done(&client.carry_out(single(JobNumber::kept(7).0)).await.expect("it is taken")));
+    assert!(is_done(&client.carry_out(single(client.number())).await.expect("it is taken")));
     client.settle(Duration::from_secs(5)).await;
     assert_eq!(ledger.state().jobs().count(), 0);
 }
@@ -150,7 +150,29 @@ async fn jobs_that_had_ended_before_the_driver_was_killed_are_known_and_taken_on
     assert!(is_done(&client.carry_out(single(other)).await.expect("the driver goes on")));
     assert_eq!(work.begun.load(Ordering::Relaxed), 2);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(ledger.state().job(job).is_none(), "it is let go of");
+    assert!(ledger.state().job(other).is_none(), "it is let go of");
+    client.forget(job).await.expect("it has ended");
+    assert!(ledger.state().job(job).is_none(), "nobody asks for it again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_a_kept_job_ended_is_remembered_until_it_is_said_that_nobody_asks_again() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger.clone()).await;
+    let work = Slow::of_ms(100);
+    let _node = Node::start(&bus, "a", 2, work.clone());
+    let job = JobNumber::kept(7).0;
+    for name in ["c", "d", "e"] {
+        // Each is gone before it has noted what it heard.
+        let client = Client::start(bus.clone(), client_id(name)).await.expect("it starts");
+        assert!(is_done(&client.carry_out(single(job)).await.expect("it is taken")));
+        drop(client);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(work.begun.load(Ordering::Relaxed), 1, "it is done once");
+    let client = Client::start(bus.clone(), client_id("f")).await.expect("it starts");
+    client.forget(job).await.expect("it has ended");
+    assert_eq!(ledger.state().jobs().count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

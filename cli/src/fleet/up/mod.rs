@@ -166,7 +166,7 @@ impl Machine {
         listens(&mut processes[0], port)?;
         home.write(ADDRESS, &format!("{url}\nvtp:{password}\n"))?;
         home.certify(options.nodes)?;
-        let platform = options.api.as_ref().map(|api| Platform::start(&home, api)).transpose()?;
+        let platform = options.api.as_ref().map(|api| Platform::start(&home, api, options.nodes)).transpose()?;
         let program = this_program()?;
         let mut environment = vec![
             ("VTP_NATS_LOGIN", format!("vtp:{password}")),

@@ -1,6 +1,7 @@
 //! What `vtp up` has besides a fleet: a Postgres of its own, the settings of the control plane, and a first account.
 
 use std::ffi::OsString;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +20,10 @@ use crate::place::Place;
 const EMAIL: &str = "first@localhost";
 /// Where its password is.
 const PASSWORD: &str = "password";
+/// The folder of the database.
+const POSTGRES: &str = "postgres";
+/// The other folders of the platform's processes, but for those of nodes.
+const FOLDERS: [&str; 7] = ["store", "keys", "log", "nats", "driver", "splitter", "stitcher"];
 /// How long the API may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one question to it may take.
@@ -43,11 +48,11 @@ pub(super) struct Account {
 }
 
 impl Platform {
-    /// Starts the database, which is kept below `home`.
+    /// Starts the database, which is kept below `home`, beside so many nodes.
     ///
     /// # Errors
     /// No Postgres; a port that somebody has.
-    pub(super) fn start(home: &Home, api: &Api) -> anyhow::Result<Self> {
+    pub(super) fn start(home: &Home, api: &Api, nodes: usize) -> anyhow::Result<Self> {
         let port = match api.port {
             0 => home.free_port()?,
             port => {
@@ -63,9 +68,9 @@ impl Platform {
         };
         // It ends with this process, however that ends.
         let before: [OsString; 3] = [this_program()?.into(), UNDER.into(), std::process::id().to_string().into()];
-        home.let_through()?;
+        home.let_through(nodes)?;
         home.write(ADDRESS, &format!("http://127.0.0.1:{port}\n"))?;
-        let database = PostgresServer::start(&home.0.join("postgres"), true, &before)?;
+        let database = PostgresServer::start(&home.0.join(POSTGRES), true, &before)?;
         let (url, home) = (format!("http://127.0.0.1:{port}"), home.0.clone());
         Ok(Self { url, home, port, store, database })
     }
@@ -163,16 +168,53 @@ fn agent() -> ureq::Agent {
 }
 
 impl Home {
-    /// Lets the user that Postgres runs as through to its folder, where that is another than we are. Nobody can list what is here.
-    fn let_through(&self) -> anyhow::Result<()> {
-        use std::os::unix::fs::PermissionsExt as _;
+    /// Lets the user that Postgres runs as through to its folder, where that is another than we are. Nobody can list what is here, and
+    /// nobody gets into any other folder: those that are to be made are made now, so that none is open for a moment.
+    fn let_through(&self, nodes: usize) -> anyhow::Result<()> {
         if !rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        let set = |path: &Path, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-                .with_context(|| path.display().to_string())
-        };
-        set(&self.0, 0o711)
+        let numbered = (1..=nodes).map(|number| format!("node-{number}"));
+        shut_inside(&self.0, numbered.chain(FOLDERS.map(str::to_owned)))?;
+        set_mode(&self.0, 0o711)
+    }
+}
+
+/// Leaves every folder in `home` to its owner alone, those of these names, which are made, and all others but Postgres'.
+fn shut_inside(home: &Path, names: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    for name in names {
+        let path = home.join(name);
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.with_context(|| format!("cannot create {}", path.display()))?;
+    }
+    for entry in std::fs::read_dir(home).with_context(|| home.display().to_string())? {
+        let entry = entry.with_context(|| home.display().to_string())?;
+        let is_folder = entry.file_type().with_context(|| entry.path().display().to_string())?.is_dir();
+        if is_folder && entry.file_name() != POSTGRES {
+            set_mode(&entry.path(), 0o700)?;
+        }
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_gets_into_a_folder_that_is_not_postgres() {
+        let home = tempfile::tempdir().unwrap();
+        for name in [POSTGRES, "store", "old", "node-1"] {
+            std::fs::create_dir(home.path().join(name)).unwrap();
+            set_mode(&home.path().join(name), 0o755).unwrap();
+        }
+        shut_inside(home.path(), ["keys", "store"].map(str::to_owned).into_iter()).unwrap();
+        let mode = |name: &str| std::fs::metadata(home.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(["keys", "store", "old", "node-1"].map(mode), [0o700; 4]);
+        assert_eq!(mode(POSTGRES), 0o755);
     }
 }

@@ -1,0 +1,62 @@
+//! What is done now and then, by each replica: step: look, mend, forget. In: what was left lying. Out: nothing of it. Never: an answer
+//! that somebody waits for.
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::App;
+use crate::checking;
+use crate::db::{idempotency, sessions};
+
+/// How often it is forgotten what is old.
+const AGE: Duration = Duration::from_secs(3600);
+/// How often it is looked which keys there are.
+const KEYS: Duration = Duration::from_secs(60);
+
+/// Keeps house, for ever.
+pub(crate) async fn run(app: App) {
+    tokio::join!(uploads(&app), age(&app), keys(&app));
+}
+
+/// Uploads that somebody began to check who is gone, and the bytes of videos that are deleted.
+async fn uploads(app: &App) {
+    let mut ticks = every(Duration::from_secs_f64((app.config.lease_s as f64).max(0.2)));
+    loop {
+        ticks.tick().await;
+        checking::take_over(app).await;
+        checking::sweep(app).await;
+    }
+}
+
+async fn age(app: &App) {
+    let mut ticks = every(AGE);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = idempotency::tidy(&app.drive).await {
+            tracing::warn!(%error, "answers that are old are kept for longer");
+        }
+        if let Err(error) = sessions::tidy(&app.drive).await {
+            tracing::warn!(%error, "sessions that are over are kept for longer");
+        }
+    }
+}
+
+async fn keys(app: &App) {
+    let mut ticks = every(KEYS);
+    loop {
+        ticks.tick().await;
+        let keys = app.keys.clone();
+        match tokio::task::spawn_blocking(move || keys.look_again()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the keys stay as they were"),
+            Err(error) => tracing::warn!(%error, "the keys were not looked at"),
+        }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}

@@ -1,0 +1,132 @@
+//! Jobs, where several want something of them at the same time; and whose turn it is. Tests claim them in the place of a replica.
+
+#![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
+
+mod fixture;
+
+use std::time::Duration;
+
+use fixture::{Platform, Somebody};
+use serde_json::{Value, json};
+use vtp_control_plane::db::jobs;
+use vtp_control_plane::ids::JobId;
+
+fn batch(somebody: &Somebody<'_>, video: &str, size: usize) -> String {
+    let items = vec![json!({ "video_id": video }); size];
+    let batch = somebody.post("/v1/batches", &json!({ "items": items })).ok(202);
+    format!("/v1/batches/{}", batch["id"].as_str().unwrap())
+}
+
+fn id(job: &str) -> JobId {
+    JobId(job.parse().unwrap())
+}
+
+#[test]
+fn a_batch_is_cancelled_whatever_else_is_noted_of_its_jobs_meanwhile() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let place = batch(&ann, &ann.uploaded("film.mp4"), 12);
+    let claimed = platform.with_database(async |db| jobs::claim(&db, 12, 600).await.unwrap());
+    std::thread::scope(|scope| {
+        let noting = scope.spawn(|| {
+            platform.with_database(async |db| {
+                let held: Vec<_> = claimed.iter().rev().map(|job| (job.id, job.lease_epoch)).collect();
+                for thousandths in 0..60 {
+                    let notes = held.iter().map(|(job, epoch)| {
+                        let (db, body) = (&db, json!({}));
+                        async move { jobs::progress(db, *job, *epoch, thousandths, &body).await.unwrap() }
+                    });
+                    let noted = futures_util::future::join_all(notes);
+                    let (noted, renewed) = tokio::join!(noted, jobs::renew(&db, &held, 600));
+                    assert!(noted.into_iter().all(|it| it) && renewed.unwrap().len() == held.len());
+                }
+            });
+        });
+        while !noting.is_finished() {
+            ann.post(&format!("{place}/cancel"), &Value::Null).ok(200);
+        }
+        noting.join().unwrap();
+    });
+    let stands = ann.get(&place).ok(200);
+    assert_eq!((&stands["processing"], &stands["cancelled"]), (&12.into(), &0.into()), "whoever drives them ends them");
+}
+
+#[test]
+fn a_job_that_the_fleet_may_know_of_is_not_cancelled_behind_its_back() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let (alone, place) = (ann.transcode(&video), batch(&ann, &video, 2));
+    let claimed = platform.with_database(async |db| jobs::claim(&db, 10, 600).await.unwrap());
+    let unclaimed = ann.transcode(&video);
+    let cancel = |job: &str| ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200)["status"].clone();
+    assert_eq!((cancel(&alone), cancel(&unclaimed)), ("queued".into(), "cancelled".into()));
+    let stands = ann.post(&format!("{place}/cancel"), &Value::Null).ok(200);
+    assert_eq!((&stands["queued"], &stands["cancelled"]), (&2.into(), &0.into()));
+    let held: Vec<_> = claimed.iter().map(|job| (job.id, job.lease_epoch)).collect();
+    let renewed = platform.with_database(async |db| jobs::renew(&db, &held, 600).await.unwrap());
+    assert!(renewed.len() == 3 && renewed.iter().all(|(_, lease)| *lease == jobs::Lease::CancelWanted), "{renewed:?}");
+}
+
+#[test]
+fn a_job_that_is_wanted_no_longer_is_given_up_and_never_ordered() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    // As if a replica had claimed it, ordered it, and were gone when it was cancelled.
+    let (job, number) = platform.with_database(async |db| {
+        let user: uuid::Uuid = sqlx::query_scalar("SELECT user_id FROM videos").fetch_one(&db).await.unwrap();
+        let (job, number) = (uuid::Uuid::now_v7(), jobs::number());
+        sqlx::query(
+            "INSERT INTO transcoding_jobs (id, video_id, user_id, request, fleet_job, lease_epoch, cancel_wanted)
+             VALUES ($1, $2::uuid, $3, '{}', $4, 1, true)",
+        )
+        .bind(job)
+        .bind(&video)
+        .bind(user)
+        .bind(number)
+        .execute(&db)
+        .await
+        .unwrap();
+        (job.to_string(), number as u64)
+    });
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "cancelled");
+    assert_eq!((platform.fleet.given_up(), platform.fleet.orders().len()), (vec![number], 0));
+}
+
+#[test]
+fn users_take_turns_however_many_jobs_one_has() {
+    let platform = Platform::idle();
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    let many = batch(&ann, &ann.uploaded("film.mp4"), 2_000);
+    let video = bob.uploaded("film.mp4");
+    let his: Vec<JobId> = (0..3).map(|_| id(&bob.transcode(&video))).collect();
+    let claim = |most| {
+        let claimed = platform.with_database(async |db| jobs::claim(&db, most, 600).await.unwrap());
+        claimed.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    let first = claim(4);
+    assert_eq!(first.iter().filter(|job| his.contains(job)).count(), 2, "two of each");
+    // One place after another: whoever has fewer under way is next.
+    let next = [claim(1), claim(1)].concat();
+    assert_eq!(next.iter().filter(|job| his.contains(job)).count(), 1, "{next:?}");
+    assert_eq!(claim(500).len(), 500, "no place stays empty");
+    let stands = ann.get(&many).ok(200);
+    assert_eq!(stands["queued"], 2_000, "nothing of it has begun");
+    let late = bob.post(&format!("/v1/videos/{video}/transcode"), &json!({ "priority": 10 })).ok(202);
+    assert_eq!(claim(1), [id(late["id"].as_str().unwrap())]);
+}
+
+#[test]
+fn jobs_are_claimed_quickly_however_many_wait() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    for _ in 0..3 {
+        batch(&ann, &video, 10_000);
+    }
+    let began = std::time::Instant::now();
+    let claimed = platform.with_database(async |db| jobs::claim(&db, 100, 600).await.unwrap());
+    assert_eq!(claimed.len(), 100);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
