@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -18,6 +19,9 @@ use crate::fleet::member::{self, MetricsArguments};
 use crate::fleet::orderer::{Ended, Orderer, Seen};
 use crate::progress::ProgressEvent;
 use crate::{Outcome, print};
+
+/// How long what was used last is waited for until it is kept.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Serve the API, until ^C or SIGTERM; settings are in a file, and in the environment as VTP_CONTROL_...
 #[derive(Debug, Args)]
@@ -40,9 +44,6 @@ pub struct Arguments {
 
     #[command(flatten)]
     login: LoginArguments,
-
-    #[command(flatten)]
-    metrics: MetricsArguments,
 }
 
 /// Runs the command.
@@ -59,13 +60,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return print(&config.to_toml());
     }
     member::live(64, |leave| async move {
-        arguments.metrics.serve()?;
+        let render = MetricsArguments::gather()?;
         let name = format!("control-{:08x}", fastrand::u32(..));
         let connection = arguments.login.user().unwrap_or(&name).to_owned();
         let urls = arguments.cluster.as_deref().context("--cluster is missing")?;
         let bus = arguments.login.connect(urls, &connection, 1).await?;
         let fleet = Arc::new(Cluster(Orderer::start(bus, name).await?));
-        serve(App::start(config, fleet).await?, leave).await
+        serve(App::start(config, fleet).await?.with_metrics(render), leave).await
     })
 }
 
@@ -74,8 +75,9 @@ async fn serve(app: App, leave: watch::Receiver<bool>) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen at {listen}"))?;
     eprintln!("the API is there, at http://{}", listener.local_addr()?);
     let driving = tokio::spawn(dispatch::run(app.clone(), leave.clone()));
-    http::serve(listener, app, leave).await?;
+    http::serve(listener, app.clone(), leave).await?;
     driving.await?;
+    app.settle(FAREWELL).await;
     Ok(())
 }
 
@@ -123,6 +125,10 @@ impl Fleet for Cluster {
 
     fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {
         async move { self.0.cancel(number).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+    }
+
+    fn answers(&self) -> bool {
+        self.0.is_answered()
     }
 
     fn forget(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {

@@ -1,6 +1,7 @@
 //! What handlers share: connections, keys, settings. One value, cheap to clone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use vtp_store::{AnyStore, Directory, Location, S3};
@@ -9,9 +10,11 @@ use crate::auth::{Hasher, KeySet};
 use crate::config::Config;
 use crate::db::{self, events, jobs};
 use crate::fleet::Fleet;
+use crate::http::{LastStatus, Render};
 use crate::limits::Limits;
 use crate::news::News;
 use crate::playback::PlaybackKey;
+use crate::usage::Usage;
 
 /// What handlers share. Clones share it.
 #[derive(Clone)]
@@ -32,6 +35,10 @@ pub struct App {
     pub(crate) drive: PgPool,
     pub(crate) hasher: Hasher,
     pub(crate) limits: Limits,
+    pub(crate) usage: Usage,
+    pub(crate) last_status: LastStatus,
+    /// What writes down the metrics of this process, if it keeps any.
+    pub(crate) metrics: Option<Render>,
     /// What happens to jobs.
     pub(crate) news: News,
     /// Which jobs are wanted no longer.
@@ -84,7 +91,35 @@ impl App {
         let limits = Limits::start(&config)?;
         let drive = db::connect(&config.database, config.driver_connections).await?;
         let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));
-        Ok(Self { config: Arc::new(config), db, drive, store, fleet, keys, playback, hasher, limits, news, cancels })
+        let usage = Usage::start(drive.clone());
+        let (config, last_status, metrics) = (Arc::new(config), LastStatus::default(), None);
+        Ok(Self {
+            config,
+            db,
+            drive,
+            store,
+            fleet,
+            keys,
+            playback,
+            hasher,
+            limits,
+            usage,
+            last_status,
+            metrics,
+            news,
+            cancels,
+        })
+    }
+
+    /// Shows these metrics.
+    #[must_use]
+    pub fn with_metrics(self, render: Render) -> Self {
+        Self { metrics: Some(render), ..self }
+    }
+
+    /// Waits until what is kept a little later is kept, for so long at most: for whoever ends.
+    pub async fn settle(&self, patience: Duration) {
+        self.usage.settle(patience).await;
     }
 }
 

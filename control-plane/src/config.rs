@@ -43,6 +43,10 @@ pub struct Config {
     pub player_origins: Vec<String>,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
     pub trusted_proxies: Vec<Network>,
+    /// From where `/metrics` may be asked for: addresses, or networks.
+    pub metrics_networks: Vec<Network>,
+    /// For how many days it is known who used what of the API.
+    pub usage_days: i32,
     /// How often somebody may come.
     pub limits: Rules,
 }
@@ -64,6 +68,8 @@ impl Default for Config {
             jobs: 500,
             player_origins: vec!["*".to_owned()],
             trusted_proxies: Vec::new(),
+            metrics_networks: vec![Network::LOCAL_V4, Network::LOCAL_V6],
+            usage_days: 90,
             limits: Rules::default(),
         }
     }

@@ -95,6 +95,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// [`Away`].
     fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>>;
 
+    /// Whether it answers, as far as is known.
+    fn answers(&self) -> bool;
+
     /// Says that nobody will ask any longer how an order has ended. One of which that is not said is remembered for a day or more.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::checking;
-use crate::db::{idempotency, sessions};
+use crate::db::{idempotency, sessions, usage};
 
 /// How often it is forgotten what is old.
 const AGE: Duration = Duration::from_secs(3600);
@@ -35,6 +35,9 @@ async fn age(app: &App) {
         ticks.tick().await;
         if let Err(error) = idempotency::tidy(&app.drive).await {
             tracing::warn!(%error, "answers that are old are kept for longer");
+        }
+        if let Err(error) = usage::keep(&app.drive, app.config.usage_days).await {
+            tracing::warn!(%error, "there may be no room for what is used next month");
         }
         if let Err(error) = sessions::tidy(&app.drive).await {
             tracing::warn!(%error, "sessions that are over are kept for longer");

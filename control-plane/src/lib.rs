@@ -14,12 +14,15 @@ pub mod http;
 pub mod ids;
 mod leases;
 pub mod limits;
+pub mod metrics;
 mod news;
 pub mod playback;
 pub mod postgres;
 pub mod problem;
 pub mod storage;
 pub mod template;
+mod usage;
 
 pub use app::{App, StartError};
 pub use config::{Config, ConfigError};
+pub use http::Render;

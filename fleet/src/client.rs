@@ -2,7 +2,7 @@
 //! bus meanwhile. In: submissions. Out: how they ended. Never: a job that is lost, or done twice under one number.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Shared<T> {
     session: u32,
     count: AtomicU32,
     waiting: Mutex<HashMap<u64, Waiting>>,
+    /// The driver has answered when it was asked last.
+    is_answered: AtomicBool,
     /// What the driver is being told of jobs that nobody waits for any longer.
     farewells: Mutex<JoinSet<()>>,
 }
@@ -69,9 +71,15 @@ impl<T: Talk> Client<T> {
         let session = fastrand::u32(1..1 << 31);
         let (count, waiting, farewells) = (AtomicU32::new(1), Mutex::default(), Mutex::default());
         let heard = talk.listen(Topic::EndedOf(session)).await?;
-        let shared = Arc::new(Shared { talk, name, session, count, waiting, farewells });
+        let is_answered = AtomicBool::new(false);
+        let shared = Arc::new(Shared { talk, name, session, count, waiting, is_answered, farewells });
         tokio::spawn(tend(Arc::downgrade(&shared), heard));
         Ok(Self { shared })
+    }
+
+    /// Whether the driver has answered lately: it is asked every two seconds.
+    pub fn is_answered(&self) -> bool {
+        self.shared.is_answered.load(Ordering::Relaxed)
     }
 
     /// This life of it.
@@ -272,7 +280,9 @@ async fn tend<T: Talk>(shared: Weak<Shared<T>>, mut heard: mpsc::Receiver<bytes:
             // What is not heard is asked for.
             Some(None) => deaf = true,
             None => {
-                if let Err(error) = shared.tend().await {
+                let tended = shared.tend().await;
+                shared.is_answered.store(tended.is_ok(), Ordering::Relaxed);
+                if let Err(error) = tended {
                     tracing::debug!(%error, "the driver is not asked how jobs stand, and will be");
                 }
             }

@@ -56,6 +56,9 @@ pub(crate) struct MetricsArguments {
     metrics: Option<SocketAddr>,
 }
 
+/// How often what was measured is put into its buckets where nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Upper bounds of the buckets of all histograms, in seconds.
 const BUCKETS: [f64; 14] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0];
 
@@ -71,7 +74,27 @@ impl MetricsArguments {
         vtp_fleet::metrics::describe();
         Ok(())
     }
+
+    /// Keeps them from now on for whoever has an address of its own to show them at. Needs a runtime.
+    ///
+    /// # Errors
+    /// Somebody keeps them already.
+    pub(crate) fn gather() -> anyhow::Result<Written> {
+        let kept = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
+        let tidied = kept.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP).await;
+                tidied.run_upkeep();
+            }
+        });
+        vtp_fleet::metrics::describe();
+        Ok(Arc::new(move || kept.render()))
+    }
 }
+
+/// What writes metrics down, for whoever shows them at an address of its own.
+pub(crate) type Written = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Tells the metrics every second what a server has sent and received.
 pub(super) fn show_traffic(server: &Arc<Server>) {

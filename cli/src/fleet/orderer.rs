@@ -130,6 +130,11 @@ impl Orderer {
         Ok(self.client.cancel(JobNumber::kept(number).0).await?)
     }
 
+    /// Whether the driver answers, as far as is known.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.client.is_answered()
+    }
+
     /// Says that how an order ended is noted: nobody asks for it again.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 mod collector;
 mod driver;
 mod ids;
+mod json;
 pub(crate) mod span;
 
 use std::io::{self, IsTerminal as _};
@@ -31,6 +32,9 @@ pub(crate) use self::driver::DriverSpans;
 /// How long the end of a process waits until its last spans are sent.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Names how lines are written: `json`, or anything else for people.
+const FORMAT: &str = "VTP_LOG_FORMAT";
+
 /// Where spans go, by the standard's names; the first that is set counts.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
@@ -50,19 +54,24 @@ pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 /// Tells of this process from now on: on stderr what `VTP_LOG` asks for, and spans where the environment says, if it is a
 /// `service`. Once in a process.
 pub(crate) fn start(service: Option<Service>) -> Telemetry {
-    let filter = EnvFilter::try_from_env("VTP_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    let is_json = std::env::var(FORMAT).is_ok_and(|format| format.eq_ignore_ascii_case("json"));
+    let usual = if is_json { "info" } else { "error" };
+    let filter = EnvFilter::try_from_env("VTP_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let registry = tracing_subscriber::registry();
+    let name = service.as_ref().map_or("vtp", |service| service.name);
+    let lines = if is_json { json::JsonLines::new(name, io::stderr).boxed() } else { lines().boxed() };
+    let lines = lines.with_filter(filter);
     let provider = match service.filter(|_| is_wanted()).map(provider) {
         None => {
-            registry.with(filter).with(lines()).init();
+            registry.with(lines).init();
             None
         }
         Some(Ok(provider)) => {
-            registry.with(lines().with_filter(filter)).with(spans(provider.tracer("vtp"))).init();
+            registry.with(lines).with(spans(provider.tracer("vtp"))).init();
             Some(provider)
         }
         Some(Err(error)) => {
-            registry.with(filter).with(lines()).init();
+            registry.with(lines).init();
             tracing::error!(%error, "spans are not exported");
             None
         }

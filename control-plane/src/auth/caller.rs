@@ -1,6 +1,8 @@
 //! Whoever makes a request, as handlers get it. Handlers of anything that belongs to somebody take a [`Caller`] and hand its
 //! [`UserId`] to the database, whose functions ask for it: what is not the caller's is not there.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
@@ -10,6 +12,7 @@ use utoipa::ToSchema;
 use super::secret::ApiSecret;
 use crate::app::App;
 use crate::db::{api_keys, sessions};
+use crate::http::visit::Visit;
 use crate::ids::{SessionId, UserId};
 use crate::problem::{Kind, Outcome, Problem};
 
@@ -94,6 +97,9 @@ impl Caller {
 
     async fn of(parts: &Parts, app: &App) -> Outcome<Self> {
         let caller = Self::shown(parts, app).await?;
+        if let Some(visit) = parts.extensions.get::<Arc<Visit>>() {
+            visit.is_of(caller.user);
+        }
         app.limits.admit(&parts.extensions, caller.user, caller.role).await?;
         Ok(caller)
     }

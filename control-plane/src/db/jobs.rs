@@ -238,6 +238,16 @@ pub struct Claimed {
     pub cancel_wanted: bool,
 }
 
+/// How many jobs of all users are queued, and under way.
+pub async fn open(db: &PgPool) -> sqlx::Result<(i64, i64)> {
+    sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE status = 'queued'), count(*) FILTER (WHERE status = 'processing')
+         FROM transcoding_jobs WHERE status IN ('queued', 'processing')",
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Claims jobs that nobody drives, for so many seconds. Users take turns: whoever has fewer jobs under way comes first, and of each
 /// the most urgent and oldest.
 pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Claimed>> {

@@ -2,6 +2,7 @@
 //! what is somebody else's is not found.
 
 pub mod api_keys;
+pub mod audit;
 pub mod batches;
 pub mod events;
 pub mod idempotency;
@@ -9,6 +10,7 @@ pub mod jobs;
 pub mod outputs;
 pub mod rate_limits;
 pub mod sessions;
+pub mod usage;
 pub mod users;
 pub mod videos;
 

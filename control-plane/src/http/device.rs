@@ -1,13 +1,16 @@
 //! What somebody signs in from, as its owner knows it again.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header;
 use axum::http::request::Parts;
 use serde_json::{Value, json};
 
+use super::visit::Visit;
 use crate::app::App;
+use crate::ids::UserId;
 use crate::limits::address;
 use crate::problem::Problem;
 
@@ -19,6 +22,16 @@ pub(crate) struct Device {
     /// What the program calls itself.
     pub(crate) info: Value,
     pub(crate) address: IpAddr,
+    visit: Option<Arc<Visit>>,
+}
+
+impl Device {
+    /// Notes who it is that signs in from it.
+    pub(crate) fn is_of(&self, user: UserId) {
+        if let Some(visit) = &self.visit {
+            visit.is_of(user);
+        }
+    }
 }
 
 impl FromRequestParts<App> for Device {
@@ -30,6 +43,7 @@ impl FromRequestParts<App> for Device {
         };
         let agent = parts.headers.get(header::USER_AGENT).and_then(|it| it.to_str().ok());
         let info = json!({ "user_agent": agent.map(|it| it.chars().take(LONGEST).collect::<String>()) });
-        Ok(Self { info, address: address::client(peer.ip(), &parts.headers, &app.config.trusted_proxies) })
+        let visit = parts.extensions.get::<Arc<Visit>>().map(Arc::clone);
+        Ok(Self { info, visit, address: address::client(peer.ip(), &parts.headers, &app.config.trusted_proxies) })
     }
 }

@@ -1,12 +1,12 @@
 //! The API over HTTP: a file a resource. Handlers turn a request into values, ask the database, the store or the fleet, and turn
 //! what comes of it into an answer; whatever is wrong becomes a [`Problem`].
 
+mod audit;
 mod auth;
 mod batches;
 mod device;
 mod document;
 mod extract;
-mod health;
 mod idempotency;
 mod integer;
 mod jobs;
@@ -15,8 +15,10 @@ mod object;
 mod page;
 mod playback;
 mod progress;
+mod system;
 mod uploads;
 mod videos;
+pub(crate) mod visit;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -37,6 +39,8 @@ use utoipa_axum::routes;
 
 use self::document::Document;
 use self::idempotency::ToItsEnd;
+pub(crate) use self::system::LastStatus;
+pub use self::system::Render;
 use crate::app::App;
 use crate::config::Config;
 use crate::limits;
@@ -64,6 +68,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(auth::sessions))
         .routes(routes!(auth::end_session))
         .routes(routes!(auth::me))
+        .routes(routes!(audit::list))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(uploads::begin))
@@ -91,8 +96,9 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
     let versioned = small.merge(batches).merge(parts).merge(streams);
     let (router, mut described) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", versioned)
-        .routes(routes!(health::live))
-        .routes(routes!(health::ready))
+        .routes(routes!(system::live))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::status))
         .split_for_parts();
     document::complete(&mut described, config);
     (router, described)
@@ -113,6 +119,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .merge(api)
         .route("/openapi.json", axum::routing::get(async move || document))
+        .route("/metrics", axum::routing::get(system::metrics))
         .merge(playback::router().layer(cors(&app.config)))
         .fallback(async || Problem::not_found("place"))
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed, "this place knows other methods"))
@@ -121,6 +128,7 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn(name_problems))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), limits::tell))
+        .layer(middleware::from_fn_with_state(app.clone(), visit::note))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
         .with_state(app)

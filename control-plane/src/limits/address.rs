@@ -2,7 +2,7 @@
 //! subscriber has (/64) counts as one address.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::HeaderMap;
@@ -22,6 +22,11 @@ pub struct Network {
 pub struct NoNetwork(String);
 
 impl Network {
+    /// This machine, by version 4.
+    pub const LOCAL_V4: Self = Self { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), bits: 8 };
+    /// This machine, by version 6.
+    pub const LOCAL_V6: Self = Self { address: IpAddr::V6(Ipv6Addr::LOCALHOST), bits: 128 };
+
     /// Whether an address is in it.
     pub fn has(self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

@@ -29,7 +29,7 @@ impl Scope {
         };
         let is = |wanted: Method| *method == wanted;
         match route {
-            "/health/live" | "/health/ready" => Self::default(),
+            "/health/live" | "/health/ready" | "/metrics" => Self::default(),
             "/v1/auth/register" | "/v1/auth/login" | "/v1/auth/refresh" => under(&[Policy::Auth], &[]),
             "/v1/videos/upload" if is(Method::POST) => under(&[], &[Policy::Upload]),
             "/v1/videos/{id}/transcode" if is(Method::POST) => under(&[], &[Policy::Transcode]),

@@ -1,0 +1,28 @@
+//! What was done in one's name.
+
+use axum::extract::State;
+
+use super::extract::Query;
+use super::page::{Page, Wanted};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::db::audit::{self, Done};
+use crate::problem::{Outcome, Problem};
+
+/// What was done in one's name.
+#[utoipa::path(get, path = "/audit", tag = "auth", params(Wanted), responses(
+    (status = 200, description = "A page of it", body = Page<Done>),
+    (status = "4XX", description = "Not signed in", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(wanted): Query<Wanted>,
+) -> Outcome<axum::Json<Page<Done>>> {
+    // A key that was stolen is not to tell where else its owner is.
+    caller.session()?;
+    let (before, most) = wanted.read()?;
+    let found = audit::of(&app.db, caller.user(), before, most).await?;
+    Ok(axum::Json(wanted.page(found, |done| done.id)))
+}

@@ -1,0 +1,145 @@
+//! What is noted of every request: a line in the log, how long it took, what of the API its user has used, and what they did.
+//!
+//! An answer to whoever changes something is given once it stands in the audit log, so that nothing is done that is not known.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use axum::body::HttpBody as _;
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tower_http::request_id::RequestId;
+use tracing::{Instrument as _, Span, field};
+
+use crate::app::App;
+use crate::db::audit::{self, Deed};
+use crate::db::usage::Used;
+use crate::ids::UserId;
+use crate::limits::address;
+use crate::metrics::REQUEST_TIME;
+
+/// Of what it is noted who used it.
+const API: &str = "/v1/";
+/// What is asked for very often, and is no deed of its own: the parts of an upload.
+const PARTS: [&str; 2] = ["/v1/videos/{id}/chunk", "/v1/tus/{id}"];
+
+/// Who a request is from, once that is known.
+#[derive(Debug, Default)]
+pub(crate) struct Visit(OnceLock<UserId>);
+
+impl Visit {
+    /// It is theirs.
+    pub(crate) fn is_of(&self, user: UserId) {
+        // However often it is asked who it is, it is the same.
+        let _ = self.0.set(user);
+        Span::current().record("user_id", field::display(user));
+    }
+}
+
+/// What of a request is noted when it is answered.
+struct Noted {
+    method: Method,
+    endpoint: String,
+    path: String,
+    name: Option<String>,
+    length: Option<i64>,
+    began: Instant,
+}
+
+/// Notes a request.
+pub(super) async fn note(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let endpoint = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let name =
+        request.extensions().get::<RequestId>().and_then(|it| it.header_value().to_str().ok()).map(str::to_owned);
+    let (method, path, began) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+    let noted = Noted { method, endpoint, path, name, length: length(request.headers()), began };
+    let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let client = client.map(|peer| address::client(peer, request.headers(), &app.config.trusted_proxies));
+    let visit = Arc::new(Visit::default());
+    request.extensions_mut().insert(Arc::clone(&visit));
+    let span = tracing::info_span!(
+        "request",
+        method = %noted.method,
+        endpoint = noted.endpoint,
+        request_id = noted.name,
+        user_id = field::Empty,
+    );
+    let answered = async {
+        let response = next.run(request).await;
+        let (user, status) = (visit.0.get().copied(), response.status().as_u16());
+        noted.tell(status);
+        if let (true, Some(user)) = (noted.endpoint.starts_with(API), user) {
+            let size = response.body().size_hint().exact().and_then(|it| i64::try_from(it).ok());
+            app.usage.add(noted.used(user, status, size));
+        }
+        if noted.is_deed(status) {
+            let deed = noted.deed(user, status, client);
+            if let Err(error) = audit::add(&app.db, &deed).await {
+                tracing::error!(%error, ?deed, "a deed is not in the audit log");
+            }
+        }
+        response
+    };
+    answered.instrument(span).await
+}
+
+impl Noted {
+    /// Whether somebody changed something, or was refused to come in.
+    fn is_deed(&self, status: u16) -> bool {
+        let is_read = matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let is_part = PARTS.contains(&&*self.endpoint) && self.method != Method::DELETE;
+        let is_refused_sign = status == 401 && self.endpoint.starts_with("/v1/auth/");
+        self.endpoint.starts_with(API) && !is_read && !is_part && (status < 400 || is_refused_sign)
+    }
+
+    fn deed(&self, user: Option<UserId>, status: u16, address: Option<std::net::IpAddr>) -> Deed<'_> {
+        let Self { method, endpoint, path, name, .. } = self;
+        Deed { user, method: method.as_str(), endpoint, path, status, request: name.as_deref(), address }
+    }
+
+    fn used(&self, user: UserId, status: u16, response_bytes: Option<i64>) -> Used {
+        let (method, endpoint) = (self.method.to_string(), self.endpoint.clone());
+        Used { user, endpoint, method, status, request_bytes: self.length, response_bytes, took: self.began.elapsed() }
+    }
+
+    fn tell(&self, status: u16) {
+        let took = self.began.elapsed();
+        tracing::info!(status, duration_ms = milliseconds(took), "answered");
+        let labels =
+            [("method", self.method.to_string()), ("endpoint", self.endpoint.clone()), ("status", status.to_string())];
+        metrics::histogram!(REQUEST_TIME, &labels).record(took);
+    }
+}
+
+fn milliseconds(of: Duration) -> f64 {
+    (of.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn length(headers: &HeaderMap) -> Option<i64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(method: Method, endpoint: &str) -> Noted {
+        let (endpoint, path) = (endpoint.to_owned(), endpoint.to_owned());
+        Noted { method, endpoint, path, name: None, length: None, began: Instant::now() }
+    }
+
+    #[test]
+    fn what_changes_something_is_a_deed_and_so_is_a_wrong_password() {
+        let is_deed = |method: &Method, endpoint, status| noted(method.clone(), endpoint).is_deed(status);
+        assert!(is_deed(&Method::POST, "/v1/videos/upload", 201));
+        assert!(is_deed(&Method::DELETE, "/v1/tus/{id}", 204));
+        assert!(is_deed(&Method::POST, "/v1/auth/login", 401));
+        assert!(!is_deed(&Method::POST, "/v1/videos/upload", 422), "nothing has changed");
+        assert!(!is_deed(&Method::GET, "/v1/videos", 200));
+        assert!(!is_deed(&Method::PUT, "/v1/videos/{id}/chunk", 200));
+        assert!(!is_deed(&Method::POST, "", 404), "what there is not");
+    }
+}
