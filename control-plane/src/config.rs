@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::address::Network;
 use crate::limits::rules::Rules;
+use crate::public_url::PublicUrl;
 
 /// What the environment's variables begin with.
 const PREFIX: &str = "VTP_CONTROL_";
@@ -35,6 +36,13 @@ pub struct Config {
     pub chunk_bytes: u64,
     /// The largest source, in bytes.
     pub largest_bytes: u64,
+    /// For how many seconds an upload may come no further, until it is given up.
+    pub upload_keep_s: i64,
+    /// Where the API is for whoever is outside; addresses in answers are paths where that is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<PublicUrl>,
+    /// Pages of these origins may upload; `*` is all.
+    pub upload_origins: Vec<String>,
     /// For how many seconds a job belongs to a replica that says nothing.
     pub lease_s: i64,
     /// Jobs that this replica has under way at the same time.
@@ -64,6 +72,9 @@ impl Default for Config {
             refresh_s: 7 * 24 * 3600,
             chunk_bytes: 5 << 20,
             largest_bytes: 10 << 30,
+            upload_keep_s: 7 * 24 * 3600,
+            public_url: None,
+            upload_origins: vec!["*".to_owned()],
             lease_s: 30,
             jobs: 500,
             player_origins: vec!["*".to_owned()],
@@ -186,6 +197,7 @@ mod tests {
         let read = |name: &str, value: &str| Config::read(None, variables(&[(name, value)]));
         assert!(read("VTP_CONTROL_ACESS_S", "90").unwrap_err().to_string().contains("acess_s"));
         assert!(read("VTP_CONTROL_ACCESS_S", "soon").is_err() && read("VTP_CONTROL_LISTEN", "here").is_err());
+        assert!(read("VTP_CONTROL_PUBLIC_URL", "video.example.com").is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::checking;
-use crate::db::{idempotency, sessions, usage};
+use crate::db::{idempotency, sessions, usage, videos};
 
 /// How often it is forgotten what is old.
 const AGE: Duration = Duration::from_secs(3600);
@@ -19,13 +19,20 @@ pub(crate) async fn run(app: App) {
     tokio::join!(uploads(&app), age(&app), keys(&app));
 }
 
-/// Uploads that somebody began to check who is gone, and the bytes of videos that are deleted.
+/// Uploads that somebody began to check who is gone, those that nobody goes on with, and the bytes that nobody needs.
 async fn uploads(app: &App) {
     let mut ticks = every(Duration::from_secs_f64((app.config.lease_s as f64).max(0.2)));
     loop {
         ticks.tick().await;
         checking::take_over(app).await;
+        checking::begin_whole(app).await;
+        match videos::give_up(&app.drive).await {
+            Ok(0) => {}
+            Ok(uploads) => tracing::info!(uploads, "given up: they have come no further for too long"),
+            Err(error) => tracing::warn!(%error, "uploads that nobody goes on with are kept for longer"),
+        }
         checking::sweep(app).await;
+        checking::sweep_late(app).await;
     }
 }
 

@@ -16,11 +16,15 @@ mod leases;
 pub mod limits;
 pub mod metrics;
 mod news;
+mod part_urls;
 pub mod playback;
 pub mod postgres;
 pub mod problem;
+pub mod public_url;
+mod receiving;
 pub mod storage;
 pub mod template;
+pub mod tus;
 mod usage;
 
 pub use app::{App, StartError};

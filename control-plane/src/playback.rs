@@ -42,6 +42,11 @@ impl PlaybackKey {
         URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16])
     }
 
+    /// Another key that follows from this one, for what is called so.
+    pub(crate) fn derive(&self, what: &str) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&self.0, what.as_bytes()).as_ref())
+    }
+
     /// Whether a signature is this job's. It takes as long whatever is wrong with it.
     pub fn is_of(&self, job: JobId, shown: &str) -> bool {
         let own = self.sign(job);

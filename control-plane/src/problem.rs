@@ -8,6 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::tus::Refusal;
+
 /// What can be wrong with a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -39,6 +41,10 @@ pub enum Kind {
     Range,
     /// What was sent is not what its checksum says.
     Checksum,
+    /// It demands something that is not so.
+    Precondition,
+    /// Somebody else is at it.
+    Locked,
     /// It is one too many.
     TooMany,
     /// What it needs is away for the moment.
@@ -71,6 +77,10 @@ impl Kind {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, None, "body-too-large", "The body is too long"),
             Self::Range => (StatusCode::RANGE_NOT_SATISFIABLE, None, "range", "There are no such bytes"),
             Self::Checksum => (StatusCode::BAD_REQUEST, None, "checksum-mismatch", "The checksum does not fit"),
+            Self::Precondition => {
+                (StatusCode::PRECONDITION_FAILED, None, "precondition-failed", "What it demands is not so")
+            }
+            Self::Locked => (StatusCode::LOCKED, None, "locked", "Somebody else is at it"),
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, Some(2001), "too-many-requests", "Too many requests"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, None, "unavailable", "Not available for the moment"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None, "internal-error", "Something went wrong"),
@@ -123,12 +133,14 @@ impl Problem {
         let (status, code, name, title) = kind.facts();
         let (retry, retry_after_s) = match kind {
             Kind::Unavailable => (Retry::Later, Some(5)),
+            Kind::Locked => (Retry::Later, Some(1)),
             Kind::Internal | Kind::Checksum | Kind::TooMany => (Retry::Later, None),
             Kind::Invalid
             | Kind::Conflict
             | Kind::Unauthenticated
             | Kind::Quota
             | Kind::MediaType
+            | Kind::Precondition
             | Kind::BodyTooLarge => (Retry::AfterChange, None),
             Kind::Forbidden
             | Kind::NotFound
@@ -165,6 +177,12 @@ impl Problem {
     #[must_use]
     pub fn later(self, wait_s: u64) -> Self {
         Self { retry: Retry::Later, retry_after_s: Some(wait_s), ..self }
+    }
+
+    /// The same under another status, where a protocol has one of its own.
+    #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
     }
 
     /// A fault of ours, which is logged here and not told.
@@ -211,6 +229,21 @@ impl From<vtp_store::Error> for Problem {
                 Self::new(Kind::Unavailable, "the store is away for the moment")
             }
             false => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::Version => Self::new(Kind::Precondition, detail),
+            Refusal::MediaType => Self::new(Kind::MediaType, detail),
+            Refusal::Header(_) => Self::new(Kind::Invalid, detail),
+            Refusal::Checksum => Self::new(Kind::Invalid, detail).with_status(400),
+            Refusal::Offset { .. } | Refusal::Closed => Self::new(Kind::Conflict, detail),
+            Refusal::TooLong(_) => Self::new(Kind::BodyTooLarge, detail),
+            Refusal::Mismatch => Self::new(Kind::Checksum, detail).with_status(460),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where in the store what lies: the names of objects, in one place.
 
+use uuid::Uuid;
 use vtp_store::{Key, NoKey};
 
 use crate::ids::{JobId, VideoId};
@@ -9,6 +10,8 @@ use crate::ids::{JobId, VideoId};
 pub enum Object<'a> {
     /// A part of an upload.
     Part(VideoId, u32),
+    /// The beginning of a part of an upload that is not whole; each is written once.
+    Rest(VideoId, Uuid),
     /// An uploaded source; the ending is that of its name, if that is a plain one.
     Source(VideoId, &'a str),
     /// A file of a ladder.
@@ -23,6 +26,7 @@ impl Object<'_> {
     pub fn key(self) -> Result<Key, NoKey> {
         Key::new(match self {
             Self::Part(video, number) => format!("{}{number:05}", parts(video)),
+            Self::Rest(video, name) => format!("{}rest-{name}", parts(video)),
             Self::Source(video, name) => format!("{}source{}", source(video), ending(name)),
             Self::Ladder(job, path) => format!("{}{path}", ladder(job)),
         })
@@ -32,6 +36,13 @@ impl Object<'_> {
 /// What the parts of an upload begin with.
 pub fn parts(video: VideoId) -> String {
     format!("uploads/{video}/")
+}
+
+/// The number of the part of an upload that is called so; `None` if it is none.
+pub fn part_number(video: VideoId, key: &Key) -> Option<u32> {
+    let number = key.as_str().strip_prefix(&parts(video))?;
+    let number = Some(number).filter(|it| it.len() == 5 && it.bytes().all(|byte| byte.is_ascii_digit()));
+    number?.parse().ok()
 }
 
 /// What a source's name begins with.
@@ -67,5 +78,13 @@ mod tests {
             assert_eq!(key(odd), format!("sources/{video}/source"), "{odd}");
         }
         assert_eq!(Object::Part(video, 7).key().unwrap().to_string(), format!("uploads/{video}/00007"));
+    }
+
+    #[test]
+    fn a_part_is_known_by_its_name() {
+        let (video, other) = (VideoId::new(), VideoId::new());
+        let number = |object: Object<'_>| part_number(video, &object.key().unwrap());
+        assert_eq!(number(Object::Part(video, 9999)), Some(9999));
+        assert_eq!([number(Object::Part(other, 7)), number(Object::Rest(video, Uuid::nil()))], [None, None]);
     }
 }

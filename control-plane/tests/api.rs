@@ -221,12 +221,15 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
     let key = ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201)["id"].clone();
     let batch = ann.post("/v1/batches", &json!({ "items": [{ "video_id": video }] })).ok(202)["id"].clone();
     let batch = batch.as_str().unwrap();
+    let begun = ann.send_with("POST", "/v1/tus", b"", &[("tus-resumable", "1.0.0"), ("upload-length", "5")]);
+    let tus = begun.header("location").trim_start_matches("/v1/tus/").to_owned();
     let ids = [
         ("videos", video.as_str()),
         ("jobs", &job),
         ("batches", batch),
         ("api-keys", key.as_str().unwrap()),
         ("sessions", &ann.session()),
+        ("tus", &tus),
     ];
     let mut asked = 0;
     for (path, methods) in platform.operations() {
@@ -234,13 +237,14 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
         for method in methods {
             let place = path.replace("{id}", id);
             let place = if place.ends_with("/chunk") { format!("{place}?part=0") } else { place };
-            let body = if place.ends_with("/transcode") { json!({}) } else { Value::Null };
+            let has_body = place.ends_with("/transcode") || place.ends_with("/urls");
+            let body = if has_body { json!({}) } else { Value::Null };
             bob.send(&method, &place, &body).problem(404);
             platform.nobody().send(&method, &place, &body).problem(401);
             asked += 1;
         }
     }
-    assert_eq!(asked, 16, "every operation on something that is somebody's");
+    assert_eq!(asked, 19, "every operation on something that is somebody's");
     assert_eq!(bob.get("/v1/videos").ok(200)["data"], json!([]));
     assert_eq!(bob.get("/v1/jobs").ok(200)["data"], json!([]));
     ann.get(&format!("/v1/videos/{video}")).ok(200);

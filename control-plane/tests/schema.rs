@@ -41,6 +41,7 @@ fn what_the_document_says_is_what_the_api_does() {
     command.args(["run", &platform.place("/openapi.json"), "--no-color", "--checks", "all", "--seed", &seed]);
     command.args(["--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing,stateful"]);
     command.env("VTP_TOKEN", &ann.token).env("VTP_TOKEN_TO_END", to_end["access_token"].as_str().unwrap());
+    command.env("SCHEMATHESIS_HOOKS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis_hooks.py"));
     command.env("NO_PROXY", "127.0.0.1").env("PYTHONUTF8", "1").current_dir(folder.path());
     let output = File::create(&said).unwrap();
     command.stdin(Stdio::null()).stderr(output.try_clone().unwrap()).stdout(output);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -22,6 +23,18 @@ impl AnyStore {
         match self {
             Self::Directory(folder) => folder.root().join(key.as_str()),
             Self::S3(_, location) => format!("{location}{key}").into(),
+        }
+    }
+
+    /// The address under which whoever has it may put an object of exactly `size` bytes, for so long; `None` where nobody but this
+    /// process can.
+    ///
+    /// # Errors
+    /// [`Error`]: as where there are no credentials.
+    pub async fn presign_put(&self, key: &Key, size: u64, good_for: Duration) -> Result<Option<String>, Error> {
+        match self {
+            Self::Directory(_) => Ok(None),
+            Self::S3(bucket, location) => bucket.presign_put(&inside(location, key)?, size, good_for).await.map(Some),
         }
     }
 }

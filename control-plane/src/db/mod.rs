@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod outputs;
 pub mod rate_limits;
 pub mod sessions;
+pub mod tus;
 pub mod usage;
 pub mod users;
 pub mod videos;

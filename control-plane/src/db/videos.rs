@@ -44,6 +44,10 @@ pub struct Video {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) sha256: Option<Vec<u8>>,
+    /// When its upload is given up, if it comes no further.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) upload_until: OffsetDateTime,
 }
 
 impl Video {
@@ -66,7 +70,7 @@ macro_rules! columns {
         concat!(
             $before,
             " id, original_filename, content_type, file_size, chunk_size, upload_status, failure_code, failure, duration,
-              original_format, resolution, bitrate, created_at, uploaded_at, sha256 ",
+              original_format, resolution, bitrate, created_at, uploaded_at, sha256, upload_until ",
             $after
         )
     };
@@ -85,6 +89,8 @@ pub struct Begun<'a> {
     pub chunk: i64,
     /// The hash of the whole, if they know it.
     pub sha256: Option<Vec<u8>>,
+    /// For how many seconds it may come no further.
+    pub keep_s: i64,
 }
 
 /// What came of beginning an upload.
@@ -119,8 +125,8 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
         return Ok(Beginning::Full { used, limit });
     }
     let video = sqlx::query_as(columns!(
-        "INSERT INTO videos (id, user_id, original_filename, content_type, file_size, chunk_size, sha256)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING",
+        "INSERT INTO videos (id, user_id, original_filename, content_type, file_size, chunk_size, sha256, upload_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8)) RETURNING",
         ""
     ))
     .bind(VideoId::new())
@@ -130,6 +136,7 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
     .bind(begun.size)
     .bind(begun.chunk)
     .bind(begun.sha256)
+    .bind(begun.keep_s as f64)
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
@@ -141,6 +148,14 @@ pub async fn get(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<Opti
     sqlx::query_as(columns!("SELECT", "FROM videos WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL"))
         .bind(video)
         .bind(user)
+        .fetch_optional(db)
+        .await
+}
+
+/// A video, whoever's it is: for those who show a signature of it.
+pub async fn signed_for(db: &PgPool, video: VideoId) -> sqlx::Result<Option<Video>> {
+    sqlx::query_as(columns!("SELECT", "FROM videos WHERE id = $1 AND deleted_at IS NULL"))
+        .bind(video)
         .fetch_optional(db)
         .await
 }
@@ -158,14 +173,26 @@ pub async fn list(db: &PgPool, user: UserId, before: Option<VideoId>, most: i64)
     .await
 }
 
-/// Notes that a part has arrived; whether the upload still takes parts.
-pub async fn arrived(db: &PgPool, video: VideoId, number: i32, size: i64, sha256: &[u8]) -> sqlx::Result<bool> {
+/// A part that arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArrivedPart<'a> {
+    /// Its number, from 0.
+    pub number: i32,
+    /// Bytes.
+    pub size: i64,
+    /// Its hash.
+    pub sha256: &'a [u8],
+}
+
+/// Notes that a part has arrived here, and that the upload goes on for so many seconds; whether it still takes parts. Which parts are
+/// there is asked of the store: others know nothing of us.
+pub async fn arrived(db: &PgPool, video: VideoId, part: ArrivedPart<'_>, keep_s: i64) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
     let open = sqlx::query(
-        "UPDATE videos SET upload_status = 'uploading'
+        "UPDATE videos SET upload_status = 'uploading', upload_until = now() + make_interval(secs => $2)
          WHERE id = $1 AND upload_status IN ('pending', 'uploading') AND deleted_at IS NULL",
     );
-    if open.bind(video).execute(&mut *transaction).await?.rows_affected() == 0 {
+    if open.bind(video).bind(keep_s as f64).execute(&mut *transaction).await?.rows_affected() == 0 {
         return Ok(false);
     }
     sqlx::query(
@@ -173,21 +200,52 @@ pub async fn arrived(db: &PgPool, video: VideoId, number: i32, size: i64, sha256
          ON CONFLICT (video_id, number) DO UPDATE SET size = $3, sha256 = $4, arrived_at = now()",
     )
     .bind(video)
-    .bind(number)
-    .bind(size)
-    .bind(sha256)
+    .bind(part.number)
+    .bind(part.size)
+    .bind(part.sha256)
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
     Ok(true)
 }
 
-/// The numbers of the parts that have arrived, in order.
-pub async fn parts(db: &PgPool, video: VideoId) -> sqlx::Result<Vec<i32>> {
-    sqlx::query_scalar("SELECT number FROM video_parts WHERE video_id = $1 ORDER BY number")
-        .bind(video)
-        .fetch_all(db)
-        .await
+/// Notes that addresses were given out by which parts are put into the store for so many seconds, and that the upload goes on for so
+/// many; whether it still takes parts.
+pub async fn urls_given(db: &PgPool, video: VideoId, good_for_s: i64, keep_s: i64) -> sqlx::Result<bool> {
+    let given = sqlx::query(
+        "UPDATE videos SET urls_until = now() + make_interval(secs => $2), upload_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND upload_status IN ('pending', 'uploading') AND deleted_at IS NULL",
+    );
+    let given = given.bind(video).bind(good_for_s as f64).bind(keep_s as f64);
+    Ok(given.execute(db).await?.rows_affected() > 0)
+}
+
+/// Some videos whose uploads are over, as have been for so many seconds the addresses that were given out for their parts.
+pub async fn late(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> {
+    sqlx::query_scalar(
+        "SELECT id FROM videos
+         WHERE urls_until < now() - make_interval(secs => $1) AND upload_status IN ('uploaded', 'failed')
+           AND deleted_at IS NULL
+         ORDER BY urls_until LIMIT 100",
+    )
+    .bind(settled_s as f64)
+    .fetch_all(db)
+    .await
+}
+
+/// Notes that no part is left in the store of a video whose upload is over.
+pub async fn late_is_gone(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
+    sqlx::query("UPDATE videos SET urls_until = NULL WHERE id = $1").bind(video).execute(db).await.map(drop)
+}
+
+/// Deletes videos whose uploads have come no further for too long; how many.
+pub async fn give_up(db: &PgPool) -> sqlx::Result<u64> {
+    let given_up = sqlx::query(
+        "UPDATE videos SET deleted_at = now()
+         WHERE upload_status IN ('pending', 'uploading') AND deleted_at IS NULL AND upload_until < now()
+           AND NOT EXISTS (SELECT 1 FROM tus_uploads WHERE video_id = videos.id AND held_until > now())",
+    );
+    Ok(given_up.execute(db).await?.rows_affected())
 }
 
 /// Begins to check an upload, for so many seconds until it is said that it is still checked; whether it was there to be checked, or
@@ -196,7 +254,7 @@ pub async fn check(db: &PgPool, user: UserId, video: VideoId, lease_s: i64) -> s
     let begun = sqlx::query(
         "UPDATE videos SET upload_status = 'checking', check_until = now() + make_interval(secs => $3)
          WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
-           AND (upload_status = 'uploading' OR (upload_status = 'checking' AND check_until < now()))",
+           AND (upload_status IN ('pending', 'uploading') OR (upload_status = 'checking' AND check_until < now()))",
     );
     Ok(begun.bind(video).bind(user).bind(lease_s as f64).execute(db).await?.rows_affected() > 0)
 }
@@ -313,6 +371,7 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> 
         "SELECT id FROM videos
          WHERE deleted_at < now() - make_interval(secs => $1) AND swept_at IS NULL
            AND (upload_status <> 'checking' OR check_until < now())
+           AND (urls_until IS NULL OR urls_until < now() - make_interval(secs => $1))
          ORDER BY deleted_at LIMIT 100",
     )
     .bind(settled_s as f64)
@@ -323,7 +382,8 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> 
 /// Notes that nothing is left in the store of a video that is deleted.
 pub async fn swept(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
     let swept = sqlx::query(
-        "WITH parts AS (DELETE FROM video_parts WHERE video_id = $1) UPDATE videos SET swept_at = now() WHERE id = $1",
+        "WITH parts AS (DELETE FROM video_parts WHERE video_id = $1), tus AS (DELETE FROM tus_uploads WHERE video_id = $1)
+         UPDATE videos SET swept_at = now() WHERE id = $1",
     );
     swept.bind(video).execute(db).await.map(drop)
 }

@@ -22,6 +22,8 @@ use crate::problem::{Kind, Outcome, Problem};
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Places whose answers have secrets, which are kept nowhere: what is sent there again is carried out again.
 const SECRET: [&str; 2] = ["/v1/auth/", "/v1/api-keys"];
+/// Uploads that go on where they were by themselves, and whose answers are in headers.
+const TUS: &str = "/v1/tus";
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The longest body that is looked at; what is longer is refused by the handler anyway.
@@ -35,8 +37,8 @@ pub(super) struct ToItsEnd;
 
 /// Carries a request out once.
 pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_secret = SECRET.iter().any(|it| request.uri().path().starts_with(it));
-    if request.method() != Method::POST || !request.headers().contains_key(KEY) || is_secret {
+    let is_let_off = SECRET.iter().chain([&TUS]).any(|it| request.uri().path().starts_with(it));
+    if request.method() != Method::POST || !request.headers().contains_key(KEY) || is_let_off {
         return next.run(request).await;
     }
     carry_out(&app, request, next).await.unwrap_or_else(Problem::into_response)

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 /// Floats are exact below this.
@@ -12,6 +13,22 @@ const EXACT: f64 = (1_u64 << 53) as f64;
 /// For `#[serde(deserialize_with)]` of whole numbers.
 pub(crate) fn integer<'de, T: TryFrom<i128>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_any(Whole(PhantomData))
+}
+
+/// The same for a list of them that may be absent.
+pub(crate) fn integers<'de, T: TryFrom<i128>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let numbers = Vec::<Number<T>>::deserialize(deserializer)?;
+    Ok(Some(numbers.into_iter().map(|Number(number)| number).collect()))
+}
+
+struct Number<T>(T);
+
+impl<'de, T: TryFrom<i128>> Deserialize<'de> for Number<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        integer(deserializer).map(Self)
+    }
 }
 
 struct Whole<T>(PhantomData<T>);

@@ -4,6 +4,7 @@
 mod audit;
 mod auth;
 mod batches;
+mod cors;
 mod device;
 mod document;
 mod extract;
@@ -16,7 +17,9 @@ mod page;
 mod playback;
 mod progress;
 mod system;
+mod tus;
 mod uploads;
+mod urls;
 mod videos;
 pub(crate) mod visit;
 
@@ -72,6 +75,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::revoke))
         .routes(routes!(uploads::begin))
+        .routes(routes!(urls::urls))
         .routes(routes!(uploads::complete))
         .routes(routes!(videos::list))
         .routes(routes!(videos::get, videos::delete))
@@ -93,7 +97,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .layer(middleware::from_fn(in_time));
     let parts = OpenApiRouter::new().routes(routes!(uploads::part)).layer(DefaultBodyLimit::max(part));
     let streams = OpenApiRouter::new().routes(routes!(progress::progress));
-    let versioned = small.merge(batches).merge(parts).merge(streams);
+    let versioned = small.merge(batches).merge(parts).merge(streams).merge(tus::router());
     let (router, mut described) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", versioned)
         .routes(routes!(system::live))
@@ -120,7 +124,7 @@ pub fn router(app: App) -> Router {
         .merge(api)
         .route("/openapi.json", axum::routing::get(async move || document))
         .route("/metrics", axum::routing::get(system::metrics))
-        .merge(playback::router().layer(cors(&app.config)))
+        .merge(playback::router().layer(players(&app.config)))
         .fallback(async || Problem::not_found("place"))
         .method_not_allowed_fallback(async || Problem::new(Kind::MethodNotAllowed, "this place knows other methods"))
         .layer(middleware::from_fn_with_state(app.clone(), idempotency::once))
@@ -131,11 +135,12 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), visit::note))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(middleware::from_fn_with_state(app.clone(), cors::tell))
         .with_state(app)
 }
 
 /// Whose pages players may be on.
-fn cors(config: &Config) -> CorsLayer {
+fn players(config: &Config) -> CorsLayer {
     let layer = CorsLayer::new().allow_methods(Any).allow_headers([header::RANGE]).expose_headers([
         header::CONTENT_RANGE,
         header::CONTENT_LENGTH,

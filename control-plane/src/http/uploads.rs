@@ -1,4 +1,5 @@
-//! Uploads: begun, sent in parts in any order and any number of times, and completed when all are there.
+//! Uploads: begun, sent in parts in any order and any number of times, and completed when all are there. Parts need not come here: the
+//! store says which are there.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
 use vtp_store::{About, Body, Store as _};
 
@@ -18,13 +20,15 @@ use crate::app::App;
 use crate::auth::Writes;
 use crate::checking;
 use crate::config::Config;
-use crate::db::videos::{self, Beginning, Begun, Video};
-use crate::ids::VideoId;
+use crate::db::tus;
+use crate::db::videos::{self, ArrivedPart, Beginning, Begun, Video};
+use crate::ids::{UserId, VideoId};
+use crate::part_urls::{self, PartUrls, closed};
 use crate::problem::{Kind, Outcome, Problem};
 use crate::storage::Object;
 
 /// The most parts of an upload: as many as one in S3 has.
-const MOST_PARTS: u64 = 10_000;
+pub(super) const MOST_PARTS: u64 = 10_000;
 /// How long somebody waits for their upload to be checked; it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -34,19 +38,19 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct NewUpload {
     /// What its file is called.
     #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00]+$")]
-    filename: String,
+    pub(super) filename: String,
     /// Bytes.
     #[serde(deserialize_with = "integer")]
     #[schema(minimum = 1)]
-    file_size: u64,
+    pub(super) file_size: u64,
     /// Its media type.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00]+$")]
-    content_type: Option<String>,
+    pub(super) content_type: Option<String>,
     /// The SHA-256 of the whole, in 64 digits, if it is known: what arrives is held against it.
     #[serde(default)]
     #[schema(min_length = 64, max_length = 64, pattern = "^[0-9a-fA-F]{64}$")]
-    sha256: Option<String>,
+    pub(super) sha256: Option<String>,
 }
 
 /// An upload that is begun.
@@ -58,8 +62,11 @@ pub(crate) struct BegunUpload {
     upload_id: VideoId,
     /// Bytes of a part; the last has what is left.
     chunk_size: i64,
-    /// Where each part goes, in order (PUT).
+    /// Where each part goes, in order (PUT, without a token); fresh ones are at `/videos/{id}/urls`.
     upload_urls: Vec<String>,
+    /// Until when these addresses are good.
+    #[serde(with = "time::serde::rfc3339")]
+    urls_expire_at: OffsetDateTime,
 }
 
 /// The most bytes of a source.
@@ -80,6 +87,20 @@ pub(crate) async fn begin(
     Writes(caller): Writes,
     Json(wanted): Json<NewUpload>,
 ) -> Outcome<(StatusCode, axum::Json<BegunUpload>)> {
+    let video = start(&app, caller.user(), &wanted).await?;
+    let parts: Vec<u32> = (0..video.parts()).collect();
+    let PartUrls { expires_at: urls_expire_at, data } = part_urls::urls(&app, &video, &parts).await?;
+    let upload_urls = data.into_iter().map(|part| part.url).collect();
+    let (video_id, upload_id, chunk_size) = (video.id, video.id, video.chunk_size);
+    let begun = BegunUpload { video_id, upload_id, chunk_size, upload_urls, urls_expire_at };
+    Ok((StatusCode::CREATED, axum::Json(begun)))
+}
+
+/// Begins an upload of this user, if it may be and there is room for it.
+///
+/// # Errors
+/// Something of it is not as it has to be; it is too large; there is no room.
+pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload) -> Outcome<Box<Video>> {
     let invalid = |detail: &'static str| Problem::new(Kind::Invalid, detail);
     let is_text = |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.contains('\0');
     if !is_text(&wanted.filename, 500) {
@@ -105,17 +126,15 @@ pub(crate) async fn begin(
         size,
         chunk: i64::try_from(chunk).map_err(|error| Problem::internal(&error))?,
         sha256,
+        keep_s: app.config.upload_keep_s,
     };
-    let video = match videos::begin(&app.db, caller.user(), begun).await? {
-        Beginning::Video(video) => video,
+    match videos::begin(&app.db, user, begun).await? {
+        Beginning::Video(video) => Ok(video),
         Beginning::Full { used, limit } => {
             let detail = format!("{used} of {limit} bytes are used; delete videos, or take a larger plan");
-            return Err(Problem::new(Kind::Quota, detail));
+            Err(Problem::new(Kind::Quota, detail))
         }
-    };
-    let upload_urls = (0..video.parts()).map(|number| format!("/v1/videos/{}/chunk?part={number}", video.id)).collect();
-    let (video_id, upload_id, chunk_size) = (video.id, video.id, video.chunk_size);
-    Ok((StatusCode::CREATED, axum::Json(BegunUpload { video_id, upload_id, chunk_size, upload_urls })))
+    }
 }
 
 /// Which part.
@@ -126,6 +145,12 @@ pub(crate) struct Part {
     /// Its number, from 0.
     #[param(maximum = 9999)]
     part: u32,
+    /// In an address that was given: until when it is good, in seconds since 1970.
+    #[param(nullable = false)]
+    expires: Option<i64>,
+    /// In an address that was given: its signature, which stands for a token.
+    #[param(nullable = false)]
+    signature: Option<String>,
 }
 
 /// The bytes of a part.
@@ -159,7 +184,7 @@ pub(crate) struct Arrived {
     sha256: String,
 }
 
-/// Send a part. It may be sent again; the last counts. `Content-Digest: sha-256=:...:` (RFC 9530) has it checked on arrival.
+/// Send a part. It may be sent again; the last counts. An address that was given needs no token. `Content-Digest: sha-256=:...:` (RFC 9530) has it checked on arrival.
 #[utoipa::path(put, path = "/videos/{id}/chunk", tag = "videos",
     params(
         ("id" = VideoId, Path, description = "Which video"),
@@ -176,20 +201,16 @@ pub(crate) struct Arrived {
 ))]
 pub(crate) async fn part(
     State(app): State<App>,
-    Writes(caller): Writes,
+    writes: Outcome<Writes>,
     Path(id): Path<VideoId>,
-    Query(Part { part }): Query<Part>,
+    Query(wanted): Query<Part>,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Outcome<axum::Json<Arrived>> {
-    let video = video_of(&app, &caller, id).await?;
-    let closed = || Problem::new(Kind::Conflict, "this upload is complete, and takes no parts any longer");
-    if !matches!(&*video.upload_status, "pending" | "uploading") {
-        return Err(closed());
-    }
-    let expected = video
-        .part_size(part)
-        .ok_or_else(|| Problem::new(Kind::Invalid, format!("part: from 0 to {}", video.parts().saturating_sub(1))))?;
+    let part = wanted.part;
+    let video = sent_for(&app, writes, id, &wanted).await?;
+    takes_parts(&app, &video).await?;
+    let expected = video.part_size(part).ok_or_else(|| part_urls::no_part(&video))?;
     let body = body.map_err(|rejection| Problem::new(Kind::BodyTooLarge, rejection.body_text()))?;
     if body.len() as u64 != expected {
         let detail = format!("part {part} has {expected} bytes, and {} came", body.len());
@@ -212,15 +233,42 @@ pub(crate) async fn part(
     app.store.put(&key, &Body::Bytes(body), About::default()).await?;
     let number = i32::try_from(part).map_err(|error| Problem::internal(&error))?;
     let size = i64::try_from(expected).map_err(|error| Problem::internal(&error))?;
-    if videos::arrived(&app.db, video.id, number, size, hash.as_ref()).await? {
+    let arrived = ArrivedPart { number, size, sha256: hash.as_ref() };
+    if videos::arrived(&app.db, video.id, arrived, app.config.upload_keep_s).await? {
         return Ok(axum::Json(Arrived { part, sha256: digits(hash.as_ref()) }));
     }
     // It came too late. Of an upload that is being checked, or may be again, the part is one of those that are put together.
-    let now = videos::get(&app.db, caller.user(), video.id).await?;
+    let now = videos::signed_for(&app.db, video.id).await?;
     if now.is_none_or(|it| matches!(&*it.upload_status, "uploaded" | "failed")) {
         app.store.delete(&[key]).await?;
     }
     Err(closed())
+}
+
+/// The video that a part is sent for: somebody's own, or that of the address that was given to whoever sends it.
+async fn sent_for(app: &App, writes: Outcome<Writes>, id: VideoId, wanted: &Part) -> Outcome<Video> {
+    let (signature, expires) = match (&wanted.signature, wanted.expires) {
+        (None, None) => return video_of(app, &writes?.0, id).await,
+        (Some(signature), Some(expires)) => (signature, expires),
+        _ => return Err(Problem::new(Kind::Invalid, "expires and signature belong together")),
+    };
+    if !app.part_key.is_of(id, wanted.part, expires, OffsetDateTime::now_utc(), signature) {
+        let detail = "this address is none of ours, or good no longer; POST /v1/videos/{id}/urls gives fresh ones";
+        return Err(Problem::new(Kind::Unauthenticated, detail));
+    }
+    videos::signed_for(&app.db, id).await?.ok_or_else(|| Problem::not_found("video"))
+}
+
+/// Refuses parts for an upload that is complete, or that comes by tus, which knows of none.
+pub(super) async fn takes_parts(app: &App, video: &Video) -> Outcome<()> {
+    if !matches!(&*video.upload_status, "pending" | "uploading") {
+        return Err(closed());
+    }
+    if tus::find(&app.db, video.id).await?.is_some() {
+        let detail = format!("this upload comes by tus: go on with it at /v1/tus/{}", video.id);
+        return Err(Problem::new(Kind::Conflict, detail));
+    }
+    Ok(())
 }
 
 /// An upload and what it lacks.
@@ -254,9 +302,8 @@ pub(crate) async fn complete(
         }
         _ => {}
     }
-    let arrived = videos::parts(&app.db, video.id).await?;
-    let missing: Vec<u32> = missing(&arrived, video.parts());
-    if !missing.is_empty() && video.upload_status != "checking" {
+    let missing = if video.upload_status == "checking" { Vec::new() } else { lacks(&app, &video).await? };
+    if !missing.is_empty() {
         let some: Vec<String> = missing.iter().take(10).map(u32::to_string).collect();
         let more = if missing.len() > some.len() { ", ..." } else { "" };
         let detail = format!("{} parts are missing: {}{more}", missing.len(), some.join(", "));
@@ -275,13 +322,25 @@ pub(crate) async fn complete(
     told(StatusCode::OK, video_of(&app, &caller, id).await?)
 }
 
-/// The parts that have not arrived.
-pub(crate) fn missing(arrived: &[i32], parts: u32) -> Vec<u32> {
-    let arrived: std::collections::BTreeSet<u32> = arrived.iter().filter_map(|it| u32::try_from(*it).ok()).collect();
-    (0..parts).filter(|number| !arrived.contains(number)).collect()
+/// The parts that an open upload lacks. What lies in the store counts, whichever way it came there.
+///
+/// # Errors
+/// Something is away.
+pub(super) async fn lacks(app: &App, video: &Video) -> Outcome<Vec<u32>> {
+    match tus::find(&app.db, video.id).await? {
+        Some(tus) if tus.received == video.file_size => Ok(Vec::new()),
+        Some(tus) => Ok((u32::try_from(tus.received / video.chunk_size).unwrap_or(u32::MAX)..video.parts()).collect()),
+        None => Ok(missing(&checking::there(app, video).await?, video.parts())),
+    }
 }
 
-async fn video_of(app: &App, caller: &crate::auth::Caller, id: VideoId) -> Outcome<Video> {
+/// The parts that are not there.
+fn missing(there: &[u32], parts: u32) -> Vec<u32> {
+    let there: std::collections::BTreeSet<u32> = there.iter().copied().collect();
+    (0..parts).filter(|number| !there.contains(number)).collect()
+}
+
+pub(super) async fn video_of(app: &App, caller: &crate::auth::Caller, id: VideoId) -> Outcome<Video> {
     videos::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("video"))
 }
 
@@ -308,7 +367,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_what_has_not_arrived() {
+    fn what_is_missing_is_what_is_not_there() {
         assert_eq!(missing(&[0, 2, 3], 5), [1, 4]);
         assert_eq!(missing(&[0, 1], 2), [0; 0]);
     }

@@ -20,7 +20,7 @@ use crate::problem::{Outcome, Problem};
 pub(crate) struct VideoDetail {
     #[serde(flatten)]
     video: Video,
-    /// The numbers of the parts that have not arrived; none once it is complete.
+    /// The numbers of the parts that are not there, whichever way they come; none once it is complete.
     missing_parts: Vec<u32>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn get(
 ) -> Outcome<axum::Json<VideoDetail>> {
     let video = videos::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("video"))?;
     let missing_parts = match &*video.upload_status {
-        "pending" | "uploading" => uploads::missing(&videos::parts(&app.db, id).await?, video.parts()),
+        "pending" | "uploading" => uploads::lacks(&app, &video).await?,
         _ => Vec::new(),
     };
     Ok(axum::Json(VideoDetail { video, missing_parts }))

@@ -31,11 +31,11 @@ impl Scope {
         match route {
             "/health/live" | "/health/ready" | "/metrics" => Self::default(),
             "/v1/auth/register" | "/v1/auth/login" | "/v1/auth/refresh" => under(&[Policy::Auth], &[]),
-            "/v1/videos/upload" if is(Method::POST) => under(&[], &[Policy::Upload]),
+            "/v1/videos/upload" | "/v1/tus" if is(Method::POST) => under(&[], &[Policy::Upload]),
             "/v1/videos/{id}/transcode" if is(Method::POST) => under(&[], &[Policy::Transcode]),
             "/v1/videos" if is(Method::GET) || is(Method::HEAD) => under(&[], &[Policy::List]),
             // A source of 10 GiB has 2048 parts, and a film as many segments: neither is to take half an hour for the count's sake.
-            "/v1/videos/{id}/chunk" => Self { is_counted: false, ..under(&[], &[]) },
+            "/v1/videos/{id}/chunk" | "/v1/tus/{id}" => Self { is_counted: false, ..under(&[], &[]) },
             _ if route.starts_with("/play/") => Self { is_counted: false, is_public: true, ..under(&[], &[]) },
             _ => under(&[], &[]),
         }
@@ -63,6 +63,8 @@ mod tests {
         assert_eq!(of(Method::GET, "/v1/auth/me"), (vec![Ip], vec![User]));
         assert_eq!(of(Method::POST, "/v1/videos/upload"), (vec![Ip], vec![Upload, User]));
         assert_eq!(of(Method::PUT, "/v1/videos/{id}/chunk"), (vec![Ip], vec![]));
+        assert_eq!(of(Method::POST, "/v1/tus"), (vec![Ip], vec![Upload, User]));
+        assert_eq!(of(Method::PATCH, "/v1/tus/{id}"), (vec![Ip], vec![]));
         assert_eq!(of(Method::GET, "/v1/videos"), (vec![Ip], vec![List, User]));
         assert_eq!(of(Method::HEAD, "/v1/videos"), (vec![Ip], vec![List, User]));
         assert_eq!(of(Method::GET, "/v1/videos/{id}"), (vec![Ip], vec![User]));
@@ -85,6 +87,8 @@ mod tests {
             ("/v1/videos", "get"),
             ("/v1/videos/{id}/transcode", "post"),
             ("/v1/videos/{id}/chunk", "put"),
+            ("/v1/tus", "post"),
+            ("/v1/tus/{id}", "patch"),
             ("/health/live", "get"),
             ("/health/ready", "get"),
         ];

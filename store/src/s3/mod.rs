@@ -4,6 +4,7 @@
 //! left out; what is sent is always signed with its SHA-256.
 
 mod failure;
+mod presign;
 mod put;
 
 use std::ops::Range;

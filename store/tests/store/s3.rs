@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_credential_types::provider::{error, future};
 use vtp_store::testing::S3Server;
-use vtp_store::{About, Body, Error, Key, S3, Store as _};
+use vtp_store::{About, AnyStore, Body, Directory, Error, Key, S3, Store as _};
 
 struct Scene {
     _folder: tempfile::TempDir,
@@ -93,4 +93,48 @@ async fn a_server_that_stays_away_can_not_be_reached() {
     let head = store.head(&key).await;
     let Err(error @ Error::Unreachable(_)) = head else { panic!("{head:?}") };
     assert!(error.is_retryable());
+}
+
+/// As curl puts a body; the status.
+async fn put(address: &str, body: &'static str) -> String {
+    let mut curl = tokio::process::Command::new("curl");
+    curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PUT", "--data-binary", body, address]);
+    let output = curl.output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn whoever_has_a_presigned_address_puts_that_object_with_that_length_for_that_long_and_nothing_else() {
+    let Scene { server, store, _folder, .. } = scene();
+    let store = AnyStore::S3(store, "s3://films/below/".parse().unwrap());
+    let key = Key::new("a b/ü.mp4").unwrap();
+    let address = store.presign_put(&key, 5, Duration::from_secs(60)).await.unwrap().unwrap();
+    assert!(address.starts_with(&server.url()) && address.contains("content-length"), "{address}");
+    assert!(!address.to_lowercase().contains("checksum") && !address.contains("crc32"), "{address}");
+    assert_eq!(put(&address, "here").await, "403", "of another length");
+    assert_eq!(put(&address.replace("a%20b", "a%20c"), "film1").await, "403", "another object");
+    assert_eq!(store.list("", 10).await.unwrap(), []);
+    assert_eq!(put(&address, "film1").await, "200");
+    assert_eq!(store.head(&key).await.unwrap().unwrap().size, 5);
+    let short = store.presign_put(&key, 5, Duration::from_secs(1)).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(put(&short, "film2").await, "403", "too late");
+}
+
+#[tokio::test]
+async fn a_folder_has_no_address_that_others_could_put_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = AnyStore::Directory(Directory::open(folder.path()).unwrap());
+    let key = Key::new("a.mp4").unwrap();
+    assert_eq!(store.presign_put(&key, 5, Duration::from_secs(60)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_has_no_credentials_signs_nothing_and_is_told_so() {
+    let Scene { server, key, _folder, .. } = scene();
+    let config = server.client().config().to_builder();
+    let nobody = aws_sdk_s3::config::SharedCredentialsProvider::new(NoCredentials);
+    let client = aws_sdk_s3::Client::from_conf(config.credentials_provider(nobody).build());
+    let presigned = S3::bucket(client, "films").presign_put(&key, 5, Duration::from_secs(60)).await;
+    assert!(matches!(presigned, Err(Error::NoCredentials(_))), "{presigned:?}");
 }
