@@ -13,6 +13,7 @@ use crate::fleet::Fleet;
 use crate::http::{LastStatus, Render};
 use crate::limits::Limits;
 use crate::news::News;
+use crate::outside::{NoClient, Outside};
 use crate::part_urls::PartKey;
 use crate::playback::PlaybackKey;
 use crate::usage::Usage;
@@ -34,6 +35,8 @@ pub struct App {
     pub playback: PlaybackKey,
     /// What signs the addresses of parts, where the store signs none.
     pub(crate) part_key: PartKey,
+    /// What goes to addresses that somebody else chose.
+    pub outside: Outside,
     /// The database again, for whoever drives jobs: so that these don't wait for requests, nor requests for them.
     pub(crate) drive: PgPool,
     pub(crate) hasher: Hasher,
@@ -66,6 +69,9 @@ pub enum StartError {
     /// The file of the key of playback can't be read or made.
     #[error("the key of playback: {0}")]
     Playback(std::io::Error),
+    /// There is no way to the outside.
+    #[error(transparent)]
+    Outside(#[from] NoClient),
     /// Passwords can't be hashed.
     #[error("{0}")]
     Hasher(String),
@@ -103,6 +109,7 @@ impl App {
         let keys = KeySet::open(&config.keys)?;
         let playback = PlaybackKey::open(&config.keys).map_err(StartError::Playback)?;
         let part_key = PartKey::of(&playback);
+        let outside = Outside::new(&config)?;
         let db = db::connect(&config.database, config.database_connections).await?;
         db::migrate(&db).await?;
         let limits = Limits::start(&config)?;
@@ -119,6 +126,7 @@ impl App {
             keys,
             playback,
             part_key,
+            outside,
             hasher,
             limits,
             usage,

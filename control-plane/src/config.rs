@@ -55,6 +55,12 @@ pub struct Config {
     pub metrics_networks: Vec<Network>,
     /// For how many days it is known who used what of the API.
     pub usage_days: i32,
+    /// Networks that webhooks and sources by URL may be in besides the internet: addresses, or networks.
+    pub outside_allowed: Vec<Network>,
+    /// Whether these may be addresses of HTTP without TLS.
+    pub outside_http: bool,
+    /// Seconds before each attempt after the first to send something to a webhook.
+    pub webhook_waits_s: Vec<u64>,
     /// How often somebody may come.
     pub limits: Rules,
 }
@@ -81,6 +87,9 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             metrics_networks: vec![Network::LOCAL_V4, Network::LOCAL_V6],
             usage_days: 90,
+            outside_allowed: Vec::new(),
+            outside_http: false,
+            webhook_waits_s: vec![5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600],
             limits: Rules::default(),
         }
     }

@@ -17,6 +17,7 @@ use crate::db;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
 use crate::fleet::{Away, Made, Order, Progress};
+use crate::hooks::deliver;
 use crate::housekeeping;
 use crate::leases::{Hold, Leases};
 use crate::problem::Problem;
@@ -43,6 +44,7 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         tokio::spawn(async move { leases.renew(&db, lease_s).await })
     };
     let keeping = tokio::spawn(housekeeping::run(app.clone()));
+    let telling = tokio::spawn(deliver::run(app.clone(), leave.clone()));
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -75,6 +77,9 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         if let Err(error) = jobs::release(&app.drive, job, epoch).await {
             tracing::warn!(%job, %error, "a job is not let go of; its lease runs out");
         }
+    }
+    if let Err(error) = telling.await {
+        tracing::error!(%error, "webhooks were told nothing");
     }
 }
 
@@ -134,7 +139,7 @@ async fn give_up(app: &App, job: &Claimed) {
 
 /// Holds a job until it is somebody else's. Where it is not wanted any longer, the fleet is told, and told again with each renewal.
 async fn hold(app: &App, job: &Claimed, mut lease: Hold) {
-    let cancels = app.cancels.of(job.id);
+    let cancels = app.cancels.of(job.id.0);
     loop {
         let told = cancels.notified();
         let lease = tokio::select! {

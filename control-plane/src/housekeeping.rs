@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::checking;
-use crate::db::{idempotency, sessions, usage, videos};
+use crate::db::{deliveries, idempotency, sessions, usage, videos};
 
 /// How often it is forgotten what is old.
 const AGE: Duration = Duration::from_secs(3600);
@@ -48,6 +48,9 @@ async fn age(app: &App) {
         }
         if let Err(error) = sessions::tidy(&app.drive).await {
             tracing::warn!(%error, "sessions that are over are kept for longer");
+        }
+        if let Err(error) = deliveries::tidy(&app.drive).await {
+            tracing::warn!(%error, "what webhooks were told is kept for longer");
         }
     }
 }

@@ -41,4 +41,10 @@ ids!(
     JobId,
     /// Many of them.
     BatchId,
+    /// An address that hears of what happens.
+    WebhookId,
+    /// Something that has happened, as webhooks are told it.
+    EventId,
+    /// That on its way to a webhook.
+    DeliveryId,
 );

@@ -1,4 +1,4 @@
-//! Who waits for news of which job. One connection to the database listens for all; whoever waits is woken, and reads for itself.
+//! Who waits for news of which job, or of all jobs of whom. One connection to the database listens for all; whoever waits is woken, and reads for itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -8,8 +8,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-
-use crate::ids::JobId;
+use uuid::Uuid;
 
 /// How long the database is left alone when it is away.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct News(Arc<Listening>);
 
 struct Listening {
-    waiting: Arc<Mutex<HashMap<JobId, Weak<Notify>>>>,
+    waiting: Arc<Mutex<HashMap<Uuid, Weak<Notify>>>>,
     task: JoinHandle<()>,
 }
 
@@ -36,7 +35,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl News {
     /// Listens from now on, to what is told on `channel`.
     pub(crate) fn start(db: PgPool, channel: &'static str) -> Self {
-        let waiting: Arc<Mutex<HashMap<JobId, Weak<Notify>>>> = Arc::default();
+        let waiting: Arc<Mutex<HashMap<Uuid, Weak<Notify>>>> = Arc::default();
         let woken = Arc::clone(&waiting);
         let task = tokio::spawn(async move {
             loop {
@@ -49,23 +48,23 @@ impl News {
         Self(Arc::new(Listening { waiting, task }))
     }
 
-    /// What is notified when this job has news. What happened before somebody waits for it is not told again.
-    pub(crate) fn of(&self, job: JobId) -> Arc<Notify> {
+    /// What is notified when the job, or user, of this number has news. What happened before somebody waits for it is not told again.
+    pub(crate) fn of(&self, whose: Uuid) -> Arc<Notify> {
         let mut waiting = locked(&self.0.waiting);
-        if let Some(notify) = waiting.get(&job).and_then(Weak::upgrade) {
+        if let Some(notify) = waiting.get(&whose).and_then(Weak::upgrade) {
             return notify;
         }
         if waiting.len() >= 2 * waiting.values().filter(|it| it.strong_count() > 0).count() + 64 {
             waiting.retain(|_, it| it.strong_count() > 0);
         }
         let notify = Arc::new(Notify::new());
-        waiting.insert(job, Arc::downgrade(&notify));
+        waiting.insert(whose, Arc::downgrade(&notify));
         notify
     }
 }
 
 /// Wakes whoever waits, until the database is away.
-async fn listen(db: &PgPool, channel: &str, waiting: &Mutex<HashMap<JobId, Weak<Notify>>>) -> sqlx::Result<()> {
+async fn listen(db: &PgPool, channel: &str, waiting: &Mutex<HashMap<Uuid, Weak<Notify>>>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(db).await?;
     listener.listen(channel).await?;
     // What happened meanwhile was not heard.
@@ -73,8 +72,8 @@ async fn listen(db: &PgPool, channel: &str, waiting: &Mutex<HashMap<JobId, Weak<
     all.iter().for_each(|notify| notify.notify_waiters());
     loop {
         let Some(told) = listener.try_recv().await? else { return Ok(()) };
-        let job = told.payload().parse().map(JobId).ok();
-        let notify = job.and_then(|job| locked(waiting).get(&job).and_then(Weak::upgrade));
+        let whose: Option<Uuid> = told.payload().parse().ok();
+        let notify = whose.and_then(|it| locked(waiting).get(&it).and_then(Weak::upgrade));
         if let Some(notify) = notify {
             notify.notify_waiters();
         }

@@ -223,6 +223,9 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
     let batch = batch.as_str().unwrap();
     let begun = ann.send_with("POST", "/v1/tus", b"", &[("tus-resumable", "1.0.0"), ("upload-length", "5")]);
     let tus = begun.header("location").trim_start_matches("/v1/tus/").to_owned();
+    let hook = json!({ "url": "https://example.com/", "events": ["job.failed"] });
+    let hook = ann.post("/v1/webhooks", &hook).ok(201)["id"].as_str().unwrap().to_owned();
+    let delivery = ann.post(&format!("/v1/webhooks/{hook}/test"), &Value::Null).ok(202)["id"].clone();
     let ids = [
         ("videos", video.as_str()),
         ("jobs", &job),
@@ -230,12 +233,13 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
         ("api-keys", key.as_str().unwrap()),
         ("sessions", &ann.session()),
         ("tus", &tus),
+        ("webhooks", &hook),
     ];
     let mut asked = 0;
     for (path, methods) in platform.operations() {
         let Some((_, id)) = ids.iter().find(|(name, _)| path.contains(&format!("/{name}/{{id}}"))) else { continue };
         for method in methods {
-            let place = path.replace("{id}", id);
+            let place = path.replace("{id}", id).replace("{delivery}", delivery.as_str().unwrap());
             let place = if place.ends_with("/chunk") { format!("{place}?part=0") } else { place };
             let has_body = place.ends_with("/transcode") || place.ends_with("/urls");
             let body = if has_body { json!({}) } else { Value::Null };
@@ -244,7 +248,7 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 19, "every operation on something that is somebody's");
+    assert_eq!(asked, 27, "every operation on something that is somebody's");
     assert_eq!(bob.get("/v1/videos").ok(200)["data"], json!([]));
     assert_eq!(bob.get("/v1/jobs").ok(200)["data"], json!([]));
     ann.get(&format!("/v1/videos/{video}")).ok(200);
@@ -469,7 +473,8 @@ fn no_secret_is_kept_with_the_answers_that_are() {
     let ann = platform.register("ann@example.com");
     let key = json!({ "name": "k", "scopes": ["read"] });
     let who = json!({ "email": "ann@example.com", "password": fixture::PASSWORD });
-    for (place, body) in [("/v1/api-keys", key), ("/v1/auth/login", who)] {
+    let hook = json!({ "url": "https://example.com/", "events": ["job.failed"] });
+    for (place, body) in [("/v1/api-keys", key), ("/v1/auth/login", who), ("/v1/webhooks", hook)] {
         for _ in 0..2 {
             let answer = ann.post_with(place, &body, &[("idempotency-key", place)]);
             assert!(

@@ -30,8 +30,10 @@ fn what_the_document_says_is_what_the_api_does() {
     let failed = ann.transcode(&ann.uploaded("fail.mp4"));
     ann.events(&failed, None);
     ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201);
-    let again = json!({ "email": "ann@example.com", "password": fixture::PASSWORD });
-    let to_end = platform.nobody().post("/v1/auth/login", &again).ok(200);
+    let hook = json!({ "url": "https://example.com/", "events": ["job.failed"] });
+    let hook = ann.post("/v1/webhooks", &hook).ok(201)["id"].as_str().unwrap().to_owned();
+    ann.post(&format!("/v1/webhooks/{hook}/test"), &json!(null)).ok(202);
+    let to_end = platform.register("bob@example.com");
     let seed = std::env::var("VTP_SCHEMATHESIS_SEED").unwrap_or_else(|_| "1".to_owned());
     say(&format!("schemathesis runs with seed {seed}"));
     let folder = tempfile::tempdir().unwrap();
@@ -40,7 +42,7 @@ fn what_the_document_says_is_what_the_api_does() {
     command.arg("--config-file").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis.toml"));
     command.args(["run", &platform.place("/openapi.json"), "--no-color", "--checks", "all", "--seed", &seed]);
     command.args(["--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing,stateful"]);
-    command.env("VTP_TOKEN", &ann.token).env("VTP_TOKEN_TO_END", to_end["access_token"].as_str().unwrap());
+    command.env("VTP_TOKEN", &ann.token).env("VTP_TOKEN_TO_END", &to_end.token);
     command.env("SCHEMATHESIS_HOOKS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis_hooks.py"));
     command.env("NO_PROXY", "127.0.0.1").env("PYTHONUTF8", "1").current_dir(folder.path());
     let output = File::create(&said).unwrap();

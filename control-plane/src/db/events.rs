@@ -56,3 +56,77 @@ pub async fn after(db: &PgPool, user: UserId, job: JobId, number: i64) -> sqlx::
     .fetch_all(db)
     .await
 }
+
+/// An event, and where it is among all of its user's.
+#[derive(Clone, PartialEq, Debug, sqlx::FromRow)]
+pub struct Positioned {
+    /// Where, from 1 on, without gaps.
+    pub position: i64,
+    /// Of which job.
+    pub job_id: JobId,
+    /// Which kind of thing.
+    pub kind: String,
+    /// What of it.
+    pub body: Value,
+}
+
+/// The position of the last event of this user. From the first time on that it is asked for, events have positions.
+pub async fn position(db: &PgPool, user: UserId) -> sqlx::Result<i64> {
+    sqlx::query("INSERT INTO event_positions (user_id) VALUES ($1) ON CONFLICT DO NOTHING")
+        .bind(user)
+        .execute(db)
+        .await?;
+    place(db, user).await?;
+    sqlx::query_scalar("SELECT last FROM event_positions WHERE user_id = $1").bind(user).fetch_one(db).await
+}
+
+/// Some events of this user behind a position, in order.
+pub async fn behind(db: &PgPool, user: UserId, position: i64) -> sqlx::Result<Vec<Positioned>> {
+    place(db, user).await?;
+    sqlx::query_as(
+        "SELECT position, job_id, kind, body FROM job_events WHERE user_id = $1 AND position > $2
+         ORDER BY position LIMIT 200",
+    )
+    .bind(user)
+    .bind(position)
+    .fetch_all(db)
+    .await
+}
+
+/// Gives positions to events of this user that have none. Whoever does so waits for who does it already: positions are seen in their
+/// order, and none is seen before a smaller one. An event is seen only after those before it in its job were, so that it comes
+/// behind them, however long transactions that began earlier take.
+async fn place(db: &PgPool, user: UserId) -> sqlx::Result<()> {
+    let is_needed = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM job_events e JOIN event_positions p ON p.user_id = e.user_id
+                        WHERE e.user_id = $1 AND e.position IS NULL
+                          AND e.happened_at > greatest(p.since, now() - interval '1 day'))",
+    );
+    if !is_needed.bind(user).fetch_one(db).await? {
+        return Ok(());
+    }
+    let mut transaction = db.begin().await?;
+    sqlx::query("SELECT FROM event_positions WHERE user_id = $1 FOR NO KEY UPDATE")
+        .bind(user)
+        .execute(&mut *transaction)
+        .await?;
+    // A statement of its own: it sees what others have placed before. Times are those at which transactions began, which are not in
+    // the order of numbers.
+    sqlx::query(
+        "WITH found AS (
+             SELECT e.job_id, e.number,
+                    max(e.happened_at) OVER (PARTITION BY e.job_id ORDER BY e.number) AS happened_at
+             FROM job_events e JOIN event_positions p ON p.user_id = e.user_id
+             WHERE e.user_id = $1 AND e.position IS NULL
+               AND e.happened_at > greatest(p.since, now() - interval '1 day')),
+         placed AS (
+             UPDATE job_events e SET position = p.last + f.turn
+             FROM (SELECT *, row_number() OVER (ORDER BY happened_at, job_id, number) AS turn FROM found) f, event_positions p
+             WHERE e.job_id = f.job_id AND e.number = f.number AND p.user_id = $1 RETURNING 1)
+         UPDATE event_positions SET last = last + (SELECT count(*) FROM placed) WHERE user_id = $1",
+    )
+    .bind(user)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}

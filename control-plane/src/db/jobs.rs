@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use super::events;
+use super::outbox;
 use super::outputs::{self, NewOutput};
 use crate::ids::{BatchId, JobId, UserId, VideoId};
 
@@ -211,8 +212,8 @@ pub(super) async fn cancel_locked(db: &mut sqlx::PgConnection, jobs: &[JobId]) -
     .bind(events::CHANNEL)
     .bind(CANCELS)
     .execute(&mut *db)
-    .await
-    .map(drop)
+    .await?;
+    outbox::jobs(db, jobs).await
 }
 
 /// A job that is claimed.
@@ -412,6 +413,7 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
         End::Cancelled => {}
     }
     events::add(&mut transaction, job, status, &told).await?;
+    outbox::jobs(&mut transaction, &[job]).await?;
     transaction.commit().await?;
     Ok(true)
 }

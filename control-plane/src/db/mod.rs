@@ -4,9 +4,11 @@
 pub mod api_keys;
 pub mod audit;
 pub mod batches;
+pub mod deliveries;
 pub mod events;
 pub mod idempotency;
 pub mod jobs;
+mod outbox;
 pub mod outputs;
 pub mod rate_limits;
 pub mod sessions;
@@ -14,6 +16,7 @@ pub mod tus;
 pub mod usage;
 pub mod users;
 pub mod videos;
+pub mod webhooks;
 
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};

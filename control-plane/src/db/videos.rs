@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::outbox;
 use crate::ids::{JobId, UserId, VideoId};
 
 /// A source, as its owner sees it.
@@ -306,7 +307,7 @@ pub struct Facts {
 /// Notes that an upload is whole and a video; whether somebody still wants it, for it may be deleted by now.
 pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
-    sqlx::query(
+    let uploaded = sqlx::query(
         "UPDATE videos SET upload_status = 'uploaded', uploaded_at = now(), duration = $2, original_format = $3,
                            resolution = $4, bitrate = $5, metadata = $6
          WHERE id = $1 AND upload_status = 'checking' AND deleted_at IS NULL",
@@ -319,6 +320,9 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
     .bind(&facts.metadata)
     .execute(&mut *transaction)
     .await?;
+    if uploaded.rows_affected() > 0 {
+        outbox::video(&mut transaction, video).await?;
+    }
     sqlx::query("DELETE FROM video_parts WHERE video_id = $1").bind(video).execute(&mut *transaction).await?;
     let is_wanted = sqlx::query_scalar("SELECT deleted_at IS NULL FROM videos WHERE id = $1")
         .bind(video)
@@ -330,16 +334,20 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
 
 /// Notes that what was uploaded is of no use.
 pub async fn failed(db: &PgPool, video: VideoId, code: i32, why: &str) -> sqlx::Result<()> {
-    sqlx::query(
+    let mut transaction = db.begin().await?;
+    let failed = sqlx::query(
         "UPDATE videos SET upload_status = 'failed', failure_code = $2, failure = $3
          WHERE id = $1 AND upload_status = 'checking'",
     )
     .bind(video)
     .bind(code)
     .bind(why)
-    .execute(db)
-    .await
-    .map(drop)
+    .execute(&mut *transaction)
+    .await?;
+    if failed.rows_affected() > 0 {
+        outbox::video(&mut transaction, video).await?;
+    }
+    transaction.commit().await
 }
 
 /// Deletes a video of this user, and wants its open jobs cancelled; whether there was one.

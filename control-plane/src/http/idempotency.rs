@@ -21,7 +21,7 @@ use crate::problem::{Kind, Outcome, Problem};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Places whose answers have secrets, which are kept nowhere: what is sent there again is carried out again.
-const SECRET: [&str; 2] = ["/v1/auth/", "/v1/api-keys"];
+const SECRET: [&str; 3] = ["/v1/auth/", "/v1/api-keys", "/v1/webhooks"];
 /// Uploads that go on where they were by themselves, and whose answers are in headers.
 const TUS: &str = "/v1/tus";
 /// Says that an answer was given before.

@@ -7,6 +7,7 @@ mod batches;
 mod cors;
 mod device;
 mod document;
+mod events;
 mod extract;
 mod idempotency;
 mod integer;
@@ -16,12 +17,14 @@ mod object;
 mod page;
 mod playback;
 mod progress;
+mod stream;
 mod system;
 mod tus;
 mod uploads;
 mod urls;
 mod videos;
 pub(crate) mod visit;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -86,6 +89,14 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::outputs))
         .routes(routes!(jobs::report))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get, webhooks::remove))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhooks::enable))
+        .routes(routes!(webhooks::disable))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::deliveries_of))
+        .routes(routes!(webhooks::replay))
         .layer(DefaultBodyLimit::max(LONGEST))
         .layer(middleware::from_fn(in_time));
     let batches = OpenApiRouter::new()
@@ -96,7 +107,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .layer(DefaultBodyLimit::max(LONGEST_BATCH))
         .layer(middleware::from_fn(in_time));
     let parts = OpenApiRouter::new().routes(routes!(uploads::part)).layer(DefaultBodyLimit::max(part));
-    let streams = OpenApiRouter::new().routes(routes!(progress::progress));
+    let streams = OpenApiRouter::new().routes(routes!(progress::progress)).routes(routes!(events::events));
     let versioned = small.merge(batches).merge(parts).merge(streams).merge(tus::router());
     let (router, mut described) = OpenApiRouter::with_openapi(Document::openapi())
         .nest("/v1", versioned)

@@ -1,34 +1,30 @@
-//! How a job goes on, as it goes on: server-sent events (WHATWG HTML, 9.2). Whoever comes back with the number of the last event
-//! that they have seen gets those after it.
+//! How a job goes on, as it goes on. Whoever comes back with the number of the last event that they have seen gets those after it.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::timeout;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
-use super::extract::Path;
+use super::extract::{Path, Query};
 use super::jobs::job_of;
+use super::stream::{self, After, Away, Seen, Switch, Told};
 use crate::app::App;
 use crate::auth::Reads;
 use crate::db::{events, jobs};
 use crate::ids::{JobId, UserId};
-use crate::problem::{Kind, Outcome, Problem};
+use crate::problem::{Outcome, Problem};
 
 /// How often it is looked for events that nobody told of.
 const LOOK: Duration = Duration::from_secs(20);
-/// How often something is sent where nothing happens, so that whatever is between doesn't take the connection for dead.
-const BEAT: Duration = Duration::from_secs(15);
 
 /// An event of a job.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it is only described")]
-pub(crate) struct Told {
+pub(crate) struct JobEvent {
     /// Its number, from 1 on, without gaps.
     #[schema(pattern = "^[1-9][0-9]*$")]
     id: String,
@@ -39,23 +35,15 @@ pub(crate) struct Told {
     data: String,
 }
 
-/// Where somebody goes on.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it is only described")]
-pub(crate) struct Seen {
-    /// The last event that was seen.
-    #[param(rename = "Last-Event-ID", required = false, minimum = 0)]
-    last_event_id: i64,
-}
-
 /// How a job goes on. Each event's data has `status`, and `progress` from 0 to 1, which never falls; the last is `completed`,
-/// `failed` or `cancelled`, and ends the stream.
+/// `failed` or `cancelled`, and ends the stream. Whoever asks to switch to WebSocket gets the same as text,
+/// `{"id": 1, "event": "progress", "data": {}}`; it is closed with 1000 behind the last, and with 1013 where something is away.
 #[utoipa::path(get, path = "/jobs/{id}/progress", tag = "jobs", params(
         ("id" = JobId, Path, description = "Which job"),
-        Seen,
+        Seen, After,
     ), responses(
-        (status = 200, description = "Events", body = Told, content_type = "text/event-stream"),
+        (status = 101, description = "Events, over WebSocket"),
+        (status = 200, description = "Events", body = JobEvent, content_type = "text/event-stream"),
         (status = 204, description = "The last event was seen; nothing more will happen"),
         (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
@@ -64,26 +52,19 @@ pub(crate) async fn progress(
     State(app): State<App>,
     Reads(caller): Reads,
     Path(id): Path<JobId>,
+    Query(after): Query<After>,
     headers: HeaderMap,
+    switch: Switch,
 ) -> Outcome<Response> {
-    let seen = match headers.get("last-event-id").map(|it| it.to_str().ok().and_then(number)) {
-        None => 0,
-        Some(Some(seen)) => seen,
-        Some(None) => return Err(Problem::new(Kind::Invalid, "Last-Event-ID: the number of an event")),
-    };
+    let seen = after.read(&headers)?.unwrap_or(0);
     let job = job_of(&app, &caller, id).await?;
-    if job.has_ended() && events::after(&app.db, caller.user(), job.id, seen).await?.is_empty() {
+    let is_over = job.has_ended() && events::after(&app.db, caller.user(), job.id, seen).await?.is_empty();
+    if is_over && !switch.is_wanted() {
         // By this a browser knows not to come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let watcher = Watcher { app, user: caller.user(), job: job.id, seen, waiting: VecDeque::new(), has_ended: false };
-    let events = futures_util::stream::unfold(watcher, Watcher::next);
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT)).into_response())
-}
-
-/// The number of an event.
-fn number(text: &str) -> Option<i64> {
-    text.bytes().all(|it| it.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    Ok(stream::tell(switch, futures_util::stream::unfold(watcher, Watcher::next)))
 }
 
 struct Watcher {
@@ -96,69 +77,47 @@ struct Watcher {
 }
 
 impl Watcher {
-    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
-        let event = self.event().await?;
-        self.seen = event.number;
-        self.has_ended = matches!(&*event.kind, "completed" | "failed" | "cancelled");
-        let data = event.body.to_string();
-        let told = Event::default().id(event.number.to_string()).event(event.kind).data(data);
-        Some((Ok(told), self))
+    async fn next(mut self) -> Option<(Result<Told, Away>, Self)> {
+        let told = self.event().await.map_err(|error| {
+            tracing::warn!(job = %self.job, %error, "events can't be told");
+            Away
+        });
+        let told = told.transpose()?.map(|event| {
+            self.seen = event.number;
+            self.has_ended = matches!(&*event.kind, "completed" | "failed" | "cancelled");
+            Told { id: event.number, event: event.kind, data: event.body }
+        });
+        Some((told, self))
     }
 
     /// The next event, once it is there; `None` after the last.
-    async fn event(&mut self) -> Option<events::Event> {
+    async fn event(&mut self) -> sqlx::Result<Option<events::Event>> {
         if let Some(event) = self.waiting.pop_front() {
-            return Some(event);
+            return Ok(Some(event));
         }
         if self.has_ended {
-            return None;
+            return Ok(None);
         }
-        let notify = self.app.news.of(self.job);
+        let notify = self.app.news.of(self.job.0);
         let mut is_over = false;
         loop {
             // It is listened for before it is looked, so that nothing falls between.
             let told = notify.notified();
             tokio::pin!(told);
             told.as_mut().enable();
-            match events::after(&self.app.db, self.user, self.job, self.seen).await {
-                Ok(found) => self.waiting = found.into(),
-                // Whoever listens comes back, and goes on where they were.
-                Err(error) => {
-                    tracing::warn!(job = %self.job, %error, "events can't be told");
-                    return None;
-                }
-            }
+            self.waiting = events::after(&self.app.db, self.user, self.job, self.seen).await?.into();
             if let Some(event) = self.waiting.pop_front() {
-                return Some(event);
+                return Ok(Some(event));
             }
             if is_over {
-                return None;
+                return Ok(None);
             }
             // Whoever has seen more than there is would wait for ever. What happened at last is looked for once more.
-            is_over = match jobs::get(&self.app.db, self.user, self.job).await {
-                Ok(job) => job.is_none_or(|job| job.has_ended()),
-                Err(error) => {
-                    tracing::warn!(job = %self.job, %error, "it is not known whether a job has ended");
-                    return None;
-                }
-            };
+            is_over = jobs::get(&self.app.db, self.user, self.job).await?.is_none_or(|job| job.has_ended());
             if !is_over {
                 // One that nobody heard of is found when it is looked again.
                 let _ = timeout(LOOK, told).await;
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::number;
-
-    #[test]
-    fn an_event_has_a_number_and_nothing_else_is_one() {
-        assert_eq!([number("0"), number("17")], [Some(0), Some(17)]);
-        for bad in ["", "-1", "+1", "x", "1.5", " 1", "9223372036854775808"] {
-            assert_eq!(number(bad), None, "{bad}");
         }
     }
 }
