@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use vtp_store::{AnyStore, Directory, Location, S3};
+use tokio::sync::OnceCell;
+use vtp_store::{AnyStore, Client, Directory, Location, S3};
 
 use crate::auth::{Hasher, KeySet};
 use crate::config::Config;
@@ -40,6 +41,8 @@ pub struct App {
     /// The database again, for whoever drives jobs: so that these don't wait for requests, nor requests for them.
     pub(crate) drive: PgPool,
     pub(crate) hasher: Hasher,
+    /// What reads sources in S3, once there is one.
+    pub(crate) sources: Arc<OnceCell<Client>>,
     pub(crate) limits: Limits,
     pub(crate) usage: Usage,
     pub(crate) last_status: LastStatus,
@@ -115,6 +118,7 @@ impl App {
         let limits = Limits::start(&config)?;
         let drive = db::connect(&config.database, config.driver_connections).await?;
         let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));
+        let sources = Arc::default();
         let usage = Usage::start(drive.clone());
         let (config, last_status, metrics) = (Arc::new(config), LastStatus::default(), None);
         Ok(Self {
@@ -127,6 +131,7 @@ impl App {
             playback,
             part_key,
             outside,
+            sources,
             hasher,
             limits,
             usage,
@@ -146,6 +151,12 @@ impl App {
     /// Waits until what is kept a little later is kept, for so long at most: for whoever ends.
     pub async fn settle(&self, patience: Duration) {
         self.usage.settle(patience).await;
+    }
+
+    /// The same, which reads sources in S3 by this client instead of the one that the environment configures.
+    #[must_use]
+    pub fn with_sources(self, client: Client) -> Self {
+        Self { sources: Arc::new(OnceCell::new_with(Some(client))), ..self }
     }
 }
 

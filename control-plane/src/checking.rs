@@ -9,6 +9,7 @@ use serde_json::Value;
 use vtp_store::{About, Key, Store as _};
 
 use crate::app::App;
+use crate::db::fetches;
 use crate::db::tus;
 use crate::db::videos::{self, Facts, Video};
 use crate::fleet::Probed;
@@ -18,6 +19,8 @@ use crate::storage::{self, Object};
 
 /// Seconds after which nobody writes for a video that is deleted: what was under way then has ended.
 const SETTLED_S: i64 = 600;
+/// Seconds after which what was fetched is checked again, where it could not be.
+const PAUSE_S: i64 = 10;
 /// Bytes that are hashed at a time.
 const BLOCK: u64 = 4 << 20;
 
@@ -42,7 +45,7 @@ pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
             videos::failed(&app.db, video.id, i32::from(*code), message).await?;
             tidy(app, &storage::source(video.id)).await;
         }
-        Err(Refused::Now(_)) => videos::uncheck(&app.db, video.id).await?,
+        Err(Refused::Now(_)) => videos::uncheck(&app.db, video.id, PAUSE_S).await?,
     }
     if !matches!(checked, Err(Refused::Now(_))) {
         tidy(app, &storage::parts(video.id)).await;
@@ -139,20 +142,12 @@ impl<E: Into<Problem>> From<E> for Refused {
 
 async fn look(app: &App, video: &Video) -> Result<Facts, Refused> {
     let key = source(video)?;
-    let parts: Vec<Key> = (0..video.parts())
-        .map(|number| Object::Part(video.id, number).key().map_err(|error| Problem::internal(&error)))
-        .collect::<Outcome<_>>()?;
-    // They come past us, so one may be another by now than when it was completed.
-    let is_there = there(app, video).await?.len();
-    if is_there != parts.len() {
-        let detail = format!("{} parts are missing; see missing_parts", parts.len().saturating_sub(is_there));
-        return Err(Refused::Now(Problem::new(Kind::Conflict, detail)));
-    }
+    let parts = parts(app, video).await?;
     app.store.join(&parts, &key, About::default()).await?;
     let found = app.store.head(&key).await?.ok_or_else(|| Problem::internal(&"what was put together is not there"))?;
-    let size = u64::try_from(video.file_size).unwrap_or_default();
+    let size = u64::try_from(video.size()).unwrap_or_default();
     if found.size != size {
-        let message = format!("{} bytes have arrived, and {size} were announced; upload it again", found.size);
+        let message = format!("{} bytes have arrived, and {size} were announced; {}", found.size, again(video));
         return Err(Refused::Useless { code: 1005, message });
     }
     if let Some(wanted) = &video.sha256 {
@@ -164,7 +159,7 @@ async fn look(app: &App, video: &Video) -> Result<Facts, Refused> {
             hash.update(&bytes);
         }
         if hash.finish().as_ref() != &wanted[..] {
-            let message = "what has arrived does not have the hash that was announced; upload it again".to_owned();
+            let message = format!("what has arrived does not have the hash that was announced; {}", again(video));
             return Err(Refused::Useless { code: 1005, message });
         }
     }
@@ -177,6 +172,29 @@ async fn look(app: &App, video: &Video) -> Result<Facts, Refused> {
             Err(Refused::Useless { code, message: message.replace(&place, &video.original_filename) })
         }
     }
+}
+
+/// What its user does about a video that has not arrived as it should.
+fn again(video: &Video) -> &'static str {
+    if video.is_fetched() { "look at what its URL names, and send that again" } else { "upload it again" }
+}
+
+/// The parts that make the whole, in order.
+async fn parts(app: &App, video: &Video) -> Result<Vec<Key>, Refused> {
+    let key = |object: Object<'_>| object.key().map_err(|error| Refused::Now(Problem::internal(&error)));
+    if !video.is_fetched() {
+        let parts =
+            (0..video.parts()).map(|number| key(Object::Part(video.id, number))).collect::<Result<Vec<_>, _>>()?;
+        // They come past us, so one may be another by now than when it was completed.
+        let is_there = there(app, video).await?.len();
+        if is_there != parts.len() {
+            let detail = format!("{} parts are missing; see missing_parts", parts.len().saturating_sub(is_there));
+            return Err(Refused::Now(Problem::new(Kind::Conflict, detail)));
+        }
+        return Ok(parts);
+    }
+    let fetched = fetches::parts(&app.drive, video.id).await?;
+    fetched.into_iter().map(|(number, epoch)| key(Object::Fetched(video.id, epoch, number))).collect()
 }
 
 /// Where the source of a video is.

@@ -47,6 +47,12 @@ pub struct Config {
     pub lease_s: i64,
     /// Jobs that this replica has under way at the same time.
     pub jobs: u32,
+    /// Sources that this replica fetches at the same time.
+    pub fetches: u32,
+    /// For how many seconds nothing may come of a source that is fetched; 30 at most.
+    pub fetch_stall_s: u64,
+    /// Buckets that sources may be in, read with this process's credentials.
+    pub source_buckets: Vec<String>,
     /// Players may be on pages of these origins; `*` is all.
     pub player_origins: Vec<String>,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
@@ -83,6 +89,9 @@ impl Default for Config {
             upload_origins: vec!["*".to_owned()],
             lease_s: 30,
             jobs: 500,
+            fetches: 8,
+            fetch_stall_s: 30,
+            source_buckets: Vec::new(),
             player_origins: vec!["*".to_owned()],
             trusted_proxies: Vec::new(),
             metrics_networks: vec![Network::LOCAL_V4, Network::LOCAL_V6],

@@ -16,6 +16,7 @@ use crate::checking;
 use crate::db;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
+use crate::fetching;
 use crate::fleet::{Away, Made, Order, Progress};
 use crate::hooks::deliver;
 use crate::housekeeping;
@@ -45,6 +46,7 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     };
     let keeping = tokio::spawn(housekeeping::run(app.clone()));
     let telling = tokio::spawn(deliver::run(app.clone(), leave.clone()));
+    let fetching = tokio::spawn(fetching::run(app.clone(), leave.clone()));
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -80,6 +82,9 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     }
     if let Err(error) = telling.await {
         tracing::error!(%error, "webhooks were told nothing");
+    }
+    if let Err(error) = fetching.await {
+        tracing::error!(%error, "sources are not let go of; their leases run out");
     }
 }
 

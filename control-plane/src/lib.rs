@@ -1,5 +1,5 @@
 //! The control plane: users, uploads, jobs and what becomes of them; on Postgres and a store. It is read in the order that a video
-//! travels: `http/` takes it in, `checking.rs` has it looked at, `dispatch.rs` has it made by the fleet, `http/playback.rs` serves
+//! travels: `http/` takes it in, or `fetching/` fetches it, `checking.rs` has it looked at, `dispatch.rs` has it made by the fleet, `http/playback.rs` serves
 //! it. It looks into no video itself, and links nothing that does.
 
 pub mod app;
@@ -8,6 +8,7 @@ mod checking;
 pub mod config;
 pub mod db;
 pub mod dispatch;
+mod fetching;
 pub mod fleet;
 pub mod hooks;
 mod housekeeping;

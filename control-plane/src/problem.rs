@@ -191,6 +191,12 @@ impl Problem {
         Self::new(Kind::Internal, "it is written down; try again, and tell us the request's id if it stays so")
     }
 
+    /// The same, of this part of a request.
+    #[must_use]
+    pub fn within(self, part: &str) -> Self {
+        Self { detail: format!("{part}: {}", self.detail).into(), ..self }
+    }
+
     /// Its status.
     pub fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -51,7 +51,7 @@ pub(crate) async fn receive(app: &App, user: UserId, video: &Video, append: Appe
             tracing::warn!(video = %video.id, %error, "an upload is not let go of; it is free when its time is over");
         }
         let received = received?;
-        if received == bytes(video.file_size) {
+        if received == bytes(video.size()) {
             checking::begin(&app, user, video.id).await?;
         }
         Ok(received)
@@ -116,7 +116,7 @@ impl Receiving<'_> {
             return Err(Refusal::Offset { offset: append.offset, received }.into());
         }
         let rest = self.rest().await?;
-        let pieces = Pieces::new(bytes(self.video.chunk_size), bytes(self.video.file_size), received, rest);
+        let pieces = Pieces::new(bytes(self.video.chunk_size), bytes(self.video.size()), received, rest);
         match append.checksum {
             None => self.take_as_it_comes(pieces, body).await,
             Some(checksum) => self.take_whole(pieces, body, &checksum).await,
@@ -201,7 +201,7 @@ impl Receiving<'_> {
     async fn rest(&self) -> Outcome<Bytes> {
         let wanted = self.received % bytes(self.video.chunk_size);
         let name = *self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        if wanted == 0 || self.received == bytes(self.video.file_size) {
+        if wanted == 0 || self.received == bytes(self.video.size()) {
             return Ok(Bytes::new());
         }
         let name = name.ok_or_else(|| Problem::internal(&"it is not known where the beginning of a part is"))?;

@@ -12,6 +12,8 @@ pub enum Object<'a> {
     Part(VideoId, u32),
     /// The beginning of a part of an upload that is not whole; each is written once.
     Rest(VideoId, Uuid),
+    /// A part of a source that is fetched, under this epoch.
+    Fetched(VideoId, i64, i32),
     /// An uploaded source; the ending is that of its name, if that is a plain one.
     Source(VideoId, &'a str),
     /// A file of a ladder.
@@ -27,6 +29,7 @@ impl Object<'_> {
         Key::new(match self {
             Self::Part(video, number) => format!("{}{number:05}", parts(video)),
             Self::Rest(video, name) => format!("{}rest-{name}", parts(video)),
+            Self::Fetched(video, epoch, number) => format!("{}{epoch}/{number:05}", parts(video)),
             Self::Source(video, name) => format!("{}source{}", source(video), ending(name)),
             Self::Ladder(job, path) => format!("{}{path}", ladder(job)),
         })

@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::fetches::{self, NewFetch};
 use crate::ids::{BatchId, JobId, UserId, VideoId};
 
 /// A batch, and how its jobs stand.
@@ -59,15 +60,16 @@ macro_rules! batches {
 pub enum Accepted {
     /// They are queued, all of them.
     All(BatchId),
-    /// Nothing was accepted, as these are no whole videos of this user.
+    /// Nothing was accepted, as these are no videos of this user that are whole or being fetched.
     Missing(Vec<VideoId>),
 }
 
-/// Accepts a job of each of these videos, or none. Each has a number in the fleet.
+/// Accepts a job of each of these videos, or none; those that are to be fetched are made with it. Each job has a number in the fleet.
 pub async fn accept(
     db: &PgPool,
     user: UserId,
     videos: &[(VideoId, i64)],
+    fetched: &[NewFetch],
     request: &Value,
     priority: i16,
 ) -> sqlx::Result<Accepted> {
@@ -83,11 +85,15 @@ pub async fn accept(
         .bind(size)
         .execute(&mut *transaction)
         .await?;
+    fetches::begin(&mut transaction, user, fetched).await?;
     let made = sqlx::query(
-        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, batch_id)
-         SELECT w.id, v.id, v.user_id, $5, $6, w.number, $7
+        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, batch_id, waits_for_source)
+         SELECT w.id, v.id, v.user_id, $5, $6, w.number, $7, v.upload_status <> 'uploaded'
          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS w (id, video, number)
-         JOIN videos v ON v.id = w.video AND v.user_id = $4 AND v.deleted_at IS NULL AND v.upload_status = 'uploaded'",
+         JOIN videos v ON v.id = w.video AND v.user_id = $4 AND v.deleted_at IS NULL
+             AND (v.upload_status = 'uploaded'
+                  OR (v.source_url IS NOT NULL AND v.upload_status IN ('pending', 'fetching', 'checking')))
+         FOR SHARE OF v",
     )
     .bind(&jobs)
     .bind(&wanted)
@@ -102,7 +108,8 @@ pub async fn accept(
         let missing = sqlx::query_scalar(
             "SELECT DISTINCT w.video FROM unnest($1::uuid[]) AS w (video)
              WHERE NOT EXISTS (SELECT FROM videos v WHERE v.id = w.video AND v.user_id = $2 AND v.deleted_at IS NULL
-                                                      AND v.upload_status = 'uploaded')",
+                                   AND (v.upload_status = 'uploaded' OR (v.source_url IS NOT NULL
+                                        AND v.upload_status IN ('pending', 'fetching', 'checking'))))",
         );
         let missing = missing.bind(&wanted).bind(user).fetch_all(&mut *transaction).await?;
         return Ok(Accepted::Missing(missing));

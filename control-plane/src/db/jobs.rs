@@ -6,7 +6,8 @@
 //!     └────────────┴───────► cancelled
 //! ```
 //! A replica that drives a job has claimed it, for a while: the lease's epoch is counted up with every claim, and what is noted
-//! with an older one is not taken. A job whose lease has run out is claimed by whoever comes first. One that was never claimed is
+//! with an older one is not taken. A job whose lease has run out is claimed by whoever comes first. One whose source is on its way
+//! waits for it, and is claimed by nobody meanwhile (`waiting.rs`). One that was never claimed is
 //! cancelled at once; of any other the fleet may know, so whoever drives it gives it up there first. Whoever locks several jobs
 //! does so in the order of their numbers.
 
@@ -33,6 +34,8 @@ pub struct Job {
     pub video_id: VideoId,
     /// `queued`, `processing`, `completed`, `failed` or `cancelled`.
     pub status: String,
+    /// Whether its source is not there yet: it begins once that is fetched.
+    pub waits_for_source: bool,
     /// What was asked for.
     pub request: Value,
     /// From 1, the most urgent, to 10.
@@ -67,8 +70,8 @@ macro_rules! columns {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            " id, video_id, status, request, priority, progress, error_code, error_message, output_size, queued_at,
-              started_at, completed_at ",
+            " id, video_id, status, waits_for_source AND status = 'queued' AS waits_for_source, request, priority, progress,
+              error_code, error_message, output_size, queued_at, started_at, completed_at ",
             $after
         )
     };
@@ -79,7 +82,7 @@ pub fn number() -> i64 {
     (fastrand::u64(..) >> 1) as i64
 }
 
-/// Accepts a job of a video of this user that is whole. `None` if there is no such video.
+/// Accepts a job of a video of this user that is whole, or is being fetched: then the job waits for it. `None` if there is no such video.
 pub async fn accept(
     db: &PgPool,
     user: UserId,
@@ -90,9 +93,12 @@ pub async fn accept(
 ) -> sqlx::Result<Option<Job>> {
     let mut transaction = db.begin().await?;
     let job: Option<Job> = sqlx::query_as(columns!(
-        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job)
-         SELECT $1, v.id, v.user_id, $4, $5, $6 FROM videos v
-         WHERE v.id = $2 AND v.user_id = $3 AND v.deleted_at IS NULL AND v.upload_status = 'uploaded' RETURNING",
+        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, waits_for_source)
+         SELECT $1, v.id, v.user_id, $4, $5, $6, v.upload_status <> 'uploaded' FROM videos v
+         WHERE v.id = $2 AND v.user_id = $3 AND v.deleted_at IS NULL
+           AND (v.upload_status = 'uploaded'
+                OR (v.source_url IS NOT NULL AND v.upload_status IN ('pending', 'fetching', 'checking')))
+         FOR SHARE OF v RETURNING",
         ""
     ))
     .bind(JobId::new())
@@ -254,10 +260,12 @@ pub async fn open(db: &PgPool) -> sqlx::Result<(i64, i64)> {
 pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as(
         "WITH RECURSIVE people AS (
-             (SELECT user_id FROM transcoding_jobs WHERE status IN ('queued', 'processing') ORDER BY user_id LIMIT 1)
+             (SELECT user_id FROM transcoding_jobs WHERE status IN ('queued', 'processing') AND NOT waits_for_source
+              ORDER BY user_id LIMIT 1)
              UNION ALL
              SELECT (SELECT j.user_id FROM transcoding_jobs j
-                     WHERE j.status IN ('queued', 'processing') AND j.user_id > p.user_id ORDER BY j.user_id LIMIT 1)
+                     WHERE j.status IN ('queued', 'processing') AND NOT j.waits_for_source AND j.user_id > p.user_id
+                     ORDER BY j.user_id LIMIT 1)
              FROM people p WHERE p.user_id IS NOT NULL),
          held AS (
              SELECT user_id, count(*) AS jobs FROM transcoding_jobs
@@ -266,7 +274,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
              SELECT w.id, w.priority, w.turn + coalesce(h.jobs, 0) AS turn
              FROM people p LEFT JOIN held h ON h.user_id = p.user_id CROSS JOIN LATERAL (
                  SELECT j.id, j.priority, row_number() OVER (ORDER BY j.priority, j.id) AS turn FROM transcoding_jobs j
-                 WHERE j.user_id = p.user_id AND j.status IN ('queued', 'processing')
+                 WHERE j.user_id = p.user_id AND j.status IN ('queued', 'processing') AND NOT j.waits_for_source
                    AND (j.lease_until IS NULL OR j.lease_until < now())
                  ORDER BY j.priority, j.id LIMIT $1) w),
          free AS (

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod batches;
 pub mod deliveries;
 pub mod events;
+pub mod fetches;
 pub mod idempotency;
 pub mod jobs;
 mod outbox;
@@ -16,6 +17,7 @@ pub mod tus;
 pub mod usage;
 pub mod users;
 pub mod videos;
+mod waiting;
 pub mod webhooks;
 
 use sqlx::PgPool;

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::outbox;
+use super::{outbox, waiting};
 use crate::ids::{JobId, UserId, VideoId};
 
 /// A source, as its owner sees it.
@@ -18,13 +18,17 @@ pub struct Video {
     pub original_filename: String,
     /// Its media type, as whoever uploads it says.
     pub content_type: Option<String>,
-    /// Its size in bytes.
-    pub file_size: i64,
+    /// Its size in bytes; none while it is fetched from where nobody says.
+    pub file_size: Option<i64>,
     /// Bytes of a part of the upload; the last part has what is left.
     pub chunk_size: i64,
-    /// `pending`, `uploading`, `checking`, `uploaded` or `failed`.
+    /// `pending`, `uploading`, `fetching`, `checking`, `uploaded` or `failed`.
     pub upload_status: String,
-    /// Why it failed: 1001 or 1005.
+    /// Where it is fetched from, without its query; none where it is uploaded.
+    pub source_url: Option<String>,
+    /// Bytes of it that have been fetched; none where it is uploaded.
+    pub fetched_bytes: Option<i64>,
+    /// Why it failed, where there is a number for it: 1001, 1002, 1004 or 1005.
     pub failure_code: Option<i32>,
     /// Why it failed, and what to do.
     pub failure: Option<String>,
@@ -52,16 +56,26 @@ pub struct Video {
 }
 
 impl Video {
+    /// Its size in bytes; 0 while it is not known.
+    pub fn size(&self) -> i64 {
+        self.file_size.unwrap_or_default()
+    }
+
+    /// Whether its bytes are fetched from somewhere, and nobody sends them.
+    pub fn is_fetched(&self) -> bool {
+        self.source_url.is_some()
+    }
+
     /// How many parts its upload has.
     pub fn parts(&self) -> u32 {
         // The number of parts was bounded when it was begun.
-        u32::try_from((self.file_size + self.chunk_size - 1) / self.chunk_size).unwrap_or(u32::MAX)
+        u32::try_from((self.size() + self.chunk_size - 1) / self.chunk_size).unwrap_or(u32::MAX)
     }
 
     /// Bytes of the part of this number; `None` if there is none.
     pub fn part_size(&self, number: u32) -> Option<u64> {
         let start = i64::from(number).checked_mul(self.chunk_size)?;
-        let left = self.file_size - start;
+        let left = self.size() - start;
         u64::try_from(left.min(self.chunk_size)).ok().filter(|size| *size > 0)
     }
 }
@@ -70,7 +84,8 @@ macro_rules! columns {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            " id, original_filename, content_type, file_size, chunk_size, upload_status, failure_code, failure, duration,
+            " id, original_filename, content_type, file_size, chunk_size, upload_status, source_url,
+              CASE WHEN source_url IS NOT NULL THEN fetched_bytes END AS fetched_bytes, failure_code, failure, duration,
               original_format, resolution, bitrate, created_at, uploaded_at, sha256, upload_until ",
             $after
         )
@@ -111,17 +126,7 @@ pub enum Beginning {
 /// Begins an upload, if this user has room for it. Several that begin at the same time are counted one after another.
 pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<Beginning> {
     let mut transaction = db.begin().await?;
-    let limit: i64 = sqlx::query_scalar("SELECT storage_limit FROM users WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(user)
-        .fetch_one(&mut *transaction)
-        .await?;
-    let used: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(file_size)::bigint, 0) FROM videos
-         WHERE user_id = $1 AND deleted_at IS NULL AND upload_status <> 'failed'",
-    )
-    .bind(user)
-    .fetch_one(&mut *transaction)
-    .await?;
+    let Room { used, limit } = room(&mut transaction, user, None).await?;
     if used.saturating_add(begun.size) > limit {
         return Ok(Beginning::Full { used, limit });
     }
@@ -142,6 +147,32 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
     .await?;
     transaction.commit().await?;
     Ok(Beginning::Video(Box::new(video)))
+}
+
+/// What of a user's room is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Room {
+    /// Bytes that they have.
+    pub(super) used: i64,
+    /// Bytes that they may have.
+    pub(super) limit: i64,
+}
+
+/// How much room a user has and uses, but for one video. Until the transaction has ended nobody else takes any of it.
+pub(super) async fn room(db: &mut sqlx::PgConnection, user: UserId, but_for: Option<VideoId>) -> sqlx::Result<Room> {
+    let limit: i64 = sqlx::query_scalar("SELECT storage_limit FROM users WHERE id = $1 FOR NO KEY UPDATE")
+        .bind(user)
+        .fetch_one(&mut *db)
+        .await?;
+    let used: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(coalesce(file_size, fetched_bytes))::bigint, 0) FROM videos
+         WHERE user_id = $1 AND deleted_at IS NULL AND upload_status <> 'failed' AND ($2::uuid IS NULL OR id <> $2)",
+    )
+    .bind(user)
+    .bind(but_for)
+    .fetch_one(db)
+    .await?;
+    Ok(Room { used, limit })
 }
 
 /// A video of this user.
@@ -191,7 +222,7 @@ pub async fn arrived(db: &PgPool, video: VideoId, part: ArrivedPart<'_>, keep_s:
     let mut transaction = db.begin().await?;
     let open = sqlx::query(
         "UPDATE videos SET upload_status = 'uploading', upload_until = now() + make_interval(secs => $2)
-         WHERE id = $1 AND upload_status IN ('pending', 'uploading') AND deleted_at IS NULL",
+         WHERE id = $1 AND upload_status IN ('pending', 'uploading') AND source_url IS NULL AND deleted_at IS NULL",
     );
     if open.bind(video).bind(keep_s as f64).execute(&mut *transaction).await?.rows_affected() == 0 {
         return Ok(false);
@@ -243,7 +274,7 @@ pub async fn late_is_gone(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
 pub async fn give_up(db: &PgPool) -> sqlx::Result<u64> {
     let given_up = sqlx::query(
         "UPDATE videos SET deleted_at = now()
-         WHERE upload_status IN ('pending', 'uploading') AND deleted_at IS NULL AND upload_until < now()
+         WHERE upload_status IN ('pending', 'uploading') AND source_url IS NULL AND deleted_at IS NULL AND upload_until < now()
            AND NOT EXISTS (SELECT 1 FROM tus_uploads WHERE video_id = videos.id AND held_until > now())",
     );
     Ok(given_up.execute(db).await?.rows_affected())
@@ -282,11 +313,15 @@ pub async fn take_over(db: &PgPool, lease_s: i64) -> sqlx::Result<Option<Video>>
     .await
 }
 
-/// Puts an upload back that could not be checked now; its parts are there.
-pub async fn uncheck(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
-    let back =
-        sqlx::query("UPDATE videos SET upload_status = 'uploading' WHERE id = $1 AND upload_status = 'checking'");
-    back.bind(video).execute(db).await.map(drop)
+/// Puts an upload back that could not be checked now; its parts are there. One that was fetched is checked again in so many seconds,
+/// any other when its user says so.
+pub async fn uncheck(db: &PgPool, video: VideoId, pause_s: i64) -> sqlx::Result<()> {
+    let back = sqlx::query(
+        "UPDATE videos SET upload_status = CASE WHEN source_url IS NULL THEN 'uploading' ELSE 'fetching' END,
+             fetch_until = NULL, fetch_after = now() + make_interval(secs => $2)
+         WHERE id = $1 AND upload_status = 'checking'",
+    );
+    back.bind(video).bind(pause_s as f64).execute(db).await.map(drop)
 }
 
 /// What the probe found, as the columns have it.
@@ -309,7 +344,7 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
     let mut transaction = db.begin().await?;
     let uploaded = sqlx::query(
         "UPDATE videos SET upload_status = 'uploaded', uploaded_at = now(), duration = $2, original_format = $3,
-                           resolution = $4, bitrate = $5, metadata = $6
+                           resolution = $4, bitrate = $5, metadata = $6, fetch_from = NULL
          WHERE id = $1 AND upload_status = 'checking' AND deleted_at IS NULL",
     )
     .bind(video)
@@ -323,6 +358,7 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
     if uploaded.rows_affected() > 0 {
         outbox::video(&mut transaction, video).await?;
     }
+    waiting::go_on(&mut transaction, video).await?;
     sqlx::query("DELETE FROM video_parts WHERE video_id = $1").bind(video).execute(&mut *transaction).await?;
     let is_wanted = sqlx::query_scalar("SELECT deleted_at IS NULL FROM videos WHERE id = $1")
         .bind(video)
@@ -332,11 +368,11 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
     Ok(is_wanted.unwrap_or(false))
 }
 
-/// Notes that what was uploaded is of no use.
+/// Notes that what was uploaded is of no use; jobs that wait for it fail with it.
 pub async fn failed(db: &PgPool, video: VideoId, code: i32, why: &str) -> sqlx::Result<()> {
     let mut transaction = db.begin().await?;
     let failed = sqlx::query(
-        "UPDATE videos SET upload_status = 'failed', failure_code = $2, failure = $3
+        "UPDATE videos SET upload_status = 'failed', failure_code = $2, failure = $3, fetch_from = NULL
          WHERE id = $1 AND upload_status = 'checking'",
     )
     .bind(video)
@@ -347,18 +383,20 @@ pub async fn failed(db: &PgPool, video: VideoId, code: i32, why: &str) -> sqlx::
     if failed.rows_affected() > 0 {
         outbox::video(&mut transaction, video).await?;
     }
+    waiting::fail(&mut transaction, video, Some(code), why).await?;
     transaction.commit().await
 }
 
 /// Deletes a video of this user, and wants its open jobs cancelled; whether there was one.
 pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
-    let deleted =
-        sqlx::query("UPDATE videos SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL")
-            .bind(video)
-            .bind(user)
-            .execute(&mut *transaction)
-            .await?;
+    let deleted = sqlx::query(
+        "UPDATE videos SET deleted_at = now(), fetch_from = NULL WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL",
+    )
+    .bind(video)
+    .bind(user)
+    .execute(&mut *transaction)
+    .await?;
     let open: Vec<JobId> = sqlx::query_scalar(
         "SELECT id FROM transcoding_jobs WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
          ORDER BY id FOR NO KEY UPDATE",
@@ -380,6 +418,7 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> 
          WHERE deleted_at < now() - make_interval(secs => $1) AND swept_at IS NULL
            AND (upload_status <> 'checking' OR check_until < now())
            AND (urls_until IS NULL OR urls_until < now() - make_interval(secs => $1))
+           AND (upload_status <> 'fetching' OR fetch_until IS NULL OR fetch_until < now())
          ORDER BY deleted_at LIMIT 100",
     )
     .bind(settled_s as f64)

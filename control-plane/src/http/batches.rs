@@ -9,6 +9,7 @@ use super::extract::{Json, Path, Query};
 use super::integer::integer;
 use super::object::{Object, object};
 use super::page::{Page, Wanted};
+use super::sources::NewSource;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
 use crate::db::batches::{self, Accepted, Batch};
@@ -20,19 +21,55 @@ use crate::template::Template;
 /// The most sources of a batch.
 const MOST: usize = 10_000;
 
-/// A source of a batch.
+/// A source of a batch: a video that is there, or one that is to be fetched.
+#[derive(Clone, PartialEq, Debug, Deserialize, ToSchema)]
+#[serde(untagged, try_from = "ItemFields")]
+pub(crate) enum Item {
+    /// A video that is there.
+    Video(ById),
+    /// One that is to be fetched.
+    Source(NewSource),
+}
+
+/// A video that is whole, or being fetched.
 #[derive(Clone, Copy, PartialEq, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Item {
-    /// A video that is whole.
+pub(crate) struct ById {
+    /// Which one.
     video_id: VideoId,
+}
+
+/// What an item may say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ItemFields {
+    video_id: Option<VideoId>,
+    url: Option<String>,
+    filename: Option<String>,
+    sha256: Option<String>,
+}
+
+impl TryFrom<ItemFields> for Item {
+    type Error = &'static str;
+
+    fn try_from(said: ItemFields) -> Result<Self, Self::Error> {
+        match said {
+            ItemFields { video_id: Some(video_id), url: None, filename: None, sha256: None } => {
+                Ok(Self::Video(ById { video_id }))
+            }
+            ItemFields { video_id: None, url: Some(url), filename, sha256 } => {
+                Ok(Self::Source(NewSource { url, filename, sha256 }))
+            }
+            _ => Err("an item has a video_id and nothing else, or a url and, if you like, a filename and a sha256"),
+        }
+    }
 }
 
 /// Many videos, and what is to be made of each.
 #[derive(Clone, PartialEq, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewBatch {
-    /// The videos, 10,000 at most. One that is named twice is made twice.
+    /// The videos, 10,000 at most. One that is named twice is made twice; a URL that is named twice is fetched twice.
     #[schema(min_items = 1, max_items = 10000)]
     #[serde(deserialize_with = "items")]
     items: Vec<Item>,
@@ -54,10 +91,10 @@ fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Err
     Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
-/// Make a ladder of each of many videos.
+/// Make a ladder of each of many videos, those that are to be fetched once they are there.
 #[utoipa::path(post, path = "/batches", tag = "batches", request_body = NewBatch, responses(
     (status = 202, description = "All of it is accepted", body = Batch),
-    (status = 409, description = "Some are no whole videos; nothing is accepted", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Some are no videos that are whole or being fetched; nothing is accepted", body = Problem, content_type = "application/problem+json"),
     (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -74,8 +111,20 @@ pub(crate) async fn create(
     }
     wanted.output.check()?;
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
-    let videos: Vec<(VideoId, i64)> = wanted.items.iter().map(|it| (it.video_id, jobs::number())).collect();
-    match batches::accept(&app.db, caller.user(), &videos, &request, wanted.priority).await? {
+    let (mut videos, mut fetched) = (Vec::with_capacity(wanted.items.len()), Vec::new());
+    for (place, item) in wanted.items.iter().enumerate() {
+        let video = match item {
+            Item::Video(ById { video_id }) => *video_id,
+            Item::Source(source) => {
+                let source = source.checked(&app).map_err(|problem| problem.within(&format!("items[{place}]")))?;
+                let video = source.video;
+                fetched.push(source);
+                video
+            }
+        };
+        videos.push((video, jobs::number()));
+    }
+    match batches::accept(&app.db, caller.user(), &videos, &fetched, &request, wanted.priority).await? {
         Accepted::All(id) => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
         Accepted::Missing(missing) => {
             let some: Vec<String> = missing.iter().take(10).map(ToString::to_string).collect();

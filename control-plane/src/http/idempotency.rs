@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ring::digest;
 
-use super::PATIENCE;
+use super::{LONGEST_BATCH, PATIENCE};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::db::idempotency::{self, Answer, Known};
@@ -26,8 +26,10 @@ const SECRET: [&str; 3] = ["/v1/auth/", "/v1/api-keys", "/v1/webhooks"];
 const TUS: &str = "/v1/tus";
 /// Says that an answer was given before.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// The longest body that is looked at; what is longer is refused by the handler anyway.
+/// The longest body that is looked at, but for batches; what is longer is refused by the handler anyway.
 const LONGEST: usize = 4 << 20;
+/// Where ten thousand videos are named.
+const BATCHES: &str = "/v1/batches";
 /// How often it is said that a request is under way.
 const BREATH: Duration = Duration::from_secs(30);
 
@@ -50,7 +52,8 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     let key = key.filter(|it| (1..=255).contains(&it.len()));
     let key = key.ok_or_else(|| Problem::new(Kind::Invalid, "Idempotency-Key: from 1 to 255 letters of ASCII"))?;
     let caller = Caller::from_request_parts(&mut parts, app).await?;
-    let body = axum::body::to_bytes(body, LONGEST).await;
+    let longest = if parts.uri.path() == BATCHES { LONGEST_BATCH } else { LONGEST };
+    let body = axum::body::to_bytes(body, longest).await;
     let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "the body is too long"))?;
     let request_hash = hash(&parts.method, parts.uri.path(), &body);
     match idempotency::take(&app.db, caller.user(), &key, &request_hash).await? {

@@ -36,11 +36,11 @@ fn usual() -> i16 {
     5
 }
 
-/// Make a ladder of a video.
+/// Make a ladder of a video. One that is being fetched is waited for.
 #[utoipa::path(post, path = "/videos/{id}/transcode", tag = "jobs", params(("id" = VideoId, Path, description = "Which video")),
     request_body = Transcode, responses(
         (status = 202, description = "It is accepted", body = Job),
-        (status = 409, description = "The video is not whole", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The video is neither whole nor being fetched", body = Problem, content_type = "application/problem+json"),
         (status = "4XX", description = "Not as it has to be", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -60,7 +60,10 @@ pub(crate) async fn transcode(
     }
     match videos::get(&app.db, caller.user(), id).await? {
         Some(video) => {
-            let detail = format!("the video is {}; complete its upload first", video.upload_status);
+            let detail = match &*video.upload_status {
+                "failed" => "the video is of no use; see its failure".to_owned(),
+                status => format!("the video is {status}; complete its upload first"),
+            };
             Err(Problem::new(Kind::Conflict, detail))
         }
         None => Err(Problem::not_found("video")),

@@ -17,6 +17,7 @@ mod object;
 mod page;
 mod playback;
 mod progress;
+mod sources;
 mod stream;
 mod system;
 mod tus;
@@ -52,12 +53,14 @@ use crate::config::Config;
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
+pub(crate) use self::uploads::largest;
+
 /// What a request is called.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest body of a request that is no part of an upload.
 const LONGEST: usize = 256 * 1024;
-/// The longest body of one that names ten thousand videos.
-const LONGEST_BATCH: usize = 2 << 20;
+/// The longest body of one that names ten thousand videos, each by a URL that is signed, say.
+const LONGEST_BATCH: usize = 16 << 20;
 /// How long requests that are under way may take when the process is to leave.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The longest time for an answer that is no stream.
@@ -80,7 +83,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(uploads::begin))
         .routes(routes!(urls::urls))
         .routes(routes!(uploads::complete))
-        .routes(routes!(videos::list))
+        .routes(routes!(videos::list, sources::create))
         .routes(routes!(videos::get, videos::delete))
         .routes(routes!(jobs::transcode))
         .routes(routes!(jobs::of_video))

@@ -174,7 +174,7 @@ async fn look(
     // What a request that broke off has brought is being kept.
     let upload = receiving::settled(&app, &video).await?.ok_or_else(|| Problem::not_found("upload"))?;
     let mut response = stand(StatusCode::OK, &video, of(upload.received)).into_response();
-    response.headers_mut().insert(LENGTH, of(video.file_size).into());
+    response.headers_mut().insert(LENGTH, of(video.size()).into());
     if let Some(said) = upload.metadata {
         let said = HeaderValue::from_str(&said).map_err(|error| Problem::internal(&error))?;
         response.headers_mut().insert(METADATA, said);
@@ -209,7 +209,7 @@ pub(crate) async fn append(
     let (video, _) = upload_of(&app, &caller, id).await?;
     let upload = receiving::settled(&app, &video).await?.ok_or_else(|| Problem::not_found("upload"))?;
     let is_open = matches!(&*video.upload_status, "pending" | "uploading");
-    let here = Stand { received: of(upload.received), length: of(video.file_size), is_open };
+    let here = Stand { received: of(upload.received), length: of(video.size()), is_open };
     let received = match tus::continues(&headers, here)? {
         Asked::Append(append) => receiving::receive(&app, caller.user(), &video, append, body).await?,
         Asked::Nothing => here.received,
@@ -281,7 +281,7 @@ async fn upload_of(app: &App, caller: &Caller, id: VideoId) -> Outcome<(Video, T
 fn stand(status: StatusCode, video: &Video, received: u64) -> (StatusCode, HeaderMap) {
     let mut headers = HeaderMap::new();
     headers.insert(OFFSET, received.into());
-    let is_open = matches!(&*video.upload_status, "pending" | "uploading") && received < of(video.file_size);
+    let is_open = matches!(&*video.upload_status, "pending" | "uploading") && received < of(video.size());
     let until = httpdate::fmt_http_date(video.upload_until.into());
     if let Some(until) = HeaderValue::from_str(&until).ok().filter(|_| is_open) {
         headers.insert(EXPIRES, until);

@@ -70,7 +70,7 @@ pub(crate) struct BegunUpload {
 }
 
 /// The most bytes of a source.
-pub(super) fn largest(config: &Config) -> u64 {
+pub(crate) fn largest(config: &Config) -> u64 {
     config.largest_bytes.min(config.chunk_bytes.saturating_mul(MOST_PARTS))
 }
 
@@ -209,6 +209,9 @@ pub(crate) async fn part(
 ) -> Outcome<axum::Json<Arrived>> {
     let part = wanted.part;
     let video = sent_for(&app, writes, id, &wanted).await?;
+    if video.is_fetched() {
+        return Err(Problem::new(Kind::Conflict, "this video is fetched from its URL, and takes no parts"));
+    }
     takes_parts(&app, &video).await?;
     let expected = video.part_size(part).ok_or_else(|| part_urls::no_part(&video))?;
     let body = body.map_err(|rejection| Problem::new(Kind::BodyTooLarge, rejection.body_text()))?;
@@ -297,10 +300,17 @@ pub(crate) async fn complete(
     match &*video.upload_status {
         "uploaded" => return told(StatusCode::OK, video),
         "failed" => {
-            let kind = if video.failure_code == Some(1001) { Kind::NotAVideo } else { Kind::Corrupt };
+            let kind = match video.failure_code {
+                Some(1001) => Kind::NotAVideo,
+                Some(1005) => Kind::Corrupt,
+                _ => Kind::Conflict,
+            };
             return Err(Problem::new(kind, video.failure.unwrap_or_default()));
         }
         _ => {}
+    }
+    if video.is_fetched() {
+        return Err(Problem::new(Kind::Conflict, "this video is fetched from its URL; it is completed by itself"));
     }
     let missing = if video.upload_status == "checking" { Vec::new() } else { lacks(&app, &video).await? };
     if !missing.is_empty() {
@@ -328,7 +338,7 @@ pub(crate) async fn complete(
 /// Something is away.
 pub(super) async fn lacks(app: &App, video: &Video) -> Outcome<Vec<u32>> {
     match tus::find(&app.db, video.id).await? {
-        Some(tus) if tus.received == video.file_size => Ok(Vec::new()),
+        Some(tus) if tus.received == video.size() => Ok(Vec::new()),
         Some(tus) => Ok((u32::try_from(tus.received / video.chunk_size).unwrap_or(u32::MAX)..video.parts()).collect()),
         None => Ok(missing(&checking::there(app, video).await?, video.parts())),
     }
@@ -351,7 +361,7 @@ fn sha256_of(header: &str) -> Option<Vec<u8>> {
     STANDARD.decode(value.strip_prefix(':')?.strip_suffix(':')?).ok().filter(|it| it.len() == 32)
 }
 
-fn hex(digits: &str) -> Option<Vec<u8>> {
+pub(super) fn hex(digits: &str) -> Option<Vec<u8>> {
     if digits.len() != 64 || !digits.bytes().all(|it| it.is_ascii_hexdigit()) {
         return None;
     }

@@ -53,7 +53,7 @@ pub(crate) async fn get(
 ) -> Outcome<axum::Json<VideoDetail>> {
     let video = videos::get(&app.db, caller.user(), id).await?.ok_or_else(|| Problem::not_found("video"))?;
     let missing_parts = match &*video.upload_status {
-        "pending" | "uploading" => uploads::lacks(&app, &video).await?,
+        "pending" | "uploading" if !video.is_fetched() => uploads::lacks(&app, &video).await?,
         _ => Vec::new(),
     };
     Ok(axum::Json(VideoDetail { video, missing_parts }))

@@ -13,7 +13,7 @@ use super::gcra::{MOST, Quota};
 pub enum Policy {
     /// Signing up and in, and new tokens; of an address.
     Auth,
-    /// Beginning uploads; of a user.
+    /// Beginning uploads and fetches; of a user.
     Upload,
     /// Listing videos; of a user.
     List,

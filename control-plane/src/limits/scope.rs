@@ -31,7 +31,7 @@ impl Scope {
         match route {
             "/health/live" | "/health/ready" | "/metrics" => Self::default(),
             "/v1/auth/register" | "/v1/auth/login" | "/v1/auth/refresh" => under(&[Policy::Auth], &[]),
-            "/v1/videos/upload" | "/v1/tus" if is(Method::POST) => under(&[], &[Policy::Upload]),
+            "/v1/videos/upload" | "/v1/videos" | "/v1/tus" if is(Method::POST) => under(&[], &[Policy::Upload]),
             "/v1/videos/{id}/transcode" if is(Method::POST) => under(&[], &[Policy::Transcode]),
             "/v1/videos" if is(Method::GET) || is(Method::HEAD) => under(&[], &[Policy::List]),
             // A source of 10 GiB has 2048 parts, and a film as many segments: neither is to take half an hour for the count's sake.
@@ -62,6 +62,7 @@ mod tests {
         assert_eq!(of(Method::POST, "/v1/auth/login"), (vec![Auth, Ip], vec![User]));
         assert_eq!(of(Method::GET, "/v1/auth/me"), (vec![Ip], vec![User]));
         assert_eq!(of(Method::POST, "/v1/videos/upload"), (vec![Ip], vec![Upload, User]));
+        assert_eq!(of(Method::POST, "/v1/videos"), (vec![Ip], vec![Upload, User]));
         assert_eq!(of(Method::PUT, "/v1/videos/{id}/chunk"), (vec![Ip], vec![]));
         assert_eq!(of(Method::POST, "/v1/tus"), (vec![Ip], vec![Upload, User]));
         assert_eq!(of(Method::PATCH, "/v1/tus/{id}"), (vec![Ip], vec![]));
@@ -85,6 +86,7 @@ mod tests {
             ("/v1/auth/refresh", "post"),
             ("/v1/videos/upload", "post"),
             ("/v1/videos", "get"),
+            ("/v1/videos", "post"),
             ("/v1/videos/{id}/transcode", "post"),
             ("/v1/videos/{id}/chunk", "put"),
             ("/v1/tus", "post"),

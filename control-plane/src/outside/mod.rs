@@ -17,7 +17,7 @@ use url::{Host, Url};
 use crate::config::Config;
 use crate::limits::address::Network;
 pub use address::is_public;
-use resolver::Resolver;
+use resolver::{Lookup, Resolver};
 
 /// How long it may take until a connection is there, with its TLS.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -103,10 +103,11 @@ impl Outside {
     /// # Errors
     /// There is no TLS to be had.
     pub fn new(config: &Config) -> Result<Self, NoClient> {
-        Self::trusting(config, system_roots())
+        Self::made(config, system_roots(), resolver::system())
     }
 
-    fn trusting(config: &Config, roots: RootCertStore) -> Result<Self, NoClient> {
+    /// The same, which trusts others, and asks another what names mean.
+    fn made(config: &Config, roots: RootCertStore, lookup: Lookup) -> Result<Self, NoClient> {
         let rules = Arc::new(Rules { allowed: config.outside_allowed.clone(), http: config.outside_http });
         let client = Client::builder()
             .tls_backend_preconfigured(tls(roots)?)
@@ -114,7 +115,7 @@ impl Outside {
             .no_proxy()
             .redirect(Policy::none())
             .referer(false)
-            .dns_resolver(Resolver(Arc::clone(&rules)))
+            .dns_resolver(Resolver { rules: Arc::clone(&rules), lookup })
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
@@ -142,6 +143,11 @@ impl Outside {
         self.check(url)?;
         Ok(self.client.request(method, url.clone()))
     }
+}
+
+/// Whether a request was not sent as no address of its host's name may be connected to.
+pub fn is_inside(error: &reqwest::Error) -> bool {
+    resolver::is_inside(error)
 }
 
 /// The certificates of the system, or of `SSL_CERT_FILE`.

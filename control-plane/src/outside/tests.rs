@@ -126,6 +126,37 @@ async fn a_name_that_means_an_address_inside_is_not_connected_to() {
 }
 
 #[tokio::test]
+async fn a_name_that_means_another_address_from_one_time_to_the_next_is_looked_at_each_time() {
+    let there = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let port = there.local_addr().unwrap().port();
+    let inside = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let came = tokio::spawn(async move { inside.accept().await.is_ok() });
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = there.accept().await {
+            let mut head = [0; 1024];
+            if stream.read(&mut head).await.is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await;
+            }
+        }
+    });
+    // As a server of names that answers one thing to whoever checks, and another to whoever connects.
+    let times = std::sync::atomic::AtomicUsize::new(0);
+    let lookup: resolver::Lookup = Arc::new(move |_| {
+        let time = times.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let host = if time == 0 { [127, 0, 0, 2] } else { [127, 0, 0, 1] };
+        Box::pin(async move { Ok(vec![SocketAddr::from((host, 0))]) })
+    });
+    let allowed = vec!["127.0.0.2".parse().unwrap()];
+    let config = Config { outside_allowed: allowed, outside_http: true, ..Config::default() };
+    let outside = Outside::made(&config, system_roots(), lookup).unwrap();
+    let url = format!("http://films.example:{port}/");
+    assert_eq!(ask(&outside, &url).await.unwrap().status(), 204, "what was looked at is what is connected to");
+    let refused = ask(&outside, &url).await.unwrap_err();
+    assert!(is_inside(&refused), "{refused:?}");
+    assert!(!came.is_finished(), "nobody came");
+}
+
+#[tokio::test]
 async fn a_redirection_is_not_followed() {
     let port = receiver("HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n").await;
     let answer = ask(&outside(&["127.0.0.0/8"]), &format!("http://127.0.0.1:{port}/")).await.unwrap();
@@ -155,7 +186,9 @@ async fn whoever_has_no_certificate_that_is_trusted_is_told_nothing() {
     });
     let config = Config { outside_allowed: vec!["127.0.0.0/8".parse().unwrap()], ..Config::default() };
     let mut roots = RootCertStore::empty();
-    assert!(ask(&Outside::trusting(&config, roots.clone()).unwrap(), &url).await.unwrap_err().is_connect());
+    assert!(
+        ask(&Outside::made(&config, roots.clone(), resolver::system()).unwrap(), &url).await.unwrap_err().is_connect()
+    );
     roots.add(made.cert.der().clone()).unwrap();
-    assert_eq!(ask(&Outside::trusting(&config, roots).unwrap(), &url).await.unwrap().status(), 204);
+    assert_eq!(ask(&Outside::made(&config, roots, resolver::system()).unwrap(), &url).await.unwrap().status(), 204);
 }
