@@ -1,5 +1,5 @@
-//! `vtp submit`: step: upload, complete, ask for a ladder, watch. In: a file. Out: the address of a ladder. Never: an upload that begins
-//! at the start again because the network was away.
+//! `vtp submit`: step: upload and complete, or have it fetched; ask for a ladder, watch. In: a file or a URL. Out: the address of a
+//! ladder. Never: an upload that begins at the start again because the network was away.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -19,10 +19,10 @@ use crate::{Outcome, print, probe};
 /// How often it is asked whether an upload was looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Upload a video to the API and have a ladder made of it
+/// Upload a video to the API, or have it fetched from its URL, and have a ladder made of it
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The video
+    /// The video: a file, or a URL that begins with https:// or s3://, from which the API fetches it
     input: PathBuf,
 
     #[command(flatten)]
@@ -62,14 +62,14 @@ pub struct Arguments {
 /// # Errors
 /// [`Failure`], as where the ladder is made on this machine; an API that can't be reached.
 pub fn run(arguments: &Arguments) -> Outcome {
-    probe::require_file(&arguments.input)?;
     let client = arguments.api.client()?;
-    let video = match &arguments.resume {
-        Some(video) => video.clone(),
-        None => begin(&client, &arguments.input)?,
+    let video = match url(&arguments.input) {
+        Some(_) if arguments.resume.is_some() => {
+            return Err(Failure::Usage("--resume is for uploads; what has a URL is fetched by itself".to_owned()));
+        }
+        Some(url) => text(&client.post("/v1/videos", &json!({ "url": url }))?.body, "id")?,
+        None => uploaded(&client, arguments)?,
     };
-    upload(&client, &video, &arguments.input)
-        .inspect_err(|_| eprintln!("to go on with this upload: --resume {video}"))?;
     let output = json!({
         "ladder": arguments.ladder, "codecs": arguments.codec, "speed": arguments.speed, "quality": arguments.quality,
     });
@@ -80,7 +80,39 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return print(&format!("{id}\n"));
     }
     eprintln!("job {id}");
+    fetched(&client, &video)?;
     watch::until_ended(&client, &id)
+}
+
+/// What is named by a URL, and is no file here.
+fn url(input: &Path) -> Option<&str> {
+    input.to_str().filter(|it| ["https://", "http://", "s3://"].iter().any(|scheme| it.starts_with(scheme)))
+}
+
+/// Uploads the file, or what is missing of it.
+fn uploaded(client: &Client, arguments: &Arguments) -> Result<String, Failure> {
+    probe::require_file(&arguments.input)?;
+    let video = match &arguments.resume {
+        Some(video) => video.clone(),
+        None => begin(client, &arguments.input)?,
+    };
+    upload(client, &video, &arguments.input)
+        .inspect_err(|_| eprintln!("to go on with this upload: --resume {video}"))?;
+    Ok(video)
+}
+
+/// Shows how much has been fetched until all is; nothing where nothing is fetched. Why it failed is told of its job.
+fn fetched(client: &Client, video: &str) -> Outcome {
+    let mut line = Line::default();
+    loop {
+        let state = client.get(&format!("/v1/videos/{video}"))?;
+        if !matches!(state["upload_status"].as_str(), Some("pending" | "fetching")) {
+            return Ok(());
+        }
+        let (had, size) = (state["fetched_bytes"].as_f64(), state["file_size"].as_f64());
+        line.show("fetching", had.zip(size).map_or(0.0, |(had, size)| had / size.max(1.0)));
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn begin(client: &Client, input: &Path) -> Result<String, Failure> {
@@ -119,4 +151,19 @@ fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
 fn text(value: &Value, name: &str) -> Result<String, Failure> {
     let text = value[name].as_str().map(str::to_owned);
     text.with_context(|| format!("the API says nothing of {name}")).map_err(Failure::Internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_like_a_url_is_fetched_by_the_api_and_all_else_is_a_file() {
+        for it in ["https://example.com/film.mp4?a=b", "s3://films/film.mp4", "http://127.0.0.1/film.mp4"] {
+            assert_eq!(url(Path::new(it)), Some(it));
+        }
+        for it in ["film.mp4", "./https://film.mp4", "/films/a.mp4", "https:film.mp4", "ftp://example.com/a.mp4"] {
+            assert_eq!(url(Path::new(it)), None, "{it}");
+        }
+    }
 }
