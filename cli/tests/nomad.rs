@@ -107,6 +107,18 @@ fn volumes_and_ports_that_tasks_use_are_those_of_their_groups() {
 }
 
 #[test]
+fn two_drivers_on_two_machines_have_one_ledger_whose_address_is_a_secret() {
+    let (_, text, body) = jobs().into_iter().find(|(path, _, _)| path.ends_with("driver.nomad.hcl")).unwrap();
+    let group = blocks(&body, "group")[0].body();
+    assert_eq!(attribute(group, "count").map(Expression::to_string).as_deref(), Some("2"));
+    let apart = blocks(group, "constraint").into_iter().filter_map(|it| attribute(it.body(), "operator"));
+    assert_eq!(apart.map(Expression::to_string).collect::<Vec<_>>(), ["\"distinct_hosts\""]);
+    let words = words(blocks(group, "task")[0]).unwrap();
+    assert!(!words.iter().any(|word| word == "--ledger" || word == "--data"), "{words:?}");
+    assert!(help("driver").contains("VTP_LEDGER") && text.contains("VTP_LEDGER={{ .ledger }}"));
+}
+
+#[test]
 fn nodes_are_scaled_by_what_the_fleet_measures() {
     let all = [vtp_fleet::metrics::QUEUE_WAIT, vtp_fleet::metrics::TASKS_WAITING, vtp_fleet::metrics::SLOTS];
     let (_, _, body) = jobs().into_iter().find(|(path, _, _)| path.ends_with("node.nomad.hcl")).unwrap();

@@ -1,4 +1,5 @@
-# The driver: one, with the ledger on a volume that it is moved with. While it is down nodes go on with what they have.
+# Two drivers with one ledger, in Postgres: one leads, the other stands by and takes over within seconds. While none is there nodes
+# go on with what they have.
 #
 #   nomad job run deploy/nomad/driver.nomad.hcl
 
@@ -31,8 +32,13 @@ job "vtp-driver" {
   priority    = 75
 
   group "driver" {
-    # Never two: the second would not be let in, and the ledger is locked.
-    count = 1
+    # One leads, by a lease in the ledger.
+    count = 2
+
+    constraint {
+      operator = "distinct_hosts"
+      value    = "true"
+    }
 
     update {
       max_parallel = 1
@@ -44,13 +50,6 @@ job "vtp-driver" {
       interval = "10m"
       delay    = "1s"
       mode     = "delay"
-    }
-
-    volume "driver" {
-      type            = "host"
-      source          = "vtp-driver"
-      access_mode     = "single-node-single-writer"
-      attachment_mode = "file-system"
     }
 
     network {
@@ -80,7 +79,6 @@ job "vtp-driver" {
         args = [
           "driver",
           "--cluster", var.nats,
-          "--data", "/var/lib/vtp/driver",
           "--replicas", "3",
           "--metrics", "0.0.0.0:${NOMAD_PORT_metrics}",
         ]
@@ -90,16 +88,14 @@ job "vtp-driver" {
         OTEL_EXPORTER_OTLP_ENDPOINT = var.traces
       }
 
-      volume_mount {
-        volume      = "driver"
-        destination = "/var/lib/vtp/driver"
-      }
-
       template {
         destination = "secrets/login.env"
         env         = true
         data        = <<EOT
-{{ with nomadVar "nomad/jobs/vtp-driver" }}VTP_NATS_LOGIN=driver:{{ .password }}{{ end }}
+{{ with nomadVar "nomad/jobs/vtp-driver" }}
+VTP_NATS_LOGIN=driver:{{ .password }}
+VTP_LEDGER={{ .ledger }}
+{{ end }}
 EOT
       }
 

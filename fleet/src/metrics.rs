@@ -21,6 +21,8 @@ pub const ATTEMPTS_FAILED: &str = "vtp_attempts_failed_total";
 pub const TASKS_ACCEPTED: &str = "vtp_tasks_accepted_total";
 /// Gauge: nodes that are there.
 pub const NODES: &str = "vtp_nodes";
+/// Gauge: 1 while this driver leads, 0 while it stands by.
+pub const LEADS: &str = "vtp_driver_leads";
 /// Gauge, by `pool`: tasks that this process may be at.
 pub const SLOTS: &str = "vtp_slots";
 /// Gauge, by `pool`: tasks that this process is at.
@@ -45,6 +47,7 @@ pub fn describe() {
     describe_counter!(ATTEMPTS_FAILED, "Attempts that failed by themselves");
     describe_counter!(TASKS_ACCEPTED, "Tasks whose result was accepted");
     describe_gauge!(NODES, "Splitters, nodes and stitchers that are there");
+    describe_gauge!(LEADS, "1 while this driver leads, 0 while it stands by");
     describe_gauge!(SLOTS, "Tasks that this process may be at");
     describe_gauge!(SLOTS_BUSY, "Tasks that this process is at");
     describe_histogram!(TASK_TIME, Unit::Seconds, "How long this process was at a task");

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use vtp_engine::coordinator::{Cost, Skill, Skills};
 use vtp_fleet::bus::nats::{Access, NatsBus};
 use vtp_fleet::driver::{Config, Driver, Handle, Notice};
-use vtp_fleet::ledger::{FileLedger, Row, Submission};
+use vtp_fleet::ledger::{FileLedger, Ledger, PostgresLedger, Row, Submission};
 use vtp_fleet::messages::{NodeId, Offer, Pool, TraceContext};
 use vtp_fleet::node::{self, Outcome, Work};
 use vtp_fleet::server::{NatsServer, Sync};
@@ -88,6 +88,31 @@ async fn listen(
     Ok(())
 }
 
+/// The ledger in this database, once nobody else leads.
+async fn of_our_own(url: &str) -> Result<PostgresLedger> {
+    let mut ledger = PostgresLedger::at(url, "vtp bench tasks")?;
+    let started = Instant::now();
+    while let Err(error) = ledger.claim().await {
+        if !error.is_passing() || started.elapsed() > PATIENCE {
+            return Err(error.into());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(ledger)
+}
+
+/// Starts a driver beside what runs.
+async fn drive<L: Ledger>(
+    bus: Timed<NatsBus>,
+    ledger: L,
+    config: Config,
+    running: &mut JoinSet<Result<()>>,
+) -> Result<(Handle, mpsc::UnboundedReceiver<Notice>)> {
+    let (driver, handle, notices) = Driver::start(bus, ledger, config).await?;
+    running.spawn(async move { Ok(driver.run().await?) });
+    Ok((handle, notices))
+}
+
 impl Fleet {
     pub(super) async fn start(options: &Options, sync: Sync) -> Result<Self> {
         let folder = tempfile::tempdir_in(&options.folder)?;
@@ -101,10 +126,12 @@ impl Fleet {
         // Tasks that take no time say nothing about which of them are slow.
         let mut config = Config::fleet(BTreeMap::from([(pool.clone(), Skills::NONE.with(Skill::Cpu))]));
         config.coordinator.speculation = None;
-        let ledger = FileLedger::open(&folder.path().join("ledger"))?;
-        let (driver, handle, notices) = Driver::start(bus("driver".to_owned()).await?, ledger, config).await?;
         let mut running = JoinSet::new();
-        running.spawn(async move { Ok(driver.run().await?) });
+        let driver = bus("driver".to_owned()).await?;
+        let (handle, notices) = match &options.ledger {
+            Some(url) => drive(driver, of_our_own(url).await?, config, &mut running).await?,
+            None => drive(driver, FileLedger::open(&folder.path().join("ledger"))?, config, &mut running).await?,
+        };
         let (leave, left) = watch::channel(false);
         for number in 0..options.nodes {
             let name = format!("node-{number}");

@@ -1,7 +1,7 @@
 //! Tasks that are nothing, from submission to acceptance, through a real nats-server: how fast work can be handed out.
 //!
-//! Server, driver and nodes are on this machine; the driver's ledger is a journal on the disk, the nodes have a connection
-//! each and answer at once. First everything at once, for the throughput; then half of that rate, for the latency.
+//! Server, driver and nodes are on this machine; the driver's ledger is a journal on the disk or in a Postgres, the nodes have a
+//! connection each and answer at once. First everything at once, for the throughput; then half of that rate, for the latency.
 
 mod fleet;
 mod timed;
@@ -22,6 +22,8 @@ pub struct Options {
     pub server: PathBuf,
     /// Where server and ledger keep what they keep; a folder that exists.
     pub folder: PathBuf,
+    /// The database of the ledger, whose tables are there; without one it is a journal.
+    pub ledger: Option<String>,
     /// How many nodes.
     pub nodes: usize,
     /// How many tasks a node has at a time.

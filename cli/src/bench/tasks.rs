@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use vtp_benches::tasks;
+use vtp_control_plane::db;
+use vtp_fleet::ledger::PostgresLedger;
 
 use crate::exit::Failure;
 use crate::{Outcome, print};
@@ -18,6 +20,9 @@ pub(super) struct Arguments {
     /// Where server and ledger write; on the disk that is to be measured [default: the system's temporary folder]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// A database for the ledger, such as postgres://USER:PASSWORD@HOST/NAME, that nothing else uses [default: a journal in the folder]
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
     /// Nodes, each with a connection of its own
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = crate::parse::at_least_one)]
     nodes: usize,
@@ -39,11 +44,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let Arguments { server, folder, nodes, slots, tasks, bytes, seconds, rate } = arguments.clone();
+    let Arguments { server, folder, ledger, nodes, slots, tasks, bytes, seconds, rate } = arguments.clone();
     let missing = || anyhow!("no nats-server: put one on the path, name it by --server, or run make nats");
     let server = server.or_else(vtp_fleet::server::binary).ok_or_else(|| Failure::Usage(missing().to_string()))?;
     let folder = folder.unwrap_or_else(std::env::temp_dir);
     let latency_for = Duration::from_secs(seconds);
-    let options = tasks::Options { server, folder, nodes, slots, tasks, bytes, latency_for, rate: rate.map(f64::from) };
+    if let Some(url) = &ledger {
+        bring_up(url).map_err(Failure::Internal)?;
+    }
+    let rate = rate.map(f64::from);
+    let options = tasks::Options { server, folder, ledger, nodes, slots, tasks, bytes, latency_for, rate };
     print(&tasks::run(&options).map_err(Failure::Internal)?)
+}
+
+/// Makes the tables of the ledger.
+fn bring_up(url: &str) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Ok(db::migrate(PostgresLedger::at(url, "vtp bench tasks")?.database()).await?) })
 }

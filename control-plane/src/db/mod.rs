@@ -47,14 +47,22 @@ pub async fn migrate(db: &PgPool) -> Result<(), MigrateError> {
     MIGRATIONS.run(db).await
 }
 
-/// Whether an error passes by itself: what it was about may do later, as it is. 08, 40, 53 and 57P are classes of SQLSTATE:
-/// connections, collisions of transactions, too little of something, a server that starts or is shut down.
+/// Whether the tables may be brought up later: the database is away, or somebody else is at it.
+pub fn may_migrate_later(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => is_passing(error),
+        _ => false,
+    }
+}
+
+/// Whether an error passes by itself: what it was about may do later, as it is. 08, 40, 53, 55P03 and 57P are classes of SQLSTATE:
+/// connections, collisions of transactions, too little of something, a lock that somebody has, a server that starts or is shut down.
 pub fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(said) => {
-            said.code().is_some_and(|code| ["08", "40", "53", "57P"].into_iter().any(|class| code.starts_with(class)))
-        }
+        sqlx::Error::Database(said) => said
+            .code()
+            .is_some_and(|code| ["08", "40", "53", "55P03", "57P"].into_iter().any(|class| code.starts_with(class))),
         _ => false,
     }
 }

@@ -10,7 +10,8 @@
 //!
 //! [`Core`] is pure: events in, [`Step`]s out. [`Driver`] is the thin shell: it takes all that has come in, makes one step
 //! of it, has its records kept with one sync, and only then lets anybody know. What the bus loses is published again.
-//! Tasks are opaque; what is in them is between whoever submits and whoever encodes.
+//! Tasks are opaque; what is in them is between whoever submits and whoever encodes. [`take_turns`] is what a process does that may
+//! be one of several: it drives while it leads, and stands by while another does.
 
 mod core;
 mod crew;
@@ -22,6 +23,7 @@ mod service;
 mod shell;
 mod spans;
 mod tally;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +37,7 @@ pub use desk::{Desk, Unwanted};
 pub use service::{alone, serve};
 pub use shell::{Counts, Driver, Error, Handle};
 pub use spans::{EndBy, Of, Span, SpanSink};
+pub use turns::{Turn, take_turns};
 
 /// The driver's settings.
 #[derive(Clone, Debug)]

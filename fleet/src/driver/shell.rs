@@ -149,9 +149,10 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         mut ledger: L,
         config: Config,
     ) -> Result<(Self, Handle, mpsc::UnboundedReceiver<Notice>), Error> {
+        // Whoever stands by leaves the bus as it is.
+        let (epoch, state) = ledger.claim().await?;
         let pools: Vec<_> = config.pools.keys().cloned().collect();
         bus.prepare(&pools).await?;
-        let (epoch, state) = ledger.claim().await?;
         let core = Core::restore(config, &state, unix_ms())?;
         let (sender, commands) = mpsc::channel(1_024);
         let (notices, listener) = mpsc::unbounded_channel();
@@ -271,9 +272,8 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         metrics::gauge!(TASKS_RUNNING).set(self.tally.running() as f64);
         metrics::gauge!(JOBS_ACTIVE).set(self.tally.jobs() as f64);
         metrics::gauge!(NODES).set(self.core.nodes() as f64);
-        if !records.is_empty() {
-            self.ledger.append(self.epoch, std::mem::take(records)).await?;
-        }
+        // Without records, too: whoever does not lead any longer is to do and answer nothing.
+        self.ledger.append(self.epoch, std::mem::take(records)).await?;
         if let Some(sink) = &self.sink {
             spans.into_iter().for_each(|span| sink.ended(span));
         }

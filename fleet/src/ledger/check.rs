@@ -86,6 +86,10 @@ impl<'a> Ahead<'a> {
         if chunks.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(format!("job {job} lists a chunk twice"));
         }
+        if self.jobs.get(&job) == Some(&None) {
+            // What is known of its tasks is of the one before, which is forgotten.
+            self.tasks.retain(|(of, _), _| *of != job);
+        }
         self.jobs.insert(job, Some(false));
         self.new.insert(job, submission);
         Ok(())

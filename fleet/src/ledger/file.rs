@@ -64,6 +64,11 @@ impl FileLedger {
         Ok(Self(Arc::new(Mutex::new(journal))))
     }
 
+    /// What is known.
+    pub fn state(&self) -> State {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+    }
+
     /// Runs `work` where it may block. It ends also if nobody waits for it any longer.
     async fn with<T: Send + 'static>(
         &self,
@@ -88,13 +93,11 @@ impl Ledger for FileLedger {
     }
 
     async fn append(&mut self, epoch: Epoch, records: Vec<Record>) -> Result<(), Error> {
+        if records.is_empty() {
+            return self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(epoch);
+        }
         self.with(move |journal| {
-            if journal.broken {
-                return Err(Error::Broken);
-            }
-            if epoch != journal.state.epoch() {
-                return Err(Error::Fenced { yours: epoch, current: journal.state.epoch() });
-            }
+            journal.admit(epoch)?;
             super::check::check(&journal.state, &records)?;
             let frame = frame::write(records.clone())?;
             journal.write(&frame)?;
@@ -106,6 +109,17 @@ impl Ledger for FileLedger {
 }
 
 impl Journal {
+    /// Whether whoever has claimed it as this may write.
+    fn admit(&self, epoch: Epoch) -> Result<(), Error> {
+        if self.broken {
+            return Err(Error::Broken);
+        }
+        if epoch != self.state.epoch() {
+            return Err(Error::Fenced { yours: epoch, current: self.state.epoch() });
+        }
+        Ok(())
+    }
+
     /// Writes a frame and syncs it. If the disk is full, what was written of it is taken back.
     fn write(&mut self, frame: &[u8]) -> Result<(), Error> {
         if self.broken {

@@ -1,7 +1,8 @@
 //! The ledger: what is true of jobs. The bus may lose anything; what the ledger holds is dispatched again.
 //!
-//! [`Ledger`] is the trait; [`FileLedger`] is a journal on a disk, [`MemoryLedger`] is for tests. Both run the tests of
-//! `suite.rs`. A ledger takes [`Record`]s and folds them into a [`State`], by which it refuses what contradicts it.
+//! [`Ledger`] is the trait; [`PostgresLedger`] is tables that several drivers share, of which one leads; [`FileLedger`] is a journal
+//! on a disk, for one driver; [`MemoryLedger`] is for tests. All run the tests of `suite.rs`. A ledger takes [`Record`]s and folds
+//! them into a [`State`], by which it refuses what contradicts it.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ mod check;
 mod file;
 mod frame;
 mod memory;
+mod postgres;
 mod record;
 mod state;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod suite;
 
 pub use file::FileLedger;
 pub use memory::MemoryLedger;
+pub use postgres::PostgresLedger;
 pub use record::{KeptJob, KeptTask, Outcome, Record, Row, Running, Submission};
 pub(crate) use state::due;
 pub use state::{Job, State, Task};
@@ -31,19 +34,29 @@ pub struct Epoch(pub u64);
 /// *Whole*: of the records of one call all are kept, or none. *Fenced*: whoever claims ends the right of those before.
 /// *Compared*: a record that contradicts what is known is refused with [`Error::Conflict`], so a task is accepted once
 /// and a job ends once, whoever asks. *Cancel safety*: after a call whose future was dropped, it is unknown whether the
-/// records are kept; claim anew. After any error but [`Error::Conflict`] and [`Error::Fenced`], too.
+/// records are kept; claim anew. After any error but [`Error::Conflict`] and [`Error::Fenced`], too. *Shared*: where several
+/// drivers have it, one leads until its lease runs out, and a claim of another is refused with [`Error::Led`] before.
 pub trait Ledger: Send + 'static {
     /// Takes the right to write, and says what is known.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Led`], [`Error::Io`], [`Error::Database`].
     fn claim(&mut self) -> impl Future<Output = Result<(Epoch, State), Error>> + Send;
 
-    /// Keeps these records, in this order.
+    /// Keeps these records, in this order. Without any it says whether the right to write lasts, as far as that is known.
     ///
     /// # Errors
     /// [`Error`]; none of them is kept then, but see the trait for what is unknown.
     fn append(&mut self, epoch: Epoch, records: Vec<Record>) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Gives the right to write back, so that another driver need not wait for the end of a lease. Where there is none it does
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; the lease runs out by itself then.
+    fn leave(&mut self) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Why a ledger doesn't do as asked.
@@ -57,6 +70,9 @@ pub enum Error {
         /// The newest.
         current: Epoch,
     },
+    /// Another driver leads, and its lease lasts.
+    #[error("the fleet is driven by {0}")]
+    Led(String),
     /// The record contradicts what is known.
     #[error("the ledger refuses a record: {0}")]
     Conflict(String),
@@ -82,7 +98,36 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
-    /// It has failed before, and what is on the disk is unknown.
-    #[error("the journal failed before, and what it holds is unknown: start the driver again")]
+    /// The database.
+    #[error("the ledger's database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// It has failed before, and what it holds is unknown.
+    #[error("the ledger failed before, and what it holds is unknown: start the driver again")]
     Broken,
+}
+
+/// Classes of SQLSTATE that pass by themselves: connections, collisions of transactions, too little of something, a server that
+/// starts or is shut down; a transaction that stood still, a lock that somebody has, a statement that took too long.
+const PASSING: [&str; 7] = ["08", "40", "53", "57P", "25P03", "55P03", "57014"];
+
+impl Error {
+    /// Whether a driver that claims anew may go on: it is another's turn, or the database is away.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Fenced { .. } | Self::Led(_) => true,
+            Self::Database(sqlx::Error::Database(said)) => {
+                said.code().is_some_and(|code| PASSING.into_iter().any(|class| code.starts_with(class)))
+            }
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_)
+            ),
+            Self::Conflict(_)
+            | Self::InUse(_)
+            | Self::Damaged { .. }
+            | Self::Message(_)
+            | Self::Io { .. }
+            | Self::Broken => false,
+        }
+    }
 }

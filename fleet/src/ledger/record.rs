@@ -86,7 +86,7 @@ pub struct Row {
     /// Estimated work, in thousandths of a frame encoded.
     pub cost: u64,
     /// What a worker has to be able to do: the bits of [`skill_bit`].
-    needs: u16,
+    pub(super) needs: u16,
     /// What is to be done, for nodes alone to read.
     pub body: Vec<u8>,
 }
@@ -203,6 +203,9 @@ impl Submission {
         }
         if self.weight == 0 {
             return Err("a weight is at least 1");
+        }
+        if self.fetch.iter().chain(&self.deliver).any(|it| it.contains('\0')) {
+            return Err("no address has the letter 0");
         }
         let known = SKILLS.iter().map(|it| it.1).sum::<u16>();
         if self.tasks.iter().any(|row| row.needs & !known != 0) { Err("it needs unknown skills") } else { Ok(()) }

@@ -37,6 +37,14 @@ pub struct Job {
 /// What is known of a task.
 pub type Task = KeptTask;
 
+#[cfg(test)]
+impl Job {
+    /// In which order it was submitted.
+    pub(super) fn order(&self) -> u64 {
+        self.order
+    }
+}
+
 impl State {
     /// The newest claim.
     pub fn epoch(&self) -> Epoch {

@@ -6,11 +6,11 @@ use vtp_engine::coordinator::{Config, Coordinator, Cost, Now, Skill, Skills};
 use super::*;
 use crate::messages::{AttemptId, Pool, TraceContext, Why};
 
-fn id(job: u64, chunk: u32, attempt: u32) -> AttemptId {
+pub(super) fn id(job: u64, chunk: u32, attempt: u32) -> AttemptId {
     AttemptId { job, chunk, attempt }
 }
 
-fn submission(job: u64, tasks: u32) -> Submission {
+pub(super) fn submission(job: u64, tasks: u32) -> Submission {
     let needs = Skills::NONE.with(Skill::Cpu).with(Skill::Hevc);
     let row = |chunk| Row::new(chunk, Cost(1000), needs, format!("chunk {chunk}").into_bytes());
     Submission {
@@ -26,16 +26,16 @@ fn submission(job: u64, tasks: u32) -> Submission {
     }
 }
 
-fn leased(id: AttemptId, worker: u64) -> Record {
+pub(super) fn leased(id: AttemptId, worker: u64) -> Record {
     Record::Leased { id, worker, pool: Pool::new("cpu").expect("a name") }
 }
 
-fn accepted(id: AttemptId) -> Record {
+pub(super) fn accepted(id: AttemptId) -> Record {
     Record::Accepted { id, result: vec![id.attempt as u8] }
 }
 
 /// The life of two jobs, in steps.
-fn story() -> Vec<Vec<Record>> {
+pub(super) fn story() -> Vec<Vec<Record>> {
     vec![
         vec![Record::Submitted(submission(1, 2)), leased(id(1, 0, 1), 0), leased(id(1, 1, 1), 1)],
         vec![accepted(id(1, 0, 1))],
@@ -46,14 +46,14 @@ fn story() -> Vec<Vec<Record>> {
     ]
 }
 
-async fn tell(ledger: &mut impl Ledger, epoch: Epoch, steps: &[Vec<Record>]) {
+pub(super) async fn tell(ledger: &mut impl Ledger, epoch: Epoch, steps: &[Vec<Record>]) {
     for step in steps {
         ledger.append(epoch, step.clone()).await.expect("it agrees with what went before");
     }
 }
 
 /// All that the trait promises. `again` opens what the first has written.
-async fn suite<L: Ledger>(mut ledger: L, again: impl AsyncFnOnce(L) -> L) {
+pub(super) async fn suite<L: Ledger>(mut ledger: L, again: impl AsyncFnOnce(L) -> L) {
     let (first, state) = ledger.claim().await.expect("it can be claimed");
     assert_eq!((state.epoch(), state.jobs().count()), (first, 0));
     tell(&mut ledger, first, &story()[..4]).await;

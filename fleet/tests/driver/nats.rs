@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use vtp_fleet::bus::Terms;
-use vtp_fleet::bus::nats::{Access, NatsBus};
+use vtp_fleet::bus::nats::{Access, NatsBus, NatsNews};
+use vtp_fleet::bus::{Bus as _, News as _, Piece, Terms};
 use vtp_fleet::driver::Notice;
 use vtp_fleet::ledger::{FileLedger, MemoryLedger, Outcome};
+use vtp_fleet::messages::{Happened, Report};
 
 use crate::fleet::{Node, Running, Slow, submission};
-use crate::support::Server;
+use crate::support::{Server, node, pool};
 
 async fn connect(server: &Server, name: &str) -> NatsBus {
     NatsBus::connect(&Access::anonymous(server.server.url(), name), Terms::default(), 1).await.expect("let in")
@@ -70,4 +71,52 @@ async fn a_node_that_is_told_to_leave_takes_back_what_it_has_asked_the_server_fo
     driver.handle.submit(submission(2, 3)).await.expect("taken");
     let done = tokio::time::timeout(Duration::from_secs(10), driver.ended(&[2])).await;
     assert_eq!(done.expect("nobody else has its tasks").1, [Notice::Done { job: 2 }]);
+}
+
+/// The numbers of the reports that come within two seconds, up to `until`.
+async fn sequences(news: &mut NatsNews, until: u64) -> Vec<u64> {
+    let (mut all, end) = (Vec::new(), tokio::time::Instant::now() + Duration::from_secs(2));
+    while all.last() != Some(&until) && tokio::time::Instant::now() < end {
+        for piece in news.next(100, Duration::from_millis(100)).await.expect("the server is there") {
+            if let Piece::Report(report) = piece {
+                all.push(report.sequence);
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_news_goes_to_the_driver_that_took_over_and_none_to_the_one_that_stands_still() {
+    let Some(server) = Server::start() else { return };
+    let (first, second, reporter) =
+        (connect(&server, "driver").await, connect(&server, "driver").await, connect(&server, "a").await);
+    let report = async |sequences: std::ops::RangeInclusive<u64>| {
+        for sequence in sequences {
+            let happened = vec![Happened::Alive { doing: Vec::new() }];
+            let report = Report { node: node("a"), session: 1, sequence, happened };
+            reporter.report(&report).await.expect("kept");
+        }
+    };
+    first.prepare(&[pool("cpu")]).await.expect("it is made");
+    let mut still = first.news().await.expect("the server is there");
+    report(1..=10).await;
+    assert_eq!(sequences(&mut still, 10).await, (1..=10).collect::<Vec<_>>());
+    still.ack().await.expect("acknowledged");
+    // It hears of these, and does no more.
+    report(11..=20).await;
+    assert_eq!(sequences(&mut still, 20).await, (11..=20).collect::<Vec<_>>());
+
+    second.prepare(&[pool("cpu")]).await.expect("it is as it should be");
+    let mut news = second.news().await.expect("the server is there");
+    report(21..=60).await;
+    assert_eq!(sequences(&mut news, 60).await, (11..=60).collect::<Vec<_>>(), "at once, each, in order");
+    news.ack().await.expect("acknowledged");
+    // What one that has left was given and did not acknowledge comes again, and before what is newer.
+    report(61..=61).await;
+    assert_eq!(sequences(&mut news, 61).await, [61]);
+    drop((still, news));
+    let mut news = second.news().await.expect("the server is there");
+    report(62..=62).await;
+    assert_eq!(sequences(&mut news, 62).await, [61, 62]);
 }

@@ -2,6 +2,7 @@
 //! plane, each a process of its own that is started again when it ends. In: a folder. Out: an API, and a fleet that
 //! `vtp encode --cluster` reaches. Never: a port that is open to other machines.
 
+mod ledger;
 mod platform;
 pub(crate) mod processes;
 
@@ -167,14 +168,22 @@ impl Machine {
         home.write(ADDRESS, &format!("{url}\nvtp:{password}\n"))?;
         home.certify(options.nodes)?;
         let platform = options.api.as_ref().map(|api| Platform::start(&home, api, options.nodes)).transpose()?;
+        if platform.is_some() {
+            ledger::lay_aside(&home.0)?.iter().for_each(|said| eprintln!("{said}"));
+        }
         let program = this_program()?;
         let mut environment = vec![
             ("VTP_NATS_LOGIN", format!("vtp:{password}")),
             ("VTP_LOG", options.log.clone().unwrap_or_else(|| "warn".to_owned())),
         ];
         let member = |name: &str| format!("--cluster {url} --credentials credentials --name {name}");
+        // A platform's environment says where its ledger is.
+        let driver = match &platform {
+            Some(_) => format!("driver --cluster {url}"),
+            None => format!("driver --cluster {url} --data {}", ledger::FOLDER),
+        };
         let mut lines = vec![
-            ("driver".to_owned(), format!("driver --cluster {url} --data driver")),
+            ("driver".to_owned(), driver),
             (
                 "splitter".to_owned(),
                 format!("splitter {} --port {} --folder splitter", member("splitter"), home.free_udp_port()?),

@@ -14,6 +14,7 @@ use super::processes::UNDER;
 use super::{Api, Home, secret};
 use crate::api::{ADDRESS, KEY};
 use crate::child::this_program;
+use crate::fleet::driver::LEDGER;
 use crate::place::Place;
 
 /// The first account.
@@ -23,7 +24,7 @@ const PASSWORD: &str = "password";
 /// The folder of the database.
 const POSTGRES: &str = "postgres";
 /// The other folders of the platform's processes, but for those of nodes.
-const FOLDERS: [&str; 7] = ["store", "keys", "log", "nats", "driver", "splitter", "stitcher"];
+const FOLDERS: [&str; 7] = ["store", "keys", "log", "nats", super::ledger::FOLDER, "splitter", "stitcher"];
 /// How long the API may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one question to it may take.
@@ -75,9 +76,10 @@ impl Platform {
         Ok(Self { url, home, port, store, database })
     }
 
-    /// What the control plane is told.
-    pub(super) fn environment(&self) -> [(&'static str, String); 4] {
+    /// What the control plane and the driver are told.
+    pub(super) fn environment(&self) -> [(&'static str, String); 5] {
         [
+            (LEDGER, self.database.url()),
             ("VTP_CONTROL_LISTEN", format!("127.0.0.1:{}", self.port)),
             ("VTP_CONTROL_DATABASE", self.database.url()),
             ("VTP_CONTROL_STORE", self.store.clone()),

@@ -200,6 +200,7 @@ impl Bus for NatsBus {
     }
 
     async fn news(&self) -> Result<NatsNews, Error> {
+        reconcile::take_over(&self.context, streams::EVENTS, streams::DRIVER).await?;
         let events = self.lane(streams::EVENTS.to_owned(), streams::DRIVER).await?;
         let advisories = self.lane(streams::ADVISORIES.to_owned(), streams::DRIVER).await?;
         Ok(NatsNews::new(self.context.clone(), events, advisories))

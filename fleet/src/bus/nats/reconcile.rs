@@ -3,7 +3,7 @@
 //! What is missing is made, what differs is changed where the server can change it. Where it can't, the driver doesn't
 //! start: streams that keep their messages otherwise than we think would lose them otherwise than we think, too.
 
-use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream::consumer::{DeliverPolicy, FromConsumer as _, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{self, ConsumerErrorKind};
 use async_nats::jetstream::{Context, ErrorCode, consumer};
@@ -70,6 +70,24 @@ async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Conf
     })
 }
 
+/// Takes a consumer whose acknowledgements are of all up to a message over from whoever had it: it is made anew, and begins behind
+/// what is acknowledged. Else what that one was given last, or is given while it stands still, would not come before its time is
+/// up, and would be acknowledged with the next that is.
+pub(super) async fn take_over(context: &Context, stream: &str, name: &str) -> Result<(), Error> {
+    let found: consumer::Consumer<pull::Config> =
+        context.get_consumer_from_stream(name, stream).await.map_err(unavailable)?;
+    let info = found.cached_info();
+    if info.num_waiting == 0 && info.num_ack_pending == 0 {
+        return Ok(());
+    }
+    tracing::info!(stream, consumer = name, pending = info.num_ack_pending, "it is taken over from another driver");
+    let start_sequence = info.ack_floor.stream_sequence + 1;
+    let mut wanted = pull::Config::try_from_consumer_config(info.config.clone()).map_err(unavailable)?;
+    wanted.deliver_policy = DeliverPolicy::ByStartSequence { start_sequence };
+    context.delete_consumer_from_stream(name, stream).await.map_err(unavailable)?;
+    context.create_consumer_on_stream(wanted, stream).await.map(drop).map_err(unavailable)
+}
+
 fn refused(name: &str, error: impl std::fmt::Display) -> Error {
     Error::Misconfigured(format!("the server makes no stream {name}: {error}"))
 }
@@ -96,7 +114,7 @@ fn differing_stream(found: &stream::Config, wanted: &stream::Config) -> Vec<&'st
 fn differing_consumer(found: &consumer::Config, wanted: &pull::Config) -> Vec<&'static str> {
     let same = [
         ("ack_policy", found.ack_policy == wanted.ack_policy),
-        ("deliver_policy", found.deliver_policy == wanted.deliver_policy),
+        ("deliver_policy", starts_as(found.deliver_policy, wanted.deliver_policy)),
         ("ack_wait", found.ack_wait == wanted.ack_wait),
         ("max_deliver", found.max_deliver == wanted.max_deliver),
         ("max_ack_pending", found.max_ack_pending == wanted.max_ack_pending),
@@ -107,6 +125,11 @@ fn differing_consumer(found: &consumer::Config, wanted: &pull::Config) -> Vec<&'
         ("backoff", found.backoff.is_empty()),
     ];
     differing(&same)
+}
+
+/// One that was made anew by whoever took over begins where that was.
+fn starts_as(found: DeliverPolicy, wanted: DeliverPolicy) -> bool {
+    found == wanted || matches!(found, DeliverPolicy::ByStartSequence { .. })
 }
 
 fn differing(same: &[(&'static str, bool)]) -> Vec<&'static str> {
