@@ -14,6 +14,7 @@
 //! * [`tasks`]: how fast work can be handed out over a real nats-server
 
 pub mod ab_av1;
+pub mod api;
 mod bjontegaard;
 pub mod chunking;
 pub mod copy;

@@ -60,7 +60,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         return print(&config.to_toml());
     }
     member::live(64, |leave| async move {
+        member::raise_file_limit();
         let render = MetricsArguments::gather()?;
+        vtp_control_plane::metrics::describe();
         let name = format!("control-{:08x}", fastrand::u32(..));
         let connection = arguments.login.user().unwrap_or(&name).to_owned();
         let urls = arguments.cluster.as_deref().context("--cluster is missing")?;

@@ -21,6 +21,7 @@ use crate::fleet::{Away, Made, Order, Progress};
 use crate::hooks::deliver;
 use crate::housekeeping;
 use crate::leases::{Hold, Leases};
+use crate::metrics::JOBS_DRIVEN;
 use crate::problem::Problem;
 use crate::storage::{self, Object};
 use crate::template::Template;
@@ -55,6 +56,7 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
             _ = leave.wait_for(|leaves| *leaves) => break,
             Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
         }
+        metrics::gauge!(JOBS_DRIVEN).set(tasks.len() as f64);
         let free = (app.config.jobs as usize).saturating_sub(tasks.len());
         let claimed = match free {
             0 => continue,

@@ -18,6 +18,8 @@ use crate::{Outcome, print, probe};
 
 /// How often it is asked whether an upload was looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// Parts that addresses are asked for together; so few that these are good for as long as it takes, also where a line is slow.
+const AT_A_TIME: usize = 16;
 
 /// Upload a video to the API, or have it fetched from its URL, and have a ladder made of it
 #[derive(Debug, Args)]
@@ -134,12 +136,17 @@ fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
     }
     let missing: Vec<u64> = state["missing_parts"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     let mut line = Line::default();
-    for (sent, part) in missing.iter().enumerate() {
-        let place = part * chunk;
-        let mut bytes = vec![0; usize::try_from(chunk.min(size.saturating_sub(place))).unwrap_or_default()];
-        file.read_exact_at(&mut bytes, place).map_err(|error| failed(error.into()))?;
-        client.send("PUT", &format!("/v1/videos/{video}/chunk?part={part}"), &Sent::Bytes(&bytes))?;
-        line.show("uploading", (sent + 1) as f64 / missing.len() as f64);
+    let mut sent = 0;
+    for some in missing.chunks(AT_A_TIME) {
+        let urls = client.post(&format!("/v1/videos/{video}/urls"), &json!({ "parts": some }))?.body;
+        for (at, part) in some.iter().enumerate() {
+            let place = part * chunk;
+            let mut bytes = vec![0; usize::try_from(chunk.min(size.saturating_sub(place))).unwrap_or_default()];
+            file.read_exact_at(&mut bytes, place).map_err(|error| failed(error.into()))?;
+            client.send("PUT", &text(&urls["data"][at], "url")?, &Sent::Bytes(&bytes))?;
+            sent += 1;
+            line.show("uploading", f64::from(sent) / missing.len() as f64);
+        }
     }
     drop(line);
     while client.post(&format!("/v1/videos/{video}/complete"), &Value::Null)?.status == 202 {

@@ -2,6 +2,7 @@
 //! timing in the tests.
 
 mod ab_av1;
+mod api;
 mod chunking;
 mod copy;
 mod events;
@@ -61,6 +62,8 @@ enum What {
     Transfer(transfer::Arguments),
     /// Tasks that are nothing through a real nats-server: how fast work can be handed out
     Tasks(tasks::Arguments),
+    /// The API with its database: requests at a rate, streams that hear nothing, batches
+    Api(api::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -103,6 +106,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Events(arguments) => events::run(arguments),
         What::Transfer(arguments) => transfer::run(arguments),
         What::Tasks(arguments) => tasks::run(arguments),
+        What::Api(arguments) => api::run(arguments),
     }
 }
 

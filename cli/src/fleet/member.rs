@@ -109,6 +109,16 @@ pub(super) fn show_traffic(server: &Arc<Server>) {
     });
 }
 
+/// Lets this process, and those that it starts, have as many files and connections open as the system allows: what is usual, 1,024, is
+/// too few for a server. Where it can't be, it is as it was.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "no more files can be open than before");
+    }
+}
+
 pub(super) fn runtime(blocking: usize) -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(blocking).build();
     runtime.map_err(|error| Failure::Internal(error.into()))

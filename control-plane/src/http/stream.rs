@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio::time::{Instant, interval_at, timeout};
 use utoipa::IntoParams;
 
+use crate::metrics::STREAMS;
 use crate::problem::{Kind, Outcome, Problem};
 
 /// How often something is sent where nothing happens, so that whatever is between doesn't take the connection for dead.
@@ -108,8 +109,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Switch {
     }
 }
 
+/// A stream that is open, as it is counted.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        metrics::gauge!(STREAMS).increment(1);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!(STREAMS).decrement(1);
+    }
+}
+
 /// Tells what comes, until nothing more does.
 pub(super) fn tell(switch: Switch, told: impl Stream<Item = Result<Told, Away>> + Send + 'static) -> Response {
+    let open = Open::new();
+    let told = told.inspect(move |_| {
+        // It is open for as long as this is there.
+        let _ = &open;
+    });
     let Switch(Some(switch)) = switch else {
         let events = told.take_while(|told| future::ready(told.is_ok())).filter_map(|told| future::ready(told.ok()));
         let events = events.map(|Told { id, event, data }| {

@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpStream, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
     let slots = slots.map_or(cores.div_ceil(nodes.get()), NonZeroUsize::get);
     let log = std::env::var("VTP_LOG").ok();
-    let api = (!fleet_only).then(|| Api { port: *http, store: store.clone() });
+    let api = (!fleet_only).then(|| Api { port: *http, store: store.clone(), settings: Vec::new() });
     let options = Options { nodes: nodes.get(), slots, port: *port, server: server.clone(), log, api };
     let usage = |error: anyhow::Error| Failure::Usage(crate::exit::with_causes(&error));
     let mut machine = Machine::start(data, &options).map_err(usage)?;
@@ -136,6 +136,8 @@ pub(crate) struct Api {
     pub(crate) port: u16,
     /// Where sources and ladders are, if not in the folder of the fleet.
     pub(crate) store: Option<Place>,
+    /// What the control plane is told besides, by its variables.
+    pub(crate) settings: Vec<(&'static str, String)>,
 }
 
 /// A fleet on this machine.
@@ -201,12 +203,23 @@ impl Machine {
         if let Some(platform) = &platform {
             lines.push(("control-plane".to_owned(), format!("control-plane --cluster {url}")));
             environment.extend(platform.environment());
+            environment.extend(options.api.iter().flat_map(|api| api.settings.clone()));
         }
         for (name, line) in lines {
             let words: Vec<&str> = line.split(' ').collect();
             processes.push(Kept::start(home.recipe(&name, &program, &words, environment.clone()))?);
         }
         Ok(Self { url, processes, platform, _lock })
+    }
+
+    /// Where its API is, once it answers; `None` if it has none.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub(crate) fn api(&self) -> anyhow::Result<Option<&str>> {
+        let Some(platform) = &self.platform else { return Ok(None) };
+        platform.comes_up(&AtomicBool::new(false))?;
+        Ok(Some(&platform.url))
     }
 
     /// Starts what has ended again. Tells of it in lines.

@@ -136,7 +136,7 @@ impl Platform {
         Ok(Some(Account { email: EMAIL, key }))
     }
 
-    fn comes_up(&self, interrupted: &AtomicBool) -> anyhow::Result<bool> {
+    pub(super) fn comes_up(&self, interrupted: &AtomicBool) -> anyhow::Result<bool> {
         let end = Instant::now() + PATIENCE;
         let ready = format!("{}/health/ready", self.url);
         while !interrupted.load(Ordering::Relaxed) {
