@@ -138,9 +138,19 @@ fn from_one_command_to_a_ladder_that_is_played() {
     std::fs::write(scene.path("text.mp4"), "no video at all").unwrap();
     std::fs::create_dir_all(scene.path("s3/films")).unwrap();
     let store = S3Server::start(&scene.path("s3")).unwrap();
-    let mut platform = Platform::start(&scene, "--store s3://films/vtp", &store.environment());
-    let who = json!({ "email": "ann@example.com", "password": "ten letters or more" });
-    platform.token = platform.post("/v1/auth/register", &who, 201)["access_token"].as_str().unwrap().to_owned();
+    let mut environment = store.environment().to_vec();
+    environment.extend([("VTP_LOG", "debug".to_owned()), ("VTP_LOG_FORMAT", "json".to_owned())]);
+    let mut platform = Platform::start(&scene, "--store s3://films/vtp", &environment);
+    let password = "ten letters or more";
+    let signed_in =
+        platform.post("/v1/auth/register", &json!({ "email": "ann@example.com", "password": password }), 201);
+    let text = |of: &Value, name: &str| of[name].as_str().unwrap().to_owned();
+    platform.token = text(&signed_in, "access_token");
+    let key = platform.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] }), 201);
+    let hook =
+        platform.post("/v1/webhooks", &json!({ "url": "https://example.com/", "events": ["job.completed"] }), 201);
+    let mut secrets = vec![password.to_owned(), text(&signed_in, "access_token"), text(&signed_in, "refresh_token")];
+    secrets.extend([text(&key, "secret"), text(&hook, "secret")]);
 
     let text = platform.upload("text.mp4");
     let refused = platform.post(&format!("/v1/videos/{text}/complete"), &Value::Null, 422);
@@ -189,6 +199,33 @@ fn from_one_command_to_a_ladder_that_is_played() {
     };
     assert_eq!(made(&format!("s3/films/vtp/ladders/{job}")), made("here"));
     assert!(common::files(&scene.path("platform/store")).is_empty(), "nothing of it is kept elsewhere");
+
+    for name in ["api-key", "password", "postgres/password"] {
+        secrets.push(std::fs::read_to_string(scene.path("platform").join(name)).unwrap().trim().to_owned());
+    }
+    let address = std::fs::read_to_string(scene.path("platform/address")).unwrap();
+    secrets.push(address.lines().find_map(|line| line.strip_prefix("vtp:")).unwrap().to_owned());
+    secrets.extend(store.environment().into_iter().filter(|it| it.0.contains("SECRET")).map(|it| it.1));
+    secrets.push(master.split('/').nth(3).unwrap().to_owned());
+    no_secret_is_in(&scene.path("platform/log"), &secrets);
+}
+
+/// None of what its processes say has one of these in it, however much they say; and what they say can be read.
+fn no_secret_is_in(folder: &std::path::Path, secrets: &[String]) {
+    assert!(secrets.len() >= 10 && secrets.iter().all(|it| it.len() >= 8), "{secrets:?}");
+    let (mut lines, mut requests) = (0, 0);
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        for line in String::from_utf8_lossy(&std::fs::read(&path).unwrap()).lines() {
+            let told = secrets.iter().find(|secret| line.contains(*secret));
+            assert!(told.is_none(), "{} has a secret in it: {line}", path.display());
+            lines += 1;
+            let said: Value = serde_json::from_str(line).unwrap_or_default();
+            let is_request = ["request_id", "user_id", "endpoint", "duration_ms"].iter().all(|it| !said[it].is_null());
+            requests += usize::from(is_request && said["service"] == "vtp-control-plane");
+        }
+    }
+    assert!(lines > 100 && requests > 10, "{lines} lines, {requests} of requests");
 }
 
 #[test]
