@@ -21,7 +21,7 @@ const BEGINS: Duration = Duration::from_secs(30);
 const STREAM: Duration = Duration::from_secs(60);
 
 /// Somebody who uses the API.
-pub(super) struct Client {
+pub(crate) struct Client {
     url: String,
     key: String,
     patience: Duration,
@@ -33,9 +33,9 @@ fn is_passing(status: u16, problem: &Value) -> bool {
 }
 
 /// What came of a request that is no failure.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 /// What is sent.
@@ -46,7 +46,7 @@ pub(super) enum Sent<'a> {
 }
 
 impl Client {
-    pub(super) fn new(url: String, key: String) -> Self {
+    pub(crate) fn new(url: String, key: String) -> Self {
         Self { url, key, patience: PATIENCE }
     }
 
@@ -55,12 +55,12 @@ impl Client {
         if path.starts_with('/') { format!("{}{path}", self.url) } else { path.to_owned() }
     }
 
-    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.send("GET", path, &Sent::Nothing)?.body)
     }
 
     /// Posts once, whatever the network does: what is sent again has the same name.
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Answer, Failure> {
         let sent = if body.is_null() { Sent::Nothing } else { Sent::Json(body) };
         self.send("POST", path, &sent)
     }

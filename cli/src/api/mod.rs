@@ -1,7 +1,7 @@
 //! The API's client: `vtp submit`, `vtp jobs`, `vtp watch`. In: words. Out: requests over HTTP, and what comes of them. Never: a look
 //! into a video.
 
-mod client;
+pub(crate) mod client;
 pub mod jobs;
 pub mod submit;
 pub mod watch;

@@ -117,7 +117,11 @@ fn fetched(client: &Client, video: &str) -> Outcome {
     }
 }
 
-fn begin(client: &Client, input: &Path) -> Result<String, Failure> {
+/// Begins an upload; which video it is.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) fn begin(client: &Client, input: &Path) -> Result<String, Failure> {
     let size = std::fs::metadata(input).with_context(|| input.display().to_string()).map_err(Failure::Internal)?.len();
     let name = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy();
     let begun = client.post("/v1/videos/upload", &json!({ "filename": name, "file_size": size }))?.body;
@@ -125,7 +129,10 @@ fn begin(client: &Client, input: &Path) -> Result<String, Failure> {
 }
 
 /// Sends what has not arrived yet, and completes the upload.
-fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
     let failed = |error: anyhow::Error| Failure::Internal(error.context(input.display().to_string()));
     let file = File::open(input).map_err(|error| failed(error.into()))?;
     let state = client.get(&format!("/v1/videos/{video}"))?;

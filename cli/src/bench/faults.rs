@@ -293,7 +293,7 @@ impl Drill<'_> {
 }
 
 /// What is in a folder, but for the reports, which tell of times.
-fn files(folder: &Path) -> Result<BTreeMap<String, blake3::Hash>> {
+pub(super) fn files(folder: &Path) -> Result<BTreeMap<String, blake3::Hash>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {

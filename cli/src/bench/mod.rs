@@ -11,6 +11,7 @@ mod gate;
 mod kill;
 mod ladder;
 mod mutate;
+mod outages;
 mod simulate;
 mod sweep;
 mod tasks;
@@ -64,6 +65,8 @@ enum What {
     Tasks(tasks::Arguments),
     /// The API with its database: requests at a rate, streams that hear nothing, batches
     Api(api::Arguments),
+    /// Batches of the API, while its control plane, database, NATS and driver are killed at random moments
+    Outages(outages::Arguments),
 }
 
 /// A ladder by its name on the command line, and that name.
@@ -107,6 +110,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Transfer(arguments) => transfer::run(arguments),
         What::Tasks(arguments) => tasks::run(arguments),
         What::Api(arguments) => api::run(arguments),
+        What::Outages(arguments) => outages::run(arguments),
     }
 }
 

@@ -222,6 +222,20 @@ impl Machine {
         Ok(Some(&platform.url))
     }
 
+    /// The process of its database, if it has one.
+    pub(crate) fn database(&self) -> Option<u32> {
+        self.platform.as_ref().map(Platform::database)
+    }
+
+    /// Makes the first account; the file of its key, if it was made now.
+    ///
+    /// # Errors
+    /// The API does not come up, or refuses.
+    pub(crate) fn first_key(&self) -> anyhow::Result<Option<PathBuf>> {
+        let Some(platform) = &self.platform else { return Ok(None) };
+        Ok(platform.first_account(&AtomicBool::new(false))?.map(|account| account.key))
+    }
+
     /// Starts what has ended again. Tells of it in lines.
     ///
     /// # Errors

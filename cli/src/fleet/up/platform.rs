@@ -87,6 +87,11 @@ impl Platform {
         ]
     }
 
+    /// The process of the database.
+    pub(super) fn database(&self) -> u32 {
+        self.database.pid()
+    }
+
     /// Starts the database again if it has ended, and tells of it.
     ///
     /// # Errors
