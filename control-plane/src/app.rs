@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use vtp_store::{AnyStore, Client, Directory, Location, S3};
 
 use crate::auth::{Hasher, KeySet};
+use crate::checking::TAKEN_OVER;
 use crate::config::Config;
 use crate::db::{self, events, jobs};
 use crate::fleet::Fleet;
-use crate::http::{LastStatus, Render};
+use crate::http::{LastStatus, Render, Streams};
 use crate::limits::Limits;
 use crate::news::News;
 use crate::outside::{NoClient, Outside};
@@ -44,6 +45,9 @@ pub struct App {
     /// What reads sources in S3, once there is one.
     pub(crate) sources: Arc<OnceCell<Client>>,
     pub(crate) limits: Limits,
+    pub(crate) streams: Streams,
+    /// Room for checks that others had begun.
+    pub(crate) checks: Arc<Semaphore>,
     pub(crate) usage: Usage,
     pub(crate) last_status: LastStatus,
     /// What writes down the metrics of this process, if it keeps any.
@@ -120,6 +124,7 @@ impl App {
         let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));
         let sources = Arc::default();
         let usage = Usage::start(drive.clone());
+        let checks = Arc::new(Semaphore::new(TAKEN_OVER));
         let (config, last_status, metrics) = (Arc::new(config), LastStatus::default(), None);
         Ok(Self {
             config,
@@ -134,6 +139,8 @@ impl App {
             sources,
             hasher,
             limits,
+            checks,
+            streams: Streams::default(),
             usage,
             last_status,
             metrics,

@@ -1,7 +1,7 @@
 //! An upload whose parts are all there: put together, counted, hashed if its hash is known, and looked at by the fleet. In: parts.
 //! Out: a source, or why it is none. Never: a source that is written to again.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest;
@@ -11,7 +11,7 @@ use vtp_store::{About, Key, Store as _};
 use crate::app::App;
 use crate::db::fetches;
 use crate::db::tus;
-use crate::db::videos::{self, Facts, Video};
+use crate::db::videos::{self, Checked, Facts, Video};
 use crate::fleet::Probed;
 use crate::ids::{UserId, VideoId};
 use crate::problem::{Kind, Outcome, Problem};
@@ -19,8 +19,12 @@ use crate::storage::{self, Object};
 
 /// Seconds after which nobody writes for a video that is deleted: what was under way then has ended.
 const SETTLED_S: i64 = 600;
-/// Seconds after which what was fetched is checked again, where it could not be.
+/// Seconds after which it is checked again for the first time what could not be.
 const PAUSE_S: i64 = 10;
+/// How often what was fetched is checked that can't be, each time after a longer pause.
+const MOST_CHECKS: i64 = 14;
+/// Uploads that somebody else had begun to check and that are checked here at the same time.
+pub(crate) const TAKEN_OVER: usize = 8;
 /// Bytes that are hashed at a time.
 const BLOCK: u64 = 4 << 20;
 
@@ -30,22 +34,35 @@ const BLOCK: u64 = 4 << 20;
 /// # Errors
 /// It is no video, is damaged, or something is away.
 pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
+    let lost = || Problem::new(Kind::Conflict, "it is checked by another replica").later(1);
+    let epoch = video.check_epoch;
     let checked = tokio::select! {
         checked = look(app, video) => checked,
-        never = go_on(app, video.id) => match never {},
+        () = until_lost(app, video) => return Err(lost()),
+    };
+    let checked = match checked {
+        // It was tried for hours, and nobody but us tries.
+        Err(Refused::Now(problem)) if video.is_fetched() && epoch >= MOST_CHECKS => {
+            tracing::error!(video = %video.id, %problem, "a source can't be checked");
+            let message =
+                format!("it could not be looked at, {epoch} times; that is a fault of ours, and written down");
+            Err(Refused::Useless { code: 1005, message })
+        }
+        checked => checked,
     };
     match &checked {
-        Ok(facts) => {
-            if !videos::uploaded(&app.db, video.id, facts).await? {
-                // It was deleted meanwhile.
-                tidy(app, &storage::source(video.id)).await;
-            }
-        }
+        Ok(facts) => match videos::uploaded(&app.db, video.id, epoch, facts).await? {
+            Checked::Noted => {}
+            Checked::Lost => return Err(lost()),
+            Checked::Unwanted => tidy(app, &storage::source(video.id)).await,
+        },
         Err(Refused::Useless { code, message }) => {
-            videos::failed(&app.db, video.id, i32::from(*code), message).await?;
+            if !videos::failed(&app.db, video.id, epoch, i32::from(*code), message).await? {
+                return Err(lost());
+            }
             tidy(app, &storage::source(video.id)).await;
         }
-        Err(Refused::Now(_)) => videos::uncheck(&app.db, video.id, PAUSE_S).await?,
+        Err(Refused::Now(_)) => videos::uncheck(&app.db, video.id, epoch, pause_s(epoch)).await?,
     }
     if !matches!(checked, Err(Refused::Now(_))) {
         tidy(app, &storage::parts(video.id)).await;
@@ -57,28 +74,39 @@ pub(crate) async fn check(app: &App, video: &Video) -> Outcome<()> {
     })
 }
 
-/// Says that it is still checked, for ever.
-async fn go_on(app: &App, video: VideoId) -> Infallible {
+/// After how many seconds it is checked again that could not be, so many times: ever more, up to some hours.
+fn pause_s(times: i64) -> i64 {
+    PAUSE_S << times.clamp(1, 10).saturating_sub(1)
+}
+
+/// Says that it is still checked, until another does.
+async fn until_lost(app: &App, video: &Video) {
     let mut ticks = tokio::time::interval(Duration::from_secs_f64((app.config.lease_s as f64 / 3.0).max(0.2)));
     loop {
         ticks.tick().await;
-        if let Err(error) = videos::still_checks(&app.drive, video, app.config.lease_s).await {
-            tracing::warn!(%video, %error, "it is not said that an upload is still checked");
+        match videos::still_checks(&app.drive, video.id, video.check_epoch, app.config.lease_s).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::warn!(video = %video.id, %error, "it is not said that an upload is still checked"),
         }
     }
 }
 
-/// Checks uploads that somebody had begun to check who is gone, until there is none.
+/// Begins to check uploads that somebody had begun to check who is gone, as many as there is room for, and waits for nothing.
 pub(crate) async fn take_over(app: &App) {
-    loop {
+    while let Ok(room) = Arc::clone(&app.checks).try_acquire_owned() {
         let video = match videos::take_over(&app.drive, app.config.lease_s).await {
             Ok(Some(video)) => video,
             Ok(None) => return,
             Err(error) => return tracing::warn!(%error, "uploads that nobody checks are not looked for"),
         };
-        if let Err(problem) = check(app, &video).await {
-            tracing::info!(video = %video.id, %problem, "an upload is of no use, or can't be checked now");
-        }
+        let app = app.clone();
+        tokio::spawn(async move {
+            if let Err(problem) = check(&app, &video).await {
+                tracing::info!(video = %video.id, %problem, "an upload is of no use, or can't be checked now");
+            }
+            drop(room);
+        });
     }
 }
 
@@ -88,10 +116,7 @@ pub(crate) async fn take_over(app: &App) {
 /// # Errors
 /// The database is away.
 pub(crate) async fn begin(app: &App, user: UserId, video: VideoId) -> Outcome<()> {
-    if !videos::check(&app.db, user, video, app.config.lease_s).await? {
-        return Ok(());
-    }
-    let Some(video) = videos::get(&app.db, user, video).await? else { return Ok(()) };
+    let Some(video) = videos::check(&app.db, user, video, app.config.lease_s).await? else { return Ok(()) };
     let app = app.clone();
     tokio::spawn(async move {
         if let Err(problem) = check(&app, &video).await {

@@ -57,6 +57,10 @@ pub struct Config {
     pub player_origins: Vec<String>,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
     pub trusted_proxies: Vec<Network>,
+    /// Streams of events that a user may have open on a replica.
+    pub streams_each: u32,
+    /// After how many seconds, again and again, it is looked whether whoever listens is still signed in.
+    pub streams_look_s: f64,
     /// From where `/metrics` may be asked for: addresses, or networks.
     pub metrics_networks: Vec<Network>,
     /// For how many days it is known who used what of the API.
@@ -94,6 +98,8 @@ impl Default for Config {
             source_buckets: Vec::new(),
             player_origins: vec!["*".to_owned()],
             trusted_proxies: Vec::new(),
+            streams_each: 100,
+            streams_look_s: 30.0,
             metrics_networks: vec![Network::LOCAL_V4, Network::LOCAL_V6],
             usage_days: 90,
             outside_allowed: Vec::new(),

@@ -73,6 +73,31 @@ fn one_sees_where_one_is_signed_in_and_ends_what_one_does_not_know() {
 }
 
 #[test]
+fn a_check_that_another_has_taken_over_notes_nothing() {
+    use vtp_control_plane::db::videos::{self, Checked, Facts};
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = vtp_control_plane::ids::VideoId(ann.upload("film.mp4", b"video").parse().unwrap());
+    platform.with_database(async |db| {
+        let user = sqlx::query_scalar("SELECT user_id FROM videos").fetch_one(&db).await.unwrap();
+        for lease_s in [-1, 600] {
+            assert!(videos::check(&db, user, video, lease_s).await.unwrap().is_some());
+        }
+        assert_eq!(videos::check(&db, user, video, 600).await.unwrap(), None, "it is checked");
+        assert!(!videos::still_checks(&db, video, 1, 600).await.unwrap());
+        assert!(!videos::failed(&db, video, 1, 1005, "late").await.unwrap());
+        assert_eq!(videos::uploaded(&db, video, 1, &Facts::default()).await.unwrap(), Checked::Lost);
+        assert!(videos::still_checks(&db, video, 2, 600).await.unwrap());
+        assert_eq!(videos::uploaded(&db, video, 2, &Facts::default()).await.unwrap(), Checked::Noted);
+        assert_eq!(videos::uploaded(&db, video, 2, &Facts::default()).await.unwrap(), Checked::Lost, "once");
+    });
+    ann.delete(&format!("/v1/videos/{}", video)).ok(204);
+    platform.with_database(async |db| {
+        assert_eq!(videos::uploaded(&db, video, 2, &Facts::default()).await.unwrap(), Checked::Unwanted);
+    });
+}
+
+#[test]
 fn keys_are_shown_once_do_what_their_scopes_say_and_can_be_revoked() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
@@ -305,7 +330,9 @@ fn bytes_that_a_deleted_video_has_left_behind_are_swept_later() {
     assert!(!swept("UPDATE videos SET deleted_at = now() WHERE id = $1::uuid"));
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert!(source.exists(), "somebody may be writing yet");
-    swept("UPDATE videos SET deleted_at = now() - interval '1 hour' WHERE id = $1::uuid");
+    swept(
+        "UPDATE videos SET deleted_at = now() - interval '1 hour', urls_until = now() - interval '1 hour' WHERE id = $1::uuid",
+    );
     fixture::until("it is gone", || !source.exists());
     fixture::until("that is noted", || swept("SELECT $1"));
 }

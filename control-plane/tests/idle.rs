@@ -8,10 +8,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use fixture::Platform;
+use vtp_control_plane::Config;
 
 #[test]
 fn a_listener_to_whom_nothing_is_told_costs_little() {
-    let platform = Platform::idle();
+    let platform = Platform::without_limits(|config| Config { jobs: 0, streams_each: 1_000, ..config });
     let ann = platform.register("ann@example.com");
     let open = |count: usize| {
         let open = |_| {

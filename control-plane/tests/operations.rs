@@ -4,6 +4,8 @@
 
 mod fixture;
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -43,6 +45,24 @@ fn what_is_done_stands_in_the_audit_log_and_stays_there() {
             assert!(error.contains("only added to"), "{error}");
         }
     });
+}
+
+#[test]
+fn what_is_done_is_noted_also_where_its_client_does_not_wait_for_the_answer() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let body = json!({ "filename": "a.mp4", "file_size": 5 }).to_string();
+    for key in ["", "idempotency-key: one\r\n"] {
+        let mut stream = TcpStream::connect(platform.host()).unwrap();
+        let head = format!("POST /v1/videos/upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{key}");
+        let (token, length) = (&ann.token, body.len());
+        write!(stream, "{head}authorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        stream.shutdown(std::net::Shutdown::Both).unwrap();
+    }
+    let done = || ann.get("/v1/audit").ok(200)["data"].as_array().unwrap().len();
+    let begun = || ann.get("/v1/videos").ok(200)["data"].as_array().unwrap().len();
+    fixture::until("they are carried out", || begun() == 2);
+    fixture::until("both are noted, and signing up", || done() == 3);
 }
 
 #[test]

@@ -310,14 +310,14 @@ fn ten_thousand_urls_fit_in_one_request_and_are_claimed_quickly() {
     let began = std::time::Instant::now();
     let (first, jobs) = platform.with_database(async |db| {
         let jobs = vtp_control_plane::db::jobs::claim(&db, 100, 600).await.unwrap();
-        (fetches::claim(&db, 4, 600).await.unwrap(), jobs)
+        (fetches::claim(&db, 4, 4, 600).await.unwrap(), jobs)
     });
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(jobs, [], "none of them begins");
     let of_bob =
         |claimed: &[fetches::Claimed]| claimed.iter().filter(|it| !it.fetch_from.contains("signature")).count();
     assert_eq!((first.len(), of_bob(&first)), (4, 2), "users take turns");
-    let next = platform.with_database(async |db| fetches::claim(&db, 8, 600).await.unwrap());
+    let next = platform.with_database(async |db| fetches::claim(&db, 8, 100, 600).await.unwrap());
     assert_eq!((next.len(), of_bob(&next)), (8, 1), "and no place stays empty");
     let place = format!("/v1/batches/{}/cancel", batch["id"].as_str().unwrap());
     assert_eq!(ann.post(&place, &Value::Null).ok(200)["cancelled"], 10_000);
@@ -329,10 +329,10 @@ fn what_is_noted_of_a_source_by_one_who_has_lost_it_is_not_taken() {
     let ann = platform.register("ann@example.com");
     let video = ask(&ann, "https://example.com/film.mp4");
     platform.with_database(async |db| {
-        let first = fetches::claim(&db, 1, 0).await.unwrap().remove(0);
-        let second = fetches::claim(&db, 1, 600).await.unwrap().remove(0);
+        let first = fetches::claim(&db, 1, 1, 0).await.unwrap().remove(0);
+        let second = fetches::claim(&db, 1, 1, 600).await.unwrap().remove(0);
         assert_eq!((first.id, second.id, second.fetch_epoch), (second.id, first.id, first.fetch_epoch + 1));
-        assert_eq!(fetches::claim(&db, 1, 600).await.unwrap(), [], "it is somebody's");
+        assert_eq!(fetches::claim(&db, 1, 1, 600).await.unwrap(), [], "it is somebody's");
         let part = fetches::Part { number: 0, size: 5, sha256: &[0; 32], spent_s: 1.0 };
         assert!(!fetches::renew(&db, first.id, first.fetch_epoch, 600).await.unwrap());
         assert_eq!(fetches::arrived(&db, &first, part).await.unwrap(), fetches::Noted::Lost);

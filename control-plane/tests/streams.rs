@@ -5,7 +5,7 @@
 mod fixture;
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
+use vtp_control_plane::Config;
 use vtp_control_plane::db::{events, jobs};
 use vtp_control_plane::ids::{JobId, UserId};
 
@@ -230,4 +231,46 @@ fn no_event_is_skipped_or_comes_before_another_of_its_job_however_transactions_o
             }
         }
     });
+}
+
+/// A stream of all events, which has begun or was refused; the status.
+fn listen(platform: &Platform, token: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(platform.host()).unwrap();
+    write!(stream, "GET /v1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\r\n")
+        .unwrap();
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).unwrap();
+    (stream, String::from_utf8_lossy(&line[9..]).into_owned())
+}
+
+#[test]
+fn a_stream_ends_soon_after_the_session_of_whoever_listens_or_their_key_was_revoked() {
+    let platform = Platform::without_limits(|config| Config { streams_look_s: 0.2, ..config });
+    let ann = platform.register("ann@example.com");
+    let key = ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201);
+    let (mut by_key, _) = listen(&platform, key["secret"].as_str().unwrap());
+    let (mut by_session, _) = listen(&platform, &ann.token);
+    let ends = |stream: &mut TcpStream| {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap()
+    };
+    ann.delete(&format!("/v1/api-keys/{}", key["id"].as_str().unwrap())).ok(204);
+    ends(&mut by_key);
+    by_session.set_read_timeout(Some(std::time::Duration::from_millis(700))).unwrap();
+    let mut said = Vec::new();
+    assert!(by_session.read_to_end(&mut said).is_err(), "it goes on: {said:?}");
+    ann.post("/v1/auth/logout", &json!({})).ok(204);
+    ends(&mut by_session);
+}
+
+#[test]
+fn a_user_has_so_many_streams_open_and_no_more() {
+    let platform = Platform::without_limits(|config| Config { streams_each: 2, ..config });
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    let open = [listen(&platform, &ann.token), listen(&platform, &ann.token)];
+    assert!(open.iter().all(|(_, status)| status == "200"));
+    assert_eq!(listen(&platform, &ann.token).1, "429");
+    assert_eq!(listen(&platform, &bob.token).1, "200");
+    drop(open);
+    fixture::until("there is room again", || listen(&platform, &ann.token).1 == "200");
 }

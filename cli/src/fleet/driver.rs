@@ -31,13 +31,14 @@ pub struct Arguments {
     #[arg(long, value_name = "URLS")]
     cluster: String,
 
-    /// The ledger is in this database, such as postgres://USER:PASSWORD@HOST/NAME. Of several drivers that have it one leads, and
+    /// The ledger is in this database, such as postgres://USER:PASSWORD@HOST/NAME; on a command line others see the password, in the
+    /// environment they don't. Of several drivers that have it one leads, and
     /// the others stand by; each goes on where the one before has ended, however that was
     #[arg(long, value_name = "URL", env = LEDGER, hide_env_values = true, required_unless_present = "data")]
     ledger: Option<String>,
 
-    /// The ledger is in this folder, made if it is not there: for one driver, where there is no Postgres
-    #[arg(long, value_name = "DIR", conflicts_with = "ledger")]
+    /// The ledger is in this folder, made if it is not there: for one driver, where there is no Postgres; it counts before --ledger
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
     /// On how many NATS servers streams are kept: 3 on a cluster of three, of which one may be lost then
@@ -59,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     member::live(8, |mut leave| async move {
         arguments.metrics.serve()?;
         let bus = arguments.login.connect(&arguments.cluster, "driver", arguments.replicas.into()).await?;
-        if let Some(url) = &arguments.ledger {
+        if let Some(url) = arguments.ledger.as_ref().filter(|_| arguments.data.is_none()) {
             let ledger = PostgresLedger::at(url, &own_name()).context("--ledger")?;
             let ready = tokio::select! {
                 ready = bring_up(&ledger) => ready,

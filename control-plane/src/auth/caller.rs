@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::secret::ApiSecret;
+use super::secret::{ApiSecret, SecretHash};
 use crate::app::App;
 use crate::db::{api_keys, sessions};
 use crate::http::visit::Visit;
@@ -53,7 +53,7 @@ impl Scope {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum By {
     Session(SessionId),
-    Key(Vec<String>),
+    Key { scopes: Vec<String>, hash: SecretHash },
 }
 
 /// Whoever makes a request.
@@ -82,16 +82,29 @@ impl Caller {
     pub fn session(&self) -> Outcome<SessionId> {
         match self.by {
             By::Session(session) => Ok(session),
-            By::Key(_) => Err(Problem::new(Kind::Forbidden, "this needs somebody who is signed in, and no API key")),
+            By::Key { .. } => {
+                Err(Problem::new(Kind::Forbidden, "this needs somebody who is signed in, and no API key"))
+            }
+        }
+    }
+
+    /// Whether their session, or their key, is still good.
+    ///
+    /// # Errors
+    /// The database is away.
+    pub(crate) async fn is_good(&self, app: &App) -> sqlx::Result<bool> {
+        match &self.by {
+            By::Session(session) => Ok(sessions::role_of(&app.db, self.user, *session).await?.is_some()),
+            By::Key { hash, .. } => Ok(api_keys::find(&app.db, hash).await?.is_some()),
         }
     }
 
     fn may(&self, scope: Scope) -> Outcome<()> {
         match &self.by {
-            By::Key(scopes) if !scopes.iter().any(|it| it == scope.name()) => {
+            By::Key { scopes, .. } if !scopes.iter().any(|it| it == scope.name()) => {
                 Err(Problem::new(Kind::Forbidden, format!("this key has no scope {:?}", scope.name())))
             }
-            By::Key(_) | By::Session(_) => Ok(()),
+            By::Key { .. } | By::Session(_) => Ok(()),
         }
     }
 
@@ -113,9 +126,10 @@ impl Caller {
             _ => return Err(refused("the scheme has to be Bearer")),
         };
         if let Some(key) = ApiSecret::shown(secret) {
-            let found = api_keys::find(&app.db, &key.hash()).await?;
+            let hash = key.hash();
+            let found = api_keys::find(&app.db, &hash).await?;
             let (user, role, scopes) = found.ok_or_else(|| refused("there is no such API key, or it was revoked"))?;
-            return Ok(Self { user, role, by: By::Key(scopes) });
+            return Ok(Self { user, role, by: By::Key { scopes, hash } });
         }
         let claims = app.keys.read(secret).ok_or_else(|| refused("the access token is not valid, or has run out"))?;
         // The session counts, not what the token says of the role: it may be another by now.

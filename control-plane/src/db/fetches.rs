@@ -81,8 +81,8 @@ pub struct Claimed {
 }
 
 /// Claims sources that nobody fetches, for so many seconds. Users take turns: whoever has fewer under way comes first, and of each the
-/// oldest.
-pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Claimed>> {
+/// oldest; nobody has more than `each` under way, over all replicas, so that what comes slowly keeps nobody else waiting.
+pub async fn claim(db: &PgPool, most: i64, each: i64, lease_s: i64) -> sqlx::Result<Vec<Claimed>> {
     sqlx::query_as(
         "WITH RECURSIVE open AS NOT MATERIALIZED (
              SELECT id, user_id, fetch_until, fetch_after FROM videos
@@ -103,6 +103,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
              SELECT v.id FROM turns t JOIN videos v ON v.id = t.id
              WHERE v.upload_status IN ('pending', 'fetching') AND v.deleted_at IS NULL
                AND (v.fetch_until IS NULL OR v.fetch_until < now())
+               AND t.turn <= $3
              ORDER BY t.turn, t.id LIMIT $1 FOR UPDATE OF v SKIP LOCKED)
          UPDATE videos v
          SET upload_status = 'fetching', fetch_epoch = fetch_epoch + 1, fetch_until = now() + make_interval(secs => $2)
@@ -112,6 +113,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
     )
     .bind(most)
     .bind(lease_s as f64)
+    .bind(each)
     .fetch_all(db)
     .await
 }
@@ -232,7 +234,7 @@ pub async fn later(db: &PgPool, of: &Claimed, failures: i32, spent_s: f64, pause
 pub async fn whole(db: &PgPool, of: &Claimed, lease_s: i64) -> sqlx::Result<bool> {
     let whole = sqlx::query(
         "UPDATE videos SET upload_status = 'checking', file_size = fetched_bytes, fetch_until = NULL,
-             check_until = now() + make_interval(secs => $3)
+             check_until = now() + make_interval(secs => $3), check_epoch = check_epoch + 1
          WHERE id = $1 AND fetch_epoch = $2 AND upload_status = 'fetching' AND deleted_at IS NULL",
     );
     let whole = whole.bind(of.id).bind(of.fetch_epoch).bind(lease_s as f64);
@@ -243,7 +245,8 @@ pub async fn whole(db: &PgPool, of: &Claimed, lease_s: i64) -> sqlx::Result<bool
 pub async fn failed(db: &PgPool, of: &Claimed, code: Option<i32>, why: &str) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
     let failed = sqlx::query(
-        "UPDATE videos SET upload_status = 'failed', failure_code = $3, failure = $4, fetch_from = NULL, fetch_until = NULL
+        "UPDATE videos SET upload_status = 'failed', failure_code = $3, failure = $4, fetch_from = NULL, fetch_until = NULL,
+                           urls_until = coalesce(urls_until, now())
          WHERE id = $1 AND fetch_epoch = $2 AND upload_status = 'fetching'",
     );
     let failed = failed.bind(of.id).bind(of.fetch_epoch).bind(code).bind(why).execute(&mut *transaction).await?;

@@ -53,6 +53,10 @@ pub struct Video {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) upload_until: OffsetDateTime,
+    /// As which the check of it is known that counts.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) check_epoch: i64,
 }
 
 impl Video {
@@ -86,7 +90,7 @@ macro_rules! columns {
             $before,
             " id, original_filename, content_type, file_size, chunk_size, upload_status, source_url,
               CASE WHEN source_url IS NOT NULL THEN fetched_bytes END AS fetched_bytes, failure_code, failure, duration,
-              original_format, resolution, bitrate, created_at, uploaded_at, sha256, upload_until ",
+              original_format, resolution, bitrate, created_at, uploaded_at, sha256, upload_until, check_epoch ",
             $after
         )
     };
@@ -280,29 +284,37 @@ pub async fn give_up(db: &PgPool) -> sqlx::Result<u64> {
     Ok(given_up.execute(db).await?.rows_affected())
 }
 
-/// Begins to check an upload, for so many seconds until it is said that it is still checked; whether it was there to be checked, or
+/// Begins to check an upload, for so many seconds until it is said that it is still checked: it, if it was there to be checked, or
 /// whoever checked it is gone.
-pub async fn check(db: &PgPool, user: UserId, video: VideoId, lease_s: i64) -> sqlx::Result<bool> {
-    let begun = sqlx::query(
-        "UPDATE videos SET upload_status = 'checking', check_until = now() + make_interval(secs => $3)
+pub async fn check(db: &PgPool, user: UserId, video: VideoId, lease_s: i64) -> sqlx::Result<Option<Video>> {
+    sqlx::query_as(columns!(
+        "UPDATE videos SET upload_status = 'checking', check_until = now() + make_interval(secs => $3),
+                           check_epoch = check_epoch + 1
          WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
-           AND (upload_status IN ('pending', 'uploading') OR (upload_status = 'checking' AND check_until < now()))",
-    );
-    Ok(begun.bind(video).bind(user).bind(lease_s as f64).execute(db).await?.rows_affected() > 0)
+           AND (upload_status IN ('pending', 'uploading') OR (upload_status = 'checking' AND check_until < now()))
+         RETURNING",
+        ""
+    ))
+    .bind(video)
+    .bind(user)
+    .bind(lease_s as f64)
+    .fetch_optional(db)
+    .await
 }
 
-/// Goes on checking, for so many seconds more.
-pub async fn still_checks(db: &PgPool, video: VideoId, lease_s: i64) -> sqlx::Result<()> {
+/// Goes on checking, for so many seconds more; whether nobody else does by now.
+pub async fn still_checks(db: &PgPool, video: VideoId, epoch: i64, lease_s: i64) -> sqlx::Result<bool> {
     let still = sqlx::query(
-        "UPDATE videos SET check_until = now() + make_interval(secs => $2) WHERE id = $1 AND upload_status = 'checking'",
+        "UPDATE videos SET check_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND upload_status = 'checking' AND check_epoch = $2",
     );
-    still.bind(video).bind(lease_s as f64).execute(db).await.map(drop)
+    Ok(still.bind(video).bind(epoch).bind(lease_s as f64).execute(db).await?.rows_affected() > 0)
 }
 
 /// Takes an upload over that somebody has begun to check who is gone.
 pub async fn take_over(db: &PgPool, lease_s: i64) -> sqlx::Result<Option<Video>> {
     sqlx::query_as(columns!(
-        "UPDATE videos SET check_until = now() + make_interval(secs => $1)
+        "UPDATE videos SET check_until = now() + make_interval(secs => $1), check_epoch = check_epoch + 1
          WHERE id = (SELECT id FROM videos WHERE upload_status = 'checking' AND check_until < now() AND deleted_at IS NULL
                      LIMIT 1 FOR UPDATE SKIP LOCKED)
          RETURNING",
@@ -315,13 +327,13 @@ pub async fn take_over(db: &PgPool, lease_s: i64) -> sqlx::Result<Option<Video>>
 
 /// Puts an upload back that could not be checked now; its parts are there. One that was fetched is checked again in so many seconds,
 /// any other when its user says so.
-pub async fn uncheck(db: &PgPool, video: VideoId, pause_s: i64) -> sqlx::Result<()> {
+pub async fn uncheck(db: &PgPool, video: VideoId, epoch: i64, pause_s: i64) -> sqlx::Result<()> {
     let back = sqlx::query(
         "UPDATE videos SET upload_status = CASE WHEN source_url IS NULL THEN 'uploading' ELSE 'fetching' END,
-             fetch_until = NULL, fetch_after = now() + make_interval(secs => $2)
-         WHERE id = $1 AND upload_status = 'checking'",
+             check_until = now() + make_interval(secs => $3), fetch_until = NULL, fetch_after = now() + make_interval(secs => $3)
+         WHERE id = $1 AND upload_status = 'checking' AND check_epoch = $2",
     );
-    back.bind(video).bind(pause_s as f64).execute(db).await.map(drop)
+    back.bind(video).bind(epoch).bind(pause_s as f64).execute(db).await.map(drop)
 }
 
 /// What the probe found, as the columns have it.
@@ -339,13 +351,25 @@ pub struct Facts {
     pub metadata: Value,
 }
 
-/// Notes that an upload is whole and a video; whether somebody still wants it, for it may be deleted by now.
-pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Result<bool> {
+/// What came of noting how a check has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checked {
+    /// It is noted.
+    Noted,
+    /// Another checks it by now, or has: its bytes are theirs.
+    Lost,
+    /// It was deleted meanwhile.
+    Unwanted,
+}
+
+/// Notes that an upload is whole and a video, if this is still the check that counts.
+pub async fn uploaded(db: &PgPool, video: VideoId, epoch: i64, facts: &Facts) -> sqlx::Result<Checked> {
     let mut transaction = db.begin().await?;
     let uploaded = sqlx::query(
         "UPDATE videos SET upload_status = 'uploaded', uploaded_at = now(), duration = $2, original_format = $3,
-                           resolution = $4, bitrate = $5, metadata = $6, fetch_from = NULL
-         WHERE id = $1 AND upload_status = 'checking' AND deleted_at IS NULL",
+                           resolution = $4, bitrate = $5, metadata = $6, fetch_from = NULL,
+                           urls_until = coalesce(urls_until, now())
+         WHERE id = $1 AND upload_status = 'checking' AND check_epoch = $7 AND deleted_at IS NULL",
     )
     .bind(video)
     .bind(facts.duration)
@@ -353,38 +377,43 @@ pub async fn uploaded(db: &PgPool, video: VideoId, facts: &Facts) -> sqlx::Resul
     .bind(&facts.resolution)
     .bind(facts.bitrate)
     .bind(&facts.metadata)
+    .bind(epoch)
     .execute(&mut *transaction)
     .await?;
-    if uploaded.rows_affected() > 0 {
-        outbox::video(&mut transaction, video).await?;
+    if uploaded.rows_affected() == 0 {
+        drop(transaction);
+        let is_wanted = sqlx::query_scalar("SELECT deleted_at IS NULL FROM videos WHERE id = $1").bind(video);
+        let is_wanted = is_wanted.fetch_optional(db).await?.unwrap_or(false);
+        return Ok(if is_wanted { Checked::Lost } else { Checked::Unwanted });
     }
+    outbox::video(&mut transaction, video).await?;
     waiting::go_on(&mut transaction, video).await?;
     sqlx::query("DELETE FROM video_parts WHERE video_id = $1").bind(video).execute(&mut *transaction).await?;
-    let is_wanted = sqlx::query_scalar("SELECT deleted_at IS NULL FROM videos WHERE id = $1")
-        .bind(video)
-        .fetch_optional(&mut *transaction)
-        .await?;
     transaction.commit().await?;
-    Ok(is_wanted.unwrap_or(false))
+    Ok(Checked::Noted)
 }
 
-/// Notes that what was uploaded is of no use; jobs that wait for it fail with it.
-pub async fn failed(db: &PgPool, video: VideoId, code: i32, why: &str) -> sqlx::Result<()> {
+/// Notes that what was uploaded is of no use; jobs that wait for it fail with it. Whether this was still the check that counts.
+pub async fn failed(db: &PgPool, video: VideoId, epoch: i64, code: i32, why: &str) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
     let failed = sqlx::query(
-        "UPDATE videos SET upload_status = 'failed', failure_code = $2, failure = $3, fetch_from = NULL
-         WHERE id = $1 AND upload_status = 'checking'",
+        "UPDATE videos SET upload_status = 'failed', failure_code = $2, failure = $3, fetch_from = NULL,
+                           urls_until = coalesce(urls_until, now())
+         WHERE id = $1 AND upload_status = 'checking' AND check_epoch = $4",
     )
     .bind(video)
     .bind(code)
     .bind(why)
+    .bind(epoch)
     .execute(&mut *transaction)
     .await?;
-    if failed.rows_affected() > 0 {
-        outbox::video(&mut transaction, video).await?;
+    if failed.rows_affected() == 0 {
+        return Ok(false);
     }
+    outbox::video(&mut transaction, video).await?;
     waiting::fail(&mut transaction, video, Some(code), why).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Deletes a video of this user, and wants its open jobs cancelled; whether there was one.
@@ -430,7 +459,7 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> 
 pub async fn swept(db: &PgPool, video: VideoId) -> sqlx::Result<()> {
     let swept = sqlx::query(
         "WITH parts AS (DELETE FROM video_parts WHERE video_id = $1), tus AS (DELETE FROM tus_uploads WHERE video_id = $1)
-         UPDATE videos SET swept_at = now() WHERE id = $1",
+         UPDATE videos SET swept_at = now(), urls_until = NULL WHERE id = $1",
     );
     swept.bind(video).execute(db).await.map(drop)
 }

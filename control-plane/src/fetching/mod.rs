@@ -99,7 +99,7 @@ pub(crate) async fn run(app: App, mut leave: watch::Receiver<bool>) {
         if free == 0 {
             continue;
         }
-        match fetches::claim(&app.drive, free as i64, app.config.lease_s).await {
+        match fetches::claim(&app.drive, free as i64, each(app.config.fetches), app.config.lease_s).await {
             Ok(claimed) => {
                 for source in claimed {
                     tasks.spawn(drive(app.clone(), source, leave.clone()));
@@ -109,6 +109,11 @@ pub(crate) async fn run(app: App, mut leave: watch::Receiver<bool>) {
         }
     }
     while tasks.join_next().await.is_some() {}
+}
+
+/// How many sources of one user are fetched at the same time, of so many on a replica.
+fn each(fetches: u32) -> i64 {
+    i64::from(fetches.div_ceil(2).max(1))
 }
 
 /// A source that is fetched here.
@@ -234,9 +239,13 @@ async fn check(fetch: &Fetch) -> sqlx::Result<()> {
     let Some(video) = videos::get(&app.drive, of.user_id, of.id).await? else {
         return stopped(fetch, Stop::Lost).await;
     };
-    if let Err(problem) = checking::check(app, &video).await {
-        tracing::info!(video = %video.id, %problem, "a source is of no use, or can't be checked now");
-    }
+    // It has a lease of its own by now, and is not to keep others from being fetched.
+    let app = app.clone();
+    tokio::spawn(async move {
+        if let Err(problem) = checking::check(&app, &video).await {
+            tracing::info!(video = %video.id, %problem, "a source is of no use, or can't be checked now");
+        }
+    });
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl<'a> Parts<'a> {
             None if received > most => return Err(too_large(most)),
             _ => {}
         }
-        let allowed = patience::allowed(of.file_size.map_or(most, i64::unsigned_abs));
+        let allowed = patience::allowed(of.file_size.map_or(received, i64::unsigned_abs));
         if of.fetch_spent_s + self.fetch.unnoted_s() > allowed.as_secs_f64() {
             let message = format!("it comes too slowly: {received} bytes in {} s", allowed.as_secs());
             return Err(Stop::useless(None, message));

@@ -11,7 +11,7 @@ const SLOWEST: u64 = 128 * 1024;
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long a source of so many bytes may take to be fetched, in all. One of unknown size is as large as any may be.
+/// How long a source of so many bytes may take to be fetched, in all. One of unknown size is as large as what has come of it.
 pub(super) fn allowed(bytes: u64) -> Duration {
     USUAL + Duration::from_secs(bytes / SLOWEST)
 }

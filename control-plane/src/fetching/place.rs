@@ -82,6 +82,10 @@ impl Place {
         }
         let mut url = Url::parse(text).map_err(NoPlace::Url)?;
         url.set_fragment(None);
+        // As it is kept: letters that are not of ASCII have become longer.
+        if url.as_str().len() > LONGEST {
+            return Err(NoPlace::Text);
+        }
         check(&url, allowed)?;
         Ok(Self::Http(url))
     }
@@ -216,6 +220,11 @@ mod tests {
             assert!(read(bad).is_err(), "{bad:?}");
         }
         assert_eq!(read(&format!("https://example.com/{}", "x".repeat(LONGEST))), Err(NoPlace::Text));
+        assert_eq!(
+            read(&format!("https://example.com/{}", "ü".repeat(LONGEST / 3))),
+            Err(NoPlace::Text),
+            "as it is kept"
+        );
     }
 
     #[test]

@@ -55,8 +55,8 @@ pub(crate) async fn events(
     let last = events::position(&app.db, caller.user()).await?;
     // Whoever has seen more than there is would wait for ever.
     let seen = seen.map_or(last, |seen| seen.min(last));
-    let watcher = Watcher { app, user: caller.user(), seen, waiting: None };
-    Ok(stream::tell(switch, futures_util::stream::unfold(watcher, Watcher::next)))
+    let watcher = Watcher { app: app.clone(), user: caller.user(), seen, waiting: None };
+    stream::tell((&app, caller), switch, futures_util::stream::unfold(watcher, Watcher::next))
 }
 
 struct Watcher {

@@ -46,6 +46,7 @@ use utoipa_axum::routes;
 
 use self::document::Document;
 use self::idempotency::ToItsEnd;
+pub(crate) use self::stream::Streams;
 pub(crate) use self::system::LastStatus;
 pub use self::system::Render;
 use crate::app::App;

@@ -63,8 +63,9 @@ pub(crate) async fn progress(
         // By this a browser knows not to come back.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let watcher = Watcher { app, user: caller.user(), job: job.id, seen, waiting: VecDeque::new(), has_ended: false };
-    Ok(stream::tell(switch, futures_util::stream::unfold(watcher, Watcher::next)))
+    let (user, waiting) = (caller.user(), VecDeque::new());
+    let watcher = Watcher { app: app.clone(), user, job: job.id, seen, waiting, has_ended: false };
+    stream::tell((&app, caller), switch, futures_util::stream::unfold(watcher, Watcher::next))
 }
 
 struct Watcher {

@@ -1,7 +1,9 @@
 //! What goes on as it goes on: server-sent events (WHATWG HTML, 9.2), or WebSocket (RFC 6455) for whoever asks to switch to it. Both
 //! tell the same, and an idle listener costs some KiB: nothing is kept for it but where it is.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -16,6 +18,9 @@ use serde_json::Value;
 use tokio::time::{Instant, interval_at, timeout};
 use utoipa::IntoParams;
 
+use crate::app::App;
+use crate::auth::Caller;
+use crate::ids::UserId;
 use crate::metrics::STREAMS;
 use crate::problem::{Kind, Outcome, Problem};
 
@@ -109,26 +114,72 @@ impl<S: Send + Sync> FromRequestParts<S> for Switch {
     }
 }
 
-/// A stream that is open, as it is counted.
-struct Open;
+/// How many streams each user has open here. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streams(Arc<Mutex<HashMap<UserId, u32>>>);
 
-impl Open {
-    fn new() -> Self {
+/// A stream that is open, as it is counted.
+struct Open {
+    streams: Streams,
+    user: UserId,
+}
+
+impl Streams {
+    fn locked(&self) -> MutexGuard<'_, HashMap<UserId, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more, of so many at most.
+    fn open(&self, user: UserId, most: u32) -> Outcome<Open> {
+        let mut open = self.locked();
+        let count = open.entry(user).or_default();
+        if *count >= most {
+            let detail =
+                format!("{most} streams are open; end one of them, or listen to all jobs in one: GET /v1/events");
+            return Err(Problem::too_many(detail, 10));
+        }
+        *count += 1;
         metrics::gauge!(STREAMS).increment(1);
-        Self
+        Ok(Open { streams: self.clone(), user })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        let mut open = self.streams.locked();
+        if let Some(count) = open.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.user);
+            }
+        }
         metrics::gauge!(STREAMS).decrement(1);
     }
 }
 
-/// Tells what comes, until nothing more does.
-pub(super) fn tell(switch: Switch, told: impl Stream<Item = Result<Told, Away>> + Send + 'static) -> Response {
-    let open = Open::new();
-    let told = told.inspect(move |_| {
+/// Waits until a listener's session has ended, or their key was revoked.
+async fn until_over(app: App, caller: Caller) {
+    loop {
+        tokio::time::sleep(Duration::from_secs_f64(app.config.streams_look_s)).await;
+        match caller.is_good(&app).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => tracing::debug!(%error, "it is not known whether a listener is still signed in"),
+        }
+    }
+}
+
+/// Tells what comes, until nothing more does, or whoever listens is signed in no longer.
+///
+/// # Errors
+/// They have too many streams open.
+pub(super) fn tell(
+    (app, caller): (&App, Caller),
+    switch: Switch,
+    told: impl Stream<Item = Result<Told, Away>> + Send + 'static,
+) -> Outcome<Response> {
+    let open = app.streams.open(caller.user(), app.config.streams_each)?;
+    let told = told.take_until(Box::pin(until_over(app.clone(), caller))).inspect(move |_| {
         // It is open for as long as this is there.
         let _ = &open;
     });
@@ -137,11 +188,11 @@ pub(super) fn tell(switch: Switch, told: impl Stream<Item = Result<Told, Away>> 
         let events = events.map(|Told { id, event, data }| {
             Ok::<_, Infallible>(Event::default().id(id.to_string()).event(event).data(data.to_string()))
         });
-        return Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT)).into_response();
+        return Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT)).into_response());
     };
     let switch =
         switch.read_buffer_size(LONGEST).write_buffer_size(0).max_message_size(LONGEST).max_frame_size(LONGEST);
-    switch.on_upgrade(move |socket| send(socket, told))
+    Ok(switch.on_upgrade(move |socket| send(socket, told)))
 }
 
 /// Sends what comes over a WebSocket, and says at last why it ends.

@@ -319,11 +319,11 @@ pub(crate) async fn complete(
         let detail = format!("{} parts are missing: {}{more}", missing.len(), some.join(", "));
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    if !videos::check(&app.db, caller.user(), video.id, app.config.lease_s).await? {
+    let Some(checked) = videos::check(&app.db, caller.user(), video.id, app.config.lease_s).await? else {
         // Somebody checks it already.
         return told(StatusCode::ACCEPTED, video_of(&app, &caller, id).await?);
-    }
-    let (checked, checks) = (video.clone(), app.clone());
+    };
+    let checks = app.clone();
     let check = tokio::spawn(async move { checking::check(&checks, &checked).await });
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(done) => done.map_err(|error| Problem::internal(&error))??,

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::HttpBody as _;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tower_http::request_id::RequestId;
 use tracing::{Instrument as _, Span, field};
 
@@ -20,11 +20,15 @@ use crate::db::usage::Used;
 use crate::ids::UserId;
 use crate::limits::address;
 use crate::metrics::REQUEST_TIME;
+use crate::problem::Problem;
 
 /// Of what it is noted who used it.
 const API: &str = "/v1/";
 /// What is asked for very often, and is no deed of its own: the parts of an upload.
 const PARTS: [&str; 2] = ["/v1/videos/{id}/chunk", "/v1/tus/{id}"];
+
+/// Which method is meant, where a client can't say so by the method itself (tus 1.0.0).
+const METHOD: &str = "x-http-method-override";
 
 /// Who a request is from, once that is known.
 #[derive(Debug, Default)]
@@ -46,6 +50,8 @@ struct Noted {
     path: String,
     name: Option<String>,
     length: Option<i64>,
+    /// It is to end what it names, as clients of tus say it that can't say so by the method.
+    ends: bool,
     began: Instant,
 }
 
@@ -55,7 +61,9 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
     let name =
         request.extensions().get::<RequestId>().and_then(|it| it.header_value().to_str().ok()).map(str::to_owned);
     let (method, path, began) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
-    let noted = Noted { method, endpoint, path, name, length: length(request.headers()), began };
+    let meant = request.headers().get(METHOD).map(HeaderValue::as_bytes);
+    let ends = method == Method::DELETE || meant.is_some_and(|it| it.eq_ignore_ascii_case(b"delete"));
+    let noted = Noted { method, endpoint, path, name, length: length(request.headers()), ends, began };
     let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let client = client.map(|peer| address::client(peer, request.headers(), &app.config.trusted_proxies));
     let visit = Arc::new(Visit::default());
@@ -67,7 +75,8 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
         request_id = noted.name,
         user_id = field::Empty,
     );
-    let answered = async {
+    let is_read = noted.is_read();
+    let answered = async move {
         let response = next.run(request).await;
         let (user, status) = (visit.0.get().copied(), response.status().as_u16());
         noted.tell(status);
@@ -82,17 +91,26 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
             }
         }
         response
-    };
-    answered.instrument(span).await
+    }
+    .instrument(span);
+    if is_read {
+        return answered.await;
+    }
+    // What changes something goes on to its end, and is noted, also where its client goes away.
+    tokio::spawn(answered).await.unwrap_or_else(|error| Problem::internal(&error).into_response())
 }
 
 impl Noted {
-    /// Whether somebody changed something, or was refused to come in.
+    fn is_read(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+
+    /// Whether somebody changed something, or may have, or was refused to come in.
     fn is_deed(&self, status: u16) -> bool {
-        let is_read = matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let is_part = PARTS.contains(&&*self.endpoint) && self.method != Method::DELETE;
+        let is_part = PARTS.contains(&&*self.endpoint) && !self.ends;
         let is_refused_sign = status == 401 && self.endpoint.starts_with("/v1/auth/");
-        self.endpoint.starts_with(API) && !is_read && !is_part && (status < 400 || is_refused_sign)
+        let may_be_done = !(400..500).contains(&status);
+        self.endpoint.starts_with(API) && !self.is_read() && !is_part && (may_be_done || is_refused_sign)
     }
 
     fn deed(&self, user: Option<UserId>, status: u16, address: Option<std::net::IpAddr>) -> Deed<'_> {
@@ -128,7 +146,8 @@ mod tests {
 
     fn noted(method: Method, endpoint: &str) -> Noted {
         let (endpoint, path) = (endpoint.to_owned(), endpoint.to_owned());
-        Noted { method, endpoint, path, name: None, length: None, began: Instant::now() }
+        let ends = method == Method::DELETE;
+        Noted { method, endpoint, path, name: None, length: None, ends, began: Instant::now() }
     }
 
     #[test]
@@ -137,6 +156,7 @@ mod tests {
         assert!(is_deed(&Method::POST, "/v1/videos/upload", 201));
         assert!(is_deed(&Method::DELETE, "/v1/tus/{id}", 204));
         assert!(is_deed(&Method::POST, "/v1/auth/login", 401));
+        assert!(is_deed(&Method::DELETE, "/v1/videos/{id}", 503), "it may have been done");
         assert!(!is_deed(&Method::POST, "/v1/videos/upload", 422), "nothing has changed");
         assert!(!is_deed(&Method::GET, "/v1/videos", 200));
         assert!(!is_deed(&Method::PUT, "/v1/videos/{id}/chunk", 200));

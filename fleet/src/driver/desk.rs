@@ -117,6 +117,11 @@ impl Desk {
         }
     }
 
+    /// Nobody can be heard, so nobody is silent.
+    pub fn stand_still(&mut self, now: Now) {
+        self.heard.values_mut().for_each(|at| *at = now);
+    }
+
     /// What nobody has asked about for too long.
     pub fn tick(&mut self, now: Now) -> Unwanted {
         let earlier = |span| Now(now.0.saturating_sub(span));

@@ -2,6 +2,7 @@
 //! shell around [`Desk`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc};
@@ -68,7 +69,12 @@ pub async fn serve<T: Talk>(
                 None => return Err(bus::Error::Unavailable("the connection is closed".to_owned())),
             },
             _ = look.tick() => {
-                let unwanted = service.desk.lock().await.tick(service.now());
+                let mut desk = service.desk.lock().await;
+                if service.handle.counts().is_cut_off.load(Ordering::Relaxed) {
+                    desk.stand_still(service.now());
+                }
+                let unwanted = desk.tick(service.now());
+                drop(desk);
                 service.give_up(unwanted);
             }
         }

@@ -5,7 +5,7 @@
 //! more there is to do, the more a turn does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -58,6 +58,8 @@ pub struct Handle {
 pub struct Counts {
     /// Turns of its loop.
     pub turns: AtomicU64,
+    /// The bus can't be reached, and nobody can be heard of.
+    pub is_cut_off: AtomicBool,
     /// Events that the coordinator was told of.
     pub events: AtomicU64,
     /// Events that changed nothing that they were meant to.
@@ -218,6 +220,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         match pieces {
             Ok(pieces) => {
                 self.clock.go_on();
+                self.counts.is_cut_off.store(false, Ordering::Relaxed);
                 let now = self.clock.now();
                 pieces.into_iter().for_each(|piece| self.core.hear(now, piece, step));
                 Ok(())
@@ -227,6 +230,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
                     tracing::warn!(%error, "the bus is lost; time stands still until it is back");
                 }
                 self.clock.stop();
+                self.counts.is_cut_off.store(true, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok(())
             }

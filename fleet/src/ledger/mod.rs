@@ -37,6 +37,9 @@ pub struct Epoch(pub u64);
 /// records are kept; claim anew. After any error but [`Error::Conflict`] and [`Error::Fenced`], too. *Shared*: where several
 /// drivers have it, one leads until its lease runs out, and a claim of another is refused with [`Error::Led`] before.
 pub trait Ledger: Send + 'static {
+    /// Whether several drivers may have it.
+    const IS_SHARED: bool = false;
+
     /// Takes the right to write, and says what is known.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ mod write;
 const LEASE: Duration = Duration::from_secs(5);
 /// How long the records of one call may take to be written.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to hear whether somebody leads.
+const LOOKING: Duration = Duration::from_secs(2);
 /// How long it may take to read everything.
 const READING: Duration = Duration::from_secs(120);
 /// How long the words at the end may take.
@@ -40,7 +42,7 @@ const CONNECTIONS: u32 = 3;
 const SETTINGS: [(&str, &str); 5] = [
     ("application_name", "vtp-driver"),
     ("idle_in_transaction_session_timeout", "4s"),
-    ("lock_timeout", "2s"),
+    ("lock_timeout", "8s"),
     ("plan_cache_mode", "force_custom_plan"),
     ("jit", "off"),
 ];
@@ -106,6 +108,8 @@ impl PostgresLedger {
 }
 
 impl Ledger for PostgresLedger {
+    const IS_SHARED: bool = true;
+
     async fn claim(&mut self) -> Result<(Epoch, State), Error> {
         let mut held = self.0.held.lock().await;
         self.0.stop_renewing();
@@ -155,10 +159,12 @@ impl Shared {
         // Without a lock: whoever stands by often is to be in nobody's way.
         let leader =
             "SELECT name FROM fleet_driver WHERE leased_until > clock_timestamp() AND holder IS DISTINCT FROM $1";
-        if let Some(name) = sqlx::query_scalar(leader).bind(self.holder).fetch_optional(&self.db).await? {
+        let looked = async { Ok(sqlx::query_scalar(leader).bind(self.holder).fetch_optional(&self.db).await?) };
+        if let Some(name) = within(LOOKING, looked).await? {
             return Err(Error::Led(name));
         }
         let mut transaction = self.db.begin().await?;
+        sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
         let claim = sqlx::query_scalar(
             "INSERT INTO fleet_driver AS it (epoch, holder, name, led_since, leased_until)
              VALUES (1, $1, $2, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))
@@ -170,6 +176,9 @@ impl Shared {
         let claim = claim.bind(self.holder).bind(&self.name).bind(self.lease.as_secs_f64());
         let claimed: Option<i64> = claim.fetch_optional(&mut *transaction).await?;
         let Some(epoch) = claimed else { return Err(Error::Led("another that was quicker".to_owned())) };
+        // Nobody asks any longer how these have ended.
+        let old = "DELETE FROM fleet_jobs WHERE state <> 'active' AND ended_at < clock_timestamp() - interval '1 day'";
+        sqlx::query(old).execute(&mut *transaction).await?;
         // What those before have written is there: their transactions hold a lock on the row that is ours now.
         let state = load::load(&mut transaction, epoch.cast_unsigned()).await?;
         let until = Instant::now() + self.lease;
@@ -241,7 +250,9 @@ impl Shared {
 /// Whether it is still ours.
 async fn renew(db: &PgPool, holder: Uuid, epoch: Epoch, lease: Duration) -> Result<bool, Error> {
     let renewal = sqlx::query(
-        "UPDATE fleet_driver SET leased_until = clock_timestamp() + make_interval(secs => $1) WHERE holder = $2 AND epoch = $3",
+        // Not synced: lost, it has shortened a lease, and nobody waits for a disk that is slow.
+        "UPDATE fleet_driver SET leased_until = clock_timestamp() + make_interval(secs => $1)
+         FROM (SELECT set_config('synchronous_commit', 'off', true)) AS it WHERE holder = $2 AND epoch = $3",
     );
     let renewal = renewal.bind(lease.as_secs_f64()).bind(holder).bind(epoch.0.cast_signed());
     Ok(renewal.execute(db).await?.rows_affected() == 1)
