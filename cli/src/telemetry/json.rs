@@ -161,7 +161,7 @@ mod tests {
         let mut line: Value = serde_json::from_str(&text).unwrap();
         let at = line.as_object_mut().unwrap().remove("timestamp").unwrap();
         OffsetDateTime::parse(at.as_str().unwrap(), &Rfc3339).unwrap();
-        let target = "vtp::telemetry::json::tests";
+        let target = module_path!();
         let expected = serde_json::json!({
             "level": "WARN", "service": "vtp-test", "target": target, "endpoint": "/v1/jobs", "user_id": "ann", "duration_ms": 1.5,
             "message": "two\nlines",

@@ -8,11 +8,15 @@
 //! What is urgent is held by nobody, so it waits where no slot is free at all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use vtp_engine::coordinator::{Now, TaskId};
 
 use super::crew::{Stage, Work};
 use crate::messages::{AttemptId, NodeId, Pool};
+
+/// How often it is looked whether what is urgent has to wait.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The free slots and waiting tasks of all pools.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ struct Counts {
     held: BTreeSet<AttemptId>,
     /// Those on the bus that are urgent, by their priority.
     urgent: BTreeSet<(u8, AttemptId)>,
+    /// From when on it is looked again whether they have to wait.
+    look_from: Now,
 }
 
 impl FreeSlots {
@@ -79,6 +85,17 @@ impl FreeSlots {
     /// How many slots of a pool's nodes are free.
     pub(super) fn count(&self, pool: &Pool) -> usize {
         self.pools.get(pool).map_or(0, |counts| counts.free)
+    }
+
+    /// Whether it is time to look what is urgent and has to wait. All of it may have to be looked through, so that is not done for
+    /// every word that a node says.
+    pub(super) fn is_to_look(&mut self, pool: &Pool, now: Now) -> bool {
+        let counts = self.of(pool);
+        if counts.urgent.is_empty() || now < counts.look_from {
+            return false;
+        }
+        counts.look_from = Now(now.0 + LOOK);
+        true
     }
 
     /// What is urgent and waits on the bus, the most urgent first.

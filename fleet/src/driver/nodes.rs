@@ -36,7 +36,9 @@ impl Core {
         self.crew.count_free(&node);
         if let Some(pool) = self.crew.node(&node).map(|node| node.pool.clone()) {
             self.take_back(&pool, step);
-            self.make_room(&pool, step);
+            if self.crew.free.is_to_look(&pool, self.now) {
+                self.make_room(&pool, step);
+            }
             self.make_room_at(&node, step);
         }
     }
