@@ -1,21 +1,28 @@
 -- Why: whoever runs this has to know who uses what of the API, and who did what to what: the one in bulk and for a while, the other
 -- for good.
 
--- Requests of users, a row each. A hypertable where TimescaleDB is installed, and partitions by month where it is not.
-CREATE TABLE api_usage (
-    id               uuid NOT NULL DEFAULT gen_random_uuid(),
-    user_id          uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    -- As the API's document names it, such as /v1/videos/{id}.
-    endpoint         text NOT NULL,
-    method           text NOT NULL,
-    status_code      integer NOT NULL,
-    -- Bytes of the bodies; unknown where one is streamed.
-    request_size     bigint,
-    response_size    bigint,
-    -- Thousandths of a second until the answer began.
-    processing_time  integer NOT NULL,
-    "timestamp"      timestamptz NOT NULL DEFAULT now()
-) PARTITION BY RANGE ("timestamp");
+-- Requests of users, a row each: `endpoint` as the API's document names it, such as /v1/videos/{id}; bytes of the bodies, unknown where one
+-- is streamed; thousandths of a second until the answer began. A hypertable where TimescaleDB is installed, and partitions by month
+-- where it is not.
+DO $$
+DECLARE
+    is_hyper boolean := EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb');
+BEGIN
+    EXECUTE 'CREATE TABLE api_usage (
+        id               uuid NOT NULL DEFAULT gen_random_uuid(),
+        user_id          uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        endpoint         text NOT NULL,
+        method           text NOT NULL,
+        status_code      integer NOT NULL,
+        request_size     bigint,
+        response_size    bigint,
+        processing_time  integer NOT NULL,
+        "timestamp"      timestamptz NOT NULL DEFAULT now()
+    )' || CASE WHEN is_hyper THEN '' ELSE ' PARTITION BY RANGE ("timestamp")' END;
+    IF is_hyper THEN
+        PERFORM create_hypertable('api_usage', 'timestamp');
+    END IF;
+END $$;
 CREATE INDEX api_usage_user_timestamp ON api_usage (user_id, "timestamp" DESC);
 
 -- Sees to it that there is room for this month and the next, and forgets what is older than so many days.
@@ -43,26 +50,7 @@ BEGIN
     END LOOP;
 END $$;
 
-DO $$
-BEGIN
-    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
-        DROP TABLE api_usage;
-        CREATE TABLE api_usage (
-            id               uuid NOT NULL DEFAULT gen_random_uuid(),
-            user_id          uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-            endpoint         text NOT NULL,
-            method           text NOT NULL,
-            status_code      integer NOT NULL,
-            request_size     bigint,
-            response_size    bigint,
-            processing_time  integer NOT NULL,
-            "timestamp"      timestamptz NOT NULL DEFAULT now()
-        );
-        PERFORM create_hypertable('api_usage', 'timestamp');
-        CREATE INDEX api_usage_user_timestamp ON api_usage (user_id, "timestamp" DESC);
-    END IF;
-    PERFORM keep_api_usage(90);
-END $$;
+SELECT keep_api_usage(90);
 
 -- What was done, and by whom: rows are added and never changed. It outlives whom and what it speaks of.
 CREATE TABLE audit_log (

@@ -17,8 +17,8 @@ pub struct Tus {
     pub metadata: Option<String>,
 }
 
-/// Has a video that was begun be uploaded by tus.
-pub async fn add(db: &PgPool, video: VideoId, metadata: Option<&str>) -> sqlx::Result<()> {
+/// Has a video be uploaded by tus, within the transaction that begins it.
+pub(super) async fn add(db: &mut sqlx::PgConnection, video: VideoId, metadata: Option<&str>) -> sqlx::Result<()> {
     let added = sqlx::query("INSERT INTO tus_uploads (video_id, metadata) VALUES ($1, $2)");
     added.bind(video).bind(metadata).execute(db).await.map(drop)
 }

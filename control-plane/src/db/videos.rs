@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use super::{outbox, waiting};
+use super::{outbox, tus, waiting};
 use crate::ids::{JobId, UserId, VideoId};
 
 /// A source, as its owner sees it.
@@ -111,6 +111,17 @@ pub struct Begun<'a> {
     pub sha256: Option<Vec<u8>>,
     /// For how many seconds it may come no further.
     pub keep_s: i64,
+    /// How it comes.
+    pub by: By<'a>,
+}
+
+/// How an upload comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By<'a> {
+    /// In parts.
+    Parts,
+    /// By tus, with what its client says of it, if anything.
+    Tus(Option<&'a str>),
 }
 
 /// What came of beginning an upload.
@@ -134,7 +145,7 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
     if used.saturating_add(begun.size) > limit {
         return Ok(Beginning::Full { used, limit });
     }
-    let video = sqlx::query_as(columns!(
+    let video: Video = sqlx::query_as(columns!(
         "INSERT INTO videos (id, user_id, original_filename, content_type, file_size, chunk_size, sha256, upload_until)
          VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8)) RETURNING",
         ""
@@ -149,6 +160,9 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
     .bind(begun.keep_s as f64)
     .fetch_one(&mut *transaction)
     .await?;
+    if let By::Tus(metadata) = begun.by {
+        tus::add(&mut transaction, video.id, metadata).await?;
+    }
     transaction.commit().await?;
     Ok(Beginning::Video(Box::new(video)))
 }

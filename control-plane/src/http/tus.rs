@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::auth::{Caller, Writes};
 use crate::checking;
 use crate::db::tus::{self as rows, Tus};
-use crate::db::videos::{self, Video};
+use crate::db::videos::{self, By, Video};
 use crate::ids::VideoId;
 use crate::problem::{Kind, Outcome, Problem};
 use crate::public_url::address;
@@ -142,8 +142,7 @@ pub(crate) async fn create(
         content_type: begun.metadata.filetype,
         sha256: begun.metadata.sha256,
     };
-    let video = uploads::start(&app, caller.user(), &wanted).await?;
-    rows::add(&app.db, video.id, begun.said.as_deref()).await?;
+    let video = uploads::start(&app, caller.user(), &wanted, By::Tus(begun.said.as_deref())).await?;
     let received = match begun.first {
         Some(first) => match receiving::receive(&app, caller.user(), &video, first, body).await {
             Ok(received) => received,

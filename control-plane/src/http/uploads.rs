@@ -21,7 +21,7 @@ use crate::auth::Writes;
 use crate::checking;
 use crate::config::Config;
 use crate::db::tus;
-use crate::db::videos::{self, ArrivedPart, Beginning, Begun, Video};
+use crate::db::videos::{self, ArrivedPart, Beginning, Begun, By, Video};
 use crate::ids::{UserId, VideoId};
 use crate::part_urls::{self, PartUrls, closed};
 use crate::problem::{Kind, Outcome, Problem};
@@ -87,7 +87,7 @@ pub(crate) async fn begin(
     Writes(caller): Writes,
     Json(wanted): Json<NewUpload>,
 ) -> Outcome<(StatusCode, axum::Json<BegunUpload>)> {
-    let video = start(&app, caller.user(), &wanted).await?;
+    let video = start(&app, caller.user(), &wanted, By::Parts).await?;
     let parts: Vec<u32> = (0..video.parts()).collect();
     let PartUrls { expires_at: urls_expire_at, data } = part_urls::urls(&app, &video, &parts).await?;
     let upload_urls = data.into_iter().map(|part| part.url).collect();
@@ -100,7 +100,7 @@ pub(crate) async fn begin(
 ///
 /// # Errors
 /// Something of it is not as it has to be; it is too large; there is no room.
-pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload) -> Outcome<Box<Video>> {
+pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload, by: By<'_>) -> Outcome<Box<Video>> {
     let invalid = |detail: &'static str| Problem::new(Kind::Invalid, detail);
     let is_text = |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.contains('\0');
     if !is_text(&wanted.filename, 500) {
@@ -127,6 +127,7 @@ pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload) -> Outcom
         chunk: i64::try_from(chunk).map_err(|error| Problem::internal(&error))?,
         sha256,
         keep_s: app.config.upload_keep_s,
+        by,
     };
     match videos::begin(&app.db, user, begun).await? {
         Beginning::Video(video) => Ok(video),

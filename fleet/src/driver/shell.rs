@@ -188,6 +188,8 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         loop {
             let now = self.clock.now();
             let wait = self.core.next_wakeup().0.saturating_sub(now.0);
+            // What is asked for is whoever's who leads.
+            self.ledger.append(self.epoch, Vec::new()).await?;
             let mut step = Step::default();
             let mut replies = Vec::new();
             tokio::select! {

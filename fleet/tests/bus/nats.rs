@@ -53,6 +53,31 @@ async fn streams_that_differ_are_corrected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_was_taken_over_is_corrected_and_begins_where_it_did() {
+    let Some(server) = Server::start() else { return };
+    let cpu = [pool("cpu")];
+    let bus = prepared(server.bus("driver").await, &cpu).await;
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let stream = context.get_stream("VTP_EVENTS").await.expect("it is there");
+    let mut consumer: jetstream::consumer::PullConsumer = stream.get_consumer("driver").await.expect("it is there");
+    let wanted = consumer.info().await.expect("it is there").config.clone();
+    stream.delete_consumer("driver").await.expect("gone");
+    let taken_over = jetstream::consumer::pull::Config {
+        durable_name: Some("driver".to_owned()),
+        deliver_policy: jetstream::consumer::DeliverPolicy::ByStartSequence { start_sequence: 7 },
+        ack_policy: wanted.ack_policy,
+        ack_wait: Duration::from_secs(3600),
+        max_deliver: -1,
+        max_waiting: wanted.max_waiting,
+        ..Default::default()
+    };
+    stream.create_consumer(taken_over.clone()).await.expect("made");
+    bus.prepare(&cpu).await.expect("corrected");
+    let found = consumer.info().await.expect("it is there").config.clone();
+    assert_eq!((found.ack_wait, found.deliver_policy), (wanted.ack_wait, taken_over.deliver_policy));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_cannot_be_corrected_is_told_by_name() {
     let Some(server) = Server::start() else { return };
     let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));

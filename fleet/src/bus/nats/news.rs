@@ -98,12 +98,17 @@ impl NatsNews {
 impl News for NatsNews {
     async fn next(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
         let end = Instant::now() + wait;
+        let mut is_asked = false;
         loop {
             // Requests are kept for later where there is no connection; whoever waits for news is to know.
             if self.events.is_cut_off() {
                 return Err(unavailable("the connection is lost"));
             }
-            self.ask().await?;
+            // Once, and then in time alone: whoever stood still meanwhile may have a successor, whose news these would be.
+            if !is_asked || Instant::now() < end {
+                self.ask().await?;
+                is_asked = true;
+            }
             while self.pieces.len() < most {
                 let Some(message) = self.events.ready() else { break };
                 self.take_report(message);

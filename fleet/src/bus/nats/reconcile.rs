@@ -48,8 +48,17 @@ async fn reconcile_stream(context: &Context, wanted: &stream::Config) -> Result<
 async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Config) -> Result<(), Error> {
     let name = wanted.durable_name.as_deref().unwrap_or_default();
     let found: Result<consumer::Consumer<pull::Config>, _> = context.get_consumer_from_stream(name, stream).await;
+    let mut corrected = wanted.clone();
     let differing = match found {
-        Ok(found) => differing_consumer(&found.cached_info().config, wanted),
+        Ok(found) => {
+            let found = &found.cached_info().config;
+            let differing = differing_consumer(found, wanted);
+            // Where it begins can't be changed, and need not be.
+            if starts_as(found.deliver_policy, wanted.deliver_policy) {
+                corrected.deliver_policy = found.deliver_policy;
+            }
+            differing
+        }
         Err(error) => match error.kind() {
             ConsumerErrorKind::JetStream(error) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND => {
                 vec!["existence"]
@@ -61,7 +70,7 @@ async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Conf
         return Ok(());
     }
     tracing::info!(stream, consumer = name, ?differing, "a consumer is made, or corrected");
-    context.create_consumer_on_stream(wanted.clone(), stream).await.map(drop).map_err(|error| {
+    context.create_consumer_on_stream(corrected, stream).await.map(drop).map_err(|error| {
         Error::Misconfigured(format!(
             "consumer {name} of stream {stream} differs in {} and the server can't change that: {error}. Delete it (nats \
              consumer rm {stream} {name}); it is made anew",

@@ -114,10 +114,12 @@ impl Ledger for PostgresLedger {
         let mut held = self.0.held.lock().await;
         self.0.stop_renewing();
         *held = Held::default();
-        let (until, state) = within(READING, self.0.take_over()).await?;
+        let (until, epoch) = within(PATIENCE, self.0.take_over()).await?;
+        // Renewed from now on: reading may take longer than the lease.
+        self.0.renew_from(until, epoch);
+        let state = within(READING, self.0.read(epoch)).await.inspect_err(|_| self.0.stop_renewing())?;
         *held = Held { state, whole: true };
-        self.0.renew_from(until, held.state.epoch());
-        Ok((held.state.epoch(), held.state.clone()))
+        Ok((epoch, held.state.clone()))
     }
 
     async fn append(&mut self, epoch: Epoch, records: Vec<Record>) -> Result<(), Error> {
@@ -154,8 +156,8 @@ async fn within<T>(patience: Duration, work: impl Future<Output = Result<T, Erro
 }
 
 impl Shared {
-    /// Claims the ledger if nobody leads, or we do, and reads all of it. Until when the lease lasts, by our time.
-    async fn take_over(&self) -> Result<(Instant, State), Error> {
+    /// Claims the ledger if nobody leads, or we do: until when the lease lasts, by our time, and the new epoch.
+    async fn take_over(&self) -> Result<(Instant, Epoch), Error> {
         // Without a lock: whoever stands by often is to be in nobody's way.
         let leader =
             "SELECT name FROM fleet_driver WHERE leased_until > clock_timestamp() AND holder IS DISTINCT FROM $1";
@@ -163,6 +165,7 @@ impl Shared {
         if let Some(name) = within(LOOKING, looked).await? {
             return Err(Error::Led(name));
         }
+        let until = Instant::now() + self.lease;
         let mut transaction = self.db.begin().await?;
         sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
         let claim = sqlx::query_scalar(
@@ -179,12 +182,23 @@ impl Shared {
         // Nobody asks any longer how these have ended.
         let old = "DELETE FROM fleet_jobs WHERE state <> 'active' AND ended_at < clock_timestamp() - interval '1 day'";
         sqlx::query(old).execute(&mut *transaction).await?;
-        // What those before have written is there: their transactions hold a lock on the row that is ours now.
-        let state = load::load(&mut transaction, epoch.cast_unsigned()).await?;
-        let until = Instant::now() + self.lease;
-        self.extend(&mut transaction).await?;
         transaction.commit().await?;
-        Ok((until, state))
+        Ok((until, Epoch(epoch.cast_unsigned())))
+    }
+
+    /// Reads all of it, under a claim that is kept. What those before have written is there: their transactions had a lock on the row
+    /// that this claim has waited for. It locks nothing, so a driver that stands still here holds nobody up.
+    async fn read(&self, epoch: Epoch) -> Result<State, Error> {
+        let mut transaction = self.db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let current =
+            sqlx::query_scalar::<_, i64>("SELECT epoch FROM fleet_driver").fetch_one(&mut *transaction).await?;
+        let current = Epoch(current.cast_unsigned());
+        if current != epoch {
+            return Err(Error::Fenced { yours: epoch, current });
+        }
+        let state = load::load(&mut transaction, epoch.0).await?;
+        transaction.commit().await?;
+        Ok(state)
     }
 
     /// Writes it in one transaction, if this epoch is the newest.
