@@ -53,11 +53,22 @@ fn what_is_done_is_noted_also_where_its_client_does_not_wait_for_the_answer() {
     let ann = platform.register("ann@example.com");
     let body = json!({ "filename": "a.mp4", "file_size": 5 }).to_string();
     for key in ["", "idempotency-key: one\r\n"] {
-        let mut stream = TcpStream::connect(platform.host()).unwrap();
-        let head = format!("POST /v1/videos/upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{key}");
-        let (token, length) = (&ann.token, body.len());
-        write!(stream, "{head}authorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
-        stream.shutdown(std::net::Shutdown::Both).unwrap();
+        platform.with_database(async |db| {
+            // Until this is let go of, nobody begins an upload.
+            let mut held = db.begin().await.unwrap();
+            sqlx::query("SELECT FROM users FOR UPDATE").execute(&mut *held).await.unwrap();
+            let mut stream = TcpStream::connect(platform.host()).unwrap();
+            let head = format!("POST /v1/videos/upload HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{key}");
+            let (token, length) = (&ann.token, body.len());
+            write!(stream, "{head}authorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+            let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+            while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&db).await.unwrap() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drop(stream);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            held.commit().await.unwrap();
+        });
     }
     let done = || ann.get("/v1/audit").ok(200)["data"].as_array().unwrap().len();
     let begun = || ann.get("/v1/videos").ok(200)["data"].as_array().unwrap().len();
