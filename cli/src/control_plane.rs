@@ -11,7 +11,7 @@ use clap::Args;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
-use vtp_control_plane::fleet::{Away, Fleet, Made, Order, Probed, Progress};
+use vtp_control_plane::fleet::{Away, Fleet, Made, Order, Planned, Probed, Progress};
 use vtp_control_plane::{App, Config, dispatch, http};
 
 use crate::fleet::access::LoginArguments;
@@ -89,8 +89,7 @@ struct Cluster(Orderer);
 impl Cluster {
     async fn made(&self, order: Order, told: mpsc::Sender<Progress>) -> Result<Made, Away> {
         let Order { number, priority, user, source, out, words } = order;
-        let line: [OsString; 4] = [source.into(), "--out".into(), out.into(), "--force".into()];
-        let words = line.into_iter().chain(words.into_iter().map(OsString::from)).collect();
+        let words = line(source, out, words);
         let told = |event| {
             let progress = match event {
                 ProgressEvent::Stage(stage) => Progress::Stage(stage.into_owned()),
@@ -110,7 +109,23 @@ impl Cluster {
     }
 }
 
+/// What `vtp encode` is told.
+fn line(source: PathBuf, out: PathBuf, words: Vec<String>) -> Vec<OsString> {
+    let line: [OsString; 4] = [source.into(), "--out".into(), out.into(), "--force".into()];
+    line.into_iter().chain(words.into_iter().map(OsString::from)).collect()
+}
+
 impl Fleet for Cluster {
+    fn plan(&self, user: u64, source: PathBuf, words: Vec<String>) -> BoxFuture<'_, Result<Planned, Away>> {
+        // Nothing is written there.
+        let words = line(source.clone(), PathBuf::from("plan"), words);
+        async move { self.0.plan(user, source.into(), words).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+    }
+
+    fn slots(&self) -> BoxFuture<'_, Result<u32, Away>> {
+        async move { self.0.slots().await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+    }
+
     fn probe(&self, source: PathBuf) -> BoxFuture<'_, Result<Probed, Away>> {
         async move {
             match self.0.probe(source.into()).await.map_err(|error| Away(format!("{error:#}")))? {

@@ -6,13 +6,16 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use serde::Serialize;
+use vtp_control_plane::fleet::{Making, Outline, PlannedChunk, PlannedRendition};
+use vtp_control_plane::template::Codec;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{self, Ladder, LadderRequest, Look, Method, Rendition};
-use vtp_engine::plan::{self, Plan, PlanSettings};
+use vtp_engine::ladder::{self, Ladder, LadderRequest, Look, Method, Rendition, VideoCodec};
+use vtp_engine::plan::{self, ChunkPlan, Plan, PlanSettings};
 use vtp_engine::source::SourceInfo;
-use vtp_engine::units::FrameIndex;
+use vtp_engine::units::{FrameIndex, Size};
+use vtp_splitter::Source;
 
-use crate::encode::{LimitArguments, ShapeArguments, driver};
+use crate::encode::{self, LimitArguments, ShapeArguments, driver};
 use crate::exit::Failure;
 use crate::place::{self, Place};
 use crate::report::{duration_s, source_warnings};
@@ -50,6 +53,16 @@ pub struct Planned<'a> {
     pub plan: &'a Plan,
 }
 
+impl Planned<'_> {
+    /// Where a chunk begins, from the first frame's start, and how long it is, in seconds.
+    fn span(&self, chunk: &ChunkPlan) -> (f64, f64) {
+        let start = self.index.pts(FrameIndex(0));
+        let time = |frame| self.info.video.time_base.seconds(self.index.pts(FrameIndex(frame)) - start);
+        let from = time(chunk.frames.start);
+        (from, time(chunk.frames.end) - from)
+    }
+}
+
 /// What `vtp plan --json` prints.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
@@ -68,17 +81,64 @@ struct Document<'a> {
 pub fn run(arguments: &Arguments) -> Outcome {
     crate::probe::require_video(&arguments.input)?;
     let (_, source) = arguments.limits.children()?.index(&arguments.input, &AtomicBool::new(false))?;
-    let shape = &arguments.shape;
+    let (ladder, plan) = shaped(&source, &arguments.shape)?;
+    let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };
+    print(&if arguments.json { json(planned)? } else { render(planned) })
+}
+
+/// What would be made of a source, and in which parts, by the options that shape it.
+fn shaped(source: &Source, shape: &ShapeArguments) -> Result<(Ladder, Plan), Failure> {
     let mut ladder = ladder::ladder(&shape.ladder, &source.info, &shape.options())?;
     if shape.ladder == LadderRequest::Smart {
         let word = "smart leaves out what a trial finds this content not to need; vtp encode makes that trial";
         ladder.warnings.push(word.to_owned());
     }
-    driver::copied(&source, &ladder.renditions)?;
+    driver::copied(source, &ladder.renditions)?;
     let settings = settings(&source.info, &ladder.renditions, shape.segment, shape.chunk.0);
     let plan = plan::plan(&source.index, source.info.video.time_base, &settings);
+    Ok((ladder, plan))
+}
+
+/// What these arguments of `vtp encode` would make of a source, as the API tells it.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn outline(source: &Source, arguments: &encode::Arguments) -> Result<Outline, Failure> {
+    let (ladder, plan) = shaped(source, arguments.shape())?;
     let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };
-    print(&if arguments.json { json(planned)? } else { render(planned) })
+    arguments.check_files(&source.info, &ladder.renditions)?;
+    let chunks = plan.chunks.iter().map(|chunk| {
+        let (start_s, duration_s) = planned.span(chunk);
+        let (frames, segments) = (chunk.frames.len() as u32, chunk.segments.len() as u32);
+        PlannedChunk { start_s, duration_s, frames, segments, cost: chunk.cost }
+    });
+    Ok(Outline {
+        duration_s: duration_s(&source.info, &source.index),
+        frames: source.index.frame_count(),
+        renditions: ladder.renditions.iter().filter_map(rendition).collect(),
+        segments: u32::try_from(plan.segments.len()).unwrap_or(u32::MAX),
+        chunks: chunks.collect(),
+        reason: plan.reason.as_ref().map(ToString::to_string),
+        warnings: warnings(planned),
+    })
+}
+
+/// As the API tells it; what is in no ladder is not told.
+fn rendition(of: &Rendition) -> Option<PlannedRendition> {
+    let (making, codec, most_bits_per_s) = match &of.method {
+        Method::Capped { codec, max_rate, .. } => (Making::Capped, Some(*codec), Some(max_rate.0)),
+        Method::Lossless { .. } => (Making::Lossless, Some(VideoCodec::H264), None),
+        Method::Copy => (Making::Copied, None, None),
+        Method::Ffv1 | Method::Stills { .. } => return None,
+    };
+    let codec = codec.map(|codec| match codec {
+        VideoCodec::H264 => Codec::H264,
+        VideoCodec::Hevc => Codec::Hevc,
+        VideoCodec::Vp9 => Codec::Vp9,
+        VideoCodec::Av1 => Codec::Av1,
+    });
+    let Size { width, height } = of.size;
+    Some(PlannedRendition { name: of.name.clone(), width, height, codec, making, most_bits_per_s })
 }
 
 /// What the plan of this ladder depends on, with segments of `segment_s` and chunks of `chunk_s` seconds.
@@ -164,9 +224,6 @@ fn method(method: &Method) -> String {
 }
 
 fn chunks(planned: Planned<'_>) -> Table {
-    let Planned { info, index, plan, .. } = planned;
-    let start = index.pts(FrameIndex(0));
-    let time = |frame| info.video.time_base.seconds(index.pts(FrameIndex(frame)) - start);
     let mut table = Table::new(&[
         ("chunk", Align::Right),
         ("start", Align::Right),
@@ -176,12 +233,12 @@ fn chunks(planned: Planned<'_>) -> Table {
         ("packets", Align::Right),
         ("cost", Align::Right),
     ]);
-    for chunk in &plan.chunks {
-        let from = time(chunk.frames.start);
+    for chunk in &planned.plan.chunks {
+        let (from, length) = planned.span(chunk);
         table.row([
             chunk.index.0.to_string(),
             format!("{from:.3} s"),
-            format!("{:.3} s", time(chunk.frames.end) - from),
+            format!("{length:.3} s"),
             text::count(chunk.frames.len() as u64),
             text::count(chunk.segments.len() as u64),
             text::count(chunk.packets.len() as u64),

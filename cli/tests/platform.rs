@@ -161,6 +161,11 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let whole = platform.post(&format!("/v1/videos/{video}/complete"), &Value::Null, 200);
     assert_eq!((&whole["resolution"], &whole["upload_status"]), (&"1280x720".into(), &"uploaded".into()));
     let wanted = json!({ "output": { "ladder": ["mobile"], "speed": "ultrafast", "segment_s": 2 } });
+    let planned = json!({ "video_id": video, "output": wanted["output"] });
+    let plan = platform.post("/v1/plans", &planned, 200);
+    let unfit = json!({ "video_id": video, "output": { "files": ["webm"] } });
+    let refused = platform.post("/v1/plans", &unfit, 422);
+    assert!(refused["detail"].as_str().unwrap().starts_with("webm holds none of the video"), "{refused}");
     let job = platform.post(&format!("/v1/videos/{video}/transcode"), &wanted, 202)["id"].as_str().unwrap().to_owned();
     let (status, stream) = platform.curl(&["-N"], &format!("/v1/jobs/{job}/progress"));
     let stream = String::from_utf8(stream).unwrap();
@@ -176,6 +181,11 @@ fn from_one_command_to_a_ladder_that_is_played() {
     assert!(streams.contains("codec_name=h264") && streams.contains("codec_name=aac"), "{streams}");
     let report = platform.json(&[], &format!("/v1/jobs/{job}/report"), 200);
     assert_eq!((&report["proof"]["ok"], &report["proof"]["frames_out"]), (&true.into(), &240.into()));
+    is_as_planned(&plan, &report);
+    let took = platform.json(&[], &format!("/v1/jobs/{job}"), 200)["cpu_seconds"].as_f64().unwrap();
+    let estimated = plan["estimate"]["cpu_seconds"].as_f64().unwrap();
+    println!("{took:.1} CPU seconds were taken, and {estimated:.1} estimated");
+    assert!((0.1..10.0).contains(&(estimated / took)), "{estimated} s were estimated, and {took} s taken");
 
     // The same by the command that uses the API for people.
     let submitted = scene.vtp("submit film.mp4 --api platform --ladder mobile --speed ultrafast").ok();
@@ -211,6 +221,22 @@ fn from_one_command_to_a_ladder_that_is_played() {
 }
 
 /// None of what its processes say has one of these in it, however much they say; and what they say can be read.
+/// What was made is what was planned.
+fn is_as_planned(plan: &Value, report: &Value) {
+    let list = |of: &Value| of.as_array().unwrap().clone();
+    let whole: f64 = list(&plan["chunks"]).iter().map(|chunk| chunk["duration_s"].as_f64().unwrap()).sum();
+    assert!((whole - report["source"]["duration_s"].as_f64().unwrap()).abs() < 1e-6, "{plan}");
+    assert_eq!(
+        (&plan["frames"], list(&plan["chunks"]).len()),
+        (&240.into(), report["plan"]["chunks"].as_u64().unwrap() as usize)
+    );
+    assert!(plan["estimate"]["slots"].as_u64().unwrap() >= 1, "{plan}");
+    let sizes = |of: &Value| -> Vec<[Value; 3]> {
+        list(of).iter().map(|it| ["name", "width", "height"].map(|name| it[name].clone())).collect()
+    };
+    assert_eq!(sizes(&plan["renditions"]), sizes(&report["renditions"]));
+}
+
 fn no_secret_is_in(folder: &std::path::Path, secrets: &[String]) {
     assert!(secrets.len() >= 10 && secrets.iter().all(|it| it.len() >= 8), "{secrets:?}");
     let (mut lines, mut requests) = (0, 0);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::address::Network;
 use crate::limits::rules::Rules;
+use crate::price::Price;
 use crate::public_url::PublicUrl;
 
 /// What the environment's variables begin with.
@@ -71,6 +72,9 @@ pub struct Config {
     pub outside_http: bool,
     /// Seconds before each attempt after the first to send something to a webhook.
     pub webhook_waits_s: Vec<u64>,
+    /// What an hour of a core costs, as `0.04 EUR`, for what plans tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub core_hour: Option<Price>,
     /// How often somebody may come.
     pub limits: Rules,
 }
@@ -105,6 +109,7 @@ impl Default for Config {
             outside_allowed: Vec::new(),
             outside_http: false,
             webhook_waits_s: vec![5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600],
+            core_hour: None,
             limits: Rules::default(),
         }
     }

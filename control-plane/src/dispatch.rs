@@ -16,6 +16,7 @@ use crate::checking;
 use crate::db;
 use crate::db::jobs::{self, Claimed, End, Lease};
 use crate::db::outputs::NewOutput;
+use crate::estimate::Effort;
 use crate::fetching;
 use crate::fleet::{Away, Made, Order, Progress};
 use crate::hooks::deliver;
@@ -129,7 +130,9 @@ async fn until_made(app: &App, job: &Claimed) -> End {
             let report = whole(app, job, report).await;
             let outputs = outputs(&report);
             let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
-            End::Completed { report, outputs, bytes }
+            let template = serde_json::from_value::<Template>(job.request.clone()).ok();
+            let effort = template.and_then(|template| Effort::of(&template, &report));
+            End::Completed { report, outputs, bytes, effort }
         }
         Made::Failed { code, message } => End::Failed { code, message: for_users(app, job, message) },
         Made::Cancelled => End::Cancelled,
@@ -178,8 +181,7 @@ fn order(app: &App, job: &Claimed) -> Result<Order, String> {
     Ok(Order {
         number: job.fleet_job as u64,
         priority: u8::try_from(job.priority).unwrap_or(5),
-        // The bits that are by chance; 0 is those who say nothing.
-        user: (job.user_id.0.as_u128() as u64).max(1),
+        user: job.user_id.number(),
         source: app.store.address(&source),
         out: app.store.address(&out),
         words: template.words(),

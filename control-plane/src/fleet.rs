@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
+
+use crate::template::Codec;
 
 /// What is to be made.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,6 +32,85 @@ pub struct Order {
 pub enum Probed {
     /// As `vtp probe --json` tells it.
     Video(Value),
+    /// It can't be used: 1001 or 1005, and a sentence.
+    Unusable {
+        /// Which.
+        code: u16,
+        /// What is wrong and what to do.
+        message: String,
+    },
+}
+
+/// What would be made of a source, and in which parts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Outline {
+    /// Seconds from the first frame's start to the last one's end.
+    pub duration_s: f64,
+    /// Frames of the source.
+    pub frames: u32,
+    /// The ladder. What `smart` leaves out, a trial finds out that is made with the job.
+    pub renditions: Vec<PlannedRendition>,
+    /// How many segments each rendition has.
+    pub segments: u32,
+    /// The chunks, each of which is encoded by itself, in order.
+    pub chunks: Vec<PlannedChunk>,
+    /// Why it is less parallel than it could be, if it is.
+    pub reason: Option<String>,
+    /// What a user should know, in sentences.
+    pub warnings: Vec<String>,
+}
+
+/// How a rendition comes to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Making {
+    /// Encoded, under a cap.
+    Capped,
+    /// Encoded, without loss.
+    Lossless,
+    /// The source's own samples.
+    Copied,
+}
+
+/// A rendition that would be made.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlannedRendition {
+    /// The name of its folder.
+    pub name: String,
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// The codec; null for one that is copied.
+    pub codec: Option<Codec>,
+    /// How it comes to be.
+    pub making: Making,
+    /// Bits a second that it has at most, over its decoder's buffer; null where there is no such cap.
+    pub most_bits_per_s: Option<u64>,
+}
+
+/// A chunk that would be encoded.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PlannedChunk {
+    /// Where it begins, in seconds from the first frame's start.
+    pub start_s: f64,
+    /// How long it is, in seconds.
+    pub duration_s: f64,
+    /// Its frames.
+    pub frames: u32,
+    /// Its segments.
+    pub segments: u32,
+    /// How much work it is, in frames encoded: what is decoded to get there counts, too.
+    pub cost: f64,
+}
+
+/// What a look at a source for a plan came to.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Planned {
+    /// So it would be made.
+    Outline(Outline),
+    /// That can't be made of it; the sentence says what to ask for instead.
+    Unfit(String),
     /// It can't be used: 1001 or 1005, and a sentence.
     Unusable {
         /// Which.
@@ -82,6 +165,18 @@ pub trait Fleet: Send + Sync + 'static {
     /// # Errors
     /// [`Away`].
     fn probe(&self, source: PathBuf) -> BoxFuture<'_, Result<Probed, Away>>;
+
+    /// Has it said what a ladder of these words would be, for this user; nothing is made.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn plan(&self, user: u64, source: PathBuf, words: Vec<String>) -> BoxFuture<'_, Result<Planned, Away>>;
+
+    /// How many chunks can be encoded at the same time by the nodes that are there.
+    ///
+    /// # Errors
+    /// [`Away`].
+    fn slots(&self) -> BoxFuture<'_, Result<u32, Away>>;
 
     /// Has a ladder made, and waits for it. What happens is told; some of it may be lost.
     ///

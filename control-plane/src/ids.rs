@@ -48,3 +48,10 @@ ids!(
     /// That on its way to a webhook.
     DeliveryId,
 );
+
+impl UserId {
+    /// What the fleet calls them: the bits that are by chance; 0 is those who say nothing.
+    pub(crate) fn number(self) -> u64 {
+        (self.0.as_u128() as u64).max(1)
+    }
+}

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::bus::{Error as BusError, Talk, Topic, Whom};
 use crate::ledger::Submission;
-use crate::messages::{self, Ended, JobNumber, NodeId, Reply, Request, Standing};
+use crate::messages::{self, Ended, JobNumber, NodeId, Pool, Reply, Request, Standing};
 
 /// How often the driver is asked how jobs stand: well below the time after which it gives up those that nobody tends.
 const TEND: Duration = Duration::from_secs(2);
@@ -135,6 +135,19 @@ impl<T: Talk> Client<T> {
         }
     }
 
+    /// How many tasks the nodes of each pool can be at, at a time.
+    ///
+    /// # Errors
+    /// As [`carry_out`](Self::carry_out).
+    pub async fn slots(&self) -> Result<Vec<(Pool, u32)>, Error> {
+        match self.shared.answered(&Request::Slots).await? {
+            Reply::Slots(slots) => Ok(slots),
+            Reply::Done | Reply::Refused { .. } | Reply::Standings(_) => {
+                Err(Error::Refused("the driver says something else than it was asked".to_owned()))
+            }
+        }
+    }
+
     /// Gives a job up: it ends as [`Standing::Cancelled`] where it has not ended before.
     ///
     /// # Errors
@@ -215,12 +228,12 @@ impl<T: Talk> Shared<T> {
     }
 
     /// Asks until the driver has answered.
-    async fn done(&self, request: &Request) -> Result<(), Error> {
+    async fn answered(&self, request: &Request) -> Result<Reply, Error> {
         let (started, mut told) = (Instant::now(), false);
         loop {
             match self.ask(request).await {
                 Ok(Reply::Refused { reason }) => return Err(Error::Refused(reason)),
-                Ok(Reply::Done | Reply::Standings(_)) => return Ok(()),
+                Ok(reply) => return Ok(reply),
                 Err(error) if !error.is_retryable() => return Err(error.into()),
                 Err(error) => {
                     if !told && started.elapsed() > PATIENCE {
@@ -231,6 +244,10 @@ impl<T: Talk> Shared<T> {
                 }
             }
         }
+    }
+
+    async fn done(&self, request: &Request) -> Result<(), Error> {
+        self.answered(request).await.map(drop)
     }
 
     /// Says that this client is there, and asks how its jobs stand.
@@ -258,7 +275,7 @@ impl<T: Talk> Shared<T> {
         let Some(submission) = submission else { return Ok(()) };
         match self.ask(&Request::Submit(submission)).await? {
             Reply::Refused { reason } => self.ended(job, Standing::Failed { chunk: 0, message: reason }),
-            Reply::Done | Reply::Standings(_) => {}
+            Reply::Done | Reply::Standings(_) | Reply::Slots(_) => {}
         }
         Ok(())
     }

@@ -16,9 +16,10 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context as _;
 use clap::Args;
-use vtp_engine::ladder::{AudioChoice, FactorRequest, LadderOptions, LadderRequest, SPEEDS, VideoCodec};
+use vtp_engine::ladder::{AudioChoice, FactorRequest, LadderOptions, LadderRequest, Rendition, SPEEDS, VideoCodec};
 use vtp_engine::limits::{Change, Limits};
 use vtp_engine::quality::{Check, Sampling, Target};
+use vtp_engine::source::SourceInfo;
 use vtp_engine::stills::Every;
 
 use crate::cache::CacheArguments;
@@ -300,6 +301,31 @@ impl Arguments {
     /// How much of it is taken on.
     pub(crate) fn limits(&self) -> Limits {
         self.limits.limits()
+    }
+
+    /// What shapes the ladder.
+    pub(crate) fn shape(&self) -> &ShapeArguments {
+        &self.shape
+    }
+
+    /// Refuses whole files that can't hold what is made of a source, in these renditions.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`].
+    pub(crate) fn check_files(&self, info: &SourceInfo, renditions: &[Rendition]) -> Outcome {
+        let names = self.audio.iter().map(|way| match way {
+            AudioChoice::Opus => "opus",
+            AudioChoice::Aac | AudioChoice::Copy => "mp4a.40.2",
+        });
+        let tracks = 0..info.audio.len();
+        let versions: Vec<(usize, &str)> =
+            tracks.flat_map(|track| names.clone().map(move |name| (track, name))).collect();
+        let kinds = self.kinds.iter().filter_map(|kind| if let FileKind::Whole(it) = kind { Some(*it) } else { None });
+        for kind in kinds {
+            kind.check(renditions, info.video.rotation, &versions)
+                .map_err(|refusal| Failure::Usage(refusal.to_string()))?;
+        }
+        Ok(())
     }
 
     /// The video.

@@ -5,21 +5,25 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+use vtp_control_plane::fleet::Planned;
 use vtp_engine::coordinator::{Cost, Skill, Skills};
 use vtp_engine::limits::Limits;
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
 use vtp_fleet::ledger::{Row, Submission};
-use vtp_fleet::messages::{JobNumber, NodeId, Standing};
+use vtp_fleet::messages::{JobNumber, NodeId, Pool, Standing};
 
-use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed};
+use super::access::{SPLITTERS, STITCHERS};
+use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed, SplitOrder};
 use crate::place::Place;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
 
 /// How urgent it is to look at a source: somebody waits for it.
 const LOOK: u8 = 2;
+/// What is said of a splitter that does something else than it was told.
+const OTHER: &str = "the splitter has done something else than it should";
 
 /// Orders ladders.
 pub(crate) struct Orderer {
@@ -108,18 +112,44 @@ impl Orderer {
     /// # Errors
     /// The fleet does not answer, or can't.
     pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Seen> {
-        let order = IndexOrder { input: Place::read(source)?, limits: Limits::DEFAULT, doubt: None };
-        let submission = submission(self.client.number(), (0, LOOK), Skill::Split, orders::write(&order)?);
+        match self.looked(0, &SplitOrder::Index(looks_at(source)?)).await? {
+            Indexed::Told(probe) => Ok(Seen::Video(serde_json::from_str(&probe)?)),
+            Indexed::Unusable { code, message } => Ok(Seen::Unusable { code, message }),
+            Indexed::Found { .. } | Indexed::Planned(_) | Indexed::Unfit(_) => bail!(OTHER),
+        }
+    }
+
+    /// Has a splitter say what `vtp encode` would make of `source`, given in `words`; for this user.
+    ///
+    /// # Errors
+    /// The fleet does not answer, or can't.
+    pub(crate) async fn plan(&self, user: u64, source: OsString, words: Vec<OsString>) -> anyhow::Result<Planned> {
+        let order = SplitOrder::Plan(looks_at(source)?, EncodeOrder { folder: "/".into(), words });
+        match self.looked(user, &order).await? {
+            Indexed::Planned(outline) => Ok(Planned::Outline(outline)),
+            Indexed::Unfit(message) => Ok(Planned::Unfit(message)),
+            Indexed::Unusable { code, message } => Ok(Planned::Unusable { code, message }),
+            Indexed::Found { .. } | Indexed::Told(_) => bail!(OTHER),
+        }
+    }
+
+    async fn looked(&self, user: u64, order: &SplitOrder) -> anyhow::Result<Indexed> {
+        let submission = submission(self.client.number(), (user, LOOK), Skill::Split, orders::write(order)?);
         let made = match self.client.carry_out(submission).await? {
             Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was found")?,
             Standing::Failed { message, .. } => bail!(message),
             Standing::Cancelled | Standing::Unknown | Standing::Active => bail!("nobody has looked at it"),
         };
-        match orders::read(&made.result)? {
-            Indexed::Told(probe) => Ok(Seen::Video(serde_json::from_str(&probe)?)),
-            Indexed::Unusable { code, message } => Ok(Seen::Unusable { code, message }),
-            Indexed::Found { .. } => bail!("the splitter has delivered what it should tell"),
-        }
+        Ok(orders::read(&made.result)?)
+    }
+
+    /// How many chunks the nodes that are there can be at, at the same time.
+    ///
+    /// # Errors
+    /// The fleet does not answer.
+    pub(crate) async fn slots(&self) -> anyhow::Result<u32> {
+        let encodes = |pool: &Pool| !matches!(pool.as_str(), SPLITTERS | STITCHERS);
+        Ok(self.client.slots().await?.into_iter().filter(|(pool, _)| encodes(pool)).map(|(_, slots)| slots).sum())
     }
 
     /// Gives an order up.
@@ -142,6 +172,10 @@ impl Orderer {
     pub(crate) async fn forget(&self, number: u64) -> anyhow::Result<()> {
         Ok(self.client.forget(JobNumber::kept(number).0).await?)
     }
+}
+
+fn looks_at(source: OsString) -> anyhow::Result<IndexOrder> {
+    Ok(IndexOrder { input: Place::read(source)?, limits: Limits::DEFAULT, doubt: None })
 }
 
 fn submission(job: u64, (user, priority): (u64, u8), skill: Skill, body: Vec<u8>) -> Submission {

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use vtp_control_plane::fleet::Outline;
 use vtp_encoder_node::cache;
 use vtp_engine::limits::Limits;
 use vtp_store::{Found, Version};
@@ -31,8 +32,25 @@ pub(super) struct IndexOrder {
     pub(super) doubt: Option<String>,
 }
 
-/// What came of looking into a source.
+/// What a splitter is to do with a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum SplitOrder {
+    /// Look into it.
+    Index(IndexOrder),
+    /// Say what `vtp encode` would make of it, given in these words.
+    Plan(IndexOrder, EncodeOrder),
+}
+
+impl SplitOrder {
+    /// The source.
+    pub(super) fn source(&self) -> &IndexOrder {
+        let (Self::Index(source) | Self::Plan(source, _)) = self;
+        source
+    }
+}
+
+/// What came of looking into a source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Indexed {
     /// What was found is delivered.
     Found {
@@ -43,6 +61,10 @@ pub(super) enum Indexed {
     },
     /// What was found, as `vtp probe --json` tells it: for whoever did not say where to deliver it.
     Told(String),
+    /// What would be made of it.
+    Planned(Outline),
+    /// What can't be made of it; the sentence says what to ask for instead.
+    Unfit(String),
     /// It can't be used.
     Unusable {
         /// 1001: not a video that is read. 1005: corrupt.

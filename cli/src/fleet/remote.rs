@@ -29,7 +29,7 @@ use vtp_fleet::messages::{self, Found, Lookup, Made, Standing, TraceContext};
 use vtp_fleet::transfer::{FolderSpool, Kind, ObjectId, Spool as _};
 use vtp_splitter::Source;
 
-use super::orders::{self, IndexOrder, Indexed, PacketsOrder};
+use super::orders::{self, IndexOrder, Indexed, PacketsOrder, SplitOrder};
 use crate::child;
 use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
 use crate::place::Place;
@@ -246,7 +246,7 @@ impl Fleet for Remote {
             cost: Cost::from_frames(1.0),
             needs: Skill::Split,
             kind: Kind::Index,
-            body: orders::write(&order).map_err(|error| internal(&error))?,
+            body: orders::write(&SplitOrder::Index(order.clone())).map_err(|error| internal(&error))?,
             packets: None,
         };
         let (id, result) = match self.yard.carry_out(&task, &[], cancel).map_err(|error| internal(&error))? {
@@ -256,7 +256,9 @@ impl Fleet for Remote {
         };
         let (origin, stamp) = match orders::read(&result).map_err(|error| internal(&error))? {
             Indexed::Found { origin, stamp } => (origin, stamp),
-            Indexed::Told(_) => return Err(internal(&"the splitter tells what it should deliver")),
+            Indexed::Told(_) | Indexed::Planned(_) | Indexed::Unfit(_) => {
+                return Err(internal(&"the splitter tells what it should deliver"));
+            }
             Indexed::Unusable { code, message } => return Err(EncodeFailure::Input { code, message }),
         };
         let place = self.yard.spool.place(id).map_err(|error| internal(&error))?;

@@ -17,14 +17,16 @@ use vtp_fleet::messages::{Offer, Why};
 use vtp_fleet::node::{self, Outcome as Done, Settings, Work};
 use vtp_fleet::transfer::quic::{Address, Client, Server, Serves, Tuning};
 use vtp_fleet::transfer::{Kind, Nothing, ObjectId, Transfer as _};
+use vtp_splitter::Source;
 
 use super::access::{ListenArguments, MOST, MemberArguments, SPLITTERS, pool};
 use super::member::{self, HEARTBEAT, Workplace};
-use super::orders::{self, IndexOrder, Indexed};
+use super::orders::{self, EncodeOrder, Indexed, SplitOrder};
 use super::sources::Sources;
 use crate::encode::driver::EncodeFailure;
+use crate::exit::Failure;
 use crate::telemetry::span;
-use crate::{Outcome, probe};
+use crate::{Outcome, plan, probe};
 
 /// Where in its folder a splitter works; nothing else is touched there.
 const WORK: &str = "vtp-splitter-work";
@@ -115,18 +117,35 @@ impl Work for Looks {
     }
 }
 
+/// What would be made of a source.
+///
+/// # Errors
+/// What another time may go well.
+fn outline(source: &Source, words: EncodeOrder) -> Result<Indexed, Failure> {
+    match words.arguments().and_then(|arguments| plan::outline(source, &arguments)) {
+        Ok(outline) => Ok(Indexed::Planned(outline)),
+        Err(Failure::Usage(message)) => Ok(Indexed::Unfit(message)),
+        Err(Failure::Input { code, message }) => Ok(Indexed::Unusable { code, message }),
+        Err(failure) => Err(failure),
+    }
+}
+
 impl Looks {
     async fn look(&self, offer: &Offer) -> Done {
         let failed = |error: &dyn std::fmt::Display| {
             tracing::warn!(id = %offer.id, %error, "a source was not looked into");
             Done::Failed { why: Why::Retryable, message: error.to_string() }
         };
-        let order: IndexOrder = match orders::read(&offer.body) {
+        let order: SplitOrder = match orders::read(&offer.body) {
             Ok(order) => order,
             Err(error @ orders::Error::OtherBuild) => return Done::Unfit { message: error.to_string() },
             Err(error) => return failed(&error),
         };
-        let indexed = match self.0.sources.open(&order).await {
+        let indexed = match self.0.sources.open(order.source()).await {
+            Ok(opened) if let SplitOrder::Plan(_, words) = order => match outline(&opened.source, words) {
+                Ok(indexed) => indexed,
+                Err(error) => return failed(&error.sentence().unwrap_or_default()),
+            },
             Ok(opened) if offer.deliver.is_empty() => match probe::json(&opened.source.info, &opened.source.index) {
                 Ok(told) => Indexed::Told(told),
                 Err(error) => return failed(&error.sentence().unwrap_or_default()),

@@ -264,7 +264,7 @@ impl Shared {
 
 impl EncodeOrder {
     /// The command that was given elsewhere.
-    fn arguments(self) -> Result<encode::Arguments, Failure> {
+    pub(super) fn arguments(self) -> Result<encode::Arguments, Failure> {
         let line = Line::try_parse_from(self.words).map_err(|error| Failure::Usage(error.to_string()))?;
         line.arguments.given_in(Path::new(&self.folder))
     }

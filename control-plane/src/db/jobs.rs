@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::events;
 use super::outbox;
 use super::outputs::{self, NewOutput};
+use crate::estimate::Effort;
 use crate::ids::{BatchId, JobId, UserId, VideoId};
 
 /// The channel on which whoever drives a job is told that it is wanted no longer.
@@ -48,6 +49,8 @@ pub struct Job {
     pub error_message: Option<String>,
     /// Bytes of all that was made.
     pub output_size: Option<i64>,
+    /// CPU seconds in which its chunks were decoded, scaled, encoded and measured.
+    pub cpu_seconds: Option<f64>,
     /// Since when.
     #[serde(with = "time::serde::rfc3339")]
     pub queued_at: OffsetDateTime,
@@ -71,7 +74,7 @@ macro_rules! columns {
         concat!(
             $before,
             " id, video_id, status, waits_for_source AND status = 'queued' AS waits_for_source, request, priority, progress,
-              error_code, error_message, output_size, queued_at, started_at, completed_at ",
+              error_code, error_message, output_size, cpu_seconds, queued_at, started_at, completed_at ",
             $after
         )
     };
@@ -369,6 +372,8 @@ pub enum End {
         outputs: Vec<NewOutput>,
         /// Bytes of it.
         bytes: i64,
+        /// What it took, if that is known.
+        effort: Option<Effort>,
     },
     /// It can't be made.
     Failed {
@@ -388,11 +393,13 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
         End::Failed { code, message } => ("failed", None, None, code.map(i32::from), Some(message)),
         End::Cancelled => ("cancelled", None, None, None, None),
     };
+    let effort = if let End::Completed { effort, .. } = end { effort.as_ref() } else { None };
     let mut transaction = db.begin().await?;
     let ended = sqlx::query(
         "UPDATE transcoding_jobs
          SET status = $3, report = $4, output_size = $5, error_code = $6, error_message = $7, completed_at = now(),
              lease_until = NULL, started_at = coalesce(started_at, now()),
+             effort_kind = $8, cpu_seconds = $9, megapixels = $10,
              progress = CASE WHEN $3 = 'completed' THEN 1000 ELSE progress END
          WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
     )
@@ -403,6 +410,9 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
     .bind(bytes)
     .bind(code)
     .bind(message)
+    .bind(effort.map(|it| &it.kind))
+    .bind(effort.map(|it| it.cpu_s))
+    .bind(effort.map(|it| it.megapixels))
     .execute(&mut *transaction)
     .await?;
     if ended.rows_affected() == 0 {
@@ -424,4 +434,15 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
     outbox::jobs(&mut transaction, &[job]).await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// The CPU seconds a megapixel of the last ladders of this kind, so many at most.
+pub async fn took(db: &PgPool, kind: &str, most: i64) -> sqlx::Result<Vec<f64>> {
+    sqlx::query_scalar(
+        "SELECT cpu_seconds / megapixels FROM transcoding_jobs WHERE effort_kind = $1 ORDER BY completed_at DESC LIMIT $2",
+    )
+    .bind(kind)
+    .bind(most)
+    .fetch_all(db)
+    .await
 }

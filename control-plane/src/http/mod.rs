@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod object;
 mod page;
+mod plans;
 mod playback;
 mod progress;
 mod sources;
@@ -86,6 +87,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(uploads::complete))
         .routes(routes!(videos::list, sources::create))
         .routes(routes!(videos::get, videos::delete))
+        .routes(routes!(plans::create))
         .routes(routes!(jobs::transcode))
         .routes(routes!(jobs::of_video))
         .routes(routes!(jobs::list))

@@ -1,6 +1,6 @@
 //! What happens, and what is to be done about it. Pure: the clock is a parameter, nothing is sent or written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -218,6 +218,11 @@ impl Core {
     /// How many nodes are there.
     pub fn nodes(&self) -> usize {
         self.crew.nodes()
+    }
+
+    /// How many tasks the nodes of each pool can be at, at a time.
+    pub fn slots(&self) -> BTreeMap<Pool, u32> {
+        self.crew.slots()
     }
 
     /// Whether a job is known and has not ended.

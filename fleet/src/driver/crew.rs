@@ -166,6 +166,15 @@ impl Crew {
         self.nodes.len()
     }
 
+    /// How many tasks the nodes of each pool can be at, at a time; those that leave don't count.
+    pub(super) fn slots(&self) -> BTreeMap<Pool, u32> {
+        let mut slots = BTreeMap::new();
+        for node in self.nodes.values().filter(|node| !node.draining) {
+            *slots.entry(node.pool.clone()).or_default() += u32::from(node.slots);
+        }
+        slots
+    }
+
     pub(super) fn node(&self, node: &NodeId) -> Option<&Node> {
         self.nodes.get(node)
     }

@@ -121,6 +121,10 @@ impl<T: Talk> Service<T> {
 
     async fn reply(&self, request: Request) -> Option<Reply> {
         let done = match request {
+            Request::Slots => match self.handle.slots().await {
+                Ok(slots) => return Some(Reply::Slots(slots.into_iter().collect())),
+                Err(error) => Err(error),
+            },
             Request::Submit(submission) => {
                 let job = submission.job;
                 // Before the ledger has it: it may be done before this goes on.

@@ -4,6 +4,7 @@
 //! listeners know. Tasks are published beside the next turns: if that fails, they are published again after a while. The
 //! more there is to do, the more a turn does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use super::tally::{Tally, Tick};
 use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
 use crate::ledger::{self, Epoch, Ledger, Submission};
-use crate::messages::{Offer, Why};
+use crate::messages::{Offer, Pool, Why};
 use crate::metrics::{
     ATTEMPTS, ATTEMPTS_FAILED, JOBS_ACTIVE, JOBS_ENDED, NODES, QUEUE_WAIT, TASKS_ACCEPTED, TASKS_RUNNING, TASKS_WAITING,
 };
@@ -101,6 +102,7 @@ enum What {
     Submit(Submission),
     Cancel(u64),
     Forget(u64),
+    Slots(oneshot::Sender<BTreeMap<Pool, u32>>),
 }
 
 impl Handle {
@@ -126,6 +128,16 @@ impl Handle {
     /// As [`submit`](Self::submit).
     pub async fn forget(&self, job: u64) -> Result<(), Error> {
         self.ask(What::Forget(job)).await
+    }
+
+    /// How many tasks the nodes of each pool can be at, at a time.
+    ///
+    /// # Errors
+    /// [`Error::Gone`].
+    pub async fn slots(&self) -> Result<BTreeMap<Pool, u32>, Error> {
+        let (tell, told) = oneshot::channel();
+        self.ask(What::Slots(tell)).await?;
+        told.await.map_err(|_| Error::Gone)
     }
 
     /// What the driver has done.
@@ -250,6 +262,11 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             What::Submit(submission) => self.core.submit(now, submission, unix_ms(), step),
             What::Cancel(job) => self.core.cancel(now, job, step),
             What::Forget(job) => self.core.forget(now, job, step),
+            What::Slots(tell) => {
+                // Whoever asked may have gone.
+                drop(tell.send(self.core.slots()));
+                Ok(())
+            }
         };
         (command.reply, outcome)
     }

@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Kind, LIMIT, Message, NodeId, TraceContext};
+use super::{Kind, LIMIT, Message, NodeId, Pool, TraceContext};
 use crate::ledger::Submission;
 
 /// What the driver is asked for. Each may be asked again, after success too.
@@ -30,6 +30,8 @@ pub enum Request {
         /// About which jobs.
         jobs: Vec<u64>,
     },
+    /// Tell how much can be done at a time.
+    Slots,
 }
 
 /// What the driver answers.
@@ -44,6 +46,8 @@ pub enum Reply {
     },
     /// How the jobs stand, in the order asked for, as many as there is room for.
     Standings(Vec<Standing>),
+    /// How many tasks each pool can be at, at a time.
+    Slots(Vec<(Pool, u32)>),
 }
 
 /// How a job stands.
@@ -124,7 +128,7 @@ macro_rules! message {
 message!(Request, Request, LIMIT, |it| match it {
     Request::Submit(submission) => submission.check(),
     Request::Tend { client, .. } if !client.is_valid() => Err("a name can't be one"),
-    Request::Tend { .. } | Request::Cancel { .. } | Request::Forget { .. } => Ok(()),
+    Request::Tend { .. } | Request::Cancel { .. } | Request::Forget { .. } | Request::Slots => Ok(()),
 });
 message!(Reply, Reply, LIMIT, |_it| Ok(()));
 message!(Ended, Ended, LIMIT, |_it| Ok(()));

@@ -80,6 +80,7 @@ fn messages_have_the_bytes_that_their_version_had() {
     for (name, request) in [
         ("submit.bin", Request::Submit(submission)),
         ("cancel.bin", Request::Cancel { job: 7 }),
+        ("slots-wanted.bin", Request::Slots),
         ("tend.bin", Request::Tend { client, session: 9, jobs: vec![7, 8] }),
     ] {
         golden(name, &encode(&request).expect("it is valid"));
@@ -87,6 +88,8 @@ fn messages_have_the_bytes_that_their_version_had() {
     let standings =
         vec![Standing::Unknown, Standing::Active, Standing::Done { made: made.clone() }, Standing::Cancelled];
     golden("standings.bin", &encode(&Reply::Standings(standings)).expect("it is valid"));
+    let slots = vec![(Pool::new("cpu").expect("a name"), 16)];
+    golden("slots.bin", &encode(&Reply::Slots(slots)).expect("it is valid"));
     golden("ended.bin", &encode(&Ended { job: 7, standing: Standing::Done { made } }).expect("it is valid"));
     golden("lookup.bin", &encode(&Lookup { job: 7, chunk: 42 }).expect("it is valid"));
     golden("found.bin", &encode(&Found { packets: Some(b"these".to_vec()), trace: trace() }).expect("it is valid"));

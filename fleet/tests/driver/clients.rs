@@ -57,6 +57,18 @@ async fn a_client_hears_how_its_jobs_end_and_lets_go_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_is_told_how_much_is_done_at_a_time_by_the_nodes_that_are_there() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger).await;
+    let client = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    assert_eq!(client.slots().await.expect("it is told"), []);
+    let (_a, _b) = (Node::start(&bus, "a", 4, Slow::of_ms(700)), Node::start(&bus, "b", 3, Slow::of_ms(700)));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let slots = client.slots().await.expect("it is told");
+    assert_eq!(slots.iter().map(|(_, slots)| *slots).collect::<Vec<_>>(), [7]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_is_about_to_end_has_let_go_of_its_jobs_before() {
     let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
     let _office = Office::open(&bus, ledger.clone()).await;

@@ -1,0 +1,251 @@
+//! What a ladder will take, told from what such ladders took here, or else from what they took on one machine. Pure.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::fleet::{Making, Outline, PlannedRendition};
+use crate::price::Price;
+use crate::template::{Codec, Rung, Speed, Template};
+
+/// Ladders of a kind that have to be made before others are told from them.
+const ENOUGH: usize = 3;
+
+/// What making a ladder took.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Effort {
+    /// Which ladders take alike: those of the same codecs at the same speed.
+    pub kind: String,
+    /// CPU seconds in which its chunks were decoded, scaled, encoded and measured.
+    pub cpu_s: f64,
+    /// Millions of pixels of all pictures that were encoded.
+    pub megapixels: f64,
+}
+
+/// What estimates are told from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// Ladders of the same codecs at the same speed that were made here.
+    Measured,
+    /// Ladders that were made on one machine once, as too few were made here.
+    Reference,
+}
+
+/// What making a ladder will take, by and large: the content counts for much.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct Estimate {
+    /// CPU seconds in which its chunks are decoded, scaled, encoded and measured.
+    pub cpu_seconds: f64,
+    /// Seconds in which they are, by the nodes that are there now, if these do nothing else; null if there are none.
+    pub seconds: Option<f64>,
+    /// Seconds in which they are, however many nodes there were: those of the longest chunk.
+    pub least_seconds: f64,
+    /// Chunks that can be encoded at the same time by the nodes that are there now.
+    pub slots: u32,
+    /// Bytes of video at most, by the caps of the renditions; null where one has no cap.
+    pub most_video_bytes: Option<u64>,
+    /// What the CPU seconds cost; null where nobody has said what an hour of a core does.
+    pub cost: Option<Cost>,
+    /// What it is told from.
+    pub basis: Basis,
+    /// How many ladders it is told from, if they were made here.
+    pub ladders: usize,
+}
+
+/// An amount of money.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct Cost {
+    /// So much.
+    pub amount: f64,
+    /// Of what (ISO 4217).
+    pub currency: String,
+}
+
+/// Which ladders take alike. `None` where nothing is encoded.
+pub fn kind(template: &Template) -> Option<String> {
+    if !template.ladder.is_empty() && template.ladder.iter().all(|rung| *rung == Rung::Copy) {
+        return None;
+    }
+    let mut codecs: Vec<&str> = codecs(template).iter().map(|codec| codec.word()).collect();
+    codecs.sort_unstable();
+    let speed = template.speed.map_or("usual", Speed::word);
+    let lossless = if template.ladder.contains(&Rung::Archive) { " archive" } else { "" };
+    Some(format!("{} {speed}{lossless}", codecs.join(",")))
+}
+
+fn codecs(template: &Template) -> &[Codec] {
+    if template.codecs.is_empty() { &[Codec::H264] } else { &template.codecs }
+}
+
+impl Effort {
+    /// What a ladder of this template has taken, by its report. `None` where nothing was encoded, or the report does not tell.
+    pub fn of(template: &Template, report: &Value) -> Option<Self> {
+        let kind = kind(template)?;
+        let frames = report["source"]["frames"].as_f64()?;
+        let pixels = |it: &Value| Some(it["width"].as_f64()? * it["height"].as_f64()?);
+        let encoded = report["renditions"].as_array()?.iter().filter(|it| it["name"] != Rung::Copy.word());
+        let megapixels = encoded.filter_map(pixels).sum::<f64>() * frames / 1e6;
+        let stages = report["timing"]["stages"].as_object()?.iter();
+        let cpu_s = stages.filter(|(stage, _)| stage.ends_with("_cpu_s")).filter_map(|(_, it)| it.as_f64()).sum();
+        (megapixels > 0.0 && cpu_s > 0.0).then_some(Self { kind, cpu_s, megapixels })
+    }
+}
+
+/// What this will take. `took` are the CPU seconds a megapixel of ladders of its [`kind`] that were made here; `slots` is how many
+/// chunks are encoded at a time.
+pub fn estimate(outline: &Outline, template: &Template, took: &[f64], slots: u32, hour: Option<&Price>) -> Estimate {
+    let frames = f64::from(outline.frames);
+    let encoded = outline.renditions.iter().filter(|it| it.making != Making::Copied);
+    let megapixels = |width: u32, height: u32| f64::from(width) * f64::from(height) * frames / 1e6;
+    let of_each: Vec<(f64, f64)> =
+        encoded.map(|it| (megapixels(it.width, it.height), reference(it, template.speed))).collect();
+    let (cpu_seconds, basis, ladders) = match median(took).filter(|_| took.len() >= ENOUGH) {
+        Some(each) => (of_each.iter().map(|(size, _)| size * each).sum::<f64>(), Basis::Measured, took.len()),
+        None => (of_each.iter().map(|(size, each)| size * each).sum(), Basis::Reference, 0),
+    };
+    let costs = outline.chunks.iter().map(|chunk| chunk.cost);
+    let whole: f64 = costs.clone().sum();
+    let each = if whole > 0.0 { cpu_seconds / whole } else { 0.0 };
+    let longest = costs.clone().fold(0.0, f64::max);
+    Estimate {
+        cpu_seconds,
+        seconds: (slots > 0).then(|| each * makespan(costs.collect(), slots)),
+        least_seconds: each * longest,
+        slots,
+        most_video_bytes: bytes(outline),
+        cost: hour
+            .map(|hour| Cost { amount: hour.amount() * cpu_seconds / 3600.0, currency: hour.currency().to_owned() }),
+        basis,
+        ladders,
+    }
+}
+
+/// Bytes of all renditions at their caps.
+fn bytes(outline: &Outline) -> Option<u64> {
+    let rates = outline.renditions.iter().map(|it| it.most_bits_per_s.map(|rate| rate as f64));
+    let all: f64 = rates.sum::<Option<f64>>()?;
+    Some((all * outline.duration_s / 8.0) as u64)
+}
+
+fn median(all: &[f64]) -> Option<f64> {
+    let mut sorted = all.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// After what time all is done, if whoever is free takes the longest of what is left.
+fn makespan(mut costs: Vec<f64>, slots: u32) -> f64 {
+    costs.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut ends = vec![0.0_f64; costs.len().min(slots as usize)];
+    for cost in costs {
+        if let Some(soonest) = ends.iter_mut().min_by(|a, b| f64::total_cmp(a, b)) {
+            *soonest += cost;
+        }
+    }
+    ends.into_iter().fold(0.0, f64::max)
+}
+
+/// CPU seconds a megapixel, measured on one machine (docs/api.md says how): a row for each of [`Codec::ALL`], in it one for each of
+/// [`Speed::ALL`].
+const REFERENCE: [[f64; 9]; 4] = [[1.0; 9]; 4];
+/// The same of what is lossless.
+const LOSSLESS: f64 = 1.0;
+
+fn reference(of: &PlannedRendition, speed: Option<Speed>) -> f64 {
+    let place = |wanted: Speed| Speed::ALL.iter().position(|it| *it == wanted);
+    let capped = |codec: Codec| {
+        let row = REFERENCE.get(Codec::ALL.iter().position(|it| *it == codec)?)?;
+        row.get(place(speed.unwrap_or(Speed::Medium))?).copied()
+    };
+    match (of.making, of.codec) {
+        (Making::Capped, Some(codec)) => capped(codec).unwrap_or_default(),
+        (Making::Lossless, _) => LOSSLESS,
+        (Making::Capped, None) | (Making::Copied, _) => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::PlannedChunk;
+
+    fn template(text: &str) -> Template {
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn outline() -> Outline {
+        let rendition = |name: &str, width, height, rate| PlannedRendition {
+            name: name.to_owned(),
+            width,
+            height,
+            codec: Some(Codec::H264),
+            making: Making::Capped,
+            most_bits_per_s: Some(rate),
+        };
+        let chunk = |start_s, cost| PlannedChunk { start_s, duration_s: 4.0, frames: 100, segments: 1, cost };
+        Outline {
+            duration_s: 12.0,
+            frames: 300,
+            renditions: vec![rendition("hd", 2000, 1000, 4_000_000), rendition("mobile", 1000, 500, 800_000)],
+            segments: 3,
+            chunks: vec![chunk(0.0, 100.0), chunk(4.0, 150.0), chunk(8.0, 100.0)],
+            reason: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_ladder_took_is_told_by_its_report() {
+        let report = serde_json::json!({
+            "source": { "frames": 100 },
+            "renditions": [
+                { "name": "hd", "width": 1000, "height": 500 },
+                { "name": "copy", "width": 1000, "height": 500 },
+            ],
+            "timing": { "stages": { "encode_cpu_s": 20.0, "measure_cpu_s": 5.0, "encode_wall_s": 9.0 } },
+        });
+        let effort = Effort::of(&template(r#"{"codecs":["hevc","h264"],"speed":"fast"}"#), &report).unwrap();
+        assert_eq!((&*effort.kind, effort.cpu_s, effort.megapixels), ("h264,hevc fast", 25.0, 50.0));
+        assert_eq!(Effort::of(&template(r#"{"ladder":["copy"]}"#), &report), None);
+        assert_eq!(Effort::of(&Template::default(), &Value::Null), None);
+    }
+
+    #[test]
+    fn an_estimate_is_told_from_ladders_of_its_kind_once_there_are_some() {
+        // 750 megapixels at half a second each; the longest chunk is 150 of 350.
+        let took = [0.4, 0.5, 9.0];
+        let hour = "3.6 EUR".parse().unwrap();
+        let told = estimate(&outline(), &Template::default(), &took, 2, Some(&hour));
+        assert_eq!((told.cpu_seconds, told.basis, told.ladders), (375.0, Basis::Measured, 3));
+        assert_eq!(told.least_seconds.round(), 161.0);
+        assert_eq!(told.seconds.unwrap().round(), 214.0, "one has 150, the other 100 twice");
+        assert_eq!(told.cost, Some(Cost { amount: 0.375, currency: "EUR".to_owned() }));
+        assert_eq!(told.most_video_bytes, Some(7_200_000));
+        let told = estimate(&outline(), &Template::default(), &took[..2], 0, None);
+        assert_eq!((told.basis, told.ladders, told.seconds, told.cost), (Basis::Reference, 0, None, None));
+        assert!(told.cpu_seconds > 0.0);
+    }
+
+    #[test]
+    fn more_nodes_make_it_no_quicker_than_its_longest_chunk() {
+        let seconds = |slots| estimate(&outline(), &Template::default(), &[1.0; 3], slots, None).seconds.unwrap();
+        assert!(seconds(1) > seconds(2) && seconds(2) > seconds(3));
+        assert_eq!(seconds(3), seconds(1000));
+        assert_eq!(seconds(3), estimate(&outline(), &Template::default(), &[1.0; 3], 1, None).least_seconds);
+    }
+
+    #[test]
+    fn whoever_looks_longer_takes_longer() {
+        for row in REFERENCE {
+            assert!(row.is_sorted() && row[0] > 0.0, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_estimated_of_what_has_nothing_in_it() {
+        let nothing = Outline { frames: 0, renditions: Vec::new(), chunks: Vec::new(), ..outline() };
+        let told = estimate(&nothing, &Template::default(), &[], 3, None);
+        assert_eq!((told.cpu_seconds, told.seconds, told.most_video_bytes), (0.0, Some(0.0), Some(0)));
+    }
+}
