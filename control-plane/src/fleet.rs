@@ -6,6 +6,8 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::traces::Traceparent;
+
 /// What is to be made.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Order {
@@ -21,6 +23,8 @@ pub struct Order {
     pub out: PathBuf,
     /// What else `vtp encode` is told.
     pub words: Vec<String>,
+    /// Which span it is below, if it is traced.
+    pub trace: Option<Traceparent>,
 }
 
 /// What a look at a source came to.

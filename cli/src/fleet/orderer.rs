@@ -11,7 +11,7 @@ use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
 use vtp_fleet::ledger::{Row, Submission};
-use vtp_fleet::messages::{JobNumber, NodeId, Standing};
+use vtp_fleet::messages::{JobNumber, NodeId, Standing, TraceContext};
 
 use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed};
 use crate::place::Place;
@@ -55,8 +55,8 @@ impl Orderer {
         Ok(Self { bus, client })
     }
 
-    /// Has the ladder of these words made, or hears how the order of this number goes on or has ended, if it was given before and
-    /// is not forgotten.
+    /// Has the ladder of these words made, below the span `trace`, or hears how the order of this number goes on or has ended, if
+    /// it was given before and is not forgotten.
     ///
     /// # Errors
     /// The fleet does not answer.
@@ -64,12 +64,13 @@ impl Orderer {
         &self,
         number: u64,
         (user, priority): (u64, u8),
+        trace: TraceContext,
         words: Vec<OsString>,
         told: &(dyn Fn(ProgressEvent) + Sync),
     ) -> anyhow::Result<Ended> {
         let job = JobNumber::kept(number).0;
         let body = orders::write(&EncodeOrder { folder: "/".into(), words })?;
-        let submission = submission(job, (user, priority), Skill::Stitch, body);
+        let submission = submission(job, (user, priority), trace, Skill::Stitch, body);
         let standing = tokio::select! {
             standing = self.client.carry_out(submission) => standing?,
             never = self.tell(job, told) => match never {},
@@ -109,7 +110,8 @@ impl Orderer {
     /// The fleet does not answer, or can't.
     pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Seen> {
         let order = IndexOrder { input: Place::read(source)?, limits: Limits::DEFAULT, doubt: None };
-        let submission = submission(self.client.number(), (0, LOOK), Skill::Split, orders::write(&order)?);
+        let body = orders::write(&order)?;
+        let submission = submission(self.client.number(), (0, LOOK), span::current(), Skill::Split, body);
         let made = match self.client.carry_out(submission).await? {
             Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was found")?,
             Standing::Failed { message, .. } => bail!(message),
@@ -144,7 +146,7 @@ impl Orderer {
     }
 }
 
-fn submission(job: u64, (user, priority): (u64, u8), skill: Skill, body: Vec<u8>) -> Submission {
+fn submission(job: u64, (user, priority): (u64, u8), trace: TraceContext, skill: Skill, body: Vec<u8>) -> Submission {
     Submission {
         job,
         user,
@@ -153,7 +155,7 @@ fn submission(job: u64, (user, priority): (u64, u8), skill: Skill, body: Vec<u8>
         deadline_ms: None,
         fetch: Vec::new(),
         deliver: Vec::new(),
-        trace: span::current(),
+        trace,
         // How much it is can't be known before somebody has looked into it.
         tasks: vec![Row::new(0, Cost::from_frames(1.0), Skills::NONE.with(skill), body)],
     }
