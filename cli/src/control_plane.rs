@@ -13,12 +13,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use vtp_control_plane::fleet::{Away, Fleet, Made, Order, Planned, Probed, Progress};
 use vtp_control_plane::{App, Config, dispatch, http};
+use vtp_fleet::messages::TraceContext;
 
 use crate::fleet::access::LoginArguments;
 use crate::fleet::member::{self, MetricsArguments};
 use crate::fleet::orderer::{Ended, Orderer, Seen};
 use crate::progress::ProgressEvent;
-use crate::{Outcome, print};
+use crate::telemetry::RequestSpans;
+use crate::{Outcome, print, telemetry};
 
 /// How long what was used last is waited for until it is kept.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -68,7 +70,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let urls = arguments.cluster.as_deref().context("--cluster is missing")?;
         let bus = arguments.login.connect(urls, &connection, 1).await?;
         let fleet = Arc::new(Cluster(Orderer::start(bus, name).await?));
-        serve(App::start(config, fleet).await?.with_metrics(render), leave).await
+        let app = App::start(config, fleet).await?.with_metrics(render).with_traces(Arc::new(RequestSpans::begin()));
+        serve(app, leave).await
     })
 }
 
@@ -88,7 +91,8 @@ struct Cluster(Orderer);
 
 impl Cluster {
     async fn made(&self, order: Order, told: mpsc::Sender<Progress>) -> Result<Made, Away> {
-        let Order { number, priority, user, source, out, words } = order;
+        let Order { number, priority, user, source, out, words, trace } = order;
+        let trace = trace.map_or(TraceContext::NONE, |it| telemetry::read(&it));
         let words = line(source, out, words);
         let told = |event| {
             let progress = match event {
@@ -99,8 +103,11 @@ impl Cluster {
             // Whoever notes it may be slower than this.
             drop(told.try_send(progress));
         };
-        let ended =
-            self.0.encode(number, (user, priority), words, &told).await.map_err(|error| Away(format!("{error:#}")))?;
+        let ended = self
+            .0
+            .encode(number, (user, priority), trace, words, &told)
+            .await
+            .map_err(|error| Away(format!("{error:#}")))?;
         Ok(match ended {
             Ended::Made(report) => Made::Ladder(report),
             Ended::Failed { code, message } => Made::Failed { code, message },

@@ -1,10 +1,13 @@
-//! Traces: one job is one trace, through all processes that have a part in it; and a collector that is of no use costs nothing.
+//! Traces: one job is one trace, through all processes that have a part in it, from the request on that asked for it; and a
+//! collector that is of no use costs nothing.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 #[path = "common/collector.rs"]
 mod collector;
 mod common;
+#[path = "common/platform.rs"]
+mod platform;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -13,7 +16,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use collector::{Collector, Seen};
-use common::{Ended, Scene, VTP, skipped};
+use common::{Ended, Scene, VTP, bundled, skipped};
+use platform::Platform;
+use serde_json::{Value, json};
 use vtp_fleet::server;
 
 /// Four chunks, none of which is encoded twice.
@@ -273,4 +278,106 @@ fn a_fleet_whose_collector_never_answers_makes_its_ladders() {
     vtp(&scene, &url, &format!("encode in.mp4 --out there {OPTIONS} --cluster fleet")).ok();
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     up.leave();
+}
+
+/// The span of a client, in the trace of this number.
+const CLIENT: [u8; 8] = [7; 8];
+
+/// How a client says that its request is below its span.
+fn traceparent(trace: u8) -> String {
+    format!("traceparent: 00-{}-{}-01", format!("{trace:02x}").repeat(16), "07".repeat(8))
+}
+
+/// The spans of a client's trace: its request, and all that is below it.
+fn of_client(spans: &[Seen], trace: u8) -> (Seen, Vec<Seen>) {
+    let these: Vec<Seen> = spans.iter().filter(|it| it.trace == [trace; 16]).cloned().collect();
+    let known: BTreeSet<&[u8]> = these.iter().map(|it| it.span.as_slice()).collect();
+    let (mut first, below): (Vec<Seen>, Vec<Seen>) = these.iter().cloned().partition(|it| it.parent == CLIENT);
+    assert!(known.len() == these.len() && first.len() == 1, "{these:#?}");
+    let orphans: Vec<&Seen> = below.iter().filter(|it| !known.contains(it.parent.as_slice())).collect();
+    assert!(orphans.is_empty(), "{orphans:#?}");
+    (first.remove(0), below)
+}
+
+/// What a span is called, and those above it, up to the request.
+fn line(of: &Seen, spans: &[Seen]) -> String {
+    let above = spans.iter().find(|it| it.span == of.parent);
+    let name = format!("{} {}", of.service.trim_start_matches("vtp-"), of.name);
+    above.map_or(name.clone(), |above| format!("{name} < {}", line(above, spans)))
+}
+
+#[test]
+fn what_the_api_is_asked_for_is_in_the_trace_of_whoever_asks_down_to_each_chunk() {
+    if !platform::can_be() {
+        return;
+    }
+    let (scene, collector) = (Scene::new(), Collector::start());
+    std::fs::copy(bundled(), scene.path("in.mp4")).unwrap();
+    let platform = Platform::start(&scene, "", &environment(&collector.url()).map(|(name, it)| (name, it.to_owned())));
+    let post = |trace: u8, place: &str, body: &Value| {
+        let (said, body) = (traceparent(trace), body.to_string());
+        let words = ["-X", "POST", "-H", "Content-Type: application/json", "-H", &said, "-d", &body];
+        let (status, came) = platform.curl(&words, place);
+        assert!((200..300).contains(&status), "{}", String::from_utf8_lossy(&came));
+        serde_json::from_slice::<Value>(&came).unwrap()
+    };
+    let video = platform.upload("in.mp4");
+    post(1, &format!("/v1/videos/{video}/complete"), &Value::Null);
+    let output = |segment: u8| json!({ "ladder": ["mobile"], "speed": "ultrafast", "segment_s": segment });
+    let job = post(2, &format!("/v1/videos/{video}/transcode"), &json!({ "output": output(1) }));
+    let items = json!([{ "video_id": video }, { "video_id": video }]);
+    let batch = post(3, "/v1/batches", &json!({ "items": items, "output": output(2) }));
+    let malformed = traceparent(4).replace("07-01", "07-");
+    platform.json(&["-H", &malformed], "/v1/videos", 200);
+    let (job, batch) = (job["id"].as_str().unwrap(), batch["id"].as_str().unwrap());
+    platform.curl(&["-N"], &format!("/v1/jobs/{job}/progress"));
+    until("the batch has ended", || {
+        std::thread::sleep(Duration::from_millis(700));
+        platform.json(&[], &format!("/v1/batches/{batch}"), 200)["completed"] == 2
+    });
+    drop(platform);
+    let spans = collector.seen();
+
+    let (request, below) = of_client(&spans, 1);
+    assert_eq!(request.fields["endpoint"], "/v1/videos/{id}/complete");
+    let all = [&[request], &below[..]].concat();
+    let look = below.iter().find(|it| it.service == "vtp-splitter").unwrap();
+    assert_eq!(line(look, &all), "splitter index < driver task < driver job < control-plane request");
+
+    let (request, below) = of_client(&spans, 2);
+    println!("{}", tree(&[&[Seen { parent: Vec::new(), ..request.clone() }], &below[..]].concat()));
+    assert_eq!((request.service.as_str(), request.name.as_str()), ("vtp-control-plane", "request"));
+    let said = ["method", "endpoint", "status"].map(|name| request.fields[name].as_str());
+    assert_eq!(said, ["POST", "/v1/videos/{id}/transcode", "202"]);
+    let all = [&[request], &below[..]].concat();
+    let of = |service: &str, name: &str| {
+        let named = all.iter().filter(|it| it.service == service && it.name == name);
+        named.map(|it| (it, line(it, &all))).collect::<Vec<_>>()
+    };
+    let jobs = of("vtp-control-plane", "job");
+    assert_eq!((jobs.len(), jobs[0].1.as_str()), (1, "control-plane job < control-plane request"));
+    assert_eq!((jobs[0].0.fields["job"].as_str(), jobs[0].0.fields["outcome"].as_str()), (job, "done"));
+    let drives = of("vtp-control-plane", "drive");
+    assert_eq!(
+        (drives.len(), drives[0].1.as_str()),
+        (1, "control-plane drive < control-plane job < control-plane request")
+    );
+    let ladder = "stitcher ladder < driver task < driver job < control-plane job < control-plane request";
+    assert_eq!(of("vtp-stitcher", "ladder").iter().map(|it| it.1.as_str()).collect::<Vec<_>>(), [ladder]);
+    let chunks = of("vtp-node", "chunk");
+    let numbers: BTreeSet<&str> = chunks.iter().map(|it| it.0.fields["chunk"].as_str()).collect();
+    assert_eq!(numbers.len(), of("vtp-stitcher", "stitch").len());
+    assert!(numbers.len() > 1);
+    let expected = format!("node chunk < driver task < driver job < stitcher wait < {ladder}");
+    assert!(chunks.iter().all(|it| it.1 == expected), "{:?}", chunks[0].1);
+
+    let (request, below) = of_client(&spans, 3);
+    let jobs: Vec<&Seen> = below.iter().filter(|it| it.service == "vtp-control-plane" && it.name == "job").collect();
+    assert!(jobs.len() == 2 && jobs.iter().all(|it| it.parent == request.span), "{jobs:#?}");
+    let fleets: BTreeSet<&[u8]> = below.iter().filter(|it| it.name == "job").map(|it| it.parent.as_slice()).collect();
+    assert!(jobs.iter().all(|it| fleets.contains(it.span.as_slice())), "{jobs:#?}");
+
+    assert!(!spans.iter().any(|it| it.trace == [4; 16]), "what is malformed is no trace");
+    let listed = spans.iter().find(|it| it.fields.get("endpoint").is_some_and(|it| it == "/v1/videos")).unwrap();
+    assert!(listed.parent.is_empty() && listed.trace.len() == 16, "{listed:?}");
 }

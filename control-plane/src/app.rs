@@ -18,6 +18,7 @@ use crate::news::News;
 use crate::outside::{NoClient, Outside};
 use crate::part_urls::PartKey;
 use crate::playback::PlaybackKey;
+use crate::traces::{Traces, Untraced};
 use crate::usage::Usage;
 
 /// What handlers share. Clones share it.
@@ -52,6 +53,8 @@ pub struct App {
     pub(crate) last_status: LastStatus,
     /// What writes down the metrics of this process, if it keeps any.
     pub(crate) metrics: Option<Render>,
+    /// What becomes of spans.
+    pub(crate) traces: Arc<dyn Traces>,
     /// What happens to jobs.
     pub(crate) news: News,
     /// Which jobs are wanted no longer.
@@ -144,6 +147,7 @@ impl App {
             usage,
             last_status,
             metrics,
+            traces: Arc::new(Untraced),
             news,
             cancels,
         })
@@ -153,6 +157,12 @@ impl App {
     #[must_use]
     pub fn with_metrics(self, render: Render) -> Self {
         Self { metrics: Some(render), ..self }
+    }
+
+    /// Has something made of its spans.
+    #[must_use]
+    pub fn with_traces(self, traces: Arc<dyn Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Waits until what is kept a little later is kept, for so long at most: for whoever ends.

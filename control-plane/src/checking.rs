@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ring::digest;
 use serde_json::Value;
+use tracing::Instrument as _;
 use vtp_store::{About, Key, Store as _};
 
 use crate::app::App;
@@ -118,11 +119,12 @@ pub(crate) async fn take_over(app: &App) {
 pub(crate) async fn begin(app: &App, user: UserId, video: VideoId) -> Outcome<()> {
     let Some(video) = videos::check(&app.db, user, video, app.config.lease_s).await? else { return Ok(()) };
     let app = app.clone();
-    tokio::spawn(async move {
+    let checked = async move {
         if let Err(problem) = check(&app, &video).await {
             tracing::info!(video = %video.id, %problem, "an upload is of no use, or can't be checked now");
         }
-    });
+    };
+    tokio::spawn(checked.in_current_span());
     Ok(())
 }
 

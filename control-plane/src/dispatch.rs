@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 use vtp_store::Store as _;
 
 use crate::app::App;
@@ -26,6 +27,7 @@ use crate::metrics::JOBS_DRIVEN;
 use crate::problem::Problem;
 use crate::storage::{self, Object};
 use crate::template::Template;
+use crate::traces::Traceparent;
 
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);
@@ -91,15 +93,34 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     }
 }
 
-/// Drives a job to its end, or until it is somebody else's. Its lease is renewed until the end is noted.
+/// Drives a job, in a span of this replica's.
 async fn drive(app: App, job: Claimed, lease: Hold) {
-    let holding = hold(&app, &job, lease);
+    let span = match of_job(&app, &job) {
+        Some(of_job) => {
+            let span = tracing::info_span!("drive", epoch = job.lease_epoch);
+            app.traces.begin(&span, Some(&of_job));
+            span
+        }
+        None => Span::none(),
+    };
+    to_its_end(&app, &job, lease).instrument(span.clone()).await;
+    app.traces.end(&span, None);
+}
+
+/// The span of a job, if it is traced.
+fn of_job(app: &App, job: &Claimed) -> Option<Traceparent> {
+    job.traceparent.as_ref().map(|above| app.traces.of_job(job.id, above))
+}
+
+/// Drives a job to its end, or until it is somebody else's. Its lease is renewed until the end is noted.
+async fn to_its_end(app: &App, job: &Claimed, lease: Hold) {
+    let holding = hold(app, job, lease);
     tokio::pin!(holding);
     let end = tokio::select! {
-        end = until_made(&app, &job) => end,
+        end = until_made(app, job) => end,
         () = &mut holding => return,
     };
-    let noting = note_end(&app, &job, end);
+    let noting = note_end(app, job, end);
     tokio::pin!(noting);
     tokio::select! {
         () = &mut noting => {}
@@ -185,6 +206,7 @@ fn order(app: &App, job: &Claimed) -> Result<Order, String> {
         source: app.store.address(&source),
         out: app.store.address(&out),
         words: template.words(),
+        trace: of_job(app, job),
     })
 }
 
@@ -254,6 +276,9 @@ async fn note_end(app: &App, job: &Claimed, mut end: End) {
         }
     }
     tracing::info!(job = %job.id, "a job has ended");
+    if let Some(above) = &job.traceparent {
+        app.traces.ended(job.id, above, job.queued_at, &end);
+    }
     if !matches!(end, End::Completed { .. }) {
         checking::tidy(app, &storage::ladder(job.id)).await;
     }

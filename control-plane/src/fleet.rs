@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 
 use crate::template::Codec;
 
+use crate::traces::Traceparent;
+
 /// What is to be made.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Order {
@@ -25,6 +27,8 @@ pub struct Order {
     pub out: PathBuf,
     /// What else `vtp encode` is told.
     pub words: Vec<String>,
+    /// Which span it is below, if it is traced.
+    pub trace: Option<Traceparent>,
 }
 
 /// What a look at a source came to.

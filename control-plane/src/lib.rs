@@ -29,6 +29,7 @@ pub mod public_url;
 mod receiving;
 pub mod storage;
 pub mod template;
+pub mod traces;
 pub mod tus;
 mod usage;
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use ring::digest::Context;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument as _;
 use uuid::Uuid;
 use vtp_store::{About, Body as Content, Key, Store as _};
 
@@ -38,7 +39,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// is away.
 pub(crate) async fn receive(app: &App, user: UserId, video: &Video, append: Append, body: Body) -> Outcome<u64> {
     let (app, video) = (app.clone(), video.clone());
-    let carried_out = tokio::spawn(async move {
+    let carried_out = async move {
         let by = Uuid::now_v7();
         let held = hold(&app, &video, by).await?;
         let rest = Mutex::new(held.rest);
@@ -55,7 +56,8 @@ pub(crate) async fn receive(app: &App, user: UserId, video: &Video, append: Appe
             checking::begin(&app, user, video.id).await?;
         }
         Ok(received)
-    });
+    };
+    let carried_out = tokio::spawn(carried_out.in_current_span());
     carried_out.await.map_err(|error| Problem::internal(&error))?
 }
 

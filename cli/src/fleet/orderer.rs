@@ -12,7 +12,7 @@ use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
 use vtp_fleet::ledger::{Row, Submission};
-use vtp_fleet::messages::{JobNumber, NodeId, Pool, Standing};
+use vtp_fleet::messages::{JobNumber, NodeId, Pool, Standing, TraceContext};
 
 use super::access::{SPLITTERS, STITCHERS};
 use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed, SplitOrder};
@@ -59,8 +59,8 @@ impl Orderer {
         Ok(Self { bus, client })
     }
 
-    /// Has the ladder of these words made, or hears how the order of this number goes on or has ended, if it was given before and
-    /// is not forgotten.
+    /// Has the ladder of these words made, below the span `trace`, or hears how the order of this number goes on or has ended, if
+    /// it was given before and is not forgotten.
     ///
     /// # Errors
     /// The fleet does not answer.
@@ -68,12 +68,13 @@ impl Orderer {
         &self,
         number: u64,
         (user, priority): (u64, u8),
+        trace: TraceContext,
         words: Vec<OsString>,
         told: &(dyn Fn(ProgressEvent) + Sync),
     ) -> anyhow::Result<Ended> {
         let job = JobNumber::kept(number).0;
         let body = orders::write(&EncodeOrder { folder: "/".into(), words })?;
-        let submission = submission(job, (user, priority), Skill::Stitch, body);
+        let submission = submission(job, (user, priority), trace, Skill::Stitch, body);
         let standing = tokio::select! {
             standing = self.client.carry_out(submission) => standing?,
             never = self.tell(job, told) => match never {},
@@ -134,7 +135,8 @@ impl Orderer {
     }
 
     async fn looked(&self, user: u64, order: &SplitOrder) -> anyhow::Result<Indexed> {
-        let submission = submission(self.client.number(), (user, LOOK), Skill::Split, orders::write(order)?);
+        let body = orders::write(order)?;
+        let submission = submission(self.client.number(), (user, LOOK), span::current(), Skill::Split, body);
         let made = match self.client.carry_out(submission).await? {
             Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was found")?,
             Standing::Failed { message, .. } => bail!(message),
@@ -178,7 +180,7 @@ fn looks_at(source: OsString) -> anyhow::Result<IndexOrder> {
     Ok(IndexOrder { input: Place::read(source)?, limits: Limits::DEFAULT, doubt: None })
 }
 
-fn submission(job: u64, (user, priority): (u64, u8), skill: Skill, body: Vec<u8>) -> Submission {
+fn submission(job: u64, (user, priority): (u64, u8), trace: TraceContext, skill: Skill, body: Vec<u8>) -> Submission {
     Submission {
         job,
         user,
@@ -187,7 +189,7 @@ fn submission(job: u64, (user, priority): (u64, u8), skill: Skill, body: Vec<u8>
         deadline_ms: None,
         fetch: Vec::new(),
         deliver: Vec::new(),
-        trace: span::current(),
+        trace,
         // How much it is can't be known before somebody has looked into it.
         tasks: vec![Row::new(0, Cost::from_frames(1.0), Skills::NONE.with(skill), body)],
     }

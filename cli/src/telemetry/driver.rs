@@ -1,31 +1,19 @@
-//! The spans of a driver, which are known once they have ended, made by hand.
-
-use std::sync::OnceLock;
+//! The spans of a driver.
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Span as _, Status, Tracer as _, TracerProvider as _};
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry::trace::Status;
 use vtp_fleet::driver::{EndBy, Of, Span, SpanSink};
 
-use super::{ids, span};
-
-static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+use super::ended::{Ended, Told};
 
 /// Spans of the driver of this process go there.
 #[derive(Debug)]
-pub(crate) struct DriverSpans(SdkTracer);
-
-pub(super) fn offer(provider: Option<&SdkTracerProvider>) {
-    if let Some(provider) = provider {
-        // Whoever was first stays.
-        drop(TRACER.set(provider.tracer("vtp")));
-    }
-}
+pub(crate) struct DriverSpans(Told);
 
 impl DriverSpans {
     /// `None` where spans go nowhere.
     pub(crate) fn begin() -> Option<Box<dyn SpanSink>> {
-        TRACER.get().map(|tracer| Box::new(Self(tracer.clone())) as Box<dyn SpanSink>)
+        Told::begin().map(|told| Box::new(Self(told)) as Box<dyn SpanSink>)
     }
 }
 
@@ -35,12 +23,7 @@ impl SpanSink for DriverSpans {
         let (name, mut fields) = told(of);
         let (outcome, status) = outcome(end_by);
         fields.push(KeyValue::new("outcome", outcome));
-        let builder = self.0.span_builder(name).with_start_time(start).with_attributes(fields);
-        let parent = span::context(parent);
-        let mut span = ids::with_number(context.span(), || self.0.build_with_context(builder, &parent));
-        span.set_status(status);
-        // The calendar may have been set back meanwhile.
-        span.end_with_timestamp(end.max(start));
+        self.0.tell(Ended { name, context, parent, start, end, fields, status });
     }
 }
 

@@ -3,12 +3,15 @@
 //! command, an event of a log in a span.
 //!
 //! Spans are those of `tracing` in the crates of this program, at the level `INFO`; [`span`] connects them with those of other
-//! processes, [`driver`] makes those that are known only once they have ended. Without a collector there is nothing of all that.
+//! processes, [`ended`] makes those that are known only once they have ended. Without a collector there is nothing of all that,
+//! but for the numbers of spans in lines of JSON.
 
 mod collector;
 mod driver;
+mod ended;
 mod ids;
 mod json;
+mod requests;
 pub(crate) mod span;
 
 use std::io::{self, IsTerminal as _};
@@ -28,6 +31,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
 pub(crate) use self::driver::DriverSpans;
+pub(crate) use self::requests::{RequestSpans, read};
 
 /// How long the end of a process waits until its last spans are sent.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -61,23 +65,20 @@ pub(crate) fn start(service: Option<Service>) -> Telemetry {
     let name = service.as_ref().map_or("vtp", |service| service.name);
     let lines = if is_json { json::JsonLines::new(name, io::stderr).boxed() } else { lines().boxed() };
     let lines = lines.with_filter(filter);
-    let provider = match service.filter(|_| is_wanted()).map(provider) {
-        None => {
-            registry.with(lines).init();
-            None
-        }
-        Some(Ok(provider)) => {
-            registry.with(lines).with(spans(provider.tracer("vtp"))).init();
-            Some(provider)
-        }
-        Some(Err(error)) => {
-            registry.with(lines).init();
-            tracing::error!(%error, "spans are not exported");
-            None
-        }
+    let provider = match service {
+        Some(service) if !is_off() && is_named() => provider(service).map(Some),
+        _ => Ok(None),
     };
-    driver::offer(provider.as_ref());
-    Telemetry(provider)
+    let exported = provider.as_ref().ok().and_then(Option::as_ref);
+    let numbered = (exported.is_none() && is_json && !is_off()).then(numbers);
+    let tracer = exported.or(numbered.as_ref()).map(|provider| provider.tracer("vtp"));
+    registry.with(lines).with(tracer.map(spans)).init();
+    let exported = provider.unwrap_or_else(|error| {
+        tracing::error!(%error, "spans are not exported");
+        None
+    });
+    ended::offer(exported.as_ref());
+    Telemetry(exported)
 }
 
 impl Telemetry {
@@ -90,10 +91,19 @@ impl Telemetry {
 }
 
 /// Whether the environment names a collector.
-fn is_wanted() -> bool {
+fn is_named() -> bool {
     let given = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_off = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    !is_off && ENDPOINTS.into_iter().any(given)
+    ENDPOINTS.into_iter().any(given)
+}
+
+/// Whether the environment says that nothing is to be traced.
+fn is_off() -> bool {
+    std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// What gives spans numbers, so that lines can name them, and sends them nowhere.
+fn numbers() -> SdkTracerProvider {
+    SdkTracerProvider::builder().with_id_generator(ids::Ids::default()).build()
 }
 
 /// What sends spans from a thread of its own: 2,048 wait for it at most, and more are dropped.

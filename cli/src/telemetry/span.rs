@@ -14,7 +14,12 @@ use crate::exit::Failure;
 
 /// The span that this thread is in, for whoever goes on elsewhere; none where nothing is traced.
 pub(crate) fn current() -> TraceContext {
-    let context = Span::current().context();
+    of(&Span::current())
+}
+
+/// A span, as others name it; none where nothing is traced.
+pub(super) fn of(span: &Span) -> TraceContext {
+    let context = span.context();
     let span = context.span();
     let of = span.span_context();
     let (trace, number) = (u128::from_be_bytes(of.trace_id().to_bytes()), u64::from_be_bytes(of.span_id().to_bytes()));
@@ -76,9 +81,14 @@ struct Ends(Span);
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        if !self.0.is_disabled() {
-            self.0.context().span().end();
-        }
+        end(&self.0);
+    }
+}
+
+/// Ends a span now.
+pub(super) fn end(span: &Span) {
+    if !span.is_disabled() {
+        span.context().span().end();
     }
 }
 
@@ -113,7 +123,7 @@ pub(crate) fn number(of: impl TryInto<i64>) -> i64 {
 }
 
 /// Says that what `span` is of came to nothing.
-fn failed(span: &Span, why: &str) {
+pub(super) fn failed(span: &Span, why: &str) {
     span.set_status(Status::error(why.to_owned()));
 }
 

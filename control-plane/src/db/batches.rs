@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::fetches::{self, NewFetch};
 use crate::ids::{BatchId, JobId, UserId, VideoId};
+use crate::traces::Traceparent;
 
 /// A batch, and how its jobs stand.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]
@@ -72,6 +73,7 @@ pub async fn accept(
     fetched: &[NewFetch],
     request: &Value,
     priority: i16,
+    below: Option<&Traceparent>,
 ) -> sqlx::Result<Accepted> {
     let (wanted, numbers): (Vec<VideoId>, Vec<i64>) = videos.iter().copied().unzip();
     let jobs: Vec<JobId> = videos.iter().map(|_| JobId::new()).collect();
@@ -87,8 +89,9 @@ pub async fn accept(
         .await?;
     fetches::begin(&mut transaction, user, fetched).await?;
     let made = sqlx::query(
-        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, batch_id, waits_for_source)
-         SELECT w.id, v.id, v.user_id, $5, $6, w.number, $7, v.upload_status <> 'uploaded'
+        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, batch_id, traceparent,
+                                       waits_for_source)
+         SELECT w.id, v.id, v.user_id, $5, $6, w.number, $7, $8, v.upload_status <> 'uploaded'
          FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS w (id, video, number)
          JOIN videos v ON v.id = w.video AND v.user_id = $4 AND v.deleted_at IS NULL
              AND (v.upload_status = 'uploaded'
@@ -102,6 +105,7 @@ pub async fn accept(
     .bind(request)
     .bind(priority)
     .bind(batch)
+    .bind(below)
     .execute(&mut *transaction)
     .await?;
     if made.rows_affected() != videos.len() as u64 {

@@ -22,6 +22,7 @@ use super::outbox;
 use super::outputs::{self, NewOutput};
 use crate::estimate::Effort;
 use crate::ids::{BatchId, JobId, UserId, VideoId};
+use crate::traces::Traceparent;
 
 /// The channel on which whoever drives a job is told that it is wanted no longer.
 pub const CANCELS: &str = "job_cancels";
@@ -93,11 +94,12 @@ pub async fn accept(
     request: &Value,
     priority: i16,
     fleet_job: i64,
+    below: Option<&Traceparent>,
 ) -> sqlx::Result<Option<Job>> {
     let mut transaction = db.begin().await?;
     let job: Option<Job> = sqlx::query_as(columns!(
-        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, waits_for_source)
-         SELECT $1, v.id, v.user_id, $4, $5, $6, v.upload_status <> 'uploaded' FROM videos v
+        "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, traceparent, waits_for_source)
+         SELECT $1, v.id, v.user_id, $4, $5, $6, $7, v.upload_status <> 'uploaded' FROM videos v
          WHERE v.id = $2 AND v.user_id = $3 AND v.deleted_at IS NULL
            AND (v.upload_status = 'uploaded'
                 OR (v.source_url IS NOT NULL AND v.upload_status IN ('pending', 'fetching', 'checking')))
@@ -110,6 +112,7 @@ pub async fn accept(
     .bind(request)
     .bind(priority)
     .bind(fleet_job)
+    .bind(below)
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(job) = &job {
@@ -246,6 +249,10 @@ pub struct Claimed {
     pub lease_epoch: i64,
     /// Whether it is wanted no longer; the fleet may know of it.
     pub cancel_wanted: bool,
+    /// Since when.
+    pub queued_at: OffsetDateTime,
+    /// Which span it was asked for below, if it was in one.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// How many jobs of all users are queued, and under way.
@@ -288,7 +295,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
          SET lease_epoch = lease_epoch + 1, lease_until = now() + make_interval(secs => $2)
          FROM free, videos v WHERE j.id = free.id AND v.id = j.video_id
          RETURNING j.id, j.video_id, j.user_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch,
-                   j.cancel_wanted",
+                   j.cancel_wanted, j.queued_at, j.traceparent",
     )
     .bind(most)
     .bind(lease_s as f64)

@@ -10,6 +10,7 @@ use super::integer::integer;
 use super::object::{Object, object};
 use super::page::{Page, Wanted};
 use super::sources::NewSource;
+use super::visit::Below;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
 use crate::db::batches::{self, Accepted, Batch};
@@ -101,6 +102,7 @@ fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Err
 pub(crate) async fn create(
     State(app): State<App>,
     Writes(caller): Writes,
+    Below(below): Below,
     Json(wanted): Json<NewBatch>,
 ) -> Outcome<(StatusCode, axum::Json<Batch>)> {
     if !(1..=MOST).contains(&wanted.items.len()) {
@@ -124,7 +126,8 @@ pub(crate) async fn create(
         };
         videos.push((video, jobs::number()));
     }
-    match batches::accept(&app.db, caller.user(), &videos, &fetched, &request, wanted.priority).await? {
+    let (priority, below) = (wanted.priority, below.as_ref());
+    match batches::accept(&app.db, caller.user(), &videos, &fetched, &request, priority, below).await? {
         Accepted::All(id) => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
         Accepted::Missing(missing) => {
             let some: Vec<String> = missing.iter().take(10).map(ToString::to_string).collect();

@@ -12,7 +12,8 @@ use crate::app::App;
 const METHODS: &str = "OPTIONS, HEAD, POST, PUT, PATCH, DELETE";
 /// What they may say.
 const HEADERS: &str = "Authorization, Content-Type, Content-Digest, Tus-Resumable, Upload-Length, Upload-Metadata, Upload-Offset, \
-                       Upload-Checksum, Upload-Defer-Length, X-HTTP-Method-Override, X-Request-Id, X-Requested-With";
+                       Upload-Checksum, Upload-Defer-Length, X-HTTP-Method-Override, X-Request-Id, X-Requested-With, \
+                       Traceparent";
 /// What they may hear.
 const EXPOSED: &str = "Location, Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires, Tus-Resumable, Tus-Version, \
                        Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id";

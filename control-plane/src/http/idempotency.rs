@@ -11,6 +11,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ring::digest;
+use tracing::Instrument as _;
 
 use super::{LONGEST_BATCH, PATIENCE};
 use crate::app::App;
@@ -70,7 +71,7 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     }
     parts.extensions.insert(ToItsEnd);
     let (request, user) = (Request::from_parts(parts, Body::from(body)), caller.user());
-    let carried_out = tokio::spawn(to_its_end(app.clone(), user, key, request, next));
+    let carried_out = tokio::spawn(to_its_end(app.clone(), user, key, request, next).in_current_span());
     match tokio::time::timeout(PATIENCE, carried_out).await {
         Ok(done) => done.map_err(|error| Problem::internal(&error))?,
         Err(_) => {

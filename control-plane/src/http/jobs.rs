@@ -10,6 +10,7 @@ use super::extract::{Json, Path, Query};
 use super::integer::integer;
 use super::object::object;
 use super::page::{Page, Wanted};
+use super::visit::Below;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
 use crate::db::jobs::{self, Job};
@@ -47,6 +48,7 @@ fn usual() -> i16 {
 pub(crate) async fn transcode(
     State(app): State<App>,
     Writes(caller): Writes,
+    Below(below): Below,
     Path(id): Path<VideoId>,
     Json(wanted): Json<Transcode>,
 ) -> Outcome<(StatusCode, axum::Json<Job>)> {
@@ -55,7 +57,8 @@ pub(crate) async fn transcode(
     }
     wanted.output.check()?;
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
-    if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, jobs::number()).await? {
+    let (number, below) = (jobs::number(), below.as_ref());
+    if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, number, below).await? {
         return Ok((StatusCode::ACCEPTED, axum::Json(job)));
     }
     match videos::get(&app.db, caller.user(), id).await? {

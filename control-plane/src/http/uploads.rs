@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tracing::Instrument as _;
 use utoipa::{IntoParams, ToSchema};
 use vtp_store::{About, Body, Store as _};
 
@@ -325,7 +326,7 @@ pub(crate) async fn complete(
         return told(StatusCode::ACCEPTED, video_of(&app, &caller, id).await?);
     };
     let checks = app.clone();
-    let check = tokio::spawn(async move { checking::check(&checks, &checked).await });
+    let check = tokio::spawn(async move { checking::check(&checks, &checked).await }.in_current_span());
     match tokio::time::timeout(PATIENCE, check).await {
         Ok(done) => done.map_err(|error| Problem::internal(&error))??,
         Err(_) => return told(StatusCode::ACCEPTED, video_of(&app, &caller, id).await?),

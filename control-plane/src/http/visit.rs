@@ -2,12 +2,14 @@
 //!
 //! An answer to whoever changes something is given once it stands in the audit log, so that nothing is done that is not known.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::HttpBody as _;
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -21,6 +23,7 @@ use crate::ids::UserId;
 use crate::limits::address;
 use crate::metrics::REQUEST_TIME;
 use crate::problem::Problem;
+use crate::traces::Traceparent;
 
 /// Of what it is noted who used it.
 const API: &str = "/v1/";
@@ -29,6 +32,8 @@ const PARTS: [&str; 2] = ["/v1/videos/{id}/chunk", "/v1/tus/{id}"];
 
 /// Which method is meant, where a client can't say so by the method itself (tus 1.0.0).
 const METHOD: &str = "x-http-method-override";
+/// Which span of its client a request is below.
+const TRACEPARENT: &str = "traceparent";
 
 /// Who a request is from, once that is known.
 #[derive(Debug, Default)]
@@ -40,6 +45,17 @@ impl Visit {
         // However often it is asked who it is, it is the same.
         let _ = self.0.set(user);
         Span::current().record("user_id", field::display(user));
+    }
+}
+
+/// The span of a request, for what is to be below it; none where there is no trace.
+pub(crate) struct Below(pub(crate) Option<Traceparent>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Below {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned()))
     }
 }
 
@@ -74,8 +90,13 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
         endpoint = noted.endpoint,
         request_id = noted.name,
         user_id = field::Empty,
+        status = field::Empty,
     );
+    if let Some(below) = app.traces.begin(&span, traceparent(request.headers()).as_ref()) {
+        request.extensions_mut().insert(below);
+    }
     let is_read = noted.is_read();
+    let within = span.clone();
     let answered = async move {
         let response = next.run(request).await;
         let (user, status) = (visit.0.get().copied(), response.status().as_u16());
@@ -90,9 +111,12 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
                 tracing::error!(%error, ?deed, "a deed is not in the audit log");
             }
         }
+        span.record("status", i64::from(status));
+        let failed = (status >= 500).then(|| format!("it is answered with {status}"));
+        app.traces.end(&span, failed.as_deref());
         response
     }
-    .instrument(span);
+    .instrument(within);
     if is_read {
         return answered.await;
     }
@@ -136,6 +160,13 @@ fn milliseconds(of: Duration) -> f64 {
     (of.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// What a client says, if it says one thing.
+fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
+    let mut said = headers.get_all(TRACEPARENT).iter();
+    let first = said.next()?.to_str().ok()?;
+    said.next().is_none().then(|| Traceparent(first.to_owned()))
+}
+
 fn length(headers: &HeaderMap) -> Option<i64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -148,6 +179,16 @@ mod tests {
         let (endpoint, path) = (endpoint.to_owned(), endpoint.to_owned());
         let ends = method == Method::DELETE;
         Noted { method, endpoint, path, name: None, length: None, ends, began: Instant::now() }
+    }
+
+    #[test]
+    fn a_client_that_says_two_things_says_nothing_of_its_span() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(traceparent(&headers), None);
+        headers.append(TRACEPARENT, HeaderValue::from_static("00-1-2-01"));
+        assert_eq!(traceparent(&headers), Some(Traceparent("00-1-2-01".to_owned())));
+        headers.append(TRACEPARENT, HeaderValue::from_static("00-3-4-01"));
+        assert_eq!(traceparent(&headers), None);
     }
 
     #[test]

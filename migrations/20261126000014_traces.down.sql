@@ -1,0 +1,1 @@
+ALTER TABLE transcoding_jobs DROP COLUMN traceparent;
