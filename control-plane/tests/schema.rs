@@ -7,12 +7,12 @@
 mod fixture;
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fixture::Platform;
+use fixture::peers::{find, say};
 use serde_json::json;
 
 /// How many requests are made up of an operation.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
 fn what_the_document_says_is_what_the_api_does() {
-    let Some(schemathesis) = schemathesis() else { return };
+    let Some(schemathesis) = find("schemathesis", "schemathesis", |_| true) else { return };
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
     let video = ann.uploaded("film.mp4");
@@ -65,28 +65,4 @@ fn what_the_document_says_is_what_the_api_does() {
         std::fs::write(path, &said).unwrap();
     }
     assert!(status.is_some_and(|it| it.success()), "seed {seed}, {status:?} after {:?}:\n{said}", began.elapsed());
-}
-
-/// The program: that of the environment variable `SCHEMATHESIS`, the one that `make schemathesis` puts below
-/// `target/schemathesis` of this folder or one above, or one on the path.
-fn schemathesis() -> Option<PathBuf> {
-    let named = std::env::var_os("SCHEMATHESIS").filter(|it| !it.is_empty()).map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("schemathesis"));
-    let here = std::env::current_dir().unwrap_or_default();
-    let above: Vec<PathBuf> =
-        here.ancestors().map(|folder| folder.join("target/schemathesis/bin/schemathesis")).collect();
-    let found = named.or_else(|| above.into_iter().chain(on_path).find(|file| file.is_file()));
-    if found.is_none() {
-        let required = std::env::var("VTP_SCHEMATHESIS").is_ok_and(|it| it == "required");
-        assert!(!required, "no schemathesis: put one on the path, name it by SCHEMATHESIS, or run make schemathesis");
-        let name = std::thread::current().name().unwrap_or("a test").to_owned();
-        say(&format!("SKIPPED {name}: no schemathesis: run make schemathesis"));
-    }
-    found
-}
-
-/// Past the test harness, which hides what a passing test prints.
-fn say(what: &str) {
-    writeln!(std::io::stderr().lock(), "{what}").unwrap();
 }
