@@ -187,6 +187,16 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let watched = scene.vtp(&format!("watch {job} --api {} --key {}", platform.url, platform.token));
     assert!(watched.ok().stdout.contains(master));
     scene.vtp(&format!("watch {job} --api platform")).failed(2, "there is no such job");
+    // Its report, and the page of it, are those that lie beside the ladder.
+    let api = format!("--api {} --key {}", platform.url, platform.token);
+    let told = scene.vtp(&format!("report {job} {api} --out page.html")).ok().stdout;
+    assert!(told.contains("proven: 240 frames in, 240 out of every rendition"), "{told}");
+    assert!(told.contains(&format!("play: {}{master}\n", platform.url)), "{told}");
+    assert!(told.ends_with("\npage: page.html\n"), "{told}");
+    let page = |path: &str| std::fs::read_to_string(scene.path(path)).unwrap();
+    assert!(page("page.html") == page(&format!("s3/films/vtp/ladders/{job}/report.html")));
+    assert_eq!(scene.vtp(&format!("report {job} {api} --json")).json(), report);
+    scene.vtp(&format!("report {job} --api platform")).failed(2, "there is no such job");
     scene.vtp("jobs --api nowhere").failed(2, "start vtp up, or give its URL with --api");
 
     // It is what the command makes, byte for byte.
