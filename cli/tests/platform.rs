@@ -5,7 +5,8 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -176,6 +177,17 @@ fn from_one_command_to_a_ladder_that_is_played() {
     assert!(streams.contains("codec_name=h264") && streams.contains("codec_name=aac"), "{streams}");
     let report = platform.json(&[], &format!("/v1/jobs/{job}/report"), 200);
     assert_eq!((&report["proof"]["ok"], &report["proof"]["frames_out"]), (&true.into(), &240.into()));
+
+    // A page says who it is in other words, which nobody logs either.
+    let mut page = TcpStream::connect(platform.url.trim_start_matches("http://")).unwrap();
+    let head = format!("GET /v1/jobs/{job}/progress HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket");
+    let about = format!("sec-websocket-protocol: vtp.v1, vtp.bearer.{}", platform.token);
+    let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+    write!(page, "{head}\r\n{about}\r\n{key}\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    page.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    drop(page);
 
     // The same by the command that uses the API for people.
     let submitted = scene.vtp("submit film.mp4 --api platform --ladder mobile --speed ultrafast").ok();
