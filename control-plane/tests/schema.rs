@@ -26,7 +26,10 @@ fn what_the_document_says_is_what_the_api_does() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
     let video = ann.uploaded("film.mp4");
-    ann.events(&ann.transcode(&video), None);
+    let job = ann.transcode(&video);
+    ann.events(&job, None);
+    let outputs = ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200);
+    let signature = outputs["data"][0]["playback_url"].as_str().unwrap().split('/').nth(3).unwrap().to_owned();
     let failed = ann.transcode(&ann.uploaded("fail.mp4"));
     ann.events(&failed, None);
     ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201);
@@ -43,6 +46,7 @@ fn what_the_document_says_is_what_the_api_does() {
     command.args(["run", &platform.place("/openapi.json"), "--no-color", "--checks", "all", "--seed", &seed]);
     command.args(["--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing,stateful"]);
     command.env("VTP_TOKEN", &ann.token).env("VTP_TOKEN_TO_END", &to_end.token);
+    command.env("VTP_PLAYED_JOB", &job).env("VTP_PLAYED_SIGNATURE", &signature);
     command.env("SCHEMATHESIS_HOOKS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis_hooks.py"));
     command.env("NO_PROXY", "127.0.0.1").env("PYTHONUTF8", "1").current_dir(folder.path());
     let output = File::create(&said).unwrap();
