@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := demo
-.PHONY: demo test build fuzz packages test-packages players tus nats schemathesis rust clean
+.PHONY: demo test build fuzz packages test-packages players tus boto3 nats schemathesis rust clean
 .NOTPARALLEL:
 
 RUST_LEAST := 1.95
@@ -53,7 +53,9 @@ test: export VTP_POSTGRES := required
 test: export VTP_SCHEMATHESIS := required
 # And the one that finds no client of tus.
 test: export VTP_TUS := required
-test: test-packages players tus nats schemathesis rust
+# And the one that finds no boto3.
+test: export VTP_BOTO3 := required
+test: test-packages players tus boto3 nats schemathesis rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -98,6 +100,18 @@ TUS := control-plane/tests/tus
 tus:
 	@$(call install,$(PLAYER_PACKAGES))
 	@$(call modules,$(TUS))
+
+# The client of S3 that addresses of parts are tested with that is not ours. The test uses what boto3 sends its requests by, botocore,
+# whose releases have the same numbers.
+BOTO3_HOME := target/boto3
+BOTO3_VERSION := 1.44.8
+
+boto3:
+	@[[ -n "$${BOTO3:-}" ]] || \
+	[[ "$$($(BOTO3_HOME)/bin/python -c 'import boto3; print(boto3.__version__)' 2>/dev/null)" == "$(BOTO3_VERSION)" ]] || { \
+		python3 -m venv $(BOTO3_HOME) && \
+		$(BOTO3_HOME)/bin/pip install --quiet --disable-pip-version-check boto3==$(BOTO3_VERSION) botocore==$(BOTO3_VERSION); \
+	}
 
 # Installs what the lock file in $(1) names, unless it is there.
 define modules

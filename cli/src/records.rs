@@ -108,11 +108,12 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, newest: u32) 
 ///
 /// # Errors
 /// Of the filesystem; an old file is as it was then.
-pub fn write(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+pub fn write(folder: &Path, name: impl AsRef<Path>, text: &str) -> io::Result<()> {
+    let name = name.as_ref();
     // As any new file: what the user's mask leaves of it.
     let open = Permissions::from_mode(0o666);
-    let mut file =
-        tempfile::Builder::new().prefix(&format!(".{name}.vtp-new-")).permissions(open).tempfile_in(folder)?;
+    let prefix = format!(".{}.vtp-new-", name.display());
+    let mut file = tempfile::Builder::new().prefix(&prefix).permissions(open).tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.persist(folder.join(name))?;
     Ok(())

@@ -61,6 +61,14 @@ fn report_draws_the_page_of_an_output_and_tells_where_it_is() {
     assert!(told.contains("proven: 4 frames in") && told.ends_with("page: out/report.html\n"), "{told}");
     let page = std::fs::read_to_string(scene.path("out/report.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.contains("bit rate of each chunk"), "{page}");
+    // And where it is wanted, by that alone.
+    std::fs::remove_file(scene.path("out/report.html")).unwrap();
+    let told = scene.vtp("report out --out page.html").ok().stdout;
+    assert!(told.contains("play: out/master.m3u8\n") && told.ends_with("page: page.html\n"), "{told}");
+    assert!(std::fs::read_to_string(scene.path("page.html")).unwrap() == page);
+    assert!(!scene.path("out/report.html").exists());
+    scene.vtp("report out --out absent/page.html").failed(1, "cannot write absent/page.html: ");
+    scene.vtp("report out --out ..").failed(2, ".. is no file's name");
     assert_eq!(scene.hidden(), [""; 0]);
 }
 
@@ -85,6 +93,12 @@ fn a_report_that_cannot_be_used_is_refused_and_nothing_is_drawn() {
         scene.vtp("report out").failed(2, told);
         assert!(!scene.path("out/report.html").exists());
     }
+    // What is called like a job is one unless it is a folder.
+    let scene = folder_with_report(REPORT);
+    let job = "0192f1e3-7c1a-7000-8000-000000000000";
+    scene.vtp(&format!("report {job}")).failed(2, "no API is known in vtp-fleet");
+    std::fs::rename(scene.path("out"), scene.path(job)).unwrap();
+    assert!(scene.vtp(&format!("report {job}")).ok().stdout.ends_with(&format!("page: {job}/report.html\n")));
     Scene::new().vtp("report .").failed(2, "there is no report.json in .: give the output folder of vtp encode");
 }
 

@@ -7,7 +7,8 @@ mod common;
 mod platform;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,17 @@ fn from_one_command_to_a_ladder_that_is_played() {
     println!("{took:.1} CPU seconds were taken, and {estimated:.1} estimated");
     assert!((0.1..10.0).contains(&(estimated / took)), "{estimated} s were estimated, and {took} s taken");
 
+    // A page says who it is in other words, which nobody logs either.
+    let mut page = TcpStream::connect(platform.url.trim_start_matches("http://")).unwrap();
+    let head = format!("GET /v1/jobs/{job}/progress HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket");
+    let about = format!("sec-websocket-protocol: vtp.v1, vtp.bearer.{}", platform.token);
+    let key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+    write!(page, "{head}\r\n{about}\r\n{key}\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    page.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    drop(page);
+
     // The same by the command that uses the API for people.
     let submitted = scene.vtp("submit film.mp4 --api platform --ladder mobile --speed ultrafast").ok();
     assert!(submitted.stdout.starts_with(&format!("hls   {}/play/", platform.url)), "{}", submitted.stdout);
@@ -95,6 +107,16 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let watched = scene.vtp(&format!("watch {job} --api {} --key {}", platform.url, platform.token));
     assert!(watched.ok().stdout.contains(master));
     scene.vtp(&format!("watch {job} --api platform")).failed(2, "there is no such job");
+    // Its report, and the page of it, are those that lie beside the ladder.
+    let api = format!("--api {} --key {}", platform.url, platform.token);
+    let told = scene.vtp(&format!("report {job} {api} --out page.html")).ok().stdout;
+    assert!(told.contains("proven: 240 frames in, 240 out of every rendition"), "{told}");
+    assert!(told.contains(&format!("play: {}{master}\n", platform.url)), "{told}");
+    assert!(told.ends_with("\npage: page.html\n"), "{told}");
+    let page = |path: &str| std::fs::read_to_string(scene.path(path)).unwrap();
+    assert!(page("page.html") == page(&format!("s3/films/vtp/ladders/{job}/report.html")));
+    assert_eq!(scene.vtp(&format!("report {job} {api} --json")).json(), report);
+    scene.vtp(&format!("report {job} --api platform")).failed(2, "there is no such job");
     scene.vtp("jobs --api nowhere").failed(2, "start vtp up, or give its URL with --api");
 
     // It is what the command makes, byte for byte.

@@ -7,12 +7,12 @@
 mod fixture;
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fixture::Platform;
+use fixture::peers::{find, say};
 use serde_json::json;
 
 /// How many requests are made up of an operation.
@@ -22,11 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 #[test]
 fn what_the_document_says_is_what_the_api_does() {
-    let Some(schemathesis) = schemathesis() else { return };
+    let Some(schemathesis) = find("schemathesis", "schemathesis", |_| true) else { return };
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
     let video = ann.uploaded("film.mp4");
-    ann.events(&ann.transcode(&video), None);
+    let job = ann.transcode(&video);
+    ann.events(&job, None);
+    let outputs = ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200);
+    let signature = outputs["data"][0]["playback_url"].as_str().unwrap().split('/').nth(3).unwrap().to_owned();
     let failed = ann.transcode(&ann.uploaded("fail.mp4"));
     ann.events(&failed, None);
     ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": ["read"] })).ok(201);
@@ -43,6 +46,7 @@ fn what_the_document_says_is_what_the_api_does() {
     command.args(["run", &platform.place("/openapi.json"), "--no-color", "--checks", "all", "--seed", &seed]);
     command.args(["--max-examples", EXAMPLES, "--phases", "examples,coverage,fuzzing,stateful"]);
     command.env("VTP_TOKEN", &ann.token).env("VTP_TOKEN_TO_END", &to_end.token);
+    command.env("VTP_PLAYED_JOB", &job).env("VTP_PLAYED_SIGNATURE", &signature);
     command.env("SCHEMATHESIS_HOOKS", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/schemathesis_hooks.py"));
     command.env("NO_PROXY", "127.0.0.1").env("PYTHONUTF8", "1").current_dir(folder.path());
     let output = File::create(&said).unwrap();
@@ -65,28 +69,4 @@ fn what_the_document_says_is_what_the_api_does() {
         std::fs::write(path, &said).unwrap();
     }
     assert!(status.is_some_and(|it| it.success()), "seed {seed}, {status:?} after {:?}:\n{said}", began.elapsed());
-}
-
-/// The program: that of the environment variable `SCHEMATHESIS`, the one that `make schemathesis` puts below
-/// `target/schemathesis` of this folder or one above, or one on the path.
-fn schemathesis() -> Option<PathBuf> {
-    let named = std::env::var_os("SCHEMATHESIS").filter(|it| !it.is_empty()).map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("schemathesis"));
-    let here = std::env::current_dir().unwrap_or_default();
-    let above: Vec<PathBuf> =
-        here.ancestors().map(|folder| folder.join("target/schemathesis/bin/schemathesis")).collect();
-    let found = named.or_else(|| above.into_iter().chain(on_path).find(|file| file.is_file()));
-    if found.is_none() {
-        let required = std::env::var("VTP_SCHEMATHESIS").is_ok_and(|it| it == "required");
-        assert!(!required, "no schemathesis: put one on the path, name it by SCHEMATHESIS, or run make schemathesis");
-        let name = std::thread::current().name().unwrap_or("a test").to_owned();
-        say(&format!("SKIPPED {name}: no schemathesis: run make schemathesis"));
-    }
-    found
-}
-
-/// Past the test harness, which hides what a passing test prints.
-fn say(what: &str) {
-    writeln!(std::io::stderr().lock(), "{what}").unwrap();
 }

@@ -11,24 +11,44 @@ use std::time::{Duration, Instant};
 
 use fixture::{Platform, Somebody};
 use serde_json::{Value, json};
+use tungstenite::HandshakeError;
 use tungstenite::client::IntoClientRequest as _;
+use tungstenite::handshake::client::Response;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
 use vtp_control_plane::Config;
 use vtp_control_plane::db::{events, jobs};
 use vtp_control_plane::ids::{JobId, UserId};
 
+const PROTOCOL: &str = "sec-websocket-protocol";
+
 /// Somebody who listens over WebSocket.
 struct Listener(WebSocket<TcpStream>);
 
 impl Listener {
     fn open(somebody: &Somebody<'_>, place: &str) -> Self {
-        let (host, token) = (somebody.host(), &somebody.token);
+        let shown = [("authorization", format!("Bearer {}", somebody.token))];
+        Self::open_with(somebody, place, &shown).unwrap_or_else(|answer| panic!("{answer:?}")).0
+    }
+
+    /// The same, showing this; and the answer, which is the error where it is refused.
+    fn open_with(
+        somebody: &Somebody<'_>,
+        place: &str,
+        shown: &[(&'static str, String)],
+    ) -> Result<(Self, Response), Box<Response>> {
+        let host = somebody.host();
         let mut request = format!("ws://{host}{place}").into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        for (name, value) in shown {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
         let stream = TcpStream::connect(host).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        Self(tungstenite::client(request, stream).unwrap().0)
+        match tungstenite::client(request, stream) {
+            Ok((socket, answer)) => Ok((Self(socket), answer)),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => Err(answer),
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// The next event, or the code by which it is closed.
@@ -83,11 +103,55 @@ fn a_websocket_of_a_job_that_is_somebody_else_s_is_not_opened() {
     let platform = Platform::start();
     let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
     let job = ann.transcode(&ann.uploaded("hang.mp4"));
-    let mut request = format!("ws://{}/v1/jobs/{job}/progress", bob.host()).into_client_request().unwrap();
-    request.headers_mut().insert("authorization", format!("Bearer {}", bob.token).parse().unwrap());
-    let refused = tungstenite::client(request, TcpStream::connect(bob.host()).unwrap()).unwrap_err();
-    let tungstenite::HandshakeError::Failure(tungstenite::Error::Http(answer)) = refused else { panic!("{refused}") };
-    assert_eq!(answer.status(), 404);
+    let place = format!("/v1/jobs/{job}/progress");
+    let by_header = [("authorization", format!("Bearer {}", bob.token))];
+    let by_protocol = [(PROTOCOL, format!("vtp.v1, vtp.bearer.{}", bob.token))];
+    for shown in [by_header, by_protocol] {
+        assert_eq!(Listener::open_with(&bob, &place, &shown).err().unwrap().status(), 404);
+    }
+}
+
+#[test]
+fn a_page_says_who_it_is_by_a_subprotocol_and_no_answer_names_that() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let job = ann.transcode(&ann.uploaded("film.mp4"));
+    let key = |scope: &str| {
+        let made = ann.post("/v1/api-keys", &json!({ "name": "k", "scopes": [scope] })).ok(201);
+        made["secret"].as_str().unwrap().to_owned()
+    };
+    let nobody = platform.nobody();
+    let open = |place: &str, offered: &str| Listener::open_with(&nobody, place, &[(PROTOCOL, offered.to_owned())]);
+    let place = format!("/v1/jobs/{job}/progress");
+    let told = Listener::open(&ann, &place).rest();
+    for (place, secret) in [(&*place, &ann.token), (&*place, &key("read")), ("/v1/events", &ann.token)] {
+        let (mut listener, answer) = open(place, &format!("vtp.v1, vtp.bearer.{secret}")).ok().unwrap();
+        assert_eq!(answer.headers()[PROTOCOL], "vtp.v1");
+        assert!(!format!("{answer:?}").contains(secret), "{answer:?}");
+        match place {
+            "/v1/events" => assert_eq!(listener.next().unwrap().1, "listening"),
+            _ => assert_eq!(listener.rest(), told),
+        }
+    }
+    let refused = |offered: &str, status: u16| {
+        let answer = open(&place, offered).err().unwrap();
+        assert_eq!(answer.status(), status, "{offered}");
+        assert!(!format!("{answer:?}").contains(offered), "{answer:?}");
+    };
+    let token = format!("vtp.bearer.{}", ann.token);
+    refused(&token, 401);
+    refused("vtp.v1", 401);
+    refused("vtp.v1, vtp.bearer.nobody", 401);
+    refused(&format!("vtp.v1, {token}, vtp.bearer.x"), 401);
+    refused(&format!("vtp.v1, vtp.bearer.{}", key("write")), 403);
+    // It counts for a WebSocket that is asked for where there is one, and nowhere else.
+    let offered = format!("vtp.v1, {token}");
+    let shown = [(PROTOCOL, &*offered), ("upgrade", "websocket"), ("connection", "upgrade")];
+    nobody.get_with(&place, &shown[..1]).problem(401);
+    nobody.get_with("/v1/auth/me", &shown).problem(401);
+    // Whoever says it in the usual way may offer what they speak, too.
+    let both = [("authorization", format!("Bearer {}", ann.token)), (PROTOCOL, "other, vtp.v1".to_owned())];
+    assert_eq!(Listener::open_with(&ann, &place, &both).ok().unwrap().1.headers()[PROTOCOL], "vtp.v1");
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! Uploads as their users meet them: parts that are sent to addresses which need no token, past the API where the store is S3; and what
-//! becomes of those that nobody goes on with.
+//! becomes of those that nobody goes on with. The test with boto3 is skipped where there is none; with `VTP_BOTO3=required` that is a
+//! failure.
 
 #![allow(clippy::unwrap_used)] // a test that cannot set up its scene has failed
 
 mod fixture;
 
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fixture::{Platform, Somebody};
+use fixture::{Platform, Somebody, peers};
 use serde_json::{Value, json};
 use vtp_control_plane::Config;
+use vtp_store::{Key, S3};
 
 /// A file of so many bytes.
 fn film(bytes: usize) -> Vec<u8> {
@@ -113,13 +117,67 @@ fn on_s3_parts_go_past_the_api_and_what_lies_in_the_store_counts() {
     assert_eq!(curl(&urls[1], &[0; 77]), "200");
     assert!(std::fs::read(&source).unwrap() == film);
     let late = platform.stored(&format!("uploads/{video}/00001"));
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(3));
     assert!(late.exists(), "more may come");
     platform.with_database(async |db| {
         sqlx::query("UPDATE videos SET urls_until = now() - interval '1 hour'").execute(&db).await.unwrap();
     });
     fixture::until("what came late is gone", || !late.exists());
     assert!(source.exists());
+}
+
+/// Has boto3 do something in the store; what came of it.
+fn boto3(python: &Path, platform: &Platform, told: &Value) -> Value {
+    let mut client = Command::new(python);
+    client.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boto3/client.py")).arg(told.to_string());
+    client.envs(platform.s3().environment()).env_remove("AWS_PROFILE").env("NO_PROXY", "127.0.0.1");
+    client.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    let output = client.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn boto3_uploads_by_the_addresses_and_reads_the_source_and_s3_refuses_what_is_not_as_they_say() {
+    let imports = |python: &Path| {
+        Command::new(python).args(["-c", "import boto3"]).output().is_ok_and(|output| output.status.success())
+    };
+    let Some(python) = peers::find("boto3", "python3", imports) else { return };
+    let platform = Platform::on_s3();
+    let ann = platform.register("ann@example.com");
+    let (part, film) = (5 << 20, film((10 << 20) + 77));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("film.mp4");
+    std::fs::write(&file, &film).unwrap();
+    let (video, urls) = begin(&ann, &film);
+    let put = |url: &str, from: usize, bytes: usize| json!({ "url": url, "file": file, "from": from, "bytes": bytes });
+    // One that is made as the others are, but good for a second.
+    let first = Key::new(format!("vtp/uploads/{video}/00000")).unwrap();
+    let bucket = S3::bucket(platform.s3().client(), "films");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let brief = runtime.block_on(bucket.presign_put(&first, part as u64, Duration::from_secs(1))).unwrap();
+    let mut late = put(&brief, 0, part);
+    late["at"] = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64() + 2.1).into();
+    let (rest, digit) = urls[0].split_at(urls[0].len() - 1);
+    assert!(rest.contains("&X-Amz-Signature="), "it ends with its signature: {rest}");
+    let forged = format!("{rest}{}", if digit == "0" { "1" } else { "0" });
+    let odd = [put(&urls[0], 0, part - 1), put(&urls[0], 0, part + 1), put(&forged, 0, part), late];
+    let refused = |code: &str| json!({ "status": 403, "code": code });
+    let [unsigned, over] = ["SignatureDoesNotMatch", "AccessDenied"].map(refused);
+    assert_eq!(boto3(&python, &platform, &json!({ "put": odd })), json!([unsigned, unsigned, unsigned, over]));
+    assert_eq!(missing(&ann, &video), json!([0, 1, 2]));
+
+    let all = [put(&urls[0], 0, part), put(&urls[1], part, part), put(&urls[2], 2 * part, 77)];
+    let taken = json!({ "status": 200, "code": null });
+    assert_eq!(boto3(&python, &platform, &json!({ "put": all })), json!([taken, taken, taken]));
+    assert_eq!(missing(&ann, &video), json!([]));
+    let whole = ann.post(&format!("/v1/videos/{video}/complete"), &Value::Null).ok(200);
+    assert_eq!(whole["upload_status"], "uploaded");
+    let source = json!({ "bucket": "films", "key": format!("vtp/sources/{video}/source.mp4") });
+    let hash = ring::digest::digest(&ring::digest::SHA256, &film);
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let read = boto3(&python, &platform, &json!({ "read": source }));
+    assert_eq!(read, json!({ "bytes": film.len(), "sha256": hash }));
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! The API's client: `vtp submit`, `vtp jobs`, `vtp watch`. In: words. Out: requests over HTTP, and what comes of them. Never: a look
+//! The API's client: `vtp submit`, `vtp jobs`, `vtp watch`, `vtp report JOB`. In: words. Out: requests over HTTP, and what comes of them. Never: a look
 //! into a video.
 
 pub(crate) mod client;
 pub mod jobs;
+pub(crate) mod report;
 pub mod submit;
 pub mod watch;
 

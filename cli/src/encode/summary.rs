@@ -12,6 +12,11 @@ use crate::text::{self, Align, Table};
 
 /// The summary of a run whose output is in `folder`.
 pub fn render(report: &Report, folder: &Path) -> String {
+    with_page(report, folder, &folder.join(records::PAGE))
+}
+
+/// The same of one whose page is elsewhere. `folder` may be an address.
+pub fn with_page(report: &Report, folder: &Path, page: &Path) -> String {
     let mut out = renditions(report).render("");
     let mut line = |text: String| {
         out.push_str(&text);
@@ -38,7 +43,7 @@ pub fn render(report: &Report, folder: &Path) -> String {
     if report.encryption.as_ref().is_none_or(|it| it.scheme != AES_128) {
         line(format!("      {}", folder.join("manifest.mpd").display()));
     }
-    line(format!("page: {}", folder.join(records::PAGE).display()));
+    line(format!("page: {}", page.display()));
     out
 }
 

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::secret::{ApiSecret, SecretHash};
+use super::shown;
 use crate::app::App;
 use crate::db::{api_keys, sessions};
 use crate::http::visit::Visit;
@@ -108,8 +108,9 @@ impl Caller {
         }
     }
 
-    async fn of(parts: &Parts, app: &App) -> Outcome<Self> {
-        let caller = Self::shown(parts, app).await?;
+    /// Whoever shows this with a request.
+    async fn of(secret: &str, parts: &Parts, app: &App) -> Outcome<Self> {
+        let caller = Self::shown(secret, app).await?;
         if let Some(visit) = parts.extensions.get::<Arc<Visit>>() {
             visit.is_of(caller.user);
         }
@@ -117,14 +118,8 @@ impl Caller {
         Ok(caller)
     }
 
-    async fn shown(parts: &Parts, app: &App) -> Outcome<Self> {
+    async fn shown(secret: &str, app: &App) -> Outcome<Self> {
         let refused = |why| Problem::new(Kind::Unauthenticated, why);
-        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok());
-        let shown = shown.ok_or_else(|| refused("show an access token or an API key: Authorization: Bearer ..."))?;
-        let secret = match shown.split_once(' ') {
-            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
-            _ => return Err(refused("the scheme has to be Bearer")),
-        };
         if let Some(key) = ApiSecret::shown(secret) {
             let hash = key.hash();
             let found = api_keys::find(&app.db, &hash).await?;
@@ -143,13 +138,17 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
-        Self::of(parts, app).await
+        Self::of(shown::by_request(&parts.headers)?, parts, app).await
     }
 }
 
 /// Somebody who may look.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reads(pub Caller);
+
+/// Somebody who may look, and listens: they may say who they are in the words by which a page asks for a WebSocket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listens(pub Caller);
 
 /// Somebody who may change things.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -159,7 +158,16 @@ impl FromRequestParts<App> for Reads {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
-        let caller = Caller::of(parts, app).await?;
+        let caller = Caller::from_request_parts(parts, app).await?;
+        caller.may(Scope::Read).map(|()| Self(caller))
+    }
+}
+
+impl FromRequestParts<App> for Listens {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
+        let caller = Caller::of(shown::by_listener(&parts.headers)?, parts, app).await?;
         caller.may(Scope::Read).map(|()| Self(caller))
     }
 }
@@ -168,7 +176,7 @@ impl FromRequestParts<App> for Writes {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
-        let caller = Caller::of(parts, app).await?;
+        let caller = Caller::from_request_parts(parts, app).await?;
         caller.may(Scope::Write).map(|()| Self(caller))
     }
 }

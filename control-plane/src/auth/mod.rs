@@ -3,9 +3,11 @@
 mod caller;
 mod password;
 mod secret;
+mod shown;
 mod token;
 
-pub use caller::{Caller, Reads, Role, Scope, Writes};
+pub use caller::{Caller, Listens, Reads, Role, Scope, Writes};
 pub use password::Hasher;
 pub use secret::{ApiSecret, RefreshSecret, SecretHash};
+pub(crate) use shown::{PROTOCOL, asks_for_websocket};
 pub use token::{Claims, KeySet, KeyTrouble, Tokens};

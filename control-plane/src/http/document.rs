@@ -17,6 +17,8 @@ use crate::ids::SessionId;
     info(title = "VideoTranscode Pro", description = "Hand it a video, get back an HLS/DASH ladder that is measured and proven complete."),
     // Those that only stand in paths are not found by themselves.
     components(schemas(SessionId)),
+    // Its path has slashes, which the router has other words for.
+    paths(super::playback::file),
     modifiers(&Bearer),
     security(("bearer" = []))
 )]
@@ -36,6 +38,10 @@ impl utoipa::Modify for Bearer {
 pub(super) fn complete(document: &mut Described, config: &Config) {
     for item in document.paths.paths.values_mut() {
         operations(item).for_each(complete_operation);
+        // Those that one function answers, and one description is of.
+        if let Some(id) = item.head.as_mut().and_then(|head| head.operation_id.as_mut()) {
+            id.push_str("_head");
+        }
     }
     let upload = document.components.as_mut().and_then(|it| it.schemas.get_mut("NewUpload"));
     if let Some(RefOr::T(Schema::Object(upload))) = upload
@@ -47,7 +53,9 @@ pub(super) fn complete(document: &mut Described, config: &Config) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.head, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete]
+        .into_iter()
+        .flatten()
 }
 
 fn complete_operation(operation: &mut Operation) {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::extract::Query;
 use super::stream::{self, After, Away, Seen, Switch, Told};
 use crate::app::App;
-use crate::auth::Reads;
+use crate::auth::Listens;
 use crate::db::events::{self, Positioned};
 use crate::ids::UserId;
 use crate::problem::{Outcome, Problem};
@@ -37,7 +37,8 @@ pub(crate) struct AnyEvent {
 
 /// How all of one's jobs go on, from now on or from behind the event that was seen last. The first event is `listening`: who comes
 /// back with its id, or that of any other, misses nothing of a day. Of each job the events come in order, and its `progress`
-/// never falls. Whoever asks to switch to WebSocket gets the same as text.
+/// never falls. Whoever asks to switch to WebSocket gets the same as text. A page, which can't set `Authorization` for a WebSocket,
+/// offers the subprotocols `vtp.v1` and `vtp.bearer.TOKEN` in its place; the answer names `vtp.v1`.
 #[utoipa::path(get, path = "/events", tag = "events", params(Seen, After), responses(
         (status = 101, description = "Events, over WebSocket"),
         (status = 200, description = "Events, without end", body = AnyEvent, content_type = "text/event-stream"),
@@ -46,7 +47,7 @@ pub(crate) struct AnyEvent {
 ))]
 pub(crate) async fn events(
     State(app): State<App>,
-    Reads(caller): Reads,
+    Listens(caller): Listens,
     Query(after): Query<After>,
     headers: HeaderMap,
     switch: Switch,

@@ -24,7 +24,33 @@ pub(super) fn router() -> Router<App> {
     Router::new().route("/play/{job}/{signature}/{*path}", get(file))
 }
 
-async fn file(
+/// A file of a ladder, whole or a range of it. Whoever has the address of one has all that it names, and shows nothing else. The slashes
+/// of `path` stand in the address as they are, or encoded.
+#[utoipa::path(method(get, head), path = "/play/{job}/{signature}/{path}", tag = "playback", security(()), params(
+        ("job" = JobId, Path, description = "Whose ladder"),
+        ("signature" = String, Path, description = "As it stands in `playback_url`"),
+        ("path" = String, Path, description = "Which file, such as `master.m3u8`"),
+        ("Range" = Option<String>, Header, description = "Which bytes; of several ranges it is all", example = "bytes=0-3"),
+        ("If-Range" = Option<String>, Header, description = "The range, if that is still its `ETag`; else all of it"),
+        ("If-None-Match" = Option<String>, Header, description = "Nothing, if that is still its `ETag`"),
+    ), responses(
+        (status = 200, description = "All of it", body = serde_json::Value, content_type = "*/*", headers(
+            ("accept-ranges" = String, description = "`bytes`"),
+            ("cache-control" = String, description = "How long it may be kept"),
+            ("etag" = String, description = "Its version"),
+        )),
+        (status = 206, description = "The range", body = serde_json::Value, content_type = "*/*", headers(
+            ("content-range" = String, description = "Which bytes these are, of how many"),
+            ("etag" = String, description = "Its version"),
+        )),
+        (status = 304, description = "It is what it was"),
+        (status = 416, description = "It has no such bytes", body = Problem, content_type = "application/problem+json", headers(
+            ("content-range" = String, description = "How many bytes it has"),
+        )),
+        (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn file(
     State(app): State<App>,
     Path((job, signature, path)): Path<(JobId, String, String)>,
     headers: HeaderMap,

@@ -13,7 +13,7 @@ use super::extract::{Path, Query};
 use super::jobs::job_of;
 use super::stream::{self, After, Away, Seen, Switch, Told};
 use crate::app::App;
-use crate::auth::Reads;
+use crate::auth::Listens;
 use crate::db::{events, jobs};
 use crate::ids::{JobId, UserId};
 use crate::problem::{Outcome, Problem};
@@ -38,6 +38,8 @@ pub(crate) struct JobEvent {
 /// How a job goes on. Each event's data has `status`, and `progress` from 0 to 1, which never falls; the last is `completed`,
 /// `failed` or `cancelled`, and ends the stream. Whoever asks to switch to WebSocket gets the same as text,
 /// `{"id": 1, "event": "progress", "data": {}}`; it is closed with 1000 behind the last, and with 1013 where something is away.
+/// A page, which can't set `Authorization` for a WebSocket, offers the subprotocols `vtp.v1` and `vtp.bearer.TOKEN` in its place;
+/// the answer names `vtp.v1`.
 #[utoipa::path(get, path = "/jobs/{id}/progress", tag = "jobs", params(
         ("id" = JobId, Path, description = "Which job"),
         Seen, After,
@@ -50,7 +52,7 @@ pub(crate) struct JobEvent {
 ))]
 pub(crate) async fn progress(
     State(app): State<App>,
-    Reads(caller): Reads,
+    Listens(caller): Listens,
     Path(id): Path<JobId>,
     Query(after): Query<After>,
     headers: HeaderMap,

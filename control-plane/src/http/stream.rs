@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{Stream, StreamExt as _, future};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use utoipa::IntoParams;
 
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, PROTOCOL, asks_for_websocket};
 use crate::ids::UserId;
 use crate::metrics::STREAMS;
 use crate::problem::{Kind, Outcome, Problem};
@@ -105,8 +105,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Switch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Outcome<Self> {
-        let wanted = parts.headers.get(header::UPGRADE);
-        if !wanted.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        if !asks_for_websocket(&parts.headers) {
             return Ok(Self(None));
         }
         let switch = WebSocketUpgrade::from_request_parts(parts, state).await;
@@ -192,7 +191,8 @@ pub(super) fn tell(
     };
     let switch =
         switch.read_buffer_size(LONGEST).write_buffer_size(0).max_message_size(LONGEST).max_frame_size(LONGEST);
-    Ok(switch.on_upgrade(move |socket| send(socket, told)))
+    // Of what is offered nothing else is named: in one of them may stand who it is.
+    Ok(switch.protocols([PROTOCOL]).on_upgrade(move |socket| send(socket, told)))
 }
 
 /// Sends what comes over a WebSocket, and says at last why it ends.
