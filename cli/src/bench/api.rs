@@ -9,6 +9,7 @@ use vtp_benches::api;
 
 use crate::exit::Failure;
 use crate::fleet::up::{Api, Machine, Options};
+use crate::place::{self, Place};
 use crate::{Outcome, print};
 
 #[derive(Clone, Debug, Args)]
@@ -33,6 +34,9 @@ pub(super) struct Arguments {
     /// Videos of the batches
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "500,10000")]
     batches: Vec<usize>,
+    /// Where sources are: a folder, or s3://BUCKET/PREFIX [default: a folder that is removed at the end]
+    #[arg(long, value_name = "PLACE", value_parser = place::parser())]
+    store: Option<Place>,
     /// Where chance begins [default: another one each time]
     #[arg(long)]
     seed: Option<u64>,
@@ -47,7 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn measure(arguments: &Arguments) -> Result<String> {
-    let Arguments { clip, users, writers, rate, seconds, listeners, batches, seed, server } = arguments.clone();
+    let Arguments { clip, users, writers, rate, seconds, listeners, batches, store, seed, server } = arguments.clone();
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("--seed {seed}");
     crate::fleet::member::raise_file_limit();
@@ -56,7 +60,7 @@ fn measure(arguments: &Arguments) -> Result<String> {
     // Nothing is encoded: it is the API that is measured.
     let settings =
         vec![("VTP_CONTROL_TRUSTED_PROXIES", r#"["127.0.0.1"]"#.to_owned()), ("VTP_CONTROL_JOBS", "0".to_owned())];
-    let platform = Api { port: 0, store: None, settings };
+    let platform = Api { port: 0, store, settings };
     let options = Options { nodes: 1, slots: 1, port: 0, server, log: None, api: Some(platform) };
     let machine = Machine::start(&home, &options)?;
     let url = machine.api()?.context("there is no API")?.to_owned();
