@@ -109,6 +109,7 @@ pub(crate) fn outline(source: &Source, arguments: &encode::Arguments) -> Result<
     arguments.check_files(&source.info, &ladder.renditions)?;
     let chunks = plan.chunks.iter().map(|chunk| {
         let (start_s, duration_s) = planned.span(chunk);
+        let (start_s, duration_s) = (microseconds(start_s), microseconds(duration_s));
         let (frames, segments) = (chunk.frames.len() as u32, chunk.segments.len() as u32);
         PlannedChunk { start_s, duration_s, frames, segments, cost: chunk.cost }
     });
@@ -121,6 +122,11 @@ pub(crate) fn outline(source: &Source, arguments: &encode::Arguments) -> Result<
         reason: plan.reason.as_ref().map(ToString::to_string),
         warnings: warnings(planned),
     })
+}
+
+/// Seconds without what differences leave behind the sixth decimal.
+fn microseconds(seconds: f64) -> f64 {
+    (seconds * 1e6).round() / 1e6
 }
 
 /// As the API tells it; what is in no ladder is not told.

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Scene;
+use common::{Scene, bundled};
 use serde_json::Value;
 
 /// A PQ source of 30 frames with a mastering display and a light level, in H.265.
@@ -46,6 +46,24 @@ fn every_codec_gives_every_frame_at_its_time_in_both_manifests() {
         let shown = scene.frames(&format!("{out}/mobile/index.m3u8"));
         let times: Vec<i64> = shown.iter().map(|frame| frame.at - shown[0].at + due[0]).collect();
         assert_eq!(times, due, "{codec}");
+    }
+}
+
+#[test]
+fn what_encoders_take_in_threads_of_their_own_is_counted() {
+    let scene = Scene::new();
+    std::fs::copy(bundled(), scene.path("in.mp4")).unwrap();
+    for codec in ["hevc", "av1"] {
+        let words = "--ladder mobile --speed veryfast --progress none --json --force";
+        let told = scene.vtp(&format!("encode in.mp4 --out out --codec {codec} {words}")).ok().stdout;
+        let timing = serde_json::from_str::<Value>(&told).unwrap()["timing"].clone();
+        let stages = timing["stages"].as_object().unwrap().iter().filter(|(name, _)| name.ends_with("_cpu_s"));
+        let counted: f64 = stages.map(|(_, seconds)| seconds.as_f64().unwrap()).sum();
+        let whole = timing["cpu_s"].as_f64().unwrap();
+        assert!(
+            counted > 0.7 * whole && counted <= whole + 0.1,
+            "{codec}: {counted} s of {whole} s are known: {timing}"
+        );
     }
 }
 

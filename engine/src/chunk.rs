@@ -136,6 +136,20 @@ pub struct StageCpu {
     pub measure_s: f64,
 }
 
+impl StageCpu {
+    /// All stages together.
+    pub fn sum(&self) -> f64 {
+        self.decode_s + self.scale_s + self.encode_s + self.measure_s
+    }
+
+    /// The same where the whole took `all_s`. What no thread of ours has taken counts as encoding: some encoders have threads of their
+    /// own.
+    #[must_use]
+    pub fn of_all(self, all_s: f64) -> Self {
+        Self { encode_s: self.encode_s + (all_s - self.sum()).max(0.0), ..self }
+    }
+}
+
 impl std::ops::AddAssign for StageCpu {
     fn add_assign(&mut self, more: Self) {
         self.decode_s += more.decode_s;

@@ -22,7 +22,7 @@ use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::Rendition;
 use vtp_engine::media::audio::{AudioRequest, AudioTask};
 use vtp_engine::media::demux::{CodecParameters, ReadAt, SourceFile, SourcePacket};
-use vtp_engine::media::{self, Kind};
+use vtp_engine::media::{self, Kind, cpu};
 use vtp_engine::pcm::Moment;
 use vtp_engine::sandbox;
 use vtp_engine::units::PacketIndex;
@@ -330,7 +330,9 @@ impl Session {
         let spool = ToParent(&self.parent);
         let equipment =
             Equipment { spool: &spool, limits: &limits, ..Equipment::new(&parameters, &self.extractors, &never) };
-        let chunk = match kept {
+        // This process does nothing else meanwhile.
+        let started = cpu::process_seconds();
+        let mut chunk = match kept {
             Kept::Source(kept) => Packets::of(kept, &self.parent, packets)?
                 .give(|packets| node::encode_chunk(task, packets, &equipment))?,
             Kept::Chunk(kept) => {
@@ -338,6 +340,7 @@ impl Session {
                 node::encode_chunk(task, &mut packets, &equipment)?
             }
         };
+        chunk.cpu = chunk.cpu.of_all(cpu::process_seconds() - started);
         Ok(Reply::Encoded(Box::new(chunk.without_samples())))
     }
 

@@ -31,6 +31,9 @@ use crate::{Outcome, plan, probe};
 /// Where in its folder a splitter works; nothing else is touched there.
 const WORK: &str = "vtp-splitter-work";
 
+/// Chunks of a plan that are told at most: so many fit into a message.
+const MOST_CHUNKS: usize = 25_000;
+
 /// Look into sources and hand out their packets for a fleet, until ^C or SIGTERM
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -123,6 +126,12 @@ impl Work for Looks {
 /// What another time may go well.
 fn outline(source: &Source, words: EncodeOrder) -> Result<Indexed, Failure> {
     match words.arguments().and_then(|arguments| plan::outline(source, &arguments)) {
+        Ok(outline) if outline.chunks.len() > MOST_CHUNKS => {
+            let chunks = outline.chunks.len();
+            Ok(Indexed::Unfit(format!(
+                "the plan has {chunks} chunks, which is too much to tell; ask for longer segments"
+            )))
+        }
         Ok(outline) => Ok(Indexed::Planned(outline)),
         Err(Failure::Usage(message)) => Ok(Indexed::Unfit(message)),
         Err(Failure::Input { code, message }) => Ok(Indexed::Unusable { code, message }),
