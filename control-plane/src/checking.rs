@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::db::fetches;
 use crate::db::tus;
 use crate::db::videos::{self, Checked, Facts, Video};
-use crate::fleet::Probed;
+use crate::fleet::{Away, Probed};
 use crate::ids::{UserId, VideoId};
 use crate::problem::{Kind, Outcome, Problem};
 use crate::storage::{self, Object};
@@ -191,7 +191,11 @@ async fn look(app: &App, video: &Video) -> Result<Facts, Refused> {
         }
     }
     let probed = app.fleet.probe(app.store.address(&key)).await;
-    match probed.map_err(|away| Problem::new(Kind::Unavailable, away.to_string()))? {
+    let probed = probed.map_err(|Away(why)| {
+        tracing::warn!(video = %video.id, why, "an upload can't be looked into");
+        Problem::new(Kind::Unavailable, "the fleet can't look into it now: it is busy or away")
+    });
+    match probed? {
         Probed::Video(probe) => Ok(facts(probe, size)),
         // How its place is called says nothing to anybody outside.
         Probed::Unusable { code, message } => {

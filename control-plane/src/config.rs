@@ -56,6 +56,11 @@ pub struct Config {
     pub source_buckets: Vec<String>,
     /// Players may be on pages of these origins; `*` is all.
     pub player_origins: Vec<String>,
+    /// Where players find ladders, if something stands before `/play` that keeps what it has fetched (a CDN).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playback_url: Option<PublicUrl>,
+    /// Whether players get what is no playlist from S3 itself, where the store is there.
+    pub playback_redirects: bool,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
     pub trusted_proxies: Vec<Network>,
     /// Streams of events that a user may have open on a replica.
@@ -101,6 +106,8 @@ impl Default for Config {
             fetch_stall_s: 30,
             source_buckets: Vec::new(),
             player_origins: vec!["*".to_owned()],
+            playback_url: None,
+            playback_redirects: false,
             trusted_proxies: Vec::new(),
             streams_each: 100,
             streams_look_s: 30.0,

@@ -37,9 +37,11 @@ pub enum Basis {
 pub struct Estimate {
     /// CPU seconds in which its chunks are decoded, scaled, encoded and measured.
     pub cpu_seconds: f64,
-    /// Seconds in which they are, by the nodes that are there now, if these do nothing else; null if there are none.
+    /// Seconds in which they are, by the nodes that are there now, if these do nothing else and all have as much to do; null if there
+    /// are none.
     pub seconds: Option<f64>,
-    /// Seconds in which they are, however many nodes there were: those of the longest chunk.
+    /// Seconds in which they are, however many nodes there were: those of the longest chunk's dearest rendition, for which it has a
+    /// core.
     pub least_seconds: f64,
     /// Chunks that can be encoded at the same time by the nodes that are there now.
     pub slots: u32,
@@ -69,8 +71,10 @@ pub fn kind(template: &Template) -> Option<String> {
     }
     let mut codecs: Vec<&str> = codecs(template).iter().map(|codec| codec.word()).collect();
     codecs.sort_unstable();
-    let speed = template.speed.map_or("usual", Speed::word);
-    let lossless = if template.ladder.contains(&Rung::Archive) { " archive" } else { "" };
+    let is_lossless = template.ladder.contains(&Rung::Archive);
+    // What is lossless has another usual speed than the rest.
+    let usual = if is_lossless { "usual" } else { Speed::Medium.word() };
+    let (speed, lossless) = (template.speed.map_or(usual, Speed::word), if is_lossless { " archive" } else { "" });
     Some(format!("{} {speed}{lossless}", codecs.join(",")))
 }
 
@@ -104,14 +108,16 @@ pub fn estimate(outline: &Outline, template: &Template, took: &[f64], slots: u32
         Some(each) => (of_each.iter().map(|(size, _)| size * each).sum::<f64>(), Basis::Measured, took.len()),
         None => (of_each.iter().map(|(size, each)| size * each).sum(), Basis::Reference, 0),
     };
+    let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
     let costs = outline.chunks.iter().map(|chunk| chunk.cost);
-    let whole: f64 = costs.clone().sum();
-    let each = if whole > 0.0 { cpu_seconds / whole } else { 0.0 };
-    let longest = costs.clone().fold(0.0, f64::max);
+    let longest = share(costs.clone().fold(0.0, f64::max), costs.sum());
+    let each = of_each.iter().map(|(size, each)| size * each);
+    let dearest = share(each.clone().fold(0.0, f64::max), each.sum());
+    let least_seconds = cpu_seconds * longest * dearest;
     Estimate {
         cpu_seconds,
-        seconds: (slots > 0).then(|| each * makespan(costs.collect(), slots)),
-        least_seconds: each * longest,
+        seconds: (slots > 0).then(|| least_seconds.max(cpu_seconds / f64::from(slots))),
+        least_seconds,
         slots,
         most_video_bytes: bytes(outline),
         cost: hour
@@ -132,18 +138,6 @@ fn median(all: &[f64]) -> Option<f64> {
     let mut sorted = all.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
-}
-
-/// After what time all is done, if whoever is free takes the longest of what is left.
-fn makespan(mut costs: Vec<f64>, slots: u32) -> f64 {
-    costs.sort_unstable_by(|a, b| b.total_cmp(a));
-    let mut ends = vec![0.0_f64; costs.len().min(slots as usize)];
-    for cost in costs {
-        if let Some(soonest) = ends.iter_mut().min_by(|a, b| f64::total_cmp(a, b)) {
-            *soonest += cost;
-        }
-    }
-    ends.into_iter().fold(0.0, f64::max)
 }
 
 /// CPU seconds a megapixel, measured on one machine (docs/api.md says how): a row for each of [`Codec::ALL`], in it one for each of
@@ -212,19 +206,21 @@ mod tests {
         });
         let effort = Effort::of(&template(r#"{"codecs":["hevc","h264"],"speed":"fast"}"#), &report).unwrap();
         assert_eq!((&*effort.kind, effort.cpu_s, effort.megapixels), ("h264,hevc fast", 25.0, 50.0));
+        let kinds = [r#"{}"#, r#"{"speed":"medium","codecs":["h264"]}"#].map(|it| kind(&template(it)).unwrap());
+        assert_eq!(kinds[0], kinds[1], "what is usual is the same as what is asked for so");
         assert_eq!(Effort::of(&template(r#"{"ladder":["copy"]}"#), &report), None);
         assert_eq!(Effort::of(&Template::default(), &Value::Null), None);
     }
 
     #[test]
     fn an_estimate_is_told_from_ladders_of_its_kind_once_there_are_some() {
-        // 750 megapixels at half a second each; the longest chunk is 150 of 350.
+        // 750 megapixels at half a second each; the longest chunk is 150 of 350, of which the larger rendition is four of five parts.
         let took = [0.4, 0.5, 9.0];
         let hour = "3.6 EUR".parse().unwrap();
         let told = estimate(&outline(), &Template::default(), &took, 2, Some(&hour));
         assert_eq!((told.cpu_seconds, told.basis, told.ladders), (375.0, Basis::Measured, 3));
-        assert_eq!(told.least_seconds.round(), 161.0);
-        assert_eq!(told.seconds.unwrap().round(), 214.0, "one has 150, the other 100 twice");
+        assert_eq!(told.least_seconds.round(), 129.0);
+        assert_eq!(told.seconds, Some(187.5));
         assert_eq!(told.cost, Some(Cost { amount: 0.375, currency: "EUR".to_owned() }));
         assert_eq!(told.most_video_bytes, Some(7_200_000));
         let told = estimate(&outline(), &Template::default(), &took[..2], 0, None);
@@ -236,8 +232,8 @@ mod tests {
     fn more_nodes_make_it_no_quicker_than_its_longest_chunk() {
         let seconds = |slots| estimate(&outline(), &Template::default(), &[1.0; 3], slots, None).seconds.unwrap();
         assert!(seconds(1) > seconds(2) && seconds(2) > seconds(3));
-        assert_eq!(seconds(3), seconds(1000));
-        assert_eq!(seconds(3), estimate(&outline(), &Template::default(), &[1.0; 3], 1, None).least_seconds);
+        assert_eq!(seconds(10), seconds(1000));
+        assert_eq!(seconds(10), estimate(&outline(), &Template::default(), &[1.0; 3], 1, None).least_seconds);
     }
 
     #[test]

@@ -207,3 +207,33 @@ fn an_upload_that_nobody_goes_on_with_ends_and_gives_back_its_room() {
     ann.get(&format!("/v1/videos/{young}")).ok(200);
     assert_eq!(ann.get(&format!("/v1/videos/{whole}")).ok(200)["upload_status"], "uploaded");
 }
+
+#[test]
+fn what_is_no_playlist_is_played_from_s3_itself_and_addresses_are_those_of_the_cdn() {
+    let platform = Platform::on_s3_with(|config| Config {
+        playback_url: Some("https://cdn.example.com".parse().unwrap()),
+        playback_redirects: true,
+        ..config
+    });
+    let ann = platform.register("ann@example.com");
+    let (video, _) = begin(&ann, b"a film");
+    ann.put(&format!("/v1/videos/{video}/chunk?part=0"), b"a film").ok(200);
+    ann.post(&format!("/v1/videos/{video}/complete"), &Value::Null).ok(200);
+    let job = ann.transcode(&video);
+    fixture::until("it is made", || ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"] == "completed");
+    let outputs = ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200);
+    let master = outputs["data"][0]["playback_url"].as_str().unwrap();
+    let master = master.strip_prefix("https://cdn.example.com").unwrap();
+    assert_eq!(platform.nobody().get(master).text(200), "#EXTM3U\n", "it is of use here alone");
+    let segment = master.replace("master.m3u8", "mobile/seg-00000.m4s");
+    let sent_on = platform.nobody().get(&segment);
+    assert_eq!(sent_on.header("cache-control"), "public, max-age=1800");
+    assert_eq!(sent_on.header("access-control-allow-origin"), "*");
+    let elsewhere = sent_on.header("location");
+    assert_eq!(sent_on.status(), 307);
+    let mut answer = ureq::get(&elsewhere).header("range", "bytes=3-6").call().unwrap();
+    assert_eq!((answer.status().as_u16(), &*answer.body_mut().read_to_string().unwrap()), (206, "3456"));
+    assert!(ureq::get(elsewhere.replace("seg-00000", "seg-00001")).call().is_err(), "it is good for one object");
+    platform.nobody().get(&master.replace("master.m3u8", "mobile/seg-00001.m4s")).problem(404);
+    assert_eq!(platform.nobody().send("HEAD", &segment, &Value::Null).status(), 200);
+}

@@ -37,6 +37,18 @@ impl AnyStore {
             Self::S3(bucket, location) => bucket.presign_put(&inside(location, key)?, size, good_for).await.map(Some),
         }
     }
+
+    /// The address under which whoever has it may get an object, or a range of it, for so long; `None` where nobody but this process
+    /// can.
+    ///
+    /// # Errors
+    /// [`Error`]: as where there are no credentials.
+    pub async fn presign_get(&self, key: &Key, good_for: Duration) -> Result<Option<String>, Error> {
+        match self {
+            Self::Directory(_) => Ok(None),
+            Self::S3(bucket, location) => bucket.presign_get(&inside(location, key)?, good_for).await.map(Some),
+        }
+    }
 }
 
 /// The name of an object in the bucket.

@@ -22,6 +22,8 @@ use crate::telemetry::span;
 
 /// How urgent it is to look at a source: somebody waits for it.
 const LOOK: u8 = 2;
+/// And to look at one for a plan: those whose uploads wait come first.
+const PLAN: u8 = 4;
 /// What is said of a splitter that does something else than it was told.
 const OTHER: &str = "the splitter has done something else than it should";
 
@@ -113,7 +115,7 @@ impl Orderer {
     /// # Errors
     /// The fleet does not answer, or can't.
     pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Seen> {
-        match self.looked(0, &SplitOrder::Index(looks_at(source)?)).await? {
+        match self.looked((0, LOOK), &SplitOrder::Index(looks_at(source)?)).await? {
             Indexed::Told(probe) => Ok(Seen::Video(serde_json::from_str(&probe)?)),
             Indexed::Unusable { code, message } => Ok(Seen::Unusable { code, message }),
             Indexed::Found { .. } | Indexed::Planned(_) | Indexed::Unfit(_) => bail!(OTHER),
@@ -126,7 +128,7 @@ impl Orderer {
     /// The fleet does not answer, or can't.
     pub(crate) async fn plan(&self, user: u64, source: OsString, words: Vec<OsString>) -> anyhow::Result<Planned> {
         let order = SplitOrder::Plan(looks_at(source)?, EncodeOrder { folder: "/".into(), words });
-        match self.looked(user, &order).await? {
+        match self.looked((user, PLAN), &order).await? {
             Indexed::Planned(outline) => Ok(Planned::Outline(outline)),
             Indexed::Unfit(message) => Ok(Planned::Unfit(message)),
             Indexed::Unusable { code, message } => Ok(Planned::Unusable { code, message }),
@@ -134,9 +136,9 @@ impl Orderer {
         }
     }
 
-    async fn looked(&self, user: u64, order: &SplitOrder) -> anyhow::Result<Indexed> {
+    async fn looked(&self, (user, priority): (u64, u8), order: &SplitOrder) -> anyhow::Result<Indexed> {
         let body = orders::write(order)?;
-        let submission = submission(self.client.number(), (user, LOOK), span::current(), Skill::Split, body);
+        let submission = submission(self.client.number(), (user, priority), span::current(), Skill::Split, body);
         let made = match self.client.carry_out(submission).await? {
             Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was found")?,
             Standing::Failed { message, .. } => bail!(message),

@@ -108,7 +108,9 @@ impl Sources {
             let looked = tokio::task::spawn_blocking(move || look(&order, stores)).await;
             looked.map_err(|error| EncodeFailure::Internal(error.into()))?.map(Arc::new)
         };
-        cell.get_or_try_init(look).await.cloned()
+        // Whoever lets go of this takes nothing back: what is found is there for who asks next.
+        let looking = tokio::spawn(async move { cell.get_or_try_init(look).await.cloned() });
+        looking.await.map_err(|error| EncodeFailure::Internal(error.into()))?
     }
 
     fn cell(&self, order: &IndexOrder) -> Cell {

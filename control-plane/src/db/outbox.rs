@@ -32,7 +32,7 @@ pub(super) async fn jobs(db: &mut PgConnection, jobs: &[JobId]) -> sqlx::Result<
         "SELECT j.user_id, 'job.' || j.status, j.id, jsonb_build_object(
              'id', j.id, 'video_id', j.video_id, 'batch_id', j.batch_id, 'status', j.status, 'progress', j.progress,
              'error_code', j.error_code, 'error_message', left(j.error_message, 2000), 'output_size', j.output_size,
-             'queued_at', j.queued_at, 'started_at', j.started_at, 'completed_at', j.completed_at)
+             'cpu_seconds', j.cpu_seconds, 'queued_at', j.queued_at, 'started_at', j.started_at, 'completed_at', j.completed_at)
          FROM transcoding_jobs j WHERE j.id = ANY ($1) AND j.status IN ('completed', 'failed', 'cancelled')"
     ))
     .bind(jobs)

@@ -23,6 +23,8 @@ use crate::problem::{Kind, Outcome, Problem};
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Places whose answers have secrets, which are kept nowhere: what is sent there again is carried out again.
 const SECRET: [&str; 3] = ["/v1/auth/", "/v1/api-keys", "/v1/webhooks"];
+/// These change nothing, and are long.
+const PLANS: &str = "/v1/plans";
 /// Uploads that go on where they were by themselves, and whose answers are in headers.
 const TUS: &str = "/v1/tus";
 /// Says that an answer was given before.
@@ -40,7 +42,7 @@ pub(super) struct ToItsEnd;
 
 /// Carries a request out once.
 pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
-    let is_let_off = SECRET.iter().chain([&TUS]).any(|it| request.uri().path().starts_with(it));
+    let is_let_off = SECRET.iter().chain([&TUS, &PLANS]).any(|it| request.uri().path().starts_with(it));
     if request.method() != Method::POST || !request.headers().contains_key(KEY) || is_let_off {
         return next.run(request).await;
     }

@@ -18,6 +18,7 @@ use crate::db::outputs::{self, OutputRow};
 use crate::db::videos;
 use crate::ids::{JobId, VideoId};
 use crate::problem::{Kind, Outcome, Problem};
+use crate::public_url;
 use crate::template::Template;
 
 /// What is to be made of a video, and how urgently.
@@ -143,7 +144,7 @@ pub(crate) async fn cancel(
 pub(crate) struct Output {
     #[serde(flatten)]
     row: OutputRow,
-    /// Where players find it. Who has this address needs no other key.
+    /// Where players find it: a path of this server where the settings don't say more. Who has this address needs no other key.
     playback_url: String,
 }
 
@@ -167,9 +168,11 @@ pub(crate) async fn outputs(
 ) -> Outcome<axum::Json<Outputs>> {
     let job = job_of(&app, &caller, id).await?;
     let signature = app.playback.sign(job.id);
+    let of_players = app.config.playback_url.as_ref().or(app.config.public_url.as_ref());
     let rows = outputs::of(&app.db, caller.user(), id).await?;
     let data = rows.into_iter().map(|row| {
-        let playback_url = format!("/play/{}/{signature}/{}", job.id, row.storage_path);
+        let path = format!("/play/{}/{signature}/{}", job.id, row.storage_path);
+        let playback_url = public_url::address(of_players, &path);
         Output { row, playback_url }
     });
     Ok(axum::Json(Outputs { data: data.collect() }))

@@ -13,7 +13,7 @@ use crate::auth::Reads;
 use crate::checking;
 use crate::db::{jobs, videos};
 use crate::estimate::{self, Estimate};
-use crate::fleet::{Outline, Planned};
+use crate::fleet::{Away, Outline, Planned};
 use crate::ids::VideoId;
 use crate::problem::{Kind, Outcome, Problem};
 use crate::template::Template;
@@ -64,17 +64,19 @@ pub(crate) async fn create(
         return Err(Problem::new(Kind::Conflict, format!("the video is {}, and not whole yet", video.upload_status)));
     }
     let place = app.store.address(&checking::source(&video)?);
-    let away = |why: String| Problem::new(Kind::Unavailable, why);
+    let away = || {
+        Problem::new(
+            Kind::Unavailable,
+            "the fleet can't look into it now, or not in time: it is busy or away, or there is much to look into",
+        )
+    };
     let asked = async {
         tokio::try_join!(app.fleet.plan(caller.user().number(), place.clone(), output.words()), app.fleet.slots())
     };
-    let told = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| {
-        away(
-            "the fleet has not looked into it in time: it is busy, or away, or the video takes long to look into"
-                .to_owned(),
-        )
+    let (planned, slots) = tokio::time::timeout(PATIENCE, asked).await.map_err(|_| away())?.map_err(|Away(why)| {
+        tracing::warn!(video = %video.id, why, "a video is not planned");
+        away()
     })?;
-    let (planned, slots) = told.map_err(|error| away(error.to_string()))?;
     // How its place is called says nothing to anybody outside.
     let said = |message: String| message.replace(&*place.to_string_lossy(), &video.original_filename);
     let outline = match planned {

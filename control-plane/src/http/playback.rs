@@ -1,11 +1,12 @@
 //! Ladders, as players fetch them: files by their names, whole or in ranges (RFC 9110, 14), kept by caches.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::{Stream, stream};
@@ -19,6 +20,10 @@ use crate::storage::Object;
 
 /// Bytes that are in memory of an answer.
 const BLOCK: u64 = 1 << 20;
+/// For how long addresses in S3 are good to which players are sent on.
+const GOOD_FOR: Duration = Duration::from_secs(3600);
+/// For how long such an answer may be kept: what lies there is then still got by whoever was sent on last.
+const REDIRECTED: &str = "public, max-age=1800";
 
 pub(super) fn router() -> Router<App> {
     Router::new().route("/play/{job}/{signature}/{*path}", get(file))
@@ -44,6 +49,9 @@ pub(super) fn router() -> Router<App> {
             ("etag" = String, description = "Its version"),
         )),
         (status = 304, description = "It is what it was"),
+        (status = 307, description = "It is got from S3, where the settings say so", headers(
+            ("location" = String, description = "Where it is for an hour"),
+        )),
         (status = 416, description = "It has no such bytes", body = Problem, content_type = "application/problem+json", headers(
             ("content-range" = String, description = "How many bytes it has"),
         )),
@@ -52,6 +60,7 @@ pub(super) fn router() -> Router<App> {
 ))]
 pub(super) async fn file(
     State(app): State<App>,
+    method: Method,
     Path((job, signature, path)): Path<(JobId, String, String)>,
     headers: HeaderMap,
 ) -> Outcome<Response> {
@@ -69,6 +78,12 @@ pub(super) async fn file(
     let asked = |name: header::HeaderName| headers.get(name).and_then(|it| it.to_str().ok());
     if asked(header::IF_NONE_MATCH).is_some_and(|it| it == "*" || it.split(',').any(|one| one.trim() == tag)) {
         return Ok((StatusCode::NOT_MODIFIED, facts(&path, &tag)?).into_response());
+    }
+    let is_sent_on = method == Method::GET && app.config.playback_redirects && !names_others(&path);
+    let elsewhere = if is_sent_on { app.store.presign_get(&key, GOOD_FOR).await? } else { None };
+    if let Some(address) = elsewhere {
+        let kept = (header::CACHE_CONTROL, HeaderValue::from_static(REDIRECTED));
+        return Ok((StatusCode::TEMPORARY_REDIRECT, [kept, (header::LOCATION, value(&address)?)]).into_response());
     }
     // A range of what it was is none of what it is.
     let is_same = asked(header::IF_RANGE).is_none_or(|it| it == tag);
@@ -98,10 +113,18 @@ fn value(text: &str) -> Outcome<HeaderValue> {
     HeaderValue::from_str(text).map_err(|error| Problem::internal(&error))
 }
 
+/// Whether a file names others by where they are from it, so that it is of use nowhere else: sprites stand in WebVTT.
+fn names_others(path: &str) -> bool {
+    is_playlist(path) || path.ends_with(".vtt")
+}
+
+fn is_playlist(path: &str) -> bool {
+    path.ends_with(".m3u8") || path.ends_with(".mpd")
+}
+
 /// What is told of a file, whatever is sent of it.
 fn facts(path: &str, tag: &str) -> Outcome<HeaderMap> {
-    let is_playlist = path.ends_with(".m3u8") || path.ends_with(".mpd");
-    let kept = if is_playlist { "public, max-age=60" } else { "public, max-age=31536000, immutable" };
+    let kept = if is_playlist(path) { "public, max-age=60" } else { "public, max-age=31536000, immutable" };
     let mut all = HeaderMap::new();
     all.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(path)));
     all.insert(header::CACHE_CONTROL, HeaderValue::from_static(kept));

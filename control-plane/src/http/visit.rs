@@ -30,6 +30,9 @@ const API: &str = "/v1/";
 /// What is asked for very often, and is no deed of its own: the parts of an upload.
 const PARTS: [&str; 2] = ["/v1/videos/{id}/chunk", "/v1/tus/{id}"];
 
+/// What is asked for by a POST, and changes nothing.
+const QUESTION: &str = "/v1/plans";
+
 /// Which method is meant, where a client can't say so by the method itself (tus 1.0.0).
 const METHOD: &str = "x-http-method-override";
 /// Which span of its client a request is below.
@@ -132,9 +135,14 @@ impl Noted {
     /// Whether somebody changed something, or may have, or was refused to come in.
     fn is_deed(&self, status: u16) -> bool {
         let is_part = PARTS.contains(&&*self.endpoint) && !self.ends;
+        let is_question = self.endpoint == QUESTION;
         let is_refused_sign = status == 401 && self.endpoint.starts_with("/v1/auth/");
         let may_be_done = !(400..500).contains(&status);
-        self.endpoint.starts_with(API) && !self.is_read() && !is_part && (may_be_done || is_refused_sign)
+        self.endpoint.starts_with(API)
+            && !self.is_read()
+            && !is_part
+            && !is_question
+            && (may_be_done || is_refused_sign)
     }
 
     fn deed(&self, user: Option<UserId>, status: u16, address: Option<std::net::IpAddr>) -> Deed<'_> {

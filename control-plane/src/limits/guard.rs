@@ -88,7 +88,8 @@ pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) 
 
 /// What a request shows of who it is from.
 fn shown(headers: &HeaderMap) -> Option<Shown> {
-    let shown = headers.get(header::AUTHORIZATION)?;
+    // A page that asks for a WebSocket says it there.
+    let shown = headers.get(header::AUTHORIZATION).or_else(|| headers.get(header::SEC_WEBSOCKET_PROTOCOL))?;
     digest::digest(&digest::SHA256, shown.as_bytes()).as_ref().try_into().ok()
 }
 

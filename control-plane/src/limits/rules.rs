@@ -17,7 +17,7 @@ pub enum Policy {
     Upload,
     /// Listing videos; of a user.
     List,
-    /// Ordering ladders; of a user.
+    /// Ordering ladders and plans; of a user.
     Transcode,
     /// All that an administrator does, in place of [`User`](Self::User).
     Admin,

@@ -32,7 +32,7 @@ impl Scope {
             "/health/live" | "/health/ready" | "/metrics" => Self::default(),
             "/v1/auth/register" | "/v1/auth/login" | "/v1/auth/refresh" => under(&[Policy::Auth], &[]),
             "/v1/videos/upload" | "/v1/videos" | "/v1/tus" if is(Method::POST) => under(&[], &[Policy::Upload]),
-            "/v1/videos/{id}/transcode" if is(Method::POST) => under(&[], &[Policy::Transcode]),
+            "/v1/videos/{id}/transcode" | "/v1/plans" if is(Method::POST) => under(&[], &[Policy::Transcode]),
             "/v1/videos" if is(Method::GET) || is(Method::HEAD) => under(&[], &[Policy::List]),
             // A source of 10 GiB has 2048 parts, and a film as many segments: neither is to take half an hour for the count's sake.
             "/v1/videos/{id}/chunk" | "/v1/tus/{id}" => Self { is_counted: false, ..under(&[], &[]) },
@@ -88,6 +88,7 @@ mod tests {
             ("/v1/videos", "get"),
             ("/v1/videos", "post"),
             ("/v1/videos/{id}/transcode", "post"),
+            ("/v1/plans", "post"),
             ("/v1/videos/{id}/chunk", "put"),
             ("/v1/tus", "post"),
             ("/v1/tus/{id}", "patch"),

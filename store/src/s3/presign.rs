@@ -1,5 +1,5 @@
-//! Addresses under which somebody without credentials may put one object (AWS Signature Version 4 in the query). They are made here,
-//! without a word to the store.
+//! Addresses under which somebody without credentials may put or get one object (AWS Signature Version 4 in the query). They are made
+//! here, without a word to the store.
 
 use std::time::Duration;
 
@@ -24,6 +24,16 @@ impl S3 {
         // The checksum that is usual would be signed, and be that of nothing.
         let plain = Builder::new().request_checksum_calculation(RequestChecksumCalculation::WhenRequired);
         let presigned = request.customize().config_override(plain).presigned(config).await;
+        presigned.map(|request| request.uri().to_owned()).map_err(|error| failed(&error))
+    }
+
+    /// The address under which whoever has it may get an object, or a range of it, for so long.
+    ///
+    /// # Errors
+    /// [`Error`]: as where there are no credentials.
+    pub async fn presign_get(&self, key: &Key, good_for: Duration) -> Result<String, Error> {
+        let config = PresigningConfig::expires_in(good_for).map_err(|error| Error::Refused(error.to_string()))?;
+        let presigned = self.client.get_object().bucket(&*self.bucket).key(key.as_str()).presigned(config).await;
         presigned.map(|request| request.uri().to_owned()).map_err(|error| failed(&error))
     }
 }

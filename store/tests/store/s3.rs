@@ -103,6 +103,12 @@ async fn put(address: &str, body: &'static str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What curl gets of an address.
+async fn get(address: &str) -> String {
+    let output = tokio::process::Command::new("curl").args(["-sS", "-f", address]).output().await.unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn whoever_has_a_presigned_address_puts_that_object_with_that_length_for_that_long_and_nothing_else() {
     let Scene { server, store, _folder, .. } = scene();
@@ -116,6 +122,9 @@ async fn whoever_has_a_presigned_address_puts_that_object_with_that_length_for_t
     assert_eq!(store.list("", 10).await.unwrap(), []);
     assert_eq!(put(&address, "film1").await, "200");
     assert_eq!(store.head(&key).await.unwrap().unwrap().size, 5);
+    let got = store.presign_get(&key, Duration::from_secs(60)).await.unwrap().unwrap();
+    assert!(got.contains("X-Amz-SignedHeaders=host&") || got.ends_with("X-Amz-SignedHeaders=host"), "{got}");
+    assert_eq!(get(&got).await, "film1");
     let short = store.presign_put(&key, 5, Duration::from_secs(1)).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(2100)).await;
     assert_eq!(put(&short, "film2").await, "403", "too late");
@@ -127,6 +136,7 @@ async fn a_folder_has_no_address_that_others_could_put_to() {
     let store = AnyStore::Directory(Directory::open(folder.path()).unwrap());
     let key = Key::new("a.mp4").unwrap();
     assert_eq!(store.presign_put(&key, 5, Duration::from_secs(60)).await.unwrap(), None);
+    assert_eq!(store.presign_get(&key, Duration::from_secs(60)).await.unwrap(), None);
 }
 
 #[tokio::test]
