@@ -457,9 +457,10 @@ fn subtitles_are_shown_when_their_time_has_come() {
             for (cue, (text, from, until)) in seen.iter().zip(due) {
                 assert_eq!(cue["text"], *text);
                 let (shown, gone) = (number(&cue["from"]), number(&cue["until"]));
-                // No text comes early or stays. dash.js loads texts later than it could, and comes late with some.
-                let late = if result["player"] == "dash" { until - from } else { 0.6 };
-                let in_time = shown >= *from && shown < from + late && gone < until + 0.6 && gone > until - late;
+                // No text comes early or stays. dash.js loads texts later than it could, and comes late with some; the others do where
+                // the machine has much else to do.
+                let late = if result["player"] == "dash" { until - from } else { 0.9 };
+                let in_time = shown >= *from && shown < from + late && gone < until + 0.9 && gone > until - late;
                 assert!(in_time, "{}: {text} from {shown} s until {gone} s", result["player"]);
             }
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::JoinError;
 use tracing::{Span, field};
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Whom};
@@ -104,13 +105,11 @@ impl Sources {
             locked(&self.0.known).retain(|(known, _)| known != order);
         }
         let (order, cell, stores) = (order.clone(), self.cell(order), self.0.stores.clone());
-        let look = || async move {
+        let look = async move {
             let looked = tokio::task::spawn_blocking(move || look(&order, stores)).await;
             looked.map_err(|error| EncodeFailure::Internal(error.into()))?.map(Arc::new)
         };
-        // Whoever lets go of this takes nothing back: what is found is there for who asks next.
-        let looking = tokio::spawn(async move { cell.get_or_try_init(look).await.cloned() });
-        looking.await.map_err(|error| EncodeFailure::Internal(error.into()))?
+        found_once(cell, look).await.map_err(|error| EncodeFailure::Internal(error.into()))?
     }
 
     fn cell(&self, order: &IndexOrder) -> Cell {
@@ -217,6 +216,18 @@ fn sentence(failure: EncodeFailure) -> String {
     crate::exit::Failure::from(failure).sentence().unwrap_or_default()
 }
 
+/// What was found before, or what `look` finds. Whoever lets go of this takes nothing back: what is found is there for who asks next.
+async fn found_once<T, E>(
+    cell: Arc<OnceCell<T>>,
+    look: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<Result<T, E>, JoinError>
+where
+    T: Clone + Send + Sync + 'static,
+    E: Send + 'static,
+{
+    tokio::spawn(async move { cell.get_or_try_init(|| look).await.cloned() }).await
+}
+
 /// Looks into a source.
 fn look(order: &IndexOrder, stores: Stores) -> Result<Opened, EncodeFailure> {
     let internal = |error: std::io::Error| EncodeFailure::Internal(error.into());
@@ -253,5 +264,32 @@ impl Opened {
         let bytes = std::fs::metadata(&draft).map_err(failed)?.len();
         std::fs::rename(&draft, to).map_err(failed)?;
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_somebody_let_go_of_is_looked_for_once_and_found_by_who_asks_next() {
+        let (cell, looks) = (Arc::new(OnceCell::new()), Arc::new(AtomicU32::new(0)));
+        let look = || {
+            let looks = Arc::clone(&looks);
+            async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, ()>(looks.fetch_add(1, Ordering::Relaxed))
+            }
+        };
+        let soon = Duration::from_millis(10);
+        assert!(tokio::time::timeout(soon, found_once(Arc::clone(&cell), look())).await.is_err());
+        // Without that it would begin here, and end after this has begun it anew.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!((cell.get(), looks.load(Ordering::Relaxed)), (Some(&0), 1));
+        assert_eq!(found_once(cell, look()).await.unwrap(), Ok(0));
+        assert_eq!(looks.load(Ordering::Relaxed), 1);
     }
 }

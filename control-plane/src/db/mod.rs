@@ -55,14 +55,15 @@ pub fn may_migrate_later(error: &MigrateError) -> bool {
     }
 }
 
-/// Whether an error passes by itself: what it was about may do later, as it is. 08, 40, 53, 55P03 and 57P are classes of SQLSTATE:
-/// connections, collisions of transactions, too little of something, a lock that somebody has, a server that starts or is shut down.
+/// Whether an error passes by itself: what it was about may do later, as it is. 08, 25P03, 40, 53, 55P03 and 57P are classes of SQLSTATE:
+/// connections, a transaction that stood still for too long, collisions of transactions, too little of something, a lock that somebody
+/// has, a server that starts or is shut down.
 pub fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(said) => said
-            .code()
-            .is_some_and(|code| ["08", "40", "53", "55P03", "57P"].into_iter().any(|class| code.starts_with(class))),
+        sqlx::Error::Database(said) => said.code().is_some_and(|code| {
+            ["08", "25P03", "40", "53", "55P03", "57P"].into_iter().any(|class| code.starts_with(class))
+        }),
         _ => false,
     }
 }
