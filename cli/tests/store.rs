@@ -35,17 +35,25 @@ impl Cloud {
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new("timeout");
         command.args(["--signal=KILL", "120", VTP]).args(line.split_whitespace());
+        self.set(&mut command);
+        command
+    }
+
+    fn set(&self, command: &mut Command) {
         command.current_dir(self.scene.path(".")).env_remove("VTP_LOG").env("VTP_CACHE", "none");
         command.env("TMPDIR", self.temporary()).envs(self.server.environment());
-        command
     }
 
     fn vtp(&self, line: &str) -> Ended {
         Ended::of(self.command(line).output().unwrap())
     }
 
+    /// Begins a command that has no other process above it: who kills that would not kill the command.
     fn begin(&self, line: &str) -> Child {
-        self.command(line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        let mut command = Command::new(VTP);
+        command.args(line.split_whitespace());
+        self.set(&mut command);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// Where processes put what is temporary.
