@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// An amount of money for an hour of a core.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Debug, SerializeDisplay, DeserializeFromStr)]
 pub struct Price {
     amount: f64,
     currency: String,
@@ -48,20 +47,6 @@ impl FromStr for Price {
 impl fmt::Display for Price {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.amount, self.currency)
-    }
-}
-
-impl TryFrom<String> for Price {
-    type Error = NoPrice;
-
-    fn try_from(text: String) -> Result<Self, NoPrice> {
-        text.parse()
-    }
-}
-
-impl From<Price> for String {
-    fn from(price: Price) -> Self {
-        price.to_string()
     }
 }
 

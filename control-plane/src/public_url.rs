@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use axum::http::Uri;
-use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 /// The address of the API, up to and without the `/v1`; without a slash at its end.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, PartialEq, Eq, Debug, SerializeDisplay, DeserializeFromStr)]
 pub struct PublicUrl(String);
 
 /// What is no such address.
@@ -27,20 +26,6 @@ impl FromStr for PublicUrl {
             true => Ok(Self(text.trim_end_matches('/').to_owned())),
             false => Err(refused()),
         }
-    }
-}
-
-impl TryFrom<String> for PublicUrl {
-    type Error = NoPublicUrl;
-
-    fn try_from(text: String) -> Result<Self, NoPublicUrl> {
-        text.parse()
-    }
-}
-
-impl From<PublicUrl> for String {
-    fn from(address: PublicUrl) -> Self {
-        address.0
     }
 }
 

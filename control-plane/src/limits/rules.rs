@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 
 use super::gcra::{MOST, Quota};
 
@@ -102,8 +103,7 @@ impl Rules {
 }
 
 /// What a limit allows; nothing is all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, SerializeDisplay, DeserializeFromStr)]
 pub struct Rule(pub Option<Quota>);
 
 /// Something is no rule.
@@ -130,20 +130,6 @@ impl fmt::Display for Rule {
             Some(quota) => write!(f, "{}/{}", quota.per_minute(), quota.burst()),
             None => f.write_str("off"),
         }
-    }
-}
-
-impl TryFrom<String> for Rule {
-    type Error = NoRule;
-
-    fn try_from(text: String) -> Result<Self, NoRule> {
-        text.parse()
-    }
-}
-
-impl From<Rule> for String {
-    fn from(rule: Rule) -> Self {
-        rule.to_string()
     }
 }
 
