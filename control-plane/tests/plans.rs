@@ -25,6 +25,8 @@ fn a_plan_says_what_would_be_made_and_what_it_takes_and_makes_nothing() {
     assert_eq!(estimate["cost"]["currency"], "EUR");
     assert!(estimate["cpu_seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(ann.get("/v1/jobs").ok(200)["data"], json!([]));
+    let deeds = ann.get("/v1/audit").ok(200)["data"].to_string();
+    assert!(deeds.contains("/complete") && !deeds.contains("plans"), "a question is no deed: {deeds}");
     let refused = plan(json!({ "ladder": ["archive"] })).problem(422);
     assert_eq!(refused["detail"], "film.mp4 can't be archived", "where it lies is told to nobody");
     plan(json!({ "ladder": ["auto", "hd"] })).problem(422);

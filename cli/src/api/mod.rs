@@ -1,5 +1,5 @@
-//! The API's client: `vtp submit`, `vtp jobs`, `vtp watch`, `vtp report JOB`. In: words. Out: requests over HTTP, and what comes of them. Never: a look
-//! into a video.
+//! The API's client: `vtp submit`, `vtp jobs`, `vtp watch`, `vtp report JOB`. In: words. Out: requests over HTTP, and what comes of
+//! them. Never: a look into a video.
 
 pub(crate) mod client;
 pub mod jobs;

@@ -129,20 +129,15 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
 
 impl Noted {
     fn is_read(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) || self.endpoint == QUESTION
     }
 
     /// Whether somebody changed something, or may have, or was refused to come in.
     fn is_deed(&self, status: u16) -> bool {
         let is_part = PARTS.contains(&&*self.endpoint) && !self.ends;
-        let is_question = self.endpoint == QUESTION;
         let is_refused_sign = status == 401 && self.endpoint.starts_with("/v1/auth/");
         let may_be_done = !(400..500).contains(&status);
-        self.endpoint.starts_with(API)
-            && !self.is_read()
-            && !is_part
-            && !is_question
-            && (may_be_done || is_refused_sign)
+        self.endpoint.starts_with(API) && !self.is_read() && !is_part && (may_be_done || is_refused_sign)
     }
 
     fn deed(&self, user: Option<UserId>, status: u16, address: Option<std::net::IpAddr>) -> Deed<'_> {
