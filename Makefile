@@ -59,12 +59,7 @@ test: test-packages players tus boto3 nats schemathesis rust
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked --no-fail-fast 2>&1 | $(SUMMARY)
-
-# Shows the tests' output and ends with one line of totals; the tests' own status is what counts (pipefail).
-SUMMARY := awk '{ print } \
-	/^test result:/ { passed += $$4; failed += $$6; ignored += $$8 } \
-	END { printf "\ntests: %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+	.ci/tests
 
 # Each target begins with what seeds.py finds in videos, and goes on from what earlier runs found. The sanitizer is not
 # among what stable Rust has on offer, hence RUSTC_BOOTSTRAP.

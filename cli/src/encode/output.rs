@@ -42,15 +42,23 @@ impl Dirs {
 }
 
 fn clear(folder: &Path, but: Option<&Path>) -> Result<(), Error> {
-    for entry in fs::read_dir(folder).map_err(io_error("read", folder))? {
-        let path = entry.map_err(io_error("read", folder))?.path();
+    let entries = fs::read_dir(folder).map_err(io_error("read", folder))?;
+    let paths = entries.map(|entry| entry.map(|it| it.path())).collect::<io::Result<_>>();
+    for path in marks_last(paths.map_err(io_error("read", folder))?) {
         if but == Some(&path) {
             continue;
         }
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let is_folder = path.symlink_metadata().map_err(io_error("look at", &path))?.is_dir();
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.map_err(io_error("remove", &path))?;
     }
     Ok(())
+}
+
+/// Work folders go last: as long as there is one, what is beside it is known to be unfinished.
+fn marks_last(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.sort_by_key(|path| is_called(path, WORK));
+    paths
 }
 
 /// Why an output folder cannot be used.
@@ -213,11 +221,10 @@ impl Output {
 fn discard(dirs: &Dirs, plan: &Plan) {
     match plan {
         Plan::Replace { .. } => drop(fs::remove_dir_all(&dirs.out)),
-        Plan::InPlace { made } if made.is_empty() => empty(&dirs.out),
         Plan::InPlace { made } => {
-            drop(fs::remove_dir_all(&dirs.out));
-            // Parents only if nobody else has put anything there.
-            made.iter().rev().skip(1).for_each(|parent| drop(fs::remove_dir(parent)));
+            empty(&dirs.out);
+            // Only if nobody else has put anything there.
+            made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
         }
     }
 }
@@ -309,10 +316,12 @@ fn named(folder: &Path, prefix: &str) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(folder).map_err(io_error("read", folder))?;
     let paths = entries.map(|entry| entry.map(|it| it.path())).collect::<io::Result<Vec<_>>>();
     let mut paths = paths.map_err(io_error("read", folder))?;
-    paths.retain(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)) && path.is_dir()
-    });
+    paths.retain(|path| is_called(path, prefix) && path.is_dir());
     Ok(paths)
+}
+
+fn is_called(path: &Path, prefix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
 /// Puts `new` in the place of `target` and removes what was there; both at once where the filesystem can.
@@ -342,9 +351,8 @@ fn sibling_prefix(target: &Path, role: &str) -> String {
 }
 
 fn empty(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+    for path in marks_last(fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()) {
+        let is_folder = path.symlink_metadata().is_ok_and(|it| it.is_dir());
         drop(if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) });
     }
 }
@@ -480,6 +488,13 @@ mod tests {
         write_ladder(&output);
         output.publish().unwrap();
         assert_eq!(fs::read(scene.at("a/out/master.m3u8")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_is_cut_off_while_it_removes_an_unfinished_output_leaves_the_mark_that_says_so() {
+        let paths = |names: [&str; 4]| names.map(|name| Path::new("out").join(name)).to_vec();
+        let removed = marks_last(paths([".vtp-work-7", "hd", ".vtp-work-1", "master.m3u8"]));
+        assert_eq!(removed, paths(["hd", "master.m3u8", ".vtp-work-7", ".vtp-work-1"]));
     }
 
     #[test]
