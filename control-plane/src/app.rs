@@ -120,10 +120,10 @@ impl App {
         let playback = PlaybackKey::open(&config.keys).map_err(StartError::Playback)?;
         let part_key = PartKey::of(&playback);
         let outside = Outside::new(&config)?;
-        let db = db::connect(&config.database, config.database_connections).await?;
-        db::migrate(&db).await?;
-        let limits = Limits::start(&config)?;
         let drive = db::connect(&config.database, config.driver_connections).await?;
+        db::migrate(&drive).await?;
+        let db = db::connect_for_answers(&config.database, config.database_connections).await?;
+        let limits = Limits::start(&config)?;
         let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));
         let sources = Arc::default();
         let usage = Usage::start(drive.clone());

@@ -10,9 +10,8 @@ use tracing::Instrument as _;
 use vtp_store::{About, Key, Store as _};
 
 use crate::app::App;
-use crate::db::fetches;
-use crate::db::tus;
 use crate::db::videos::{self, Checked, Facts, Video};
+use crate::db::{fetches, jobs, tus};
 use crate::fleet::{Away, Probed};
 use crate::ids::{UserId, VideoId};
 use crate::problem::{Kind, Outcome, Problem};
@@ -250,7 +249,7 @@ fn facts(probe: Value, size: u64) -> Facts {
     }
 }
 
-/// Removes what begins so, if that can be. What is left of a video goes when it is deleted; what is left of a ladder stays.
+/// Removes what begins so, if that can be. What is left is looked for again, when nobody can be writing any longer.
 pub(crate) async fn tidy(app: &App, prefix: &str) {
     if let Err(error) = remove(app, prefix).await {
         tracing::warn!(%error, prefix, "left behind in the store");
@@ -276,13 +275,34 @@ pub(crate) async fn sweep_late(app: &App) {
         Ok(videos) => videos,
         Err(error) => return tracing::warn!(%error, "parts that came late are not looked for"),
     };
-    for video in videos {
+    for (video, is_useless) in videos {
         let removed = async {
             remove(app, &storage::parts(video)).await.map_err(|error| error.to_string())?;
+            if is_useless {
+                remove(app, &storage::source(video)).await.map_err(|error| error.to_string())?;
+            }
             videos::late_is_gone(&app.drive, video).await.map_err(|error| error.to_string())
         };
         if let Err(error) = removed.await {
             tracing::warn!(%error, %video, "parts that came late are left for the next time");
+        }
+    }
+}
+
+/// Removes what is in the store of jobs that came to nothing a while ago, and notes that it is gone: whoever was at them may have been
+/// putting something there when they ended.
+pub(crate) async fn sweep_ladders(app: &App) {
+    let jobs = match jobs::unswept(&app.drive, SETTLED_S).await {
+        Ok(jobs) => jobs,
+        Err(error) => return tracing::warn!(%error, "what is left of jobs that came to nothing is not looked for"),
+    };
+    for job in jobs {
+        let removed = async {
+            remove(app, &storage::ladder(job)).await.map_err(|error| error.to_string())?;
+            jobs::swept(&app.drive, job).await.map_err(|error| error.to_string())
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, %job, "what is left of a job is left for the next time");
         }
     }
 }

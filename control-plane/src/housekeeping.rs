@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::checking;
-use crate::db::{deliveries, idempotency, sessions, usage, videos};
+use crate::db::{deliveries, events, idempotency, sessions, usage, videos};
 
 /// How often it is forgotten what is old.
 const AGE: Duration = Duration::from_secs(3600);
@@ -33,6 +33,7 @@ async fn uploads(app: &App) {
         }
         checking::sweep(app).await;
         checking::sweep_late(app).await;
+        checking::sweep_ladders(app).await;
     }
 }
 
@@ -42,6 +43,9 @@ async fn age(app: &App) {
         ticks.tick().await;
         if let Err(error) = idempotency::tidy(&app.drive).await {
             tracing::warn!(%error, "answers that are old are kept for longer");
+        }
+        if let Err(error) = events::tidy(&app.drive).await {
+            tracing::warn!(%error, "how jobs that ended long ago went on is kept for longer");
         }
         if let Err(error) = usage::keep(&app.drive, app.config.usage_days).await {
             tracing::warn!(%error, "there may be no room for what is used next month");

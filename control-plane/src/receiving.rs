@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
-use bytes::Bytes;
+use axum::body::{Body, BodyDataStream, HttpBody as _};
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use ring::digest::Context;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +28,10 @@ use crate::{checking, part_urls};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a part may take, which is small, to come whole.
+const LONGEST_PART: Duration = Duration::from_secs(600);
+/// What is to be done when a body broke off of which all is kept that came.
+const HEAD: &str = "ask with HEAD how far the upload is";
 /// How long a body may say nothing.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -138,7 +142,7 @@ impl Receiving<'_> {
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(broken) => break Err(broken),
+                Err(why) => break Err(broken(&why, HEAD)),
             }
         };
         let received = self.keep_rest(pieces).await?;
@@ -148,7 +152,7 @@ impl Receiving<'_> {
     /// Keeps all of it, or nothing: parts that are put and not noted are put again.
     async fn take_whole(&self, mut pieces: Pieces, body: Body, checksum: &Checksum) -> Outcome<u64> {
         let (mut body, mut hash): (_, Context) = (body.into_data_stream(), checksum.context());
-        while let Some(bytes) = next(&mut body).await? {
+        while let Some(bytes) = next(&mut body).await.map_err(|why| broken(&why, HEAD))? {
             hash.update(&bytes);
             for piece in pieces.push(bytes)? {
                 self.put(piece).await?;
@@ -218,16 +222,49 @@ impl Receiving<'_> {
     }
 }
 
-/// What comes next of a body; `None` at its end.
-async fn next(body: &mut BodyDataStream) -> Outcome<Option<Bytes>> {
-    let broken = |why: String| {
-        Problem::new(Kind::Unavailable, format!("the body broke off: {why}; ask with HEAD how far the upload is"))
+/// The bytes of a part, which has so many.
+///
+/// # Errors
+/// It has more or fewer; it breaks off, or comes too slowly.
+pub(crate) async fn part(body: Body, number: u32, expected: u64) -> Outcome<Bytes> {
+    let of_another_size =
+        |came: String| Problem::new(Kind::Invalid, format!("part {number} has {expected} bytes, and {came} came"));
+    let (least, most) = (body.size_hint().lower(), body.size_hint().upper());
+    if least > expected || most.is_some_and(|most| most < expected) {
+        return Err(of_another_size(least.to_string()));
+    }
+    let whole = async {
+        let (mut body, mut whole) = (body.into_data_stream(), BytesMut::new());
+        while let Some(bytes) = next(&mut body).await.map_err(|why| broken(&why, "send it again"))? {
+            if (whole.len() + bytes.len()) as u64 > expected {
+                return Err(of_another_size("more".to_owned()));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole.freeze())
     };
+    let whole = timeout(LONGEST_PART, whole).await;
+    let whole = whole.map_err(|_| broken("it takes too long", "send it again"))??;
+    match whole.len() as u64 == expected {
+        true => Ok(whole),
+        false => Err(of_another_size(whole.len().to_string())),
+    }
+}
+
+fn broken(why: &str, what_to_do: &str) -> Problem {
+    Problem::new(Kind::Unavailable, format!("the body broke off: {why}; {what_to_do}"))
+}
+
+/// What comes next of a body; `None` at its end.
+///
+/// # Errors
+/// What it broke off by.
+async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, String> {
     match timeout(SILENCE, body.next()).await {
         Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-        Ok(Some(Err(error))) => Err(broken(error.to_string())),
+        Ok(Some(Err(error))) => Err(error.to_string()),
         Ok(None) => Ok(None),
-        Err(_) => Err(broken(format!("nothing came for {} s", SILENCE.as_secs()))),
+        Err(_) => Err(format!("nothing came for {} s", SILENCE.as_secs())),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fixture::{Platform, Somebody};
 use serde_json::{Value, json};
-use vtp_control_plane::db::jobs;
+use vtp_control_plane::db::{events, jobs};
 use vtp_control_plane::ids::JobId;
 
 fn batch(somebody: &Somebody<'_>, video: &str, size: usize) -> String {
@@ -129,4 +129,65 @@ fn jobs_are_claimed_quickly_however_many_wait() {
     let claimed = platform.with_database(async |db| jobs::claim(&db, 100, 600).await.unwrap());
     assert_eq!(claimed.len(), 100);
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+}
+
+/// As if jobs had ended so long ago.
+fn age(platform: &Platform, interval: &str) {
+    platform.with_database(async |db| {
+        let aged = sqlx::query("UPDATE transcoding_jobs SET completed_at = completed_at - $1::text::interval");
+        aged.bind(interval).execute(&db).await.unwrap();
+    });
+}
+
+#[test]
+fn what_a_job_that_came_to_nothing_left_in_the_store_goes_even_if_it_came_late() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let (failed, done) = (ann.transcode(&ann.uploaded("fail.mp4")), ann.transcode(&ann.uploaded("film.mp4")));
+    for job in [&failed, &done] {
+        ann.events(job, None);
+    }
+    // By whoever did not know yet that it had failed.
+    let late = platform.stored(&format!("ladders/{failed}/master.m3u8"));
+    std::fs::create_dir_all(late.parent().unwrap()).unwrap();
+    std::fs::write(&late, "#EXTM3U").unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(late.exists(), "whoever writes there may be writing still");
+    age(&platform, "20 minutes");
+    fixture::until("it is gone", || !late.exists());
+    assert!(platform.stored(&format!("ladders/{done}/master.m3u8")).exists(), "a ladder stays");
+}
+
+#[test]
+fn how_a_job_went_on_is_forgotten_after_a_week_and_how_it_ended_is_not() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let job = ann.transcode(&ann.uploaded("film.mp4"));
+    let told = ann.events(&job, None);
+    assert!(told.iter().filter(|it| it.kind == "progress").count() > 1);
+    let forget = || platform.with_database(async |db| events::tidy(&db).await.unwrap());
+    age(&platform, "6 days");
+    forget();
+    assert_eq!(ann.events(&job, None).len(), told.len());
+    age(&platform, "2 days");
+    forget();
+    let left = ann.events(&job, None);
+    assert_eq!(left.iter().map(|it| &*it.kind).collect::<Vec<_>>(), ["queued", "completed"]);
+    assert_eq!(left[1].number, told.last().unwrap().number, "numbers stay");
+}
+
+#[test]
+fn a_job_that_is_cancelled_again_and_again_is_told_of_once() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let job = ann.transcode(&ann.uploaded("film.mp4"));
+    platform.with_database(async |db| jobs::claim(&db, 1, 600).await.unwrap());
+    for _ in 0..3 {
+        ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
+    }
+    let told: i64 = platform.with_database(async |db| {
+        let count = sqlx::query_scalar("SELECT count(*) FROM job_events WHERE kind = 'cancelling'");
+        count.fetch_one(&db).await.unwrap()
+    });
+    assert_eq!(told, 1);
 }

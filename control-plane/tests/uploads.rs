@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fixture::{Platform, Somebody, peers};
+use fixture::{CHUNK, Platform, Somebody, peers};
 use serde_json::{Value, json};
 use vtp_control_plane::Config;
 use vtp_store::{Key, S3};
@@ -236,4 +236,25 @@ fn what_is_no_playlist_is_played_from_s3_itself_and_addresses_are_those_of_the_c
     assert!(ureq::get(elsewhere.replace("seg-00000", "seg-00001")).call().is_err(), "it is good for one object");
     platform.nobody().get(&master.replace("master.m3u8", "mobile/seg-00001.m4s")).problem(404);
     assert_eq!(platform.nobody().send("HEAD", &segment, &Value::Null).status(), 200);
+}
+
+#[test]
+fn a_part_that_is_not_wanted_is_refused_before_it_is_sent() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let (video, urls) = begin(&ann, &film(CHUNK));
+    let place = urls[0].clone();
+    let answer = |place: &str, length: usize| {
+        let mut stream = std::net::TcpStream::connect(platform.host()).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+        write!(stream, "PUT {place} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n").unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(answer(&format!("/v1/videos/{video}/chunk?part=0"), CHUNK), "401", "a stranger's");
+    assert_eq!(answer(&place, CHUNK + 1), "422", "too long");
+    assert_eq!(answer(&place.replace("part=0", "part=1"), CHUNK), "401", "another's");
+    ann.put(&urls[0], &film(CHUNK)).ok(200);
 }

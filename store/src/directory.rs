@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,23 +16,23 @@ use crate::{About, Body, Error, Found, Key, Store, Version};
 /// Where in the folder drafts lie. No key begins with it.
 const DRAFTS: &str = ".vtp-drafts";
 
+/// Drafts that nobody has written to for so long were left by a process that was killed.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
 /// A folder with objects.
 #[derive(Clone, Debug)]
 pub struct Directory(Arc<Path>);
 
 impl Directory {
-    /// The folder `root`, which is made if it is not there. Drafts that a killed process left are removed: one process at a time
-    /// opens it.
+    /// The folder `root`, which is made if it is not there. Several processes may have it open at the same time, so that of their
+    /// drafts only those are removed that nobody has written to for a day.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn open(root: &Path) -> Result<Self, Error> {
         let drafts = root.join(DRAFTS);
-        match std::fs::remove_dir_all(&drafts) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::file(&drafts, error)),
-            _ => {}
-        }
         std::fs::create_dir_all(&drafts).map_err(|error| Error::file(&drafts, error))?;
+        forget_old(&drafts).map_err(|error| Error::file(&drafts, error))?;
         Ok(Self(root.into()))
     }
 
@@ -108,6 +109,24 @@ enum Content {
     File(PathBuf),
     /// Objects, one after the other.
     Files(Vec<PathBuf>),
+}
+
+/// Removes the drafts in a folder that are old. One that is gone meanwhile was made an object, or another process removed it.
+fn forget_old(drafts: &Path) -> io::Result<()> {
+    let or_gone = |result: io::Result<()>| match result {
+        Err(error) if !is_nothing(&error) => Err(error),
+        _ => Ok(()),
+    };
+    for entry in std::fs::read_dir(drafts)? {
+        let path = entry?.path();
+        let remove = || {
+            let age = std::fs::metadata(&path)?.modified()?.elapsed();
+            // What was written to in the future is not old.
+            if age.is_ok_and(|age| age > OLD) { std::fs::remove_file(&path) } else { Ok(()) }
+        };
+        or_gone(remove())?;
+    }
+    Ok(())
 }
 
 fn fill(draft: &Path, content: &Content) -> Result<(), Error> {
@@ -257,12 +276,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_killed_process_was_writing_is_gone_when_it_is_opened_again() {
+    async fn what_a_killed_process_was_writing_goes_and_what_another_writes_stays_when_it_is_opened_again() {
         let folder = tempfile::tempdir().unwrap();
         let store = Directory::open(folder.path()).unwrap();
-        std::fs::write(folder.path().join(DRAFTS).join("half"), "x").unwrap();
+        let drafts = folder.path().join(DRAFTS);
+        for (name, age) in [("left", OLD * 2), ("written", Duration::ZERO)] {
+            let file = File::create(drafts.join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        }
         assert_eq!(store.list("", 10).await.unwrap(), []);
         Directory::open(folder.path()).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path().join(DRAFTS)).unwrap().count(), 0);
+        let left: Vec<_> = std::fs::read_dir(&drafts).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(left, ["written"]);
     }
 }

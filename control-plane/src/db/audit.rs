@@ -69,10 +69,10 @@ pub struct Done {
 }
 
 /// What was done in this user's name, the latest first, so many at most, before the one of this number.
-pub async fn of(db: &PgPool, user: UserId, before: Option<Uuid>, most: i64) -> sqlx::Result<Vec<Done>> {
+pub async fn of(db: &PgPool, user: UserId, before: Uuid, most: i64) -> sqlx::Result<Vec<Done>> {
     sqlx::query_as(
         "SELECT id, happened_at, method, path, status_code, request_id, host(ip_address) AS ip_address FROM audit_log
-         WHERE user_id = $1 AND ($2 IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+         WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
     )
     .bind(user)
     .bind(before)

@@ -42,16 +42,22 @@ macro_rules! batches {
     ($which:literal) => {
         concat!(
             "SELECT b.id, b.request, b.priority, b.size, b.created_at,
-                    count(j.id) FILTER (WHERE j.status = 'queued') AS queued,
-                    count(j.id) FILTER (WHERE j.status = 'processing') AS processing,
-                    count(j.id) FILTER (WHERE j.status = 'completed') AS completed,
-                    count(j.id) FILTER (WHERE j.status = 'failed') AS failed,
-                    count(j.id) FILTER (WHERE j.status = 'cancelled') AS cancelled,
-                    coalesce(sum(CASE WHEN j.status IN ('failed', 'cancelled') THEN 1000 ELSE j.progress END)
-                             / nullif(count(j.id), 0), 0)::integer AS progress
-             FROM batches b LEFT JOIN transcoding_jobs j ON j.batch_id = b.id ",
+                    c.queued, c.processing, c.completed, c.failed, c.cancelled,
+                    coalesce(((c.completed + c.failed + c.cancelled) * 1000 + p.progress) / nullif(c.jobs, 0), 0)::integer
+                        AS progress
+             FROM batches b CROSS JOIN LATERAL (
+                 SELECT count(*) AS jobs,
+                        count(*) FILTER (WHERE status = 'queued') AS queued,
+                        count(*) FILTER (WHERE status = 'processing') AS processing,
+                        count(*) FILTER (WHERE status = 'completed') AS completed,
+                        count(*) FILTER (WHERE status = 'failed') AS failed,
+                        count(*) FILTER (WHERE status = 'cancelled') AS cancelled
+                 FROM transcoding_jobs WHERE batch_id = b.id) c
+             CROSS JOIN LATERAL (
+                 SELECT coalesce(sum(progress), 0) AS progress FROM transcoding_jobs
+                 WHERE batch_id = b.id AND status = 'processing') p ",
             $which,
-            " GROUP BY b.id ORDER BY b.id DESC"
+            " ORDER BY b.id DESC"
         )
     };
 }
@@ -60,15 +66,17 @@ macro_rules! batches {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Accepted {
     /// They are queued, all of them.
-    All(BatchId),
+    All,
     /// Nothing was accepted, as these are no videos of this user that are whole or being fetched.
     Missing(Vec<VideoId>),
 }
 
 /// Accepts a job of each of these videos, or none; those that are to be fetched are made with it. Each job has a number in the fleet.
+#[expect(clippy::too_many_arguments, reason = "each is of another kind")]
 pub async fn accept(
     db: &PgPool,
     user: UserId,
+    batch: BatchId,
     videos: &[(VideoId, i64)],
     fetched: &[NewFetch],
     request: &Value,
@@ -77,7 +85,7 @@ pub async fn accept(
 ) -> sqlx::Result<Accepted> {
     let (wanted, numbers): (Vec<VideoId>, Vec<i64>) = videos.iter().copied().unzip();
     let jobs: Vec<JobId> = videos.iter().map(|_| JobId::new()).collect();
-    let (batch, size) = (BatchId::new(), i32::try_from(videos.len()).unwrap_or(i32::MAX));
+    let size = i32::try_from(videos.len()).unwrap_or(i32::MAX);
     let mut transaction = db.begin().await?;
     sqlx::query("INSERT INTO batches (id, user_id, request, priority, size) VALUES ($1, $2, $3, $4, $5)")
         .bind(batch)
@@ -126,7 +134,7 @@ pub async fn accept(
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(Accepted::All(batch))
+    Ok(Accepted::All)
 }
 
 /// A batch of this user.
@@ -135,9 +143,9 @@ pub async fn get(db: &PgPool, user: UserId, batch: BatchId) -> sqlx::Result<Opti
 }
 
 /// Batches of this user that are older than `before`, the newest first, so many at most.
-pub async fn list(db: &PgPool, user: UserId, before: Option<BatchId>, most: i64) -> sqlx::Result<Vec<Batch>> {
+pub async fn list(db: &PgPool, user: UserId, before: BatchId, most: i64) -> sqlx::Result<Vec<Batch>> {
     sqlx::query_as(batches!(
-        "WHERE b.id IN (SELECT id FROM batches WHERE user_id = $1 AND ($2::uuid IS NULL OR id < $2)
+        "WHERE b.id IN (SELECT id FROM batches WHERE user_id = $1 AND id < $2
                         ORDER BY id DESC LIMIT $3)"
     ))
     .bind(user)
@@ -151,7 +159,8 @@ pub async fn list(db: &PgPool, user: UserId, before: Option<BatchId>, most: i64)
 pub async fn cancel(db: &PgPool, user: UserId, batch: BatchId) -> sqlx::Result<()> {
     let mut transaction = db.begin().await?;
     let open: Vec<JobId> = sqlx::query_scalar(
-        "SELECT id FROM transcoding_jobs WHERE batch_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
+        "SELECT id FROM transcoding_jobs
+         WHERE batch_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') AND NOT cancel_wanted
          ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(batch)

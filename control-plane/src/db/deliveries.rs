@@ -76,10 +76,10 @@ pub async fn list(
     db: &PgPool,
     user: UserId,
     webhook: WebhookId,
-    before: Option<DeliveryId>,
+    before: DeliveryId,
     most: i64,
 ) -> sqlx::Result<Vec<Delivery>> {
-    sqlx::query_as(deliveries!("AND ($3::uuid IS NULL OR d.id < $3) ORDER BY d.id DESC LIMIT $4"))
+    sqlx::query_as(deliveries!("AND d.id < $3 ORDER BY d.id DESC LIMIT $4"))
         .bind(webhook)
         .bind(user)
         .bind(before)

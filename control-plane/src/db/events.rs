@@ -57,6 +57,25 @@ pub async fn after(db: &PgPool, user: UserId, job: JobId, number: i64) -> sqlx::
     .await
 }
 
+/// Forgets how jobs went on that ended a week ago; that they did, and how, stays. Some at a time, so that nobody waits for it.
+pub async fn tidy(db: &PgPool) -> sqlx::Result<()> {
+    loop {
+        let jobs = sqlx::query(
+            "WITH past AS (
+                 UPDATE transcoding_jobs SET is_past = true
+                 WHERE id IN (SELECT id FROM transcoding_jobs
+                              WHERE completed_at < now() - interval '7 days' AND NOT is_past
+                              ORDER BY completed_at LIMIT 200 FOR UPDATE SKIP LOCKED)
+                 RETURNING id),
+             forgotten AS (DELETE FROM job_events WHERE kind = 'progress' AND job_id IN (SELECT id FROM past))
+             SELECT FROM past",
+        );
+        if jobs.fetch_all(db).await?.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
 /// An event, and where it is among all of its user's.
 #[derive(Clone, PartialEq, Debug, sqlx::FromRow)]
 pub struct Positioned {

@@ -1,6 +1,7 @@
 //! Answers to writes that may be sent again: each is kept for a day under the key that its client chose.
 
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::ids::UserId;
 
@@ -18,8 +19,14 @@ pub struct Answer {
 /// What is known of a key.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Known {
-    /// It is new, and is whoever's asked now.
-    New,
+    /// It is whoever's asked now. What their request makes is called so; it is there already if an earlier one made it whose answer
+    /// was not kept.
+    Taken {
+        /// What it makes.
+        makes: Uuid,
+        /// Whether the same request came before.
+        is_again: bool,
+    },
     /// It came with another request.
     Other,
     /// Its request is under way.
@@ -31,15 +38,25 @@ pub enum Known {
 /// What is known of a key that comes with a request of this hash. One that is new is taken; so is one of whose request it was not
 /// said for two minutes that it is under way: whoever carried it out is gone.
 pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx::Result<Known> {
-    let taken = sqlx::query(
-        "INSERT INTO idempotency_keys (user_id, key, request_hash) VALUES ($1, $2, $3)
+    let anew = Uuid::now_v7();
+    let taken: Option<Uuid> = sqlx::query_scalar(
+        "INSERT INTO idempotency_keys AS known (user_id, key, request_hash, makes) VALUES ($1, $2, $3, $4)
          ON CONFLICT (user_id, key) DO UPDATE SET request_hash = $3, status = NULL, content_type = NULL, body = NULL,
-                 created_at = now()
-             WHERE idempotency_keys.created_at < now() - interval '1 day'
-                OR (idempotency_keys.status IS NULL AND idempotency_keys.created_at < now() - interval '2 minutes')",
-    );
-    if taken.bind(user).bind(key).bind(request).execute(db).await?.rows_affected() > 0 {
-        return Ok(Known::New);
+                 created_at = now(),
+                 makes = CASE WHEN known.request_hash = $3 AND known.created_at >= now() - interval '1 day'
+                              THEN coalesce(known.makes, $4) ELSE $4 END
+             WHERE known.created_at < now() - interval '1 day'
+                OR (known.status IS NULL AND known.created_at < now() - interval '2 minutes')
+         RETURNING makes",
+    )
+    .bind(user)
+    .bind(key)
+    .bind(request)
+    .bind(anew)
+    .fetch_optional(db)
+    .await?;
+    if let Some(makes) = taken {
+        return Ok(Known::Taken { makes, is_again: makes != anew });
     }
     type Row = (Vec<u8>, Option<i16>, Option<String>, Option<Vec<u8>>);
     let found: Option<Row> = sqlx::query_as(
@@ -54,7 +71,7 @@ pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx:
         Some((_, Some(status), content_type, body)) => {
             Known::Answered(Answer { status, content_type, body: body.unwrap_or_default() })
         }
-        // Where it was given back meanwhile, whoever asks again is first.
+        // Where it was given back meanwhile, whoever asks again has it.
         Some((_, None, ..)) | None => Known::UnderWay,
     })
 }
@@ -80,9 +97,11 @@ pub async fn answer(db: &PgPool, user: UserId, key: &str, answer: &Answer) -> sq
         .map(drop)
 }
 
-/// Gives a key back whose request came to nothing that is to be kept.
+/// Gives a key back whose request got no answer that is to be kept: it may be sent again at once. What it may have made is remembered.
 pub async fn give_back(db: &PgPool, user: UserId, key: &str) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM idempotency_keys WHERE user_id = $1 AND key = $2 AND status IS NULL")
+    sqlx::query(
+        "UPDATE idempotency_keys SET created_at = now() - interval '3 minutes' WHERE user_id = $1 AND key = $2 AND status IS NULL",
+    )
         .bind(user)
         .bind(key)
         .execute(db)

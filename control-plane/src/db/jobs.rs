@@ -86,16 +86,25 @@ pub fn number() -> i64 {
     (fastrand::u64(..) >> 1) as i64
 }
 
+/// A job that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct NewJob<'a> {
+    /// Its number.
+    pub id: JobId,
+    /// Of which video.
+    pub video: VideoId,
+    /// What is to be made.
+    pub request: &'a Value,
+    /// From 1, the most urgent, to 10.
+    pub priority: i16,
+    /// Its number in the fleet.
+    pub number: i64,
+    /// The span that it was asked for in, if there is one.
+    pub below: Option<&'a Traceparent>,
+}
+
 /// Accepts a job of a video of this user that is whole, or is being fetched: then the job waits for it. `None` if there is no such video.
-pub async fn accept(
-    db: &PgPool,
-    user: UserId,
-    video: VideoId,
-    request: &Value,
-    priority: i16,
-    fleet_job: i64,
-    below: Option<&Traceparent>,
-) -> sqlx::Result<Option<Job>> {
+pub async fn accept(db: &PgPool, user: UserId, new: NewJob<'_>) -> sqlx::Result<Option<Job>> {
     let mut transaction = db.begin().await?;
     let job: Option<Job> = sqlx::query_as(columns!(
         "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, traceparent, waits_for_source)
@@ -106,13 +115,13 @@ pub async fn accept(
          FOR SHARE OF v RETURNING",
         ""
     ))
-    .bind(JobId::new())
-    .bind(video)
+    .bind(new.id)
+    .bind(new.video)
     .bind(user)
-    .bind(request)
-    .bind(priority)
-    .bind(fleet_job)
-    .bind(below)
+    .bind(new.request)
+    .bind(new.priority)
+    .bind(new.number)
+    .bind(new.below)
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(job) = &job {
@@ -145,12 +154,12 @@ pub async fn list(
     db: &PgPool,
     user: UserId,
     video: Option<VideoId>,
-    before: Option<JobId>,
+    before: JobId,
     most: i64,
 ) -> sqlx::Result<Vec<Job>> {
     sqlx::query_as(columns!(
         "SELECT",
-        "FROM transcoding_jobs WHERE user_id = $1 AND ($2::uuid IS NULL OR video_id = $2) AND ($3::uuid IS NULL OR id < $3)
+        "FROM transcoding_jobs WHERE user_id = $1 AND ($2::uuid IS NULL OR video_id = $2) AND id < $3
          ORDER BY id DESC LIMIT $4"
     ))
     .bind(user)
@@ -162,16 +171,10 @@ pub async fn list(
 }
 
 /// Jobs of a batch of this user that are older than `before`, the newest first, so many at most.
-pub async fn of_batch(
-    db: &PgPool,
-    user: UserId,
-    batch: BatchId,
-    before: Option<JobId>,
-    most: i64,
-) -> sqlx::Result<Vec<Job>> {
+pub async fn of_batch(db: &PgPool, user: UserId, batch: BatchId, before: JobId, most: i64) -> sqlx::Result<Vec<Job>> {
     sqlx::query_as(columns!(
         "SELECT",
-        "FROM transcoding_jobs WHERE batch_id = $2 AND user_id = $1 AND ($3::uuid IS NULL OR id < $3)
+        "FROM transcoding_jobs WHERE batch_id = $2 AND user_id = $1 AND id < $3
          ORDER BY id DESC LIMIT $4"
     ))
     .bind(user)
@@ -186,8 +189,8 @@ pub async fn of_batch(
 pub async fn cancel(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Option<Job>> {
     let mut transaction = db.begin().await?;
     let open: Vec<JobId> = sqlx::query_scalar(
-        "SELECT id FROM transcoding_jobs WHERE id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
-         FOR NO KEY UPDATE",
+        "SELECT id FROM transcoding_jobs
+         WHERE id = $1 AND user_id = $2 AND status IN ('queued', 'processing') AND NOT cancel_wanted FOR NO KEY UPDATE",
     )
     .bind(job)
     .bind(user)
@@ -441,6 +444,24 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
     outbox::jobs(&mut transaction, &[job]).await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// Some jobs that came to nothing so many seconds ago or longer, and what is left of which in the store nobody has looked for since.
+pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<JobId>> {
+    sqlx::query_scalar(
+        "SELECT id FROM transcoding_jobs
+         WHERE status IN ('failed', 'cancelled') AND lease_epoch > 0 AND swept_at IS NULL
+           AND completed_at < now() - make_interval(secs => $1)
+         ORDER BY completed_at LIMIT 100",
+    )
+    .bind(settled_s as f64)
+    .fetch_all(db)
+    .await
+}
+
+/// Notes that nothing is left in the store of a job that came to nothing.
+pub async fn swept(db: &PgPool, job: JobId) -> sqlx::Result<()> {
+    sqlx::query("UPDATE transcoding_jobs SET swept_at = now() WHERE id = $1").bind(job).execute(db).await.map(drop)
 }
 
 /// The CPU seconds a megapixel of the last ladders of this kind, so many at most.

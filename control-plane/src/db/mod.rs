@@ -22,7 +22,8 @@ pub mod webhooks;
 
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use std::str::FromStr as _;
 use std::time::Duration;
 
 /// What makes the tables, in order. Each has its way back.
@@ -37,6 +38,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// It can't be reached.
 pub async fn connect(url: &str, most: u32) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect(url).await
+}
+
+/// The longest that whoever is answered waits for a statement: after that nobody waits for the answer any longer.
+const LONGEST: &str = "55s";
+
+/// Connects to the database for what is asked of it while somebody waits for an answer: no statement takes longer than that.
+///
+/// # Errors
+/// It can't be reached.
+pub async fn connect_for_answers(url: &str, most: u32) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.options([("statement_timeout", LONGEST)]);
+    PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect_with(options).await
 }
 
 /// Brings the tables up to this build. Several may do it at the same time.
@@ -57,12 +70,12 @@ pub fn may_migrate_later(error: &MigrateError) -> bool {
 
 /// Whether an error passes by itself: what it was about may do later, as it is. 08, 25P03, 40, 53, 55P03 and 57P are classes of SQLSTATE:
 /// connections, a transaction that stood still for too long, collisions of transactions, too little of something, a lock that somebody
-/// has, a server that starts or is shut down.
+/// has, a server that starts or is shut down; 57014 is a statement that took too long.
 pub fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(said) => said.code().is_some_and(|code| {
-            ["08", "25P03", "40", "53", "55P03", "57P"].into_iter().any(|class| code.starts_with(class))
+            ["08", "25P03", "40", "53", "55P03", "57014", "57P"].into_iter().any(|class| code.starts_with(class))
         }),
         _ => false,
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{outbox, tus, waiting};
 use crate::ids::{JobId, UserId, VideoId};
@@ -99,6 +100,8 @@ macro_rules! columns {
 /// What somebody is about to upload.
 #[derive(Clone, Debug)]
 pub struct Begun<'a> {
+    /// Which video it becomes.
+    pub id: VideoId,
     /// What its file is called.
     pub filename: &'a str,
     /// Its media type, as they say.
@@ -150,7 +153,7 @@ pub async fn begin(db: &PgPool, user: UserId, begun: Begun<'_>) -> sqlx::Result<
          VALUES ($1, $2, $3, $4, $5, $6, $7, now() + make_interval(secs => $8)) RETURNING",
         ""
     ))
-    .bind(VideoId::new())
+    .bind(begun.id)
     .bind(user)
     .bind(begun.filename)
     .bind(begun.content_type)
@@ -202,6 +205,14 @@ pub async fn get(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<Opti
         .await
 }
 
+/// A video of this user that a request may have made before; `None` where it is the first, or came to nothing.
+pub async fn made(db: &PgPool, user: UserId, video: Option<Uuid>) -> sqlx::Result<Option<Video>> {
+    match video {
+        Some(video) => get(db, user, VideoId(video)).await,
+        None => Ok(None),
+    }
+}
+
 /// A video, whoever's it is: for those who show a signature of it.
 pub async fn signed_for(db: &PgPool, video: VideoId) -> sqlx::Result<Option<Video>> {
     sqlx::query_as(columns!("SELECT", "FROM videos WHERE id = $1 AND deleted_at IS NULL"))
@@ -211,10 +222,10 @@ pub async fn signed_for(db: &PgPool, video: VideoId) -> sqlx::Result<Option<Vide
 }
 
 /// Videos of this user that are older than `before`, the newest first, so many at most.
-pub async fn list(db: &PgPool, user: UserId, before: Option<VideoId>, most: i64) -> sqlx::Result<Vec<Video>> {
+pub async fn list(db: &PgPool, user: UserId, before: VideoId, most: i64) -> sqlx::Result<Vec<Video>> {
     sqlx::query_as(columns!(
         "SELECT",
-        "FROM videos WHERE user_id = $1 AND deleted_at IS NULL AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"
+        "FROM videos WHERE user_id = $1 AND deleted_at IS NULL AND id < $2 ORDER BY id DESC LIMIT $3"
     ))
     .bind(user)
     .bind(before)
@@ -271,9 +282,11 @@ pub async fn urls_given(db: &PgPool, video: VideoId, good_for_s: i64, keep_s: i6
 }
 
 /// Some videos whose uploads are over, as have been for so many seconds the addresses that were given out for their parts.
-pub async fn late(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<VideoId>> {
-    sqlx::query_scalar(
-        "SELECT id FROM videos
+///
+/// With each it is told whether it is of no use, and so what was put together of them, too.
+pub async fn late(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<(VideoId, bool)>> {
+    sqlx::query_as(
+        "SELECT id, upload_status = 'failed' FROM videos
          WHERE urls_until < now() - make_interval(secs => $1) AND upload_status IN ('uploaded', 'failed')
            AND deleted_at IS NULL
          ORDER BY urls_until LIMIT 100",
@@ -426,6 +439,7 @@ pub async fn failed(db: &PgPool, video: VideoId, epoch: i64, code: i32, why: &st
     }
     outbox::video(&mut transaction, video).await?;
     waiting::fail(&mut transaction, video, Some(code), why).await?;
+    sqlx::query("DELETE FROM video_parts WHERE video_id = $1").bind(video).execute(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(true)
 }

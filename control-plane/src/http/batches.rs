@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path, Query};
+use super::idempotency::Makes;
 use super::integer::integer;
 use super::object::{Object, object};
 use super::page::{Page, Wanted};
@@ -103,6 +104,7 @@ pub(crate) async fn create(
     State(app): State<App>,
     Writes(caller): Writes,
     Below(below): Below,
+    makes: Makes,
     Json(wanted): Json<NewBatch>,
 ) -> Outcome<(StatusCode, axum::Json<Batch>)> {
     if !(1..=MOST).contains(&wanted.items.len()) {
@@ -112,6 +114,12 @@ pub(crate) async fn create(
         return Err(Problem::new(Kind::Invalid, "priority: from 1 to 10"));
     }
     wanted.output.check()?;
+    let id = BatchId(makes.id());
+    if makes.made().is_some()
+        && let Some(made) = batches::get(&app.db, caller.user(), id).await?
+    {
+        return Ok((StatusCode::ACCEPTED, axum::Json(made)));
+    }
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
     let (mut videos, mut fetched) = (Vec::with_capacity(wanted.items.len()), Vec::new());
     for (place, item) in wanted.items.iter().enumerate() {
@@ -127,8 +135,8 @@ pub(crate) async fn create(
         videos.push((video, jobs::number()));
     }
     let (priority, below) = (wanted.priority, below.as_ref());
-    match batches::accept(&app.db, caller.user(), &videos, &fetched, &request, priority, below).await? {
-        Accepted::All(id) => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
+    match batches::accept(&app.db, caller.user(), id, &videos, &fetched, &request, priority, below).await? {
+        Accepted::All => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
         Accepted::Missing(missing) => {
             let some: Vec<String> = missing.iter().take(10).map(ToString::to_string).collect();
             let more = if missing.len() > some.len() { ", ..." } else { "" };
@@ -150,7 +158,7 @@ pub(crate) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Outcome<axum::Json<Page<Batch>>> {
     let (before, most) = wanted.read()?;
-    let found = batches::list(&app.db, caller.user(), before.map(BatchId), most).await?;
+    let found = batches::list(&app.db, caller.user(), BatchId(before), most).await?;
     Ok(axum::Json(wanted.page(found, |batch| batch.id.0)))
 }
 
@@ -182,7 +190,7 @@ pub(crate) async fn jobs_of(
 ) -> Outcome<axum::Json<Page<Job>>> {
     batch_of(&app, &caller, id).await?;
     let (before, most) = wanted.read()?;
-    let found = jobs::of_batch(&app.db, caller.user(), id, before.map(JobId), most).await?;
+    let found = jobs::of_batch(&app.db, caller.user(), id, JobId(before), most).await?;
     Ok(axum::Json(wanted.page(found, |job| job.id.0)))
 }
 

@@ -1,17 +1,20 @@
 //! Writes that may be sent again: a POST with an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header) is carried out once, and
 //! whoever sends it again within a day gets the first answer. It is carried out to its end whoever waits for it, and for however
-//! long. Failures of ours are not kept: they may be tried again.
+//! long. What passes is not kept, failures of ours and what is in the way for the moment: it may be tried again. What it makes has
+//! its number before it is made, so that one whose answer was lost makes nothing twice.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts as _, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ring::digest;
 use tracing::Instrument as _;
+use uuid::Uuid;
 
 use super::{LONGEST_BATCH, PATIENCE};
 use crate::app::App;
@@ -33,12 +36,47 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const LONGEST: usize = 4 << 20;
 /// Where ten thousand videos are named.
 const BATCHES: &str = "/v1/batches";
+/// What is refused so now may not be later, with the same words.
+const PASSING: [StatusCode; 5] = [
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::CONFLICT,
+    StatusCode::LOCKED,
+    StatusCode::TOO_MANY_REQUESTS,
+];
 /// How often it is said that a request is under way.
 const BREATH: Duration = Duration::from_secs(30);
 
 /// Stands with a request that is carried out to its end, however long that takes.
 #[derive(Clone, Copy)]
 pub(super) struct ToItsEnd;
+
+/// What a request makes is called so.
+#[derive(Clone, Copy)]
+pub(super) struct Makes {
+    id: Uuid,
+    is_again: bool,
+}
+
+impl Makes {
+    pub(super) fn id(self) -> Uuid {
+        self.id
+    }
+
+    /// Its number, if it may have been made before.
+    pub(super) fn made(self) -> Option<Uuid> {
+        self.is_again.then_some(self.id)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Makes {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let told = parts.extensions.get().copied();
+        Ok(told.unwrap_or_else(|| Self { id: Uuid::now_v7(), is_again: false }))
+    }
+}
 
 /// Carries a request out once.
 pub(super) async fn once(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -56,11 +94,12 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     let key = key.ok_or_else(|| Problem::new(Kind::Invalid, "Idempotency-Key: from 1 to 255 letters of ASCII"))?;
     let caller = Caller::from_request_parts(&mut parts, app).await?;
     let longest = if parts.uri.path() == BATCHES { LONGEST_BATCH } else { LONGEST };
-    let body = axum::body::to_bytes(body, longest).await;
+    let body = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, longest)).await;
+    let body = body.map_err(|_| Problem::new(Kind::Unavailable, "the body takes too long"))?;
     let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "the body is too long"))?;
     let request_hash = hash(&parts.method, parts.uri.path(), &body);
-    match idempotency::take(&app.db, caller.user(), &key, &request_hash).await? {
-        Known::New => {}
+    let makes = match idempotency::take(&app.db, caller.user(), &key, &request_hash).await? {
+        Known::Taken { makes, is_again } => Makes { id: makes, is_again },
         Known::Answered(answer) => return replay(answer),
         Known::UnderWay => {
             let detail = "a request with this Idempotency-Key is under way; send it again a little later";
@@ -70,8 +109,9 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
             let detail = "this Idempotency-Key came with another request; choose a new one for each";
             return Err(Problem::new(Kind::Invalid, detail));
         }
-    }
+    };
     parts.extensions.insert(ToItsEnd);
+    parts.extensions.insert(makes);
     let (request, user) = (Request::from_parts(parts, Body::from(body)), caller.user());
     let carried_out = tokio::spawn(to_its_end(app.clone(), user, key, request, next).in_current_span());
     match tokio::time::timeout(PATIENCE, carried_out).await {
@@ -102,7 +142,7 @@ async fn still(app: &App, user: UserId, key: &str) -> Infallible {
 
 /// Keeps an answer. Where that can't be, whoever waits for it gets it all the same.
 async fn keep(app: &App, user: UserId, key: &str, response: Response) -> Outcome<Response> {
-    if response.status().is_server_error() {
+    if response.status().is_server_error() || PASSING.contains(&response.status()) {
         if let Err(error) = idempotency::give_back(&app.db, user, key).await {
             tracing::warn!(%error, "a key is not given back; it is good again in two minutes");
         }

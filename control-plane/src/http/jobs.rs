@@ -7,13 +7,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::{Json, Path, Query};
+use super::idempotency::Makes;
 use super::integer::integer;
 use super::object::object;
 use super::page::{Page, Wanted};
 use super::visit::Below;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
-use crate::db::jobs::{self, Job};
+use crate::db::jobs::{self, Job, NewJob};
 use crate::db::outputs::{self, OutputRow};
 use crate::db::videos;
 use crate::ids::{JobId, VideoId};
@@ -50,6 +51,7 @@ pub(crate) async fn transcode(
     State(app): State<App>,
     Writes(caller): Writes,
     Below(below): Below,
+    makes: Makes,
     Path(id): Path<VideoId>,
     Json(wanted): Json<Transcode>,
 ) -> Outcome<(StatusCode, axum::Json<Job>)> {
@@ -59,7 +61,15 @@ pub(crate) async fn transcode(
     wanted.output.check()?;
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
     let (number, below) = (jobs::number(), below.as_ref());
-    if let Some(job) = jobs::accept(&app.db, caller.user(), id, &request, wanted.priority, number, below).await? {
+    let made = match makes.made() {
+        Some(made) => jobs::get(&app.db, caller.user(), JobId(made)).await?,
+        None => None,
+    };
+    if let Some(job) = made {
+        return Ok((StatusCode::ACCEPTED, axum::Json(job)));
+    }
+    let new = NewJob { id: JobId(makes.id()), video: id, request: &request, priority: wanted.priority, number, below };
+    if let Some(job) = jobs::accept(&app.db, caller.user(), new).await? {
         return Ok((StatusCode::ACCEPTED, axum::Json(job)));
     }
     match videos::get(&app.db, caller.user(), id).await? {
@@ -106,7 +116,7 @@ pub(crate) async fn list(
 
 async fn page(app: &App, caller: &Caller, video: Option<VideoId>, wanted: &Wanted) -> Outcome<axum::Json<Page<Job>>> {
     let (before, most) = wanted.read()?;
-    let found = jobs::list(&app.db, caller.user(), video, before.map(JobId), most).await?;
+    let found = jobs::list(&app.db, caller.user(), video, JobId(before), most).await?;
     Ok(axum::Json(wanted.page(found, |job| job.id.0)))
 }
 

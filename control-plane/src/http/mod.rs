@@ -18,6 +18,7 @@ mod page;
 mod plans;
 mod playback;
 mod progress;
+mod serve;
 mod sources;
 mod stream;
 mod system;
@@ -28,7 +29,6 @@ mod videos;
 pub(crate) mod visit;
 mod webhooks;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -36,8 +36,6 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
@@ -47,6 +45,7 @@ use utoipa_axum::routes;
 
 use self::document::Document;
 use self::idempotency::ToItsEnd;
+pub use self::serve::serve;
 pub(crate) use self::stream::Streams;
 pub(crate) use self::system::LastStatus;
 pub use self::system::Render;
@@ -63,14 +62,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST: usize = 256 * 1024;
 /// The longest body of one that names ten thousand videos, each by a URL that is signed, say.
 const LONGEST_BATCH: usize = 16 << 20;
-/// How long requests that are under way may take when the process is to leave.
-const FAREWELL: Duration = Duration::from_secs(10);
 /// The longest time for an answer that is no stream.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All there is of the API, and the document that describes it.
 fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
-    let part = usize::try_from(config.chunk_bytes).unwrap_or(usize::MAX);
     let small = OpenApiRouter::new()
         .routes(routes!(auth::register))
         .routes(routes!(auth::login))
@@ -112,7 +108,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(batches::cancel))
         .layer(DefaultBodyLimit::max(LONGEST_BATCH))
         .layer(middleware::from_fn(in_time));
-    let parts = OpenApiRouter::new().routes(routes!(uploads::part)).layer(DefaultBodyLimit::max(part));
+    let parts = OpenApiRouter::new().routes(routes!(uploads::part));
     let streams = OpenApiRouter::new().routes(routes!(progress::progress)).routes(routes!(events::events));
     let versioned = small.merge(batches).merge(parts).merge(streams).merge(tus::router());
     let (router, mut described) = OpenApiRouter::with_openapi(Document::openapi())
@@ -200,25 +196,4 @@ async fn in_time(request: Request, next: Next) -> Response {
 /// Whether it can be what something is called: from 1 to 100 letters, not only blanks.
 fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.chars().count()) && !text.contains('\0') && !text.trim().is_empty()
-}
-
-/// Serves requests until `leave` says so; those that are under way are answered, but for streams, which their clients begin again.
-///
-/// # Errors
-/// The system's.
-pub async fn serve(listener: TcpListener, app: App, mut leave: watch::Receiver<bool>) -> std::io::Result<()> {
-    let mut leaves = leave.clone();
-    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-        // Whoever would say so being gone says so, too.
-        let _ = leaves.wait_for(|leaves| *leaves).await;
-    });
-    let cut_off = async {
-        let _ = leave.wait_for(|leaves| *leaves).await;
-        tokio::time::sleep(FAREWELL).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = cut_off => Ok(()),
-    }
 }

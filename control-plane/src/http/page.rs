@@ -29,13 +29,13 @@ fn usual() -> u32 {
 }
 
 impl Wanted {
-    /// Where it begins, and how many are asked for: one more than there are on it, which tells whether there is a next.
+    /// The number that all of it are below, and how many are asked for: one more than there are on it, which tells whether there is a next.
     ///
     /// # Errors
     /// [`Kind::Invalid`].
-    pub(crate) fn read(&self) -> Outcome<(Option<Uuid>, i64)> {
+    pub(crate) fn read(&self) -> Outcome<(Uuid, i64)> {
         match self.limit {
-            1..=MOST => Ok((self.cursor, i64::from(self.limit) + 1)),
+            1..=MOST => Ok((self.cursor.unwrap_or(Uuid::max()), i64::from(self.limit) + 1)),
             _ => Err(Problem::new(Kind::Invalid, format!("limit: from 1 to {MOST}"))),
         }
     }

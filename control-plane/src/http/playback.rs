@@ -76,7 +76,9 @@ pub(super) async fn file(
     let found = found.ok_or_else(nothing)?;
     let tag = tag(&found);
     let asked = |name: header::HeaderName| headers.get(name).and_then(|it| it.to_str().ok());
-    if asked(header::IF_NONE_MATCH).is_some_and(|it| it == "*" || it.split(',').any(|one| one.trim() == tag)) {
+    if asked(header::IF_NONE_MATCH)
+        .is_some_and(|it| it == "*" || it.split(',').any(|one| one.trim().trim_start_matches("W/") == tag))
+    {
         return Ok((StatusCode::NOT_MODIFIED, facts(&path, &tag)?).into_response());
     }
     let is_sent_on = method == Method::GET && app.config.playback_redirects && !names_others(&path);

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::Json;
+use super::idempotency::Makes;
 use super::uploads::hex;
 use crate::app::App;
 use crate::auth::Writes;
@@ -65,9 +66,13 @@ impl NewSource {
 pub(crate) async fn create(
     State(app): State<App>,
     Writes(caller): Writes,
+    makes: Makes,
     Json(wanted): Json<NewSource>,
 ) -> Outcome<(StatusCode, axum::Json<Video>)> {
-    let wanted = wanted.checked(&app)?;
+    let wanted = NewFetch { video: VideoId(makes.id()), ..wanted.checked(&app)? };
+    if let Some(made) = videos::made(&app.db, caller.user(), makes.made()).await? {
+        return Ok((StatusCode::CREATED, axum::Json(made)));
+    }
     fetches::add(&app.db, caller.user(), &wanted).await?;
     let video = videos::get(&app.db, caller.user(), wanted.video).await?;
     Ok((StatusCode::CREATED, axum::Json(video.ok_or_else(|| Problem::not_found("video"))?)))

@@ -142,7 +142,7 @@ pub(crate) async fn create(
         content_type: begun.metadata.filetype,
         sha256: begun.metadata.sha256,
     };
-    let video = uploads::start(&app, caller.user(), &wanted, By::Tus(begun.said.as_deref())).await?;
+    let video = uploads::start(&app, caller.user(), VideoId::new(), &wanted, By::Tus(begun.said.as_deref())).await?;
     let received = match begun.first {
         Some(first) => match receiving::receive(&app, caller.user(), &video, first, body).await {
             Ok(received) => received,

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine as _;
@@ -16,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use vtp_store::{About, Body, Store as _};
 
 use super::extract::{Json, Path, Query};
+use super::idempotency::Makes;
 use super::integer::integer;
 use crate::app::App;
 use crate::auth::Writes;
@@ -26,6 +26,7 @@ use crate::db::videos::{self, ArrivedPart, Beginning, Begun, By, Video};
 use crate::ids::{UserId, VideoId};
 use crate::part_urls::{self, PartUrls, closed};
 use crate::problem::{Kind, Outcome, Problem};
+use crate::receiving;
 use crate::storage::Object;
 
 /// The most parts of an upload: as many as one in S3 has.
@@ -86,9 +87,13 @@ pub(crate) fn largest(config: &Config) -> u64 {
 pub(crate) async fn begin(
     State(app): State<App>,
     Writes(caller): Writes,
+    makes: Makes,
     Json(wanted): Json<NewUpload>,
 ) -> Outcome<(StatusCode, axum::Json<BegunUpload>)> {
-    let video = start(&app, caller.user(), &wanted, By::Parts).await?;
+    let video = match videos::made(&app.db, caller.user(), makes.made()).await? {
+        Some(made) => made,
+        None => start(&app, caller.user(), VideoId(makes.id()), &wanted, By::Parts).await?,
+    };
     let parts: Vec<u32> = (0..video.parts()).collect();
     let PartUrls { expires_at: urls_expire_at, data } = part_urls::urls(&app, &video, &parts).await?;
     let upload_urls = data.into_iter().map(|part| part.url).collect();
@@ -101,7 +106,7 @@ pub(crate) async fn begin(
 ///
 /// # Errors
 /// Something of it is not as it has to be; it is too large; there is no room.
-pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload, by: By<'_>) -> Outcome<Box<Video>> {
+pub(super) async fn start(app: &App, user: UserId, id: VideoId, wanted: &NewUpload, by: By<'_>) -> Outcome<Video> {
     let invalid = |detail: &'static str| Problem::new(Kind::Invalid, detail);
     let is_text = |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.contains('\0');
     if !is_text(&wanted.filename, 500) {
@@ -122,6 +127,7 @@ pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload, by: By<'_
     }
     let size = i64::try_from(wanted.file_size).map_err(|_| invalid("file_size: too large a number"))?;
     let begun = Begun {
+        id,
         filename: &wanted.filename,
         content_type: wanted.content_type.as_deref(),
         size,
@@ -131,7 +137,7 @@ pub(super) async fn start(app: &App, user: UserId, wanted: &NewUpload, by: By<'_
         by,
     };
     match videos::begin(&app.db, user, begun).await? {
-        Beginning::Video(video) => Ok(video),
+        Beginning::Video(video) => Ok(*video),
         Beginning::Full { used, limit } => {
             let detail = format!("{used} of {limit} bytes are used; delete videos, or take a larger plan");
             Err(Problem::new(Kind::Quota, detail))
@@ -207,7 +213,7 @@ pub(crate) async fn part(
     Path(id): Path<VideoId>,
     Query(wanted): Query<Part>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: axum::body::Body,
 ) -> Outcome<axum::Json<Arrived>> {
     let part = wanted.part;
     let video = sent_for(&app, writes, id, &wanted).await?;
@@ -216,11 +222,8 @@ pub(crate) async fn part(
     }
     takes_parts(&app, &video).await?;
     let expected = video.part_size(part).ok_or_else(|| part_urls::no_part(&video))?;
-    let body = body.map_err(|rejection| Problem::new(Kind::BodyTooLarge, rejection.body_text()))?;
-    if body.len() as u64 != expected {
-        let detail = format!("part {part} has {expected} bytes, and {} came", body.len());
-        return Err(Problem::new(Kind::Invalid, detail));
-    }
+    // Nothing of it is read before it is known that it is wanted.
+    let body = receiving::part(body, part, expected).await?;
     let hash = digest::digest(&digest::SHA256, &body);
     match headers.get("content-digest").map(|it| it.to_str().ok().and_then(sha256_of)) {
         Some(Some(told)) if told != hash.as_ref() => {

@@ -36,7 +36,7 @@ pub(crate) async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Outcome<axum::Json<Page<Video>>> {
     let (before, most) = wanted.read()?;
-    let found = videos::list(&app.db, caller.user(), before.map(VideoId), most).await?;
+    let found = videos::list(&app.db, caller.user(), VideoId(before), most).await?;
     Ok(axum::Json(wanted.page(found, |video| video.id.0)))
 }
 

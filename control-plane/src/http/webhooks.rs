@@ -218,7 +218,7 @@ pub(crate) async fn deliveries_of(
 ) -> Outcome<axum::Json<Page<Delivery>>> {
     webhook_of(&app, &caller, id).await?;
     let (before, most) = wanted.read()?;
-    let found = deliveries::list(&app.db, caller.user(), id, before.map(DeliveryId), most).await?;
+    let found = deliveries::list(&app.db, caller.user(), id, DeliveryId(before), most).await?;
     Ok(axum::Json(wanted.page(found, |delivery| delivery.id.0)))
 }
 

@@ -32,7 +32,9 @@ impl Scope {
             "/health/live" | "/health/ready" | "/metrics" => Self::default(),
             "/v1/auth/register" | "/v1/auth/login" | "/v1/auth/refresh" => under(&[Policy::Auth], &[]),
             "/v1/videos/upload" | "/v1/videos" | "/v1/tus" if is(Method::POST) => under(&[], &[Policy::Upload]),
-            "/v1/videos/{id}/transcode" | "/v1/plans" if is(Method::POST) => under(&[], &[Policy::Transcode]),
+            "/v1/videos/{id}/transcode" | "/v1/batches" | "/v1/plans" if is(Method::POST) => {
+                under(&[], &[Policy::Transcode])
+            }
             "/v1/videos" if is(Method::GET) || is(Method::HEAD) => under(&[], &[Policy::List]),
             // A source of 10 GiB has 2048 parts, and a film as many segments: neither is to take half an hour for the count's sake.
             "/v1/videos/{id}/chunk" | "/v1/tus/{id}" => Self { is_counted: false, ..under(&[], &[]) },
@@ -70,6 +72,7 @@ mod tests {
         assert_eq!(of(Method::HEAD, "/v1/videos"), (vec![Ip], vec![List, User]));
         assert_eq!(of(Method::GET, "/v1/videos/{id}"), (vec![Ip], vec![User]));
         assert_eq!(of(Method::POST, "/v1/videos/{id}/transcode"), (vec![Ip], vec![Transcode, User]));
+        assert_eq!(of(Method::POST, "/v1/batches"), (vec![Ip], vec![Transcode, User]));
         assert_eq!(of(Method::GET, "/play/{job}/{signature}/{*path}"), (vec![Ip], vec![]));
         assert_eq!(of(Method::GET, "/health/ready"), (vec![], vec![]));
         assert_eq!(of(Method::GET, "/nothing"), (vec![Ip], vec![User]));
