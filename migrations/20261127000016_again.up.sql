@@ -9,6 +9,9 @@ CREATE INDEX videos_fetch_held ON videos (fetch_until)
 -- How the jobs of a batch stand is counted without looking at each.
 CREATE INDEX jobs_batch_status ON transcoding_jobs (batch_id, status) WHERE batch_id IS NOT NULL;
 
+-- How many jobs of a user have not ended.
+CREATE INDEX jobs_user_open ON transcoding_jobs (user_id) WHERE status IN ('queued', 'processing');
+
 ALTER TABLE transcoding_jobs
     -- Since when nothing is left in the store of one that came to nothing.
     ADD COLUMN swept_at timestamptz,

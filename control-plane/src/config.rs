@@ -63,6 +63,8 @@ pub struct Config {
     pub playback_redirects: bool,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
     pub trusted_proxies: Vec<Network>,
+    /// Jobs that have not ended which a user may have when they ask for a batch, with those of the batch.
+    pub open_jobs: u32,
     /// Streams of events that a user may have open on a replica.
     pub streams_each: u32,
     /// After how many seconds, again and again, it is looked whether whoever listens is still signed in.
@@ -109,6 +111,7 @@ impl Default for Config {
             playback_url: None,
             playback_redirects: false,
             trusted_proxies: Vec::new(),
+            open_jobs: 100_000,
             streams_each: 100,
             streams_look_s: 30.0,
             metrics_networks: vec![Network::LOCAL_V4, Network::LOCAL_V6],

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fixture::{Platform, Somebody};
 use serde_json::{Value, json};
+use vtp_control_plane::Config;
 use vtp_control_plane::db::{events, jobs};
 use vtp_control_plane::ids::JobId;
 
@@ -190,4 +191,18 @@ fn a_job_that_is_cancelled_again_and_again_is_told_of_once() {
         count.fetch_one(&db).await.unwrap()
     });
     assert_eq!(told, 1);
+}
+
+#[test]
+fn a_batch_that_would_be_too_much_is_accepted_when_enough_has_ended() {
+    let platform = Platform::without_limits(|config| Config { jobs: 0, open_jobs: 5, ..config });
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    let video = ann.uploaded("film.mp4");
+    let first = batch(&ann, &video, 3);
+    let more = json!({ "items": vec![json!({ "video_id": video }); 3] });
+    let refused = ann.post("/v1/batches", &more);
+    assert_eq!((refused.header("retry-after"), refused.problem(429)["code"].clone()), ("60".to_owned(), 2001.into()));
+    batch(&bob, &bob.uploaded("film.mp4"), 5);
+    ann.post(&format!("{first}/cancel"), &Value::Null).ok(200);
+    ann.post("/v1/batches", &more).ok(202);
 }

@@ -69,33 +69,56 @@ pub enum Accepted {
     All,
     /// Nothing was accepted, as these are no videos of this user that are whole or being fetched.
     Missing(Vec<VideoId>),
+    /// Nothing was accepted, as this user would have more jobs that have not ended than they may.
+    TooMany {
+        /// How many they have.
+        open: i64,
+    },
+}
+
+/// Many jobs that are asked for together.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBatch<'a> {
+    /// Its number.
+    pub id: BatchId,
+    /// The videos, and the number of each one's job in the fleet.
+    pub videos: &'a [(VideoId, i64)],
+    /// Those of them that are made with it, and are to be fetched.
+    pub fetched: &'a [NewFetch],
+    /// What is to be made of each.
+    pub request: &'a Value,
+    /// From 1, the most urgent, to 10.
+    pub priority: i16,
+    /// The span that it was asked for in, if there is one.
+    pub below: Option<&'a Traceparent>,
+    /// How many jobs that have not ended this user may have with it.
+    pub most_open: i64,
 }
 
 /// Accepts a job of each of these videos, or none; those that are to be fetched are made with it. Each job has a number in the fleet.
-#[expect(clippy::too_many_arguments, reason = "each is of another kind")]
-pub async fn accept(
-    db: &PgPool,
-    user: UserId,
-    batch: BatchId,
-    videos: &[(VideoId, i64)],
-    fetched: &[NewFetch],
-    request: &Value,
-    priority: i16,
-    below: Option<&Traceparent>,
-) -> sqlx::Result<Accepted> {
-    let (wanted, numbers): (Vec<VideoId>, Vec<i64>) = videos.iter().copied().unzip();
-    let jobs: Vec<JobId> = videos.iter().map(|_| JobId::new()).collect();
-    let size = i32::try_from(videos.len()).unwrap_or(i32::MAX);
+pub async fn accept(db: &PgPool, user: UserId, new: NewBatch<'_>) -> sqlx::Result<Accepted> {
+    let (wanted, numbers): (Vec<VideoId>, Vec<i64>) = new.videos.iter().copied().unzip();
+    let jobs: Vec<JobId> = new.videos.iter().map(|_| JobId::new()).collect();
+    let size = i32::try_from(new.videos.len()).unwrap_or(i32::MAX);
     let mut transaction = db.begin().await?;
+    let open: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM transcoding_jobs WHERE user_id = $1 AND status IN ('queued', 'processing')",
+    )
+    .bind(user)
+    .fetch_one(&mut *transaction)
+    .await?;
+    if open + i64::from(size) > new.most_open {
+        return Ok(Accepted::TooMany { open });
+    }
     sqlx::query("INSERT INTO batches (id, user_id, request, priority, size) VALUES ($1, $2, $3, $4, $5)")
-        .bind(batch)
+        .bind(new.id)
         .bind(user)
-        .bind(request)
-        .bind(priority)
+        .bind(new.request)
+        .bind(new.priority)
         .bind(size)
         .execute(&mut *transaction)
         .await?;
-    fetches::begin(&mut transaction, user, fetched).await?;
+    fetches::begin(&mut transaction, user, new.fetched).await?;
     let made = sqlx::query(
         "INSERT INTO transcoding_jobs (id, video_id, user_id, request, priority, fleet_job, batch_id, traceparent,
                                        waits_for_source)
@@ -110,13 +133,13 @@ pub async fn accept(
     .bind(&wanted)
     .bind(&numbers)
     .bind(user)
-    .bind(request)
-    .bind(priority)
-    .bind(batch)
-    .bind(below)
+    .bind(new.request)
+    .bind(new.priority)
+    .bind(new.id)
+    .bind(new.below)
     .execute(&mut *transaction)
     .await?;
-    if made.rows_affected() != videos.len() as u64 {
+    if made.rows_affected() != new.videos.len() as u64 {
         let missing = sqlx::query_scalar(
             "SELECT DISTINCT w.video FROM unnest($1::uuid[]) AS w (video)
              WHERE NOT EXISTS (SELECT FROM videos v WHERE v.id = w.video AND v.user_id = $2 AND v.deleted_at IS NULL

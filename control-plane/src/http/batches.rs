@@ -93,6 +93,9 @@ fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Err
     Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
+/// After how many seconds it may do that is too much now: jobs take minutes.
+const LATER_S: u64 = 60;
+
 /// Make a ladder of each of many videos, those that are to be fetched once they are there.
 #[utoipa::path(post, path = "/batches", tag = "batches", request_body = NewBatch, responses(
     (status = 202, description = "All of it is accepted", body = Batch),
@@ -134,9 +137,22 @@ pub(crate) async fn create(
         };
         videos.push((video, jobs::number()));
     }
-    let (priority, below) = (wanted.priority, below.as_ref());
-    match batches::accept(&app.db, caller.user(), id, &videos, &fetched, &request, priority, below).await? {
+    let new = batches::NewBatch {
+        id,
+        videos: &videos,
+        fetched: &fetched,
+        request: &request,
+        priority: wanted.priority,
+        below: below.as_ref(),
+        most_open: i64::from(app.config.open_jobs),
+    };
+    match batches::accept(&app.db, caller.user(), new).await? {
         Accepted::All => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
+        Accepted::TooMany { open } => {
+            let most = app.config.open_jobs;
+            let detail = format!("{open} of your jobs have not ended, and {most} may be; send this when some have");
+            Err(Problem::too_many(detail, LATER_S))
+        }
         Accepted::Missing(missing) => {
             let some: Vec<String> = missing.iter().take(10).map(ToString::to_string).collect();
             let more = if missing.len() > some.len() { ", ..." } else { "" };
