@@ -5,17 +5,19 @@
 
 use async_nats::jetstream::consumer::{DeliverPolicy, FromConsumer as _, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{self, ConsumerErrorKind};
+use async_nats::jetstream::stream::{self, ConsumerErrorKind, RetentionPolicy};
 use async_nats::jetstream::{Context, ErrorCode, consumer};
 
 use super::streams::Wanted;
 use super::unavailable;
 use crate::bus::Error;
 
+const MAX_WAITING: &str = "max_waiting";
+
 pub(super) async fn reconcile(context: &Context, wanted: &[Wanted]) -> Result<(), Error> {
     for Wanted { stream, consumer } in wanted {
         reconcile_stream(context, stream).await?;
-        reconcile_consumer(context, &stream.name, consumer).await?;
+        reconcile_consumer(context, stream, consumer).await?;
     }
     Ok(())
 }
@@ -45,7 +47,8 @@ async fn reconcile_stream(context: &Context, wanted: &stream::Config) -> Result<
     })
 }
 
-async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Config) -> Result<(), Error> {
+async fn reconcile_consumer(context: &Context, of: &stream::Config, wanted: &pull::Config) -> Result<(), Error> {
+    let stream = of.name.as_str();
     let name = wanted.durable_name.as_deref().unwrap_or_default();
     let found: Result<consumer::Consumer<pull::Config>, _> = context.get_consumer_from_stream(name, stream).await;
     let mut corrected = wanted.clone();
@@ -70,6 +73,11 @@ async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Conf
         return Ok(());
     }
     tracing::info!(stream, consumer = name, ?differing, "a consumer is made, or corrected");
+    if differing.contains(&MAX_WAITING) && of.retention == RetentionPolicy::WorkQueue {
+        // The server changes that in no consumer, so another takes its place. What is acknowledged is gone from a work queue, and
+        // the rest is delivered again: whoever has such a task keeps it, and who gets it by that is told to stop.
+        context.delete_consumer_from_stream(name, stream).await.map_err(unavailable)?;
+    }
     context.create_consumer_on_stream(corrected, stream).await.map(drop).map_err(|error| {
         Error::Misconfigured(format!(
             "consumer {name} of stream {stream} differs in {} and the server can't change that: {error}. Delete it (nats \
@@ -127,7 +135,7 @@ fn differing_consumer(found: &consumer::Config, wanted: &pull::Config) -> Vec<&'
         ("ack_wait", found.ack_wait == wanted.ack_wait),
         ("max_deliver", found.max_deliver == wanted.max_deliver),
         ("max_ack_pending", found.max_ack_pending == wanted.max_ack_pending),
-        ("max_waiting", found.max_waiting == wanted.max_waiting),
+        (MAX_WAITING, found.max_waiting == wanted.max_waiting),
         ("max_batch", found.max_batch == wanted.max_batch),
         ("max_expires", found.max_expires == wanted.max_expires),
         ("filter", found.filter_subject.is_empty() && found.filter_subjects.is_empty()),
