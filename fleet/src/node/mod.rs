@@ -262,12 +262,11 @@ impl<B: Bus, W: Work> Node<B, W> {
             }
             None => (Happened::HandedBack { id }, "handed back"),
         };
-        self.reporter.say(happened);
         if let Some(since) = task.since() {
             let pool = self.settings.pool.to_string();
             metrics::histogram!(TASK_TIME, "pool" => pool, "outcome" => how).record(since.elapsed());
         }
-        self.reporter.acknowledge(task.into_receipts());
+        self.reporter.say_of(happened, task.into_receipts());
         self.show();
     }
 
