@@ -23,12 +23,27 @@ pub struct NatsNews {
     context: jetstream::Context,
     events: Lane,
     advisories: Lane,
-    /// What is understood, and not given yet.
-    pieces: VecDeque<Piece>,
-    /// The last report understood: acknowledging it acknowledges those before.
+    /// What is read, and not given yet.
+    read: VecDeque<Read>,
+    /// The last report given: acknowledging it acknowledges those before.
     last: Option<Message>,
     /// The advisories given, and the tasks that they are about.
     given: Vec<(Message, Option<(String, u64)>)>,
+}
+
+/// A message that was read, with what it says; `None` if it is passed over.
+#[derive(Debug)]
+enum Read {
+    Event(Message, Option<Report>),
+    Advisory(Message, Option<Exhausted>),
+}
+
+/// A task that was delivered too often, where the server has it, and the offer unless somebody has acknowledged it after all.
+#[derive(Debug)]
+struct Exhausted {
+    stream: String,
+    sequence: u64,
+    piece: Option<Piece>,
 }
 
 /// What the server says of a task that was delivered too often.
@@ -39,36 +54,72 @@ struct Advisory {
     deliveries: u32,
 }
 
+impl Read {
+    fn says_something(&self) -> bool {
+        match self {
+            Self::Event(_, report) => report.is_some(),
+            Self::Advisory(_, about) => about.as_ref().is_some_and(|about| about.piece.is_some()),
+        }
+    }
+}
+
+/// What a report says, if it is understood.
+fn understood(message: &Message) -> Option<Report> {
+    match messages::decode::<Report>(&message.payload) {
+        Ok(report) => Some(report),
+        Err(error) => {
+            tracing::warn!(%error, subject = %message.subject, "a report is not understood, and passed over");
+            None
+        }
+    }
+}
+
 impl NatsNews {
     pub(super) fn new(context: jetstream::Context, events: Lane, advisories: Lane) -> Self {
-        Self { context, events, advisories, pieces: VecDeque::new(), last: None, given: Vec::new() }
+        Self { context, events, advisories, read: VecDeque::new(), last: None, given: Vec::new() }
     }
 
     fn take_report(&mut self, message: Message) {
-        match messages::decode::<Report>(&message.payload) {
-            Ok(report) => self.pieces.push_back(Piece::Report(report)),
-            Err(error) => {
-                tracing::warn!(%error, subject = %message.subject, "a report is not understood, and passed over")
-            }
-        }
-        self.last = Some(message);
+        let report = understood(&message);
+        self.read.push_back(Read::Event(message, report));
     }
 
     async fn take_advisory(&mut self, message: Message) -> Result<(), Error> {
         let about = match serde_json::from_slice::<Advisory>(&message.payload) {
             Ok(Advisory { stream, stream_seq, deliveries }) => {
-                if let Some(offer) = self.look_up(&stream, stream_seq).await? {
-                    self.pieces.push_back(Piece::Exhausted { offer, deliveries });
-                }
-                Some((stream, stream_seq))
+                let offer = self.look_up(&stream, stream_seq).await?;
+                let piece = offer.map(|offer| Piece::Exhausted { offer, deliveries });
+                Some(Exhausted { stream, sequence: stream_seq, piece })
             }
             Err(error) => {
                 tracing::warn!(%error, "an advisory is not understood, and passed over");
                 None
             }
         };
-        self.given.push((message, about));
+        self.read.push_back(Read::Advisory(message, about));
         Ok(())
+    }
+
+    /// Gives up to `most` pieces of what is read. They, and what is passed over before the next, may be acknowledged then, and
+    /// nothing else: whoever waited for more may have turned to something else, and never had what is left here.
+    fn give(&mut self, most: usize) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        while let Some(read) = self.read.pop_front_if(|read| pieces.len() < most || !read.says_something()) {
+            match read {
+                Read::Event(message, report) => {
+                    pieces.extend(report.map(Piece::Report));
+                    self.last = Some(message);
+                }
+                Read::Advisory(message, about) => {
+                    let about = about.map(|Exhausted { stream, sequence, piece }| {
+                        pieces.extend(piece);
+                        (stream, sequence)
+                    });
+                    self.given.push((message, about));
+                }
+            }
+        }
+        pieces
     }
 
     /// The task that the server has given up. It stays in its stream until it is removed.
@@ -109,16 +160,16 @@ impl News for NatsNews {
                 self.ask().await?;
                 is_asked = true;
             }
-            while self.pieces.len() < most {
+            while self.read.len() < most {
                 let Some(message) = self.events.ready() else { break };
                 self.take_report(message);
             }
             while let Some(message) = self.advisories.ready() {
                 self.take_advisory(message).await?;
             }
-            if !self.pieces.is_empty() || Instant::now() >= end {
-                let given = most.min(self.pieces.len());
-                return Ok(self.pieces.drain(..given).collect());
+            let pieces = self.give(most);
+            if !pieces.is_empty() || Instant::now() >= end {
+                return Ok(pieces);
             }
             let look = end.min(Instant::now() + Duration::from_secs(1));
             tokio::select! {
