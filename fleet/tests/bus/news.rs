@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use vtp_fleet::bus::{Bus, News, Piece, Tasks};
-use vtp_fleet::messages::{Happened, Report};
+use vtp_fleet::messages::{self, Happened, Report};
 
 use crate::support::{Server, TERMS, drain, node, offer, pool, prepared, read_until};
 
@@ -38,4 +38,20 @@ async fn what_was_read_and_not_given_is_not_acknowledged() {
     let given_up = |it: &Piece| matches!(it, Piece::Exhausted { .. });
     let all = read_until(&mut news, |all| all.iter().any(given_up) && all.len() > 1).await;
     assert!(all.contains(&Piece::Report(report("node-1", 1))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_in_the_name_of_another_node_is_passed_over() {
+    let Some(server) = Server::start() else { return };
+    let bus = prepared(server.bus("driver").await, &[pool("cpu")]).await;
+    let client = async_nats::connect(server.server.url()).await.expect("a connection");
+    let forged = messages::encode(&report("node-2", 1)).expect("a message");
+    // The server lets each node speak on the subject of its name only.
+    client.publish("vtp.event.node-1", forged).await.expect("sent");
+    client.flush().await.expect("sent");
+    bus.report(&report("node-1", 2)).await.expect("reported");
+    let mut news = bus.news().await.expect("news");
+    let all = read_until(&mut news, |all| !all.is_empty()).await;
+    assert_eq!(all, [Piece::Report(report("node-1", 2))]);
+    news.ack().await.expect("acknowledged");
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::lane::Lane;
-use super::unavailable;
+use super::{streams, unavailable};
 use crate::bus::{Error, News, Piece};
 use crate::messages::{self, Offer, Report};
 
@@ -63,10 +63,14 @@ impl Read {
     }
 }
 
-/// What a report says, if it is understood.
+/// What a report says, if it is understood and is of the node on whose subject it came: the server lets a node speak on no other.
 fn understood(message: &Message) -> Option<Report> {
     match messages::decode::<Report>(&message.payload) {
-        Ok(report) => Some(report),
+        Ok(report) if message.subject.as_str() == streams::event_subject(&report.node) => Some(report),
+        Ok(Report { node, .. }) => {
+            tracing::warn!(%node, subject = %message.subject, "a report in the name of another node is passed over");
+            None
+        }
         Err(error) => {
             tracing::warn!(%error, subject = %message.subject, "a report is not understood, and passed over");
             None
