@@ -4,7 +4,7 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use vtp_fleet::bus::{Bus, Error, Receipt, Tasks};
+use vtp_fleet::bus::{Bus, Error, News, Receipt, Tasks};
 use vtp_fleet::server::Sync;
 
 use crate::suite;
@@ -175,6 +175,42 @@ async fn a_server_that_is_killed_and_started_again_is_found_again() {
     assert!(chunks.is_superset(&(0..20).collect()), "{chunks:?}");
     bus.publish(vec![offer(&cpu, 50, 5)]).await.expect("and goes on");
     assert!(drain(&mut tasks, 4, TERMS.ack_wait).await.iter().any(|it| it.offer.id.chunk == 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_not_there_are_an_error_for_whoever_reads_them_until_they_are_back() {
+    let Some(server) = Server::start() else { return };
+    let cpu = pool("cpu");
+    let bus = prepared(server.bus("driver").await, from_ref(&cpu)).await;
+    let (mut news, mut tasks) = (bus.news().await.expect("news"), bus.tasks(from_ref(&cpu)).await.expect("tasks"));
+    assert!(news.next(10, Duration::from_millis(100)).await.expect("nothing there").is_empty());
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    for name in ["VTP_EVENTS", "VTP_TASK_cpu_low"] {
+        context.delete_stream(name).await.expect("it is deleted");
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // However short the wait.
+    for wait in [0, 0, 0, 500, 0] {
+        let error = news.next(10, Duration::from_millis(wait)).await.expect_err("nobody knows whether there is news");
+        assert!(error.is_retryable(), "{error}");
+    }
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        let error = tasks.pull(1, Duration::from_millis(10)).await.expect_err("a band is not there");
+        assert!(error.is_retryable(), "{error}");
+    }
+    assert!(begun.elapsed() > Duration::from_millis(400), "it pauses before it asks again");
+    // What comes of the other bands is not held back.
+    bus.publish(vec![offer(&cpu, 1, 1)]).await.expect("published");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let pulled = tasks.pull(2, Duration::from_secs(5)).await.expect("pulled");
+    assert_eq!(pulled.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [1]);
+
+    bus.prepare(from_ref(&cpu)).await.expect("made again");
+    assert!(news.next(10, Duration::ZERO).await.expect("nothing there").is_empty());
+    bus.publish(vec![offer(&cpu, 2, 9)]).await.expect("published");
+    let pulled = tasks.pull(2, Duration::from_secs(5)).await.expect("pulled");
+    assert_eq!(pulled.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,9 @@ pub use tasks::{NatsReceipt, NatsTasks};
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the server says that it is there while it has no news. A driver that misses two counts itself as cut off, long before
+/// it would count nodes as gone.
+const BEAT: Duration = Duration::from_secs(3);
 /// How many tasks are on their way to the server together, and how many such parts at a time. The context has 5,000 permits, and
 /// whoever is given none waits until others have their answers: it must not be that all wait for permits and nobody for answers.
 const PART: usize = 500;
@@ -145,8 +148,8 @@ impl NatsBus {
         self.connections.load(Ordering::Acquire)
     }
 
-    async fn lane(&self, stream: String, consumer: &str) -> Result<lane::Lane, Error> {
-        lane::Lane::open(self.clone(), stream, consumer).await
+    async fn lane(&self, stream: String, consumer: &str, beat: Option<Duration>) -> Result<lane::Lane, Error> {
+        lane::Lane::open(self.clone(), stream, consumer, beat).await
     }
 
     /// Publishes as many as may be on their way together.
@@ -200,7 +203,7 @@ impl Bus for NatsBus {
         let mut lanes = Vec::new();
         for band in Band::ALL {
             for pool in pools {
-                lanes.push((band, self.lane(streams::task_stream(pool, band), streams::NODES).await?));
+                lanes.push((band, self.lane(streams::task_stream(pool, band), streams::NODES, None).await?));
             }
         }
         Ok(NatsTasks::new(self.context.clone(), lanes))
@@ -216,8 +219,8 @@ impl Bus for NatsBus {
 
     async fn news(&self) -> Result<NatsNews, Error> {
         reconcile::take_over(&self.context, streams::EVENTS, streams::DRIVER).await?;
-        let events = self.lane(streams::EVENTS.to_owned(), streams::DRIVER).await?;
-        let advisories = self.lane(streams::ADVISORIES.to_owned(), streams::DRIVER).await?;
+        let events = self.lane(streams::EVENTS.to_owned(), streams::DRIVER, Some(BEAT)).await?;
+        let advisories = self.lane(streams::ADVISORIES.to_owned(), streams::DRIVER, Some(BEAT)).await?;
         Ok(NatsNews::new(self.context.clone(), events, advisories))
     }
 

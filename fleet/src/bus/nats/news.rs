@@ -16,6 +16,8 @@ use crate::messages::{self, Offer, Report};
 
 /// How many reports are on their way at a time; more are asked for when half have come.
 const AHEAD: usize = 1_024;
+/// How many advisories are.
+const ADVISORIES: usize = 64;
 
 /// News from NATS.
 #[derive(Debug)]
@@ -23,12 +25,22 @@ pub struct NatsNews {
     context: jetstream::Context,
     events: Lane,
     advisories: Lane,
+    /// The server was not heard of: until it answers, it is not known whether there is news.
+    is_lost: bool,
+    /// What came while it was looked for, and is not read yet.
+    found: Found,
     /// What is read, and not given yet.
     read: VecDeque<Read>,
     /// The last report given: acknowledging it acknowledges those before.
     last: Option<Message>,
     /// The advisories given, and the tasks that they are about.
     given: Vec<(Message, Option<(String, u64)>)>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    events: Vec<Message>,
+    advisories: Vec<Message>,
 }
 
 /// A message that was read, with what it says; `None` if it is passed over.
@@ -80,7 +92,8 @@ fn understood(message: &Message) -> Option<Report> {
 
 impl NatsNews {
     pub(super) fn new(context: jetstream::Context, events: Lane, advisories: Lane) -> Self {
-        Self { context, events, advisories, read: VecDeque::new(), last: None, given: Vec::new() }
+        let (found, read) = (Found::default(), VecDeque::new());
+        Self { context, events, advisories, is_lost: false, found, read, last: None, given: Vec::new() }
     }
 
     fn take_report(&mut self, message: Message) {
@@ -144,14 +157,42 @@ impl NatsNews {
             self.events.ask(AHEAD).await?;
         }
         if !self.advisories.is_open() {
-            self.advisories.ask(64).await?;
+            self.advisories.ask(ADVISORIES).await?;
         }
         Ok(())
     }
-}
 
-impl News for NatsNews {
-    async fn next(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
+    /// Looks for the server after it was not heard of: it answers both requests at once, with what there is or that there is
+    /// nothing.
+    async fn find(&mut self) -> Result<(), Error> {
+        self.events.fetch(AHEAD, &mut self.found.events).await?;
+        self.advisories.fetch(ADVISORIES, &mut self.found.advisories).await?;
+        self.is_lost = false;
+        for message in std::mem::take(&mut self.found.events) {
+            self.take_report(message);
+        }
+        while let Some(message) = self.found.advisories.pop() {
+            self.take_advisory(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come.
+    async fn read(&mut self, most: usize) -> Result<(), Error> {
+        while self.read.len() < most {
+            let Some(message) = self.events.ready()? else { break };
+            self.take_report(message);
+        }
+        while let Some(message) = self.advisories.ready()? {
+            self.take_advisory(message).await?;
+        }
+        if self.events.is_silent() || self.advisories.is_silent() {
+            return Err(unavailable("it keeps our requests for news, and is not heard of any more"));
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
         let end = Instant::now() + wait;
         let mut is_asked = false;
         loop {
@@ -159,17 +200,14 @@ impl News for NatsNews {
             if self.events.is_cut_off() {
                 return Err(unavailable("the connection is lost"));
             }
+            if self.is_lost {
+                self.find().await?;
+            }
+            self.read(most).await?;
             // Once, and then in time alone: whoever stood still meanwhile may have a successor, whose news these would be.
             if !is_asked || Instant::now() < end {
                 self.ask().await?;
                 is_asked = true;
-            }
-            while self.read.len() < most {
-                let Some(message) = self.events.ready() else { break };
-                self.take_report(message);
-            }
-            while let Some(message) = self.advisories.ready() {
-                self.take_advisory(message).await?;
             }
             let pieces = self.give(most);
             if !pieces.is_empty() || Instant::now() >= end {
@@ -190,6 +228,14 @@ impl News for NatsNews {
                 () = tokio::time::sleep_until(look) => {}
             }
         }
+    }
+}
+
+impl News for NatsNews {
+    async fn next(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
+        let news = self.hear(most, wait).await;
+        self.is_lost |= news.is_err();
+        news
     }
 
     async fn ack(&mut self) -> Result<(), Error> {

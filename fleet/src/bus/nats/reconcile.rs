@@ -4,9 +4,9 @@
 //! start: streams that keep their messages otherwise than we think would lose them otherwise than we think, too.
 
 use async_nats::jetstream::consumer::{DeliverPolicy, FromConsumer as _, pull};
-use async_nats::jetstream::context::GetStreamErrorKind;
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{self, ConsumerErrorKind, RetentionPolicy};
-use async_nats::jetstream::{Context, ErrorCode, consumer};
+use async_nats::jetstream::{self, Context, ErrorCode, consumer};
 
 use super::streams::Wanted;
 use super::unavailable;
@@ -28,7 +28,7 @@ async fn reconcile_stream(context: &Context, wanted: &stream::Config) -> Result<
         Ok(found) => found.cached_info().config.clone(),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                return context.create_stream(wanted.clone()).await.map(drop).map_err(|error| refused(name, error));
+                return context.create_stream(wanted.clone()).await.map(drop).map_err(|error| refused(name, &error));
             }
             _ => return Err(unavailable(error)),
         },
@@ -78,12 +78,14 @@ async fn reconcile_consumer(context: &Context, of: &stream::Config, wanted: &pul
         // the rest is delivered again: whoever has such a task keeps it, and who gets it by that is told to stop.
         context.delete_consumer_from_stream(name, stream).await.map_err(unavailable)?;
     }
-    context.create_consumer_on_stream(corrected, stream).await.map(drop).map_err(|error| {
-        Error::Misconfigured(format!(
+    context.create_consumer_on_stream(corrected, stream).await.map(drop).map_err(|error| match error.kind() {
+        ConsumerErrorKind::TimedOut | ConsumerErrorKind::Request => unavailable(error),
+        ConsumerErrorKind::JetStream(why) if passes(&why) => unavailable(error),
+        _ => Error::Misconfigured(format!(
             "consumer {name} of stream {stream} differs in {} and the server can't change that: {error}. Delete it (nats \
              consumer rm {stream} {name}); it is made anew",
             differing.join(", ")
-        ))
+        )),
     })
 }
 
@@ -105,8 +107,17 @@ pub(super) async fn take_over(context: &Context, stream: &str, name: &str) -> Re
     context.create_consumer_on_stream(wanted, stream).await.map(drop).map_err(unavailable)
 }
 
-fn refused(name: &str, error: impl std::fmt::Display) -> Error {
-    Error::Misconfigured(format!("the server makes no stream {name}: {error}"))
+fn refused(name: &str, error: &CreateStreamError) -> Error {
+    match error.kind() {
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => unavailable(error),
+        CreateStreamErrorKind::JetStream(why) if passes(&why) => unavailable(error),
+        _ => Error::Misconfigured(format!("the server makes no stream {name}: {error}")),
+    }
+}
+
+/// Whether a server that answers so has no leader or no room at the moment, and may have it later.
+fn passes(error: &jetstream::Error) -> bool {
+    error.code() == 503
 }
 
 /// What is not as it should be.
