@@ -302,6 +302,10 @@ fn a_ladder_that_nobody_wants_any_longer_is_given_up_and_its_folder_removed() {
     until("the output is gone", || !scene.path("out").exists());
     let work = scene.path("node-0/vtp-node-work");
     until("the node has put it down", || std::fs::read_dir(&work).unwrap().count() == 0);
+    for folder in ["kept", "delivered"] {
+        let folder = scene.path(&format!("stitcher/{folder}"));
+        until("the stitcher keeps nothing of it", || std::fs::read_dir(&folder).unwrap().count() == 0);
+    }
 }
 
 #[test]

@@ -11,16 +11,17 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::{Args, Parser};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
-use vtp_fleet::messages::{Offer, Why};
+use vtp_fleet::messages::{Offer, Standing, Why};
 use vtp_fleet::node::{self, Outcome as Done, Settings, Work};
 use vtp_fleet::transfer::quic::{Server, Serves, Tuning};
 use vtp_fleet::transfer::{FolderSpool, Nothing};
 
 use super::access::{ListenArguments, MOST, MemberArguments, STITCHERS, pool};
+use super::deliveries::{self, Deliveries};
 use super::member::{self, HEARTBEAT, Stop};
 use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
 use super::remote::{Remote, Yard};
@@ -32,6 +33,10 @@ use crate::{Outcome, parse};
 
 /// What a run that nobody has begun again for so long has kept is removed.
 const FORGOTTEN: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How often it is looked for what is kept and nobody wants any more; also when a run has ended without its ladder.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How long that waits for more, and for the driver to know how the run's job stands.
+const SETTLED: Duration = Duration::from_secs(10);
 /// Progress that was not told yet; more of it is lost.
 const UNTOLD: usize = 256;
 
@@ -76,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let member = &arguments.member;
         member.metrics.serve()?;
         let (credentials, bus) = (member.credentials()?, member.connect().await?);
-        let spool = FolderSpool { folder: delivered, most: MOST };
+        let spool = Deliveries::new(FolderSpool { folder: delivered, most: MOST });
         let serves = Serves { origin: Nothing, spool: spool.clone() };
         let server = Server::start(arguments.listen.socket(), &credentials, serves, Tuning::default())?;
         let server = Arc::new(server);
@@ -84,7 +89,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let spool_at = arguments.listen.reached_at(&server)?;
         let client = Client::start(bus.clone(), member.node()?).await?;
         eprintln!("{} is there, at {spool_at}", member.name);
-        let yard = Yard::open(&bus, client, spool, spool_at).await?;
+        let yard = Yard::open(&bus, client, spool.clone(), spool_at).await?;
         let settings = Settings {
             node: member.node()?,
             pool: pool(STITCHERS)?,
@@ -93,13 +98,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
-        node::run(
-            bus.clone(),
-            settings,
-            Stitches(Arc::new(Shared { bus, yard, kept, turns: Mutex::default() })),
-            leave,
-        )
-        .await?;
+        let shared = Shared { bus: bus.clone(), yard, kept, turns: Mutex::default(), ended: Notify::new() };
+        let shared = Arc::new(shared);
+        let sweeping = tokio::spawn(sweep(Arc::clone(&shared), spool));
+        node::run(bus, settings, Stitches(shared), leave).await?;
+        sweeping.abort();
         server.close().await;
         Ok(())
     })
@@ -112,14 +115,36 @@ fn tidy(delivered: &Path, kept: &Path) -> std::io::Result<()> {
         _ => std::fs::create_dir_all(delivered)?,
     }
     std::fs::create_dir_all(kept)?;
+    tidy_kept(kept, &|_| false)
+}
+
+/// Removes what was kept for too long by jobs that are not `at_work`.
+fn tidy_kept(kept: &Path, at_work: &dyn Fn(&Path) -> bool) -> std::io::Result<()> {
     for entry in std::fs::read_dir(kept)? {
         let entry = entry?;
         let age = SystemTime::now().duration_since(entry.metadata()?.modified()?).unwrap_or_default();
-        if age > FORGOTTEN {
-            std::fs::remove_dir_all(entry.path())?;
+        if age > FORGOTTEN && !at_work(&entry.path()) {
+            deliveries::remove(&entry.path());
         }
     }
     Ok(())
+}
+
+/// Removes what nobody wants any more, now and then.
+async fn sweep(shared: Arc<Shared>, spool: Deliveries) {
+    loop {
+        tokio::select! {
+            () = shared.ended.notified() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        tokio::time::sleep(SETTLED).await;
+        if let Err(error) = shared.sweep().await {
+            tracing::warn!(%error, "what is kept for nobody is looked for again later");
+        }
+        if let Err(error) = spool.sweep() {
+            tracing::warn!(%error, "what was delivered for nobody is looked for again later");
+        }
+    }
 }
 
 /// Makes ladders.
@@ -133,6 +158,8 @@ struct Shared {
     kept: PathBuf,
     /// Whoever makes a job's ladder: the next waits until the one before has ended, and let go of its folder.
     turns: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
+    /// Told when a run has ended and may have left something.
+    ended: Notify,
 }
 
 impl Work for Stitches {
@@ -192,6 +219,7 @@ impl Shared {
 
     /// Lets go of a job's turns where nobody waits for one.
     fn leave(&self, job: u64) {
+        self.ended.notify_one();
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.get(&job).is_some_and(|turn| Arc::strong_count(turn) == 1) {
             turns.remove(&job);
@@ -252,13 +280,27 @@ impl Shared {
 
     /// What a run has kept that has ended.
     fn forget(&self, job: u64) {
-        let kept = self.kept.join(job.to_string());
-        match std::fs::remove_dir_all(&kept) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %kept.display(), "left behind");
-            }
-            _ => {}
+        deliveries::remove(&self.kept.join(job.to_string()));
+    }
+
+    fn is_at_work(&self, job: u64) -> bool {
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.get(&job).is_some_and(|turn| Arc::strong_count(turn) > 1)
+    }
+
+    /// Removes what jobs have kept that have ended, wherever they did, or that the driver does not know.
+    async fn sweep(&self) -> anyhow::Result<()> {
+        let job = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        let mut idle = Vec::new();
+        for entry in std::fs::read_dir(&self.kept)? {
+            idle.extend(job(&entry?.path()).filter(|job| !self.is_at_work(*job)));
         }
+        if !idle.is_empty() {
+            let standings = self.yard.standings(&idle).await?;
+            let ended = standings.into_iter().filter(|(_, standing)| *standing != Standing::Active);
+            ended.filter(|(job, _)| !self.is_at_work(*job)).for_each(|(job, _)| self.forget(job));
+        }
+        Ok(tidy_kept(&self.kept, &|path| job(path).is_some_and(|job| self.is_at_work(job)))?)
     }
 }
 
