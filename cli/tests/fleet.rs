@@ -309,6 +309,22 @@ fn a_ladder_that_nobody_wants_any_longer_is_given_up_and_its_folder_removed() {
 }
 
 #[test]
+fn a_ladder_whose_folder_another_run_holds_is_made_when_that_lets_go_of_it() {
+    let scene = Scene::with_clip(60);
+    let Some(fleet) = Processes::start(&scene, 1) else { return };
+    std::fs::create_dir(scene.path("out")).unwrap();
+    let held = std::fs::File::open(scene.path("out")).unwrap();
+    held.try_lock().unwrap();
+    let mut run = fleet.begin(&fleet.line("out"));
+    // Longer than it takes to fail as often as it may.
+    std::thread::sleep(Duration::from_secs(15));
+    assert!(run.try_wait().unwrap().is_none(), "it waits");
+    drop(held);
+    assert!(run.wait().unwrap().success());
+    assert!(scene.path("out/master.m3u8").exists());
+}
+
+#[test]
 fn whoever_is_killed_the_ladder_is_made_and_is_the_same() {
     let scene = Scene::with_clip(178);
     let Some(mut fleet) = Processes::start(&scene, 2) else { return };

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use clap::{Args, Parser};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
@@ -37,6 +38,8 @@ const FORGOTTEN: Duration = Duration::from_secs(2 * 24 * 3600);
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How long that waits for more, and for the driver to know how the run's job stands.
 const SETTLED: Duration = Duration::from_secs(10);
+/// How long somebody else may hold a ladder's folder before another ladder has the slot, and how often it is looked whether they do.
+const BUSY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
 /// Progress that was not told yet; more of it is lost.
 const UNTOLD: usize = 256;
 
@@ -170,10 +173,27 @@ impl Work for Stitches {
     }
 
     async fn run(&self, offer: Arc<Offer>, (): ()) -> Done {
+        let end = Instant::now() + BUSY.0;
+        loop {
+            match self.attempt(&offer).await {
+                Ok(done) => return done,
+                Err(Busy(message)) if Instant::now() >= end => return Done::PutDown { message },
+                Err(Busy(message)) => tracing::info!(job = offer.id.job, message, "waiting for whoever has the folder"),
+            }
+            tokio::time::sleep(BUSY.1).await;
+        }
+    }
+}
+
+/// Somebody else has what a ladder needs: as this sentence says.
+struct Busy(String);
+
+impl Stitches {
+    async fn attempt(&self, offer: &Arc<Offer>) -> Result<Done, Busy> {
         let (tell, told) = mpsc::channel(UNTOLD);
         let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id.job, told));
         let stop = Stop(Arc::default());
-        let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&offer));
+        let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(offer));
         let turn = self.0.turn(offer.id.job).lock_owned().await;
         let made = tokio::task::spawn_blocking(move || {
             let done = shared.make(&job, &tell, &stopped);
@@ -184,10 +204,7 @@ impl Work for Stitches {
         let made = made.await;
         // It ends with what it is told.
         drop(telling.await);
-        match made {
-            Ok(done) => done,
-            Err(error) => Done::Failed { why: Why::Crash, message: error.to_string() },
-        }
+        made.unwrap_or_else(|error| Ok(Done::Failed { why: Why::Crash, message: error.to_string() }))
     }
 }
 
@@ -226,9 +243,9 @@ impl Shared {
         }
     }
 
-    fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Done {
+    fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Result<Done, Busy> {
         let order = match orders::read(&offer.body) {
-            Err(error @ orders::Error::OtherBuild) => return Done::Unfit { message: error.to_string() },
+            Err(error @ orders::Error::OtherBuild) => return Ok(Done::Unfit { message: error.to_string() }),
             order => order.context("the job").map_err(Failure::Internal),
         };
         let made = order.and_then(|order: EncodeOrder| {
@@ -238,11 +255,12 @@ impl Shared {
         });
         let encoded = match made {
             Ok(encoded) => encoded,
+            Err(Failure::Busy(message)) => return Err(Busy(message)),
             // Another time it may go well.
-            Err(failure @ (Failure::Internal(_) | Failure::Busy(_) | Failure::Interrupted)) => {
+            Err(failure @ (Failure::Internal(_) | Failure::Interrupted)) => {
                 let message = failure.sentence().unwrap_or_default();
                 tracing::warn!(job = offer.id.job, message, "a ladder was not made");
-                return Done::Failed { why: Why::Retryable, message };
+                return Ok(Done::Failed { why: Why::Retryable, message });
             }
             Err(failure) => {
                 let code = match &failure {
@@ -253,10 +271,10 @@ impl Shared {
             }
         };
         self.forget(offer.id.job);
-        match orders::write(&encoded) {
+        Ok(match orders::write(&encoded) {
             Ok(result) => Done::Finished { result },
             Err(error) => Done::Failed { why: Why::Permanent, message: error.to_string() },
-        }
+        })
     }
 
     fn ladder(

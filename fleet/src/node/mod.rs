@@ -253,6 +253,10 @@ impl<B: Bus, W: Work> Node<B, W> {
         let (happened, how) = match outcome {
             Some(Outcome::Finished { result }) => (Happened::Finished { id, result }, "finished"),
             Some(Outcome::Failed { why, message }) => (Happened::Failed { id, why, message }, "failed"),
+            Some(Outcome::PutDown { message }) => {
+                tracing::info!(%id, message, "a task is handed back");
+                (Happened::HandedBack { id }, "handed back")
+            }
             Some(Outcome::Unfit { message }) => {
                 // What a node puts down that is about to leave counts as nothing.
                 self.reporter.say(Happened::Draining);
