@@ -138,6 +138,24 @@ async fn a_node_that_is_told_to_leave_takes_back_what_it_has_asked_the_server_fo
     assert_eq!(done.expect("nobody else has its tasks").1, [Notice::Done { job: 2 }]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_told_to_leave_while_the_server_is_away_leaves() {
+    let Some(mut server) = Server::start() else { return };
+    let driver = Running::start(&connect(&server, "driver").await, MemoryLedger::default()).await;
+    let work = Slow::of_ms(60_000);
+    let drain = Duration::from_secs(1);
+    let node = Node::draining(&connect(&server, "a").await, "a", 2, drain, work.clone());
+    driver.handle.submit(submission(1, 2)).await.expect("taken");
+    while work.begun.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.server.kill().expect("killed");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.leave.send(true).expect("it listens");
+    let ended = tokio::time::timeout(Duration::from_secs(20), node.running).await;
+    ended.expect("it leaves").expect("it ends").expect("as it was told to");
+}
+
 /// The numbers of the reports that come within two seconds, up to `until`.
 async fn sequences(news: &mut NatsNews, until: u64) -> Vec<u64> {
     let (mut all, end) = (Vec::new(), tokio::time::Instant::now() + Duration::from_secs(2));
