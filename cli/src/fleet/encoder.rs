@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 use vtp_engine::coordinator::JobId;
 use vtp_engine::units::ChunkIndex;
@@ -28,6 +29,8 @@ use crate::work::{self, ChunkOrder};
 
 /// How long a node looks for an origin or a spool that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection is kept that no task needs.
+const IDLE: Duration = Duration::from_secs(300);
 /// A chunk's packets, in its folder.
 const PACKETS: &str = "packets";
 
@@ -40,9 +43,11 @@ struct Shared {
     children: Pool,
     /// Where what is under way lies.
     folder: PathBuf,
-    /// One for each pair of origin and spool.
-    clients: Mutex<HashMap<(Address, Address), Arc<Client>>>,
+    /// One for each pair of origin and spool, and when it was asked for last.
+    clients: Mutex<Clients<Arc<Client>>>,
 }
+
+type Clients<C> = HashMap<(Address, Address), (C, Instant)>;
 
 /// Why a task came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +105,11 @@ pub(super) struct Fetched {
 }
 
 impl Encoder {
-    /// One whose work lies in `folder`, which exists.
+    /// One whose work lies in `folder`, which exists. Needs a runtime of tokio.
     pub(super) fn new(credentials: Credentials, children: Pool, folder: PathBuf) -> Self {
-        Self(Arc::new(Shared { credentials, children, folder, clients: Mutex::default() }))
+        let shared = Arc::new(Shared { credentials, children, folder, clients: Mutex::default() });
+        tokio::spawn(let_go(Arc::downgrade(&shared)));
+        Self(shared)
     }
 
     async fn fetch(&self, offer: &Offer, span: Span) -> Result<Fetched, Error> {
@@ -142,16 +149,36 @@ impl Encoder {
             return Err(Error::Nowhere);
         };
         let mut clients = self.0.clients.lock().await;
-        if let Some(client) = clients.get(&(origin.clone(), spool.clone())) {
+        let now = Instant::now();
+        if let Some((client, asked)) = clients.get_mut(&(origin.clone(), spool.clone())) {
+            *asked = now;
             return Ok(Arc::clone(client));
         }
         // A run that is gone is not to keep a slot for long: its tasks are nobody's, and those of others are not done meanwhile.
         let tuning = Tuning { patience: PATIENCE, ..Tuning::default() };
         let client = Client::new(&self.0.credentials, origin.clone(), spool.clone(), MOST, tuning)?;
         let client = Arc::new(client);
-        clients.insert((origin, spool), Arc::clone(&client));
+        clients.insert((origin, spool), (Arc::clone(&client), now));
         Ok(client)
     }
+}
+
+/// Lets go of connections that no task needs: runs end, and stitchers and splitters come and go.
+async fn let_go(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(IDLE / 5).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let idle = idle(&mut *shared.clients.lock().await, Instant::now());
+        for client in idle {
+            client.close().await;
+        }
+    }
+}
+
+/// Takes out those that nobody has and that were not asked for lately.
+fn idle<C>(clients: &mut Clients<Arc<C>>, now: Instant) -> Vec<Arc<C>> {
+    let is_idle = |(client, asked): &mut (Arc<C>, Instant)| Arc::strong_count(client) == 1 && *asked + IDLE <= now;
+    clients.extract_if(|_, it| is_idle(it)).map(|(_, (client, _))| client).collect()
 }
 
 impl Work for Encoder {
@@ -196,6 +223,23 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_let_go_of_that_no_task_has_or_had_lately() {
+        let now = Instant::now();
+        let at = |port: u16| Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+        let needed = Arc::new(2);
+        let mut clients: Clients<Arc<i32>> = HashMap::from([
+            ((at(1), at(9)), (Arc::new(1), now)),
+            ((at(2), at(9)), (Arc::clone(&needed), now)),
+            ((at(3), at(9)), (Arc::new(3), now + IDLE / 2)),
+        ]);
+        assert!(idle(&mut clients, now).is_empty());
+        assert_eq!(idle(&mut clients, now + IDLE), [Arc::new(1)]);
+        drop(needed);
+        assert_eq!(idle(&mut clients, now + IDLE), [Arc::new(2)]);
+        assert_eq!(clients.len(), 1);
+    }
 
     #[test]
     fn what_another_node_may_do_better_is_tried_again() {
