@@ -17,7 +17,7 @@ use vtp_fleet::messages::{Offer, Why};
 use vtp_fleet::metrics::FRAMES;
 use vtp_fleet::node::{Outcome, Work};
 use vtp_fleet::transfer::quic::{Address, Client, StartError, Tuning};
-use vtp_fleet::transfer::{self, FileObject, Kind, Object as _, ObjectId, Transfer as _};
+use vtp_fleet::transfer::{self, FileObject, Kind, Object as _, ObjectId, Transfer};
 
 use super::access::MOST;
 use super::member::Stop;
@@ -29,6 +29,8 @@ use crate::work::{self, ChunkOrder};
 
 /// How long a node looks for an origin or a spool that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it asks again an origin that is there and has said nothing for so long: it may be looking into the source first.
+const SILENCES: u32 = 4;
 /// How long a connection is kept that no task needs.
 const IDLE: Duration = Duration::from_secs(300);
 /// A chunk's packets, in its folder.
@@ -119,7 +121,7 @@ impl Encoder {
         tokio::fs::create_dir_all(&folder.0).await.map_err(failed(&folder.0))?;
         let client = self.client(offer).await?;
         let archive = folder.0.join(PACKETS);
-        span::during(tracing::info_span!("fetch"), client.fetch(object(offer, Kind::Packets), &archive)).await?;
+        span::during(tracing::info_span!("fetch"), patiently(&*client, object(offer, Kind::Packets), &archive)).await?;
         Ok(Fetched { order, folder, client, span })
     }
 
@@ -181,6 +183,25 @@ fn idle<C>(clients: &mut Clients<Arc<C>>, now: Instant) -> Vec<Arc<C>> {
     clients.extract_if(|_, it| is_idle(it)).map(|(_, (client, _))| client).collect()
 }
 
+/// Fetches an object. An origin that is there and says nothing is asked again: it takes time to look into a source.
+async fn patiently(client: &impl Transfer, id: ObjectId, to: &Path) -> Result<(), transfer::Error> {
+    let mut silences = 0;
+    loop {
+        match client.fetch(id, to).await {
+            Err(error) if is_silence(&error) && silences < SILENCES => silences += 1,
+            fetched => return fetched.map(drop),
+        }
+    }
+}
+
+fn is_silence(error: &transfer::Error) -> bool {
+    match error {
+        transfer::Error::Stalled(_) => true,
+        transfer::Error::GaveUp { cause, .. } => is_silence(cause),
+        _ => false,
+    }
+}
+
 impl Work for Encoder {
     type Ready = Fetched;
 
@@ -189,7 +210,11 @@ impl Work for Encoder {
         let span = tracing::info_span!("chunk", chunk, attempt, frames = field::Empty);
         let span = span::below(span, offer.trace);
         let fetched = self.fetch(&offer, span.clone()).instrument(span).await;
-        fetched.map_err(|error| nothing(&offer, error))
+        fetched.map_err(|error| match error {
+            // Neither the chunk nor this node is at fault.
+            Error::Transfer(error) if is_silence(&error) => Outcome::PutDown { message: error.to_string() },
+            error => nothing(&offer, error),
+        })
     }
 
     async fn run(&self, offer: Arc<Offer>, fetched: Fetched) -> Outcome {
@@ -239,6 +264,40 @@ mod tests {
         drop(needed);
         assert_eq!(idle(&mut clients, now + IDLE), [Arc::new(2)]);
         assert_eq!(clients.len(), 1);
+    }
+
+    /// An origin that says nothing so many times.
+    struct Silent(std::sync::atomic::AtomicU32);
+
+    impl transfer::Transfer for Silent {
+        async fn fetch(&self, _: ObjectId, _: &Path) -> Result<transfer::Landed, transfer::Error> {
+            let one_less = |left: u32| left.checked_sub(1);
+            let order = std::sync::atomic::Ordering::Relaxed;
+            match self.0.fetch_update(order, order, one_less) {
+                Ok(_) => {
+                    let after = Duration::from_secs(30);
+                    Err(transfer::Error::GaveUp { after, cause: Box::new(transfer::Error::Stalled(after)) })
+                }
+                Err(_) => Err(transfer::Error::Busy),
+            }
+        }
+
+        async fn deliver<O: transfer::Object>(&self, _: ObjectId, _: &O) -> Result<transfer::Landed, transfer::Error> {
+            Err(transfer::Error::Unable)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_is_there_and_says_nothing_is_asked_again() {
+        let id = ObjectId {
+            job: JobId(1),
+            chunk: ChunkIndex(2),
+            attempt: vtp_engine::units::Attempt(1),
+            kind: Kind::Packets,
+        };
+        let asked = async |silences: u32| patiently(&Silent(silences.into()), id, Path::new("nowhere")).await;
+        assert!(matches!(asked(SILENCES).await, Err(transfer::Error::Busy)), "it answers in the end");
+        assert!(is_silence(&asked(SILENCES + 1).await.unwrap_err()));
     }
 
     #[test]
