@@ -53,6 +53,9 @@ pub struct Report {
     /// How it is encrypted, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encryption: Option<Encryption>,
+    /// The number of the job that it was made in, where a fleet made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// That nothing was lost.
     pub proof: Proof,
     /// What it took.
@@ -288,6 +291,7 @@ pub fn build(parts: Parts<'_>) -> Report {
         files,
         hls_ts,
         encryption: None,
+        job: None,
         proof,
         timing,
         warnings: source_warnings(info, index).into_iter().chain(warnings).collect(),

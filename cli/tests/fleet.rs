@@ -302,6 +302,26 @@ fn a_ladder_that_nobody_wants_any_longer_is_given_up_and_its_folder_removed() {
     until("the output is gone", || !scene.path("out").exists());
     let work = scene.path("node-0/vtp-node-work");
     until("the node has put it down", || std::fs::read_dir(&work).unwrap().count() == 0);
+    for folder in ["kept", "delivered"] {
+        let folder = scene.path(&format!("stitcher/{folder}"));
+        until("the stitcher keeps nothing of it", || std::fs::read_dir(&folder).unwrap().count() == 0);
+    }
+}
+
+#[test]
+fn a_ladder_whose_folder_another_run_holds_is_made_when_that_lets_go_of_it() {
+    let scene = Scene::with_clip(60);
+    let Some(fleet) = Processes::start(&scene, 1) else { return };
+    std::fs::create_dir(scene.path("out")).unwrap();
+    let held = std::fs::File::open(scene.path("out")).unwrap();
+    held.try_lock().unwrap();
+    let mut run = fleet.begin(&fleet.line("out"));
+    // Longer than it takes to fail as often as it may.
+    std::thread::sleep(Duration::from_secs(15));
+    assert!(run.try_wait().unwrap().is_none(), "it waits");
+    drop(held);
+    assert!(run.wait().unwrap().success());
+    assert!(scene.path("out/master.m3u8").exists());
 }
 
 #[test]

@@ -135,6 +135,21 @@ impl<T: Talk> Client<T> {
         }
     }
 
+    /// How jobs stand, whoever's they are; of some, where they have much to tell.
+    ///
+    /// # Errors
+    /// As [`carry_out`](Self::carry_out).
+    pub async fn standings(&self, jobs: &[u64]) -> Result<Vec<(u64, Standing)>, Error> {
+        let mut all = Vec::new();
+        for part in jobs.chunks(MOST) {
+            match self.shared.answered(&self.shared.question(part)).await? {
+                Reply::Standings(standings) => all.extend(part.iter().copied().zip(standings)),
+                Reply::Done | Reply::Refused { .. } | Reply::Slots(_) => return Err(otherwise()),
+            }
+        }
+        Ok(all)
+    }
+
     /// How many tasks the nodes of each pool can be at, at a time.
     ///
     /// # Errors
@@ -142,9 +157,7 @@ impl<T: Talk> Client<T> {
     pub async fn slots(&self) -> Result<Vec<(Pool, u32)>, Error> {
         match self.shared.answered(&Request::Slots).await? {
             Reply::Slots(slots) => Ok(slots),
-            Reply::Done | Reply::Refused { .. } | Reply::Standings(_) => {
-                Err(Error::Refused("the driver says something else than it was asked".to_owned()))
-            }
+            Reply::Done | Reply::Refused { .. } | Reply::Standings(_) => Err(otherwise()),
         }
     }
 
@@ -155,6 +168,10 @@ impl<T: Talk> Client<T> {
     pub async fn cancel(&self, job: u64) -> Result<(), Error> {
         self.shared.done(&Request::Cancel { job }).await
     }
+}
+
+fn otherwise() -> Error {
+    Error::Refused("the driver says something else than it was asked".to_owned())
 }
 
 /// Whoever waits for a job. With it goes the job, if it is this client's own.
@@ -250,14 +267,18 @@ impl<T: Talk> Shared<T> {
         self.answered(request).await.map(drop)
     }
 
+    /// That this client is there, and how these jobs stand.
+    fn question(&self, jobs: &[u64]) -> Request {
+        Request::Tend { client: self.name.clone(), session: self.session, jobs: jobs.to_vec() }
+    }
+
     /// Says that this client is there, and asks how its jobs stand.
     async fn tend(&self) -> Result<(), BusError> {
         let jobs: Vec<u64> = self.waiting().keys().copied().collect();
         // Also one without jobs is there.
         let parts: Vec<&[u64]> = if jobs.is_empty() { vec![&[]] } else { jobs.chunks(MOST).collect() };
         for part in parts {
-            let request = Request::Tend { client: self.name.clone(), session: self.session, jobs: part.to_vec() };
-            let Reply::Standings(standings) = self.ask(&request).await? else { continue };
+            let Reply::Standings(standings) = self.ask(&self.question(part)).await? else { continue };
             for (job, standing) in part.iter().zip(standings) {
                 match standing {
                     Standing::Active => {}

@@ -2,18 +2,20 @@
 //! nothing of it is there before all of it is proven.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
 use vtp_store::Location;
 
-use super::Arguments;
-use super::output::{Dirs, Output};
+use super::output::{self, Dirs, Output};
 use super::upload::{self, Before, Claim, Piece, Upload, UploadError};
+use super::{Arguments, Made};
 use crate::exit::Failure;
 use crate::place::Place;
 use crate::progress::ProgressEvent;
+use crate::records;
+use crate::report::Report;
 use crate::stores::{Bucket, Stores, Trouble};
 
 /// Where a run writes, and what becomes of it. Dropping it leaves nothing.
@@ -32,6 +34,31 @@ struct Remote {
     before: Before,
     /// The folder that it is made in.
     _scratch: TempDir,
+}
+
+/// What an earlier attempt at the fleet's job `run` has published, if one has: it may have been lost, or told to stop, before it was
+/// known of. It is whole, so nothing is left to do.
+///
+/// # Errors
+/// [`Failure`], where a store can't be asked.
+pub(super) fn published(arguments: &Arguments, stores: &Stores, run: u64) -> Result<Option<Made>, Failure> {
+    let found = match &arguments.out {
+        // Where there is something else, or something damaged, whoever wants to write there is told.
+        Place::Path(path) if output::is_finished(path) => {
+            records::report(path).ok().map(|report| (report, path.clone()))
+        }
+        Place::Path(_) => None,
+        Place::Store(location) => {
+            let location = folder(location)?;
+            let bucket = stores.bucket(&location)?;
+            let bytes = bucket.block_on(upload::finished(&bucket.store, &location.key, records::REPORT));
+            let bytes = bytes.map_err(|error| Trouble::Store { location: location.clone(), error })?;
+            let report = bytes.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+            report.map(|report| (report, location.to_string().into()))
+        }
+    };
+    let is_ours = |(report, _): &(Report, PathBuf)| report.job == Some(run.to_string());
+    Ok(found.filter(is_ours).map(|(report, folder)| Made { report, folder }))
 }
 
 impl Goal {
@@ -86,6 +113,10 @@ impl Goal {
         progress: &(dyn Fn(ProgressEvent) + Sync),
         cancelled: &AtomicBool,
     ) -> Result<PathBuf, Failure> {
+        // Much time may have passed since it was last looked at.
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Failure::Interrupted);
+        }
         let folder = self.output.publish()?;
         let Some(store) = self.store else { return Ok(folder) };
         progress(ProgressEvent::Stage("uploading".into()));
@@ -145,7 +176,55 @@ impl From<Trouble> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn into(folder: &std::path::Path) -> Arguments {
+        let folder = folder.display().to_string();
+        Line::try_parse_from(["encode", "/nowhere/in.mp4", "--out", &folder]).unwrap().arguments
+    }
+
+    /// The report of a ladder that a fleet has made in the job `job`.
+    fn report(job: u64) -> String {
+        let report = include_str!("../../tests/golden/report-v1.json");
+        let mut report: Report = serde_json::from_str(report).unwrap();
+        report.job = Some(job.to_string());
+        serde_json::to_string(&report).unwrap()
+    }
+
+    #[test]
+    fn the_attempt_after_one_that_has_published_finds_its_ladder_and_no_other_does() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let (arguments, stores) = (into(&out), Stores::default());
+        let found = |job| published(&arguments, &stores, job).unwrap();
+        assert!(found(7).is_none(), "nothing is there");
+        std::fs::create_dir(&out).unwrap();
+        std::fs::write(out.join(records::REPORT), report(7)).unwrap();
+        let made = found(7).unwrap();
+        assert_eq!((made.folder, made.report.job.as_deref()), (out.clone(), Some("7")));
+        assert!(found(8).is_none());
+        std::fs::create_dir(out.join(".vtp-work-1")).unwrap();
+        assert!(found(7).is_none(), "it was cut off before it was whole");
+    }
+
+    #[test]
+    fn what_is_told_to_stop_at_the_last_moment_is_not_published() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let goal = Goal::prepare(&into(&out), &Stores::default(), 7).unwrap();
+        std::fs::write(goal.dirs().out.join("master.m3u8"), "whole").unwrap();
+        let published = goal.publish(&|_| {}, &AtomicBool::new(true));
+        assert!(matches!(published, Err(Failure::Interrupted)));
+        assert!(!out.exists());
+    }
 
     #[test]
     fn a_prefix_is_a_folder_and_no_whole_bucket() {

@@ -424,14 +424,20 @@ pub(crate) fn make(
 ) -> Result<Made, Failure> {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let request = arguments.request(|| if fleet.is_some() { IN_FLIGHT } else { cores() })?;
+    let children = arguments.limits.children()?;
+    let job = fleet.and_then(driver::Fleet::run);
+    if let Some(job) = job
+        && let Some(made) = goal::published(arguments, children.stores(), job)?
+    {
+        return Ok(made);
+    }
     crate::probe::require_video(&request.input)?;
     if let Some(out) = arguments.out.path() {
         request.subtitles.files.iter().try_for_each(|file| file.require_outside(out))?;
     }
-    let children = arguments.limits.children()?;
     // One looks into the source, and another is ready when the first encodes or makes sound.
     children.start_ahead(2);
-    let run = fleet.and_then(driver::Fleet::run).unwrap_or_else(|| fastrand::u64(..));
+    let run = job.unwrap_or_else(|| fastrand::u64(..));
     let goal = Goal::prepare(arguments, children.stores(), run)?;
     // A fleet keeps what it needs to go on.
     let keeps = fleet.is_none();
@@ -443,6 +449,7 @@ pub(crate) fn make(
     let driver::Outcome { mut report, curves } = run?;
     report.warnings.extend(doubt);
     report.encryption = request.seal.as_ref().map(Encryption::of);
+    report.job = job.map(|job| job.to_string());
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }

@@ -217,6 +217,11 @@ impl Output {
     }
 }
 
+/// Whether nobody is writing into `folder`, and no run that did was killed before its output was published.
+pub fn is_finished(folder: &Path) -> bool {
+    named(folder, WORK).is_ok_and(|work| work.is_empty())
+}
+
 /// Removes all that was made, as far as it can: an error here must not hide the one that led to it.
 fn discard(dirs: &Dirs, plan: &Plan) {
     match plan {

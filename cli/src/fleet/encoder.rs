@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 use vtp_engine::coordinator::JobId;
 use vtp_engine::units::ChunkIndex;
@@ -16,7 +17,7 @@ use vtp_fleet::messages::{Offer, Why};
 use vtp_fleet::metrics::FRAMES;
 use vtp_fleet::node::{Outcome, Work};
 use vtp_fleet::transfer::quic::{Address, Client, StartError, Tuning};
-use vtp_fleet::transfer::{self, FileObject, Kind, Object as _, ObjectId, Transfer as _};
+use vtp_fleet::transfer::{self, FileObject, Kind, Object as _, ObjectId, Transfer};
 
 use super::access::MOST;
 use super::member::Stop;
@@ -28,6 +29,10 @@ use crate::work::{self, ChunkOrder};
 
 /// How long a node looks for an origin or a spool that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it asks again an origin that is there and has said nothing for so long: it may be looking into the source first.
+const SILENCES: u32 = 4;
+/// How long a connection is kept that no task needs.
+const IDLE: Duration = Duration::from_secs(300);
 /// A chunk's packets, in its folder.
 const PACKETS: &str = "packets";
 
@@ -40,9 +45,11 @@ struct Shared {
     children: Pool,
     /// Where what is under way lies.
     folder: PathBuf,
-    /// One for each pair of origin and spool.
-    clients: Mutex<HashMap<(Address, Address), Arc<Client>>>,
+    /// One for each pair of origin and spool, and when it was asked for last.
+    clients: Mutex<Clients<Arc<Client>>>,
 }
+
+type Clients<C> = HashMap<(Address, Address), (C, Instant)>;
 
 /// Why a task came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -100,9 +107,11 @@ pub(super) struct Fetched {
 }
 
 impl Encoder {
-    /// One whose work lies in `folder`, which exists.
+    /// One whose work lies in `folder`, which exists. Needs a runtime of tokio.
     pub(super) fn new(credentials: Credentials, children: Pool, folder: PathBuf) -> Self {
-        Self(Arc::new(Shared { credentials, children, folder, clients: Mutex::default() }))
+        let shared = Arc::new(Shared { credentials, children, folder, clients: Mutex::default() });
+        tokio::spawn(let_go(Arc::downgrade(&shared)));
+        Self(shared)
     }
 
     async fn fetch(&self, offer: &Offer, span: Span) -> Result<Fetched, Error> {
@@ -112,7 +121,7 @@ impl Encoder {
         tokio::fs::create_dir_all(&folder.0).await.map_err(failed(&folder.0))?;
         let client = self.client(offer).await?;
         let archive = folder.0.join(PACKETS);
-        span::during(tracing::info_span!("fetch"), client.fetch(object(offer, Kind::Packets), &archive)).await?;
+        span::during(tracing::info_span!("fetch"), patiently(&*client, object(offer, Kind::Packets), &archive)).await?;
         Ok(Fetched { order, folder, client, span })
     }
 
@@ -142,15 +151,54 @@ impl Encoder {
             return Err(Error::Nowhere);
         };
         let mut clients = self.0.clients.lock().await;
-        if let Some(client) = clients.get(&(origin.clone(), spool.clone())) {
+        let now = Instant::now();
+        if let Some((client, asked)) = clients.get_mut(&(origin.clone(), spool.clone())) {
+            *asked = now;
             return Ok(Arc::clone(client));
         }
         // A run that is gone is not to keep a slot for long: its tasks are nobody's, and those of others are not done meanwhile.
         let tuning = Tuning { patience: PATIENCE, ..Tuning::default() };
         let client = Client::new(&self.0.credentials, origin.clone(), spool.clone(), MOST, tuning)?;
         let client = Arc::new(client);
-        clients.insert((origin, spool), Arc::clone(&client));
+        clients.insert((origin, spool), (Arc::clone(&client), now));
         Ok(client)
+    }
+}
+
+/// Lets go of connections that no task needs: runs end, and stitchers and splitters come and go.
+async fn let_go(shared: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(IDLE / 5).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let idle = idle(&mut *shared.clients.lock().await, Instant::now());
+        for client in idle {
+            client.close().await;
+        }
+    }
+}
+
+/// Takes out those that nobody has and that were not asked for lately.
+fn idle<C>(clients: &mut Clients<Arc<C>>, now: Instant) -> Vec<Arc<C>> {
+    let is_idle = |(client, asked): &mut (Arc<C>, Instant)| Arc::strong_count(client) == 1 && *asked + IDLE <= now;
+    clients.extract_if(|_, it| is_idle(it)).map(|(_, (client, _))| client).collect()
+}
+
+/// Fetches an object. An origin that is there and says nothing is asked again: it takes time to look into a source.
+async fn patiently(client: &impl Transfer, id: ObjectId, to: &Path) -> Result<(), transfer::Error> {
+    let mut silences = 0;
+    loop {
+        match client.fetch(id, to).await {
+            Err(error) if is_silence(&error) && silences < SILENCES => silences += 1,
+            fetched => return fetched.map(drop),
+        }
+    }
+}
+
+fn is_silence(error: &transfer::Error) -> bool {
+    match error {
+        transfer::Error::Stalled(_) => true,
+        transfer::Error::GaveUp { cause, .. } => is_silence(cause),
+        _ => false,
     }
 }
 
@@ -162,7 +210,11 @@ impl Work for Encoder {
         let span = tracing::info_span!("chunk", chunk, attempt, frames = field::Empty);
         let span = span::below(span, offer.trace);
         let fetched = self.fetch(&offer, span.clone()).instrument(span).await;
-        fetched.map_err(|error| nothing(&offer, error))
+        fetched.map_err(|error| match error {
+            // Neither the chunk nor this node is at fault.
+            Error::Transfer(error) if is_silence(&error) => Outcome::PutDown { message: error.to_string() },
+            error => nothing(&offer, error),
+        })
     }
 
     async fn run(&self, offer: Arc<Offer>, fetched: Fetched) -> Outcome {
@@ -196,6 +248,57 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_are_let_go_of_that_no_task_has_or_had_lately() {
+        let now = Instant::now();
+        let at = |port: u16| Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+        let needed = Arc::new(2);
+        let mut clients: Clients<Arc<i32>> = HashMap::from([
+            ((at(1), at(9)), (Arc::new(1), now)),
+            ((at(2), at(9)), (Arc::clone(&needed), now)),
+            ((at(3), at(9)), (Arc::new(3), now + IDLE / 2)),
+        ]);
+        assert!(idle(&mut clients, now).is_empty());
+        assert_eq!(idle(&mut clients, now + IDLE), [Arc::new(1)]);
+        drop(needed);
+        assert_eq!(idle(&mut clients, now + IDLE), [Arc::new(2)]);
+        assert_eq!(clients.len(), 1);
+    }
+
+    /// An origin that says nothing so many times.
+    struct Silent(std::sync::atomic::AtomicU32);
+
+    impl transfer::Transfer for Silent {
+        async fn fetch(&self, _: ObjectId, _: &Path) -> Result<transfer::Landed, transfer::Error> {
+            let one_less = |left: u32| left.checked_sub(1);
+            let order = std::sync::atomic::Ordering::Relaxed;
+            match self.0.fetch_update(order, order, one_less) {
+                Ok(_) => {
+                    let after = Duration::from_secs(30);
+                    Err(transfer::Error::GaveUp { after, cause: Box::new(transfer::Error::Stalled(after)) })
+                }
+                Err(_) => Err(transfer::Error::Busy),
+            }
+        }
+
+        async fn deliver<O: transfer::Object>(&self, _: ObjectId, _: &O) -> Result<transfer::Landed, transfer::Error> {
+            Err(transfer::Error::Unable)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_origin_that_is_there_and_says_nothing_is_asked_again() {
+        let id = ObjectId {
+            job: JobId(1),
+            chunk: ChunkIndex(2),
+            attempt: vtp_engine::units::Attempt(1),
+            kind: Kind::Packets,
+        };
+        let asked = async |silences: u32| patiently(&Silent(silences.into()), id, Path::new("nowhere")).await;
+        assert!(matches!(asked(SILENCES).await, Err(transfer::Error::Busy)), "it answers in the end");
+        assert!(is_silence(&asked(SILENCES + 1).await.unwrap_err()));
+    }
 
     #[test]
     fn what_another_node_may_do_better_is_tried_again() {

@@ -3,6 +3,7 @@
 //! machine. [`nearby`] is a fleet without a network, which does all that one does in this process.
 
 pub(crate) mod access;
+mod deliveries;
 pub mod driver;
 mod encoder;
 pub(crate) mod member;

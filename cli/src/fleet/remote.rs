@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,12 +23,13 @@ use vtp_engine::limits::Limits;
 use vtp_engine::units::{Attempt, ChunkIndex};
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Whom};
-use vtp_fleet::client::Client;
+use vtp_fleet::client::{self, Client};
 use vtp_fleet::ledger::{Row, Submission};
 use vtp_fleet::messages::{self, Found, Lookup, Made, Standing, TraceContext};
-use vtp_fleet::transfer::{FolderSpool, Kind, ObjectId, Spool as _};
+use vtp_fleet::transfer::{Kind, ObjectId, Spool as _};
 use vtp_splitter::Source;
 
+use super::deliveries::{Awaited, Deliveries};
 use super::orders::{self, IndexOrder, Indexed, PacketsOrder, SplitOrder};
 use crate::child;
 use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
@@ -50,7 +51,7 @@ const NOTHING: Found = Found { packets: None, trace: TraceContext::NONE };
 pub(super) struct Yard {
     runtime: Handle,
     client: Client<NatsBus>,
-    spool: FolderSpool,
+    spool: Deliveries,
     /// How nodes and splitters reach the spool.
     spool_at: String,
     /// Which packets each job is made from that is under way.
@@ -63,7 +64,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How a job has ended.
 enum Outcome {
-    Made(ObjectId, Vec<u8>),
+    /// What was delivered is there as long as the first of these.
+    Made(Awaited, ObjectId, Vec<u8>),
     Failed(String),
     /// Nobody wants it any more.
     Stopped,
@@ -74,7 +76,7 @@ impl Yard {
     pub(super) async fn open(
         bus: &NatsBus,
         client: Client<NatsBus>,
-        spool: FolderSpool,
+        spool: Deliveries,
         spool_at: String,
     ) -> anyhow::Result<Arc<Self>> {
         let mut questions = bus.questions(Whom::Session(client.session())).await?;
@@ -94,10 +96,16 @@ impl Yard {
         Ok(yard)
     }
 
-    /// Has the task of `row` done, in one job after the other while the driver takes us for gone; `packets` are told to splitters.
+    /// How jobs stand, whoever's they are.
+    pub(super) async fn standings(&self, jobs: &[u64]) -> Result<Vec<(u64, Standing)>, client::Error> {
+        self.client.standings(jobs).await
+    }
+
+    /// Has the task done, in one job after the other while the driver takes us for gone; `packets` are told to splitters.
     fn carry_out(&self, task: &Task, fetch: &[String], stop: &AtomicBool) -> Result<Outcome, String> {
         loop {
             let job = self.client.number();
+            let awaited = self.spool.awaits(JobId(job));
             let trace = span::current();
             if task.packets.is_some() {
                 locked(&self.packets).insert(job, Found { packets: task.packets.clone(), trace });
@@ -126,22 +134,13 @@ impl Yard {
                 Some(Ok(Standing::Done { made })) => match made.into_iter().next() {
                     Some(made) => {
                         let (id, result) = task.object(job, made);
-                        Outcome::Made(id, result)
+                        Outcome::Made(awaited, id, result)
                     }
                     None => Outcome::Failed("the driver says nothing of what was made".to_owned()),
                 },
                 Some(Ok(Standing::Failed { message, .. })) => Outcome::Failed(message),
                 Some(Ok(Standing::Cancelled | Standing::Unknown | Standing::Active)) => continue,
             });
-        }
-    }
-
-    /// Removes the folder of a job whose object was taken in.
-    fn clear(&self, place: &Path) {
-        if let Some(folder) = place.parent()
-            && let Err(error) = std::fs::remove_dir_all(folder)
-        {
-            tracing::debug!(%error, path = %folder.display(), "left behind until the stitcher is started again");
         }
     }
 }
@@ -219,10 +218,9 @@ impl Remote {
             packets: Some(packets),
         };
         match self.yard.carry_out(&task, &[looked.origin], stop).map_err(|error| elsewhere(&error))? {
-            Outcome::Made(id, _) => {
+            Outcome::Made(_awaited, id, _) => {
                 let place = self.yard.spool.place(id).map_err(|error| elsewhere(&error))?;
                 std::fs::rename(&place, &kept).map_err(|error| elsewhere(&error))?;
-                self.yard.clear(&place);
                 Ok(kept)
             }
             Outcome::Failed(message) => Err(ChunkError::Elsewhere(message)),
@@ -249,8 +247,8 @@ impl Fleet for Remote {
             body: orders::write(&SplitOrder::Index(order.clone())).map_err(|error| internal(&error))?,
             packets: None,
         };
-        let (id, result) = match self.yard.carry_out(&task, &[], cancel).map_err(|error| internal(&error))? {
-            Outcome::Made(id, result) => (id, result),
+        let (_awaited, id, result) = match self.yard.carry_out(&task, &[], cancel).map_err(|error| internal(&error))? {
+            Outcome::Made(awaited, id, result) => (awaited, id, result),
             Outcome::Failed(message) => return Err(internal(&message)),
             Outcome::Stopped => return Err(EncodeFailure::Cancelled),
         };
@@ -263,7 +261,6 @@ impl Fleet for Remote {
         };
         let place = self.yard.spool.place(id).map_err(|error| internal(&error))?;
         let found = std::fs::read(&place).map_err(|error| internal(&error))?;
-        self.yard.clear(&place);
         let source = postcard::from_bytes(&found).map_err(|error| internal(&error))?;
         *locked(&self.looked) = Some(Looked { order, origin, stamp });
         Ok(Some(source))

@@ -49,6 +49,7 @@ struct Shared {
     known: Mutex<VecDeque<(IndexOrder, Cell)>>,
     packed: Mutex<Packed>,
     packing: Semaphore,
+    looking: Semaphore,
     stores: Stores,
 }
 
@@ -85,11 +86,12 @@ enum Error {
 }
 
 impl Sources {
-    /// Packets lie in `folder`, which exists, up to `most` bytes. So many are packed at the same time.
-    pub(super) fn new(talk: NatsBus, folder: PathBuf, most: u64, packing: usize) -> Self {
+    /// Packets lie in `folder`, which exists, up to `most` bytes. So many are packed, and so many sources looked into, at the same
+    /// time.
+    pub(super) fn new(talk: NatsBus, folder: PathBuf, most: u64, slots: usize) -> Self {
         let (known, packed) = (Mutex::default(), Mutex::default());
-        let (packing, stores) = (Semaphore::new(packing), Stores::default());
-        Self(Arc::new(Shared { talk, folder, most, known, packed, packing, stores }))
+        let (packing, looking, stores) = (Semaphore::new(slots), Semaphore::new(slots), Stores::default());
+        Self(Arc::new(Shared { talk, folder, most, known, packed, packing, looking, stores }))
     }
 
     /// What is found in the source of `order`. Whoever asks while another looks waits for that.
@@ -104,8 +106,10 @@ impl Sources {
             }
             locked(&self.0.known).retain(|(known, _)| known != order);
         }
-        let (order, cell, stores) = (order.clone(), self.cell(order), self.0.stores.clone());
+        let (order, cell, shared) = (order.clone(), self.cell(order), Arc::clone(&self.0));
         let look = async move {
+            let _turn = shared.looking.acquire().await;
+            let stores = shared.stores.clone();
             let looked = tokio::task::spawn_blocking(move || look(&order, stores)).await;
             looked.map_err(|error| EncodeFailure::Internal(error.into()))?.map(Arc::new)
         };
@@ -135,17 +139,21 @@ impl Sources {
 
     /// The packets of a chunk, in a file.
     async fn packets(&self, job: u64, chunk: u32, order: PacketsOrder) -> Result<FileObject, Error> {
-        let _turn = self.0.packing.acquire().await;
         let place = self.place(job, chunk);
         if !place.exists() {
             let opened = self.open(&order.source).await.map_err(|error| Error::Source(sentence(error)))?;
             if opened.stamp != order.stamp {
                 return Err(Error::Changed(order.source.input.clone()));
             }
-            let to = place.clone();
-            let bytes = tokio::task::spawn_blocking(move || opened.pack(&order, &to)).await??;
-            Span::current().record("bytes", span::number(bytes));
-            self.keep(job, chunk, bytes);
+            // Now: whoever waits until a source is looked into keeps nobody else from packing.
+            let _turn = self.0.packing.acquire().await;
+            // It may have been packed for another meanwhile.
+            if !place.exists() {
+                let to = place.clone();
+                let bytes = tokio::task::spawn_blocking(move || opened.pack(&order, &to)).await??;
+                Span::current().record("bytes", span::number(bytes));
+                self.keep(job, chunk, bytes);
+            }
         }
         FileObject::open(&place).map_err(|error| Error::File { path: place, error })
     }

@@ -11,16 +11,18 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use clap::{Args, Parser};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
-use vtp_fleet::messages::{Offer, Why};
+use vtp_fleet::messages::{Offer, Standing, Why};
 use vtp_fleet::node::{self, Outcome as Done, Settings, Work};
 use vtp_fleet::transfer::quic::{Server, Serves, Tuning};
 use vtp_fleet::transfer::{FolderSpool, Nothing};
 
 use super::access::{ListenArguments, MOST, MemberArguments, STITCHERS, pool};
+use super::deliveries::{self, Deliveries};
 use super::member::{self, HEARTBEAT, Stop};
 use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
 use super::remote::{Remote, Yard};
@@ -32,6 +34,12 @@ use crate::{Outcome, parse};
 
 /// What a run that nobody has begun again for so long has kept is removed.
 const FORGOTTEN: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How often it is looked for what is kept and nobody wants any more; also when a run has ended without its ladder.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How long that waits for more, and for the driver to know how the run's job stands.
+const SETTLED: Duration = Duration::from_secs(10);
+/// How long somebody else may hold a ladder's folder before another ladder has the slot, and how often it is looked whether they do.
+const BUSY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(5));
 /// Progress that was not told yet; more of it is lost.
 const UNTOLD: usize = 256;
 
@@ -76,7 +84,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let member = &arguments.member;
         member.metrics.serve()?;
         let (credentials, bus) = (member.credentials()?, member.connect().await?);
-        let spool = FolderSpool { folder: delivered, most: MOST };
+        let spool = Deliveries::new(FolderSpool { folder: delivered, most: MOST });
         let serves = Serves { origin: Nothing, spool: spool.clone() };
         let server = Server::start(arguments.listen.socket(), &credentials, serves, Tuning::default())?;
         let server = Arc::new(server);
@@ -84,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         let spool_at = arguments.listen.reached_at(&server)?;
         let client = Client::start(bus.clone(), member.node()?).await?;
         eprintln!("{} is there, at {spool_at}", member.name);
-        let yard = Yard::open(&bus, client, spool, spool_at).await?;
+        let yard = Yard::open(&bus, client, spool.clone(), spool_at).await?;
         let settings = Settings {
             node: member.node()?,
             pool: pool(STITCHERS)?,
@@ -93,13 +101,11 @@ pub fn run(arguments: &Arguments) -> Outcome {
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
-        node::run(
-            bus.clone(),
-            settings,
-            Stitches(Arc::new(Shared { bus, yard, kept, turns: Mutex::default() })),
-            leave,
-        )
-        .await?;
+        let shared = Shared { bus: bus.clone(), yard, kept, turns: Mutex::default(), ended: Notify::new() };
+        let shared = Arc::new(shared);
+        let sweeping = tokio::spawn(sweep(Arc::clone(&shared), spool));
+        node::run(bus, settings, Stitches(shared), leave).await?;
+        sweeping.abort();
         server.close().await;
         Ok(())
     })
@@ -112,14 +118,36 @@ fn tidy(delivered: &Path, kept: &Path) -> std::io::Result<()> {
         _ => std::fs::create_dir_all(delivered)?,
     }
     std::fs::create_dir_all(kept)?;
+    tidy_kept(kept, &|_| false)
+}
+
+/// Removes what was kept for too long by jobs that are not `at_work`.
+fn tidy_kept(kept: &Path, at_work: &dyn Fn(&Path) -> bool) -> std::io::Result<()> {
     for entry in std::fs::read_dir(kept)? {
         let entry = entry?;
         let age = SystemTime::now().duration_since(entry.metadata()?.modified()?).unwrap_or_default();
-        if age > FORGOTTEN {
-            std::fs::remove_dir_all(entry.path())?;
+        if age > FORGOTTEN && !at_work(&entry.path()) {
+            deliveries::remove(&entry.path());
         }
     }
     Ok(())
+}
+
+/// Removes what nobody wants any more, now and then.
+async fn sweep(shared: Arc<Shared>, spool: Deliveries) {
+    loop {
+        tokio::select! {
+            () = shared.ended.notified() => {}
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        tokio::time::sleep(SETTLED).await;
+        if let Err(error) = shared.sweep().await {
+            tracing::warn!(%error, "what is kept for nobody is looked for again later");
+        }
+        if let Err(error) = spool.sweep() {
+            tracing::warn!(%error, "what was delivered for nobody is looked for again later");
+        }
+    }
 }
 
 /// Makes ladders.
@@ -133,6 +161,8 @@ struct Shared {
     kept: PathBuf,
     /// Whoever makes a job's ladder: the next waits until the one before has ended, and let go of its folder.
     turns: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<()>>>>,
+    /// Told when a run has ended and may have left something.
+    ended: Notify,
 }
 
 impl Work for Stitches {
@@ -143,10 +173,27 @@ impl Work for Stitches {
     }
 
     async fn run(&self, offer: Arc<Offer>, (): ()) -> Done {
+        let end = Instant::now() + BUSY.0;
+        loop {
+            match self.attempt(&offer).await {
+                Ok(done) => return done,
+                Err(Busy(message)) if Instant::now() >= end => return Done::PutDown { message },
+                Err(Busy(message)) => tracing::info!(job = offer.id.job, message, "waiting for whoever has the folder"),
+            }
+            tokio::time::sleep(BUSY.1).await;
+        }
+    }
+}
+
+/// Somebody else has what a ladder needs: as this sentence says.
+struct Busy(String);
+
+impl Stitches {
+    async fn attempt(&self, offer: &Arc<Offer>) -> Result<Done, Busy> {
         let (tell, told) = mpsc::channel(UNTOLD);
         let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id.job, told));
         let stop = Stop(Arc::default());
-        let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(&offer));
+        let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(offer));
         let turn = self.0.turn(offer.id.job).lock_owned().await;
         let made = tokio::task::spawn_blocking(move || {
             let done = shared.make(&job, &tell, &stopped);
@@ -157,10 +204,7 @@ impl Work for Stitches {
         let made = made.await;
         // It ends with what it is told.
         drop(telling.await);
-        match made {
-            Ok(done) => done,
-            Err(error) => Done::Failed { why: Why::Crash, message: error.to_string() },
-        }
+        made.unwrap_or_else(|error| Ok(Done::Failed { why: Why::Crash, message: error.to_string() }))
     }
 }
 
@@ -192,15 +236,16 @@ impl Shared {
 
     /// Lets go of a job's turns where nobody waits for one.
     fn leave(&self, job: u64) {
+        self.ended.notify_one();
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if turns.get(&job).is_some_and(|turn| Arc::strong_count(turn) == 1) {
             turns.remove(&job);
         }
     }
 
-    fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Done {
+    fn make(&self, offer: &Offer, tell: &mpsc::Sender<ProgressEvent>, stop: &AtomicBool) -> Result<Done, Busy> {
         let order = match orders::read(&offer.body) {
-            Err(error @ orders::Error::OtherBuild) => return Done::Unfit { message: error.to_string() },
+            Err(error @ orders::Error::OtherBuild) => return Ok(Done::Unfit { message: error.to_string() }),
             order => order.context("the job").map_err(Failure::Internal),
         };
         let made = order.and_then(|order: EncodeOrder| {
@@ -210,11 +255,12 @@ impl Shared {
         });
         let encoded = match made {
             Ok(encoded) => encoded,
+            Err(Failure::Busy(message)) => return Err(Busy(message)),
             // Another time it may go well.
-            Err(failure @ (Failure::Internal(_) | Failure::Busy(_) | Failure::Interrupted)) => {
+            Err(failure @ (Failure::Internal(_) | Failure::Interrupted)) => {
                 let message = failure.sentence().unwrap_or_default();
                 tracing::warn!(job = offer.id.job, message, "a ladder was not made");
-                return Done::Failed { why: Why::Retryable, message };
+                return Ok(Done::Failed { why: Why::Retryable, message });
             }
             Err(failure) => {
                 let code = match &failure {
@@ -225,10 +271,10 @@ impl Shared {
             }
         };
         self.forget(offer.id.job);
-        match orders::write(&encoded) {
+        Ok(match orders::write(&encoded) {
             Ok(result) => Done::Finished { result },
             Err(error) => Done::Failed { why: Why::Permanent, message: error.to_string() },
-        }
+        })
     }
 
     fn ladder(
@@ -252,13 +298,27 @@ impl Shared {
 
     /// What a run has kept that has ended.
     fn forget(&self, job: u64) {
-        let kept = self.kept.join(job.to_string());
-        match std::fs::remove_dir_all(&kept) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %kept.display(), "left behind");
-            }
-            _ => {}
+        deliveries::remove(&self.kept.join(job.to_string()));
+    }
+
+    fn is_at_work(&self, job: u64) -> bool {
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.get(&job).is_some_and(|turn| Arc::strong_count(turn) > 1)
+    }
+
+    /// Removes what jobs have kept that have ended, wherever they did, or that the driver does not know.
+    async fn sweep(&self) -> anyhow::Result<()> {
+        let job = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        let mut idle = Vec::new();
+        for entry in std::fs::read_dir(&self.kept)? {
+            idle.extend(job(&entry?.path()).filter(|job| !self.is_at_work(*job)));
         }
+        if !idle.is_empty() {
+            let standings = self.yard.standings(&idle).await?;
+            let ended = standings.into_iter().filter(|(_, standing)| *standing != Standing::Active);
+            ended.filter(|(job, _)| !self.is_at_work(*job)).for_each(|(job, _)| self.forget(job));
+        }
+        Ok(tidy_kept(&self.kept, &|path| job(path).is_some_and(|job| self.is_at_work(job)))?)
     }
 }
 

@@ -79,6 +79,7 @@ impl Scene {
             pictures: Pictures::default(),
             files: Vec::new(),
             encryption: None,
+            job: None,
             proof,
             timing: Timing {
                 wall_s: 98.2,

@@ -13,6 +13,7 @@
 //! Tasks are opaque; what is in them is between whoever submits and whoever encodes. [`take_turns`] is what a process does that may
 //! be one of several: it drives while it leads, and stands by while another does.
 
+mod clock;
 mod core;
 mod crew;
 mod desk;
@@ -24,6 +25,7 @@ mod shell;
 mod spans;
 mod tally;
 mod turns;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
-use vtp_engine::coordinator::{Now, RestoreError};
+use vtp_engine::coordinator::RestoreError;
 
+use super::clock::Clock;
 use super::core::{Core, Refused};
 use super::spans::{Span, SpanSink, Spans};
 use super::tally::{Tally, Tick};
+use super::upkeep::Upkeep;
 use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
 use crate::ledger::{self, Epoch, Ledger, Submission};
@@ -197,6 +198,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
     /// [`Error`].
     pub async fn run(mut self) -> Result<(), Error> {
         let mut news = self.bus.news().await?;
+        let upkeep = Upkeep::begin(self.bus.clone(), self.core.config.pools.keys().cloned().collect());
         loop {
             let now = self.clock.now();
             let wait = self.core.next_wakeup().0.saturating_sub(now.0);
@@ -209,7 +211,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
                     Some(command) => replies.push(self.command(command, &mut step)),
                     None => return Ok(()),
                 },
-                pieces = news.next(MOST_NEWS, wait) => self.take(pieces, &mut step).await?,
+                pieces = news.next(MOST_NEWS, wait) => self.take(pieces, &upkeep, &mut step).await?,
             }
             while let Ok(command) = self.commands.try_recv() {
                 replies.push(self.command(command, &mut step));
@@ -218,7 +220,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
                 self.core.tick(self.clock.now(), &mut step);
             }
             self.keep(&mut step).await?;
-            self.carry_out(step.actions).await;
+            self.carry_out(step.actions, &upkeep).await;
             for (reply, outcome) in replies {
                 // Whoever asked may have gone.
                 let _ = reply.send(outcome);
@@ -230,7 +232,12 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
     }
 
     /// While the bus can't be reached nobody can be heard of, so time stands still.
-    async fn take(&mut self, pieces: Result<Vec<Piece>, bus::Error>, step: &mut Step) -> Result<(), Error> {
+    async fn take(
+        &mut self,
+        pieces: Result<Vec<Piece>, bus::Error>,
+        upkeep: &Upkeep,
+        step: &mut Step,
+    ) -> Result<(), Error> {
         match pieces {
             Ok(pieces) => {
                 self.clock.go_on();
@@ -244,6 +251,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
                     tracing::warn!(%error, "the bus is lost; time stands still until it is back");
                 }
                 self.clock.stop();
+                upkeep.wanted().notify_one();
                 self.counts.is_cut_off.store(true, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok(())
@@ -303,7 +311,7 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         Ok(())
     }
 
-    async fn carry_out(&mut self, actions: Vec<Action>) {
+    async fn carry_out(&mut self, actions: Vec<Action>, upkeep: &Upkeep) {
         let mut offers = Vec::new();
         for action in actions {
             match action {
@@ -318,17 +326,18 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             }
         }
         if !offers.is_empty() {
-            self.publish(offers).await;
+            self.publish(offers, upkeep).await;
         }
     }
 
-    async fn publish(&mut self, offers: Vec<Offer>) {
+    async fn publish(&mut self, offers: Vec<Offer>, upkeep: &Upkeep) {
         self.counts.published.fetch_add(offers.len() as u64, Ordering::Relaxed);
         let Ok(permit) = Arc::clone(&self.publishing).acquire_owned().await else { return };
-        let bus = self.bus.clone();
+        let (bus, wanted) = (self.bus.clone(), Arc::clone(upkeep.wanted()));
         tokio::spawn(async move {
             if let Err(error) = bus.publish(offers).await {
                 tracing::debug!(%error, "tasks are not published, and will be again");
+                wanted.notify_one();
             }
             drop(permit);
         });
@@ -348,42 +357,6 @@ fn count(tick: &Tick) {
                 Why::Crash => "crash",
             };
             metrics::counter!(ATTEMPTS_FAILED, "why" => why).increment(1);
-        }
-    }
-}
-
-/// A clock that can be stopped.
-#[derive(Debug)]
-struct Clock {
-    start: Instant,
-    /// How long it stood still.
-    stood: Duration,
-    since: Option<Instant>,
-}
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self { start: Instant::now(), stood: Duration::ZERO, since: None }
-    }
-}
-
-impl Clock {
-    fn now(&self) -> Now {
-        let at = self.since.unwrap_or_else(Instant::now);
-        Now(at.saturating_duration_since(self.start).saturating_sub(self.stood))
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.since.is_some()
-    }
-
-    fn stop(&mut self) {
-        self.since.get_or_insert_with(Instant::now);
-    }
-
-    fn go_on(&mut self) {
-        if let Some(since) = self.since.take() {
-            self.stood += since.elapsed();
         }
     }
 }

@@ -29,6 +29,10 @@ use crate::metrics::{SLOTS, SLOTS_BUSY, TASK_TIME};
 
 /// How long a free slot waits for word whether something urgent is there, at most.
 const URGENT: Duration = Duration::from_millis(500);
+/// How long a node that has put down what it was told to says so to a bus that is not there, before it leaves without a word.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How long it takes at most to say to the bus that all tasks are being worked on.
+const BEAT: Duration = Duration::from_secs(1);
 /// How long a node that leaves tries to give back what it has asked for, at most.
 const GIVE_BACK: Duration = Duration::from_millis(500);
 /// How long a node that could hold more waits until it looks again whether there is something, at first and at most.
@@ -74,6 +78,8 @@ struct Node<B: Bus, W> {
     draining: bool,
     /// When what is not done is handed back.
     until: Option<Instant>,
+    /// When it leaves, whatever it has not said.
+    end: Option<Instant>,
     left: bool,
     unfit: Option<String>,
 }
@@ -109,7 +115,7 @@ pub async fn run<B: Bus>(
             due = node.reporter.due();
             match node.reporter.next() {
                 Some((report, receipts)) => sending = Box::pin(send(bus.clone(), report, receipts)).fuse(),
-                None if node.left && due.is_none() => return node.unfit.map_or(Ok(()), |why| Err(Ended::Unfit(why))),
+                None if node.left && due.is_none() => return node.ended(),
                 None => {}
             }
         }
@@ -123,7 +129,12 @@ pub async fn run<B: Bus>(
             _ = beat.tick() => node.beat().await,
             () = tokio::time::sleep_until(node.until.unwrap_or_else(Instant::now)), if node.until.is_some() => {
                 node.until = None;
+                node.end = Some(Instant::now() + FAREWELL);
                 node.hand.drop_all();
+            }
+            () = tokio::time::sleep_until(node.end.unwrap_or_else(Instant::now)), if node.end.is_some() => {
+                tracing::warn!("the bus is not there: the node leaves without having said all");
+                return node.ended();
             }
             changed = leave.changed(), if !node.draining => {
                 if changed.is_err() || *leave.borrow() {
@@ -171,7 +182,7 @@ impl<B: Bus, W: Work> Node<B, W> {
         let reporter = Reporter::new(settings.node.clone(), settings.slots);
         let hand = Hand::new(work, settings.slots, settings.ahead);
         let look = (Instant::now(), LOOK.0);
-        Self { settings, hand, reporter, look, draining: false, until: None, left: false, unfit: None }
+        Self { settings, hand, reporter, look, draining: false, until: None, end: None, left: false, unfit: None }
     }
 
     fn room(&self) -> Room {
@@ -184,6 +195,11 @@ impl<B: Bus, W: Work> Node<B, W> {
         self.until = Some(Instant::now() + self.settings.drain);
         self.reporter.say(Happened::Draining);
         self.hand.drop_held();
+    }
+
+    /// How it ends when it has left.
+    fn ended(self) -> Result<(), Ended> {
+        self.unfit.map_or(Ok(()), |why| Err(Ended::Unfit(why)))
     }
 
     fn leave_if_done(&mut self) {
@@ -203,10 +219,9 @@ impl<B: Bus, W: Work> Node<B, W> {
 
     async fn beat(&mut self) {
         self.reporter.say(Happened::Alive { doing: self.hand.all() });
-        for receipt in self.hand.receipts() {
-            // Where it is lost, the task is delivered to another, who is told to stop.
-            let _ = receipt.progress().await;
-        }
+        let said = futures_util::future::join_all(self.hand.receipts().map(Receipt::progress));
+        // Where it is lost, the task is delivered to another, who is told to stop.
+        let _ = tokio::time::timeout(BEAT, said).await;
     }
 
     async fn take(&mut self, room: Room, pulled: Result<Vec<Delivery<ReceiptOf<B>>>, Error>) -> Result<(), Ended> {
@@ -253,6 +268,10 @@ impl<B: Bus, W: Work> Node<B, W> {
         let (happened, how) = match outcome {
             Some(Outcome::Finished { result }) => (Happened::Finished { id, result }, "finished"),
             Some(Outcome::Failed { why, message }) => (Happened::Failed { id, why, message }, "failed"),
+            Some(Outcome::PutDown { message }) => {
+                tracing::info!(%id, message, "a task is handed back");
+                (Happened::HandedBack { id }, "handed back")
+            }
             Some(Outcome::Unfit { message }) => {
                 // What a node puts down that is about to leave counts as nothing.
                 self.reporter.say(Happened::Draining);
@@ -262,12 +281,11 @@ impl<B: Bus, W: Work> Node<B, W> {
             }
             None => (Happened::HandedBack { id }, "handed back"),
         };
-        self.reporter.say(happened);
         if let Some(since) = task.since() {
             let pool = self.settings.pool.to_string();
             metrics::histogram!(TASK_TIME, "pool" => pool, "outcome" => how).record(since.elapsed());
         }
-        self.reporter.acknowledge(task.into_receipts());
+        self.reporter.say_of(happened, task.into_receipts());
         self.show();
     }
 

@@ -36,6 +36,12 @@ pub enum Outcome {
         /// A sentence for the user.
         message: String,
     },
+    /// It can't be done at the moment, for a reason that is not the task's, and may be done later, here or elsewhere. It counts as if
+    /// the node had been lost with it.
+    PutDown {
+        /// A sentence for the log.
+        message: String,
+    },
     /// This node can do none of these tasks. It puts this one down, which costs the task nothing, and leaves.
     Unfit {
         /// A sentence for whoever runs the node.

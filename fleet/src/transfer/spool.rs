@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use vtp_engine::coordinator::JobId;
+
 use super::Error;
 use super::object::Origin;
 use super::protocol::{Kind, ObjectId};
@@ -27,12 +29,20 @@ pub struct FolderSpool {
     pub most: u64,
 }
 
+impl FolderSpool {
+    /// The folder of a job. It is there if anything of the job is.
+    #[must_use]
+    pub fn folder_of(&self, job: JobId) -> PathBuf {
+        self.folder.join(job.0.to_string())
+    }
+}
+
 impl Spool for FolderSpool {
     fn place(&self, id: ObjectId) -> Result<PathBuf, Error> {
         let ObjectId { job, chunk, attempt, kind } = id;
         match kind {
-            Kind::Encoded => Ok(self.folder.join(job.0.to_string()).join(format!("{}.{}.encoded", chunk.0, attempt.0))),
-            Kind::Index => Ok(self.folder.join(job.0.to_string()).join(format!("{}.{}.index", chunk.0, attempt.0))),
+            Kind::Encoded => Ok(self.folder_of(job).join(format!("{}.{}.encoded", chunk.0, attempt.0))),
+            Kind::Index => Ok(self.folder_of(job).join(format!("{}.{}.index", chunk.0, attempt.0))),
             Kind::Packets => Err(Error::Forbidden("packets are fetched, and delivered nowhere".to_owned())),
         }
     }
@@ -74,7 +84,6 @@ pub(crate) fn check_size(length: u64, most: u64) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use vtp_engine::coordinator::JobId;
     use vtp_engine::units::{Attempt, ChunkIndex};
 
     use super::*;

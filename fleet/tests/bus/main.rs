@@ -2,6 +2,7 @@
 
 mod accounts;
 mod nats;
+mod news;
 mod others;
 mod suite;
 mod support;

@@ -4,7 +4,8 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use async_nats::jetstream;
-use vtp_fleet::bus::{Bus, Error, Receipt, Tasks};
+use vtp_fleet::bus::{Bus, Error, News, Receipt, Tasks};
+use vtp_fleet::server::Sync;
 
 use crate::suite;
 use crate::support::{Server, TERMS, drain, offer, pool, prepared};
@@ -96,6 +97,53 @@ async fn a_stream_that_cannot_be_corrected_is_told_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_tasks_are_published_at_once_than_may_be_on_their_way() {
+    let Some(server) = Server::syncing(Sync::Default) else { return };
+    let cpu = pool("cpu");
+    let bus = prepared(server.bus("driver").await, from_ref(&cpu)).await;
+    let publish = |chunks: std::ops::Range<u32>| {
+        let (bus, offers) = (bus.clone(), chunks.map(|chunk| offer(&cpu, chunk, 5)).collect());
+        async move { tokio::time::timeout(Duration::from_secs(120), bus.publish(offers)).await }
+    };
+    publish(0..5_200).await.expect("it ends").expect("published");
+    let together = (0..8).map(|batch| publish(10_000 + batch * 800..10_000 + (batch + 1) * 800));
+    for published in futures_util::future::join_all(together).await {
+        published.expect("it ends").expect("published");
+    }
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let mut stream = context.get_stream("VTP_TASK_cpu_normal").await.expect("it is there");
+    assert_eq!(stream.info().await.expect("it is there").state.messages, 5_200 + 8 * 800);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_with_room_for_fewer_nodes_is_made_anew_and_its_tasks_are_delivered() {
+    let Some(server) = Server::start() else { return };
+    let cpu = pool("cpu");
+    let bus = prepared(server.bus("driver").await, from_ref(&cpu)).await;
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let stream = context.get_stream("VTP_TASK_cpu_normal").await.expect("it is there");
+    let mut consumer: jetstream::consumer::PullConsumer = stream.get_consumer("nodes").await.expect("it is there");
+    let wanted = consumer.info().await.expect("it is there").config.clone();
+    stream.delete_consumer("nodes").await.expect("gone");
+    let smaller = jetstream::consumer::pull::Config {
+        durable_name: Some("nodes".to_owned()),
+        ack_policy: wanted.ack_policy,
+        ack_wait: Duration::from_secs(3600),
+        max_waiting: 512,
+        ..Default::default()
+    };
+    stream.create_consumer(smaller).await.expect("made");
+    bus.publish(vec![offer(&cpu, 1, 5)]).await.expect("published");
+    let mut tasks = bus.tasks(from_ref(&cpu)).await.expect("tasks");
+    assert_eq!(tasks.pull(1, Duration::from_secs(10)).await.expect("pulled").len(), 1);
+
+    bus.prepare(from_ref(&cpu)).await.expect("corrected");
+    assert_eq!(consumer.info().await.expect("it is there").config, wanted);
+    // Whoever was given it may go on, and say so; else another gets it.
+    assert_eq!(tasks.pull(1, Duration::from_secs(10)).await.expect("pulled").len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_and_started_again_is_found_again() {
     let Some(mut server) = Server::start() else { return };
     let cpu = pool("cpu");
@@ -127,6 +175,42 @@ async fn a_server_that_is_killed_and_started_again_is_found_again() {
     assert!(chunks.is_superset(&(0..20).collect()), "{chunks:?}");
     bus.publish(vec![offer(&cpu, 50, 5)]).await.expect("and goes on");
     assert!(drain(&mut tasks, 4, TERMS.ack_wait).await.iter().any(|it| it.offer.id.chunk == 50));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_not_there_are_an_error_for_whoever_reads_them_until_they_are_back() {
+    let Some(server) = Server::start() else { return };
+    let cpu = pool("cpu");
+    let bus = prepared(server.bus("driver").await, from_ref(&cpu)).await;
+    let (mut news, mut tasks) = (bus.news().await.expect("news"), bus.tasks(from_ref(&cpu)).await.expect("tasks"));
+    assert!(news.next(10, Duration::from_millis(100)).await.expect("nothing there").is_empty());
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    for name in ["VTP_EVENTS", "VTP_TASK_cpu_low"] {
+        context.delete_stream(name).await.expect("it is deleted");
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // However short the wait.
+    for wait in [0, 0, 0, 500, 0] {
+        let error = news.next(10, Duration::from_millis(wait)).await.expect_err("nobody knows whether there is news");
+        assert!(error.is_retryable(), "{error}");
+    }
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        let error = tasks.pull(1, Duration::from_millis(10)).await.expect_err("a band is not there");
+        assert!(error.is_retryable(), "{error}");
+    }
+    assert!(begun.elapsed() > Duration::from_millis(400), "it pauses before it asks again");
+    // What comes of the other bands is not held back.
+    bus.publish(vec![offer(&cpu, 1, 1)]).await.expect("published");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let pulled = tasks.pull(2, Duration::from_secs(5)).await.expect("pulled");
+    assert_eq!(pulled.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [1]);
+
+    bus.prepare(from_ref(&cpu)).await.expect("made again");
+    assert!(news.next(10, Duration::ZERO).await.expect("nothing there").is_empty());
+    bus.publish(vec![offer(&cpu, 2, 9)]).await.expect("published");
+    let pulled = tasks.pull(2, Duration::from_secs(5)).await.expect("pulled");
+    assert_eq!(pulled.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

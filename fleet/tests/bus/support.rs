@@ -36,8 +36,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Option<Self> {
+        Self::syncing(Sync::Always)
+    }
+
+    pub(crate) fn syncing(sync: Sync) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a folder");
-        let server = NatsServer::start(&binary()?, folder.path(), Sync::Always).expect("the server starts");
+        let server = NatsServer::start(&binary()?, folder.path(), sync).expect("the server starts");
         Some(Self { server, _folder: folder })
     }
 

@@ -57,6 +57,27 @@ async fn a_client_hears_how_its_jobs_end_and_lets_go_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_may_ask_how_jobs_stand_that_are_not_its_own() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger.clone()).await;
+    let _node = Node::start(&bus, "a", 1, Slow::of_ms(30_000));
+    let (theirs, ours) = (
+        Client::start(bus.clone(), client_id("c")).await.expect("it starts"),
+        Client::start(bus.clone(), client_id("d")).await.expect("it starts"),
+    );
+    let kept = JobNumber::kept(7).0;
+    let waiting = tokio::spawn(async move { theirs.carry_out(single(kept)).await });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let asked = [kept, kept + 1];
+    let standings = ours.standings(&asked).await.expect("it is told");
+    assert_eq!(standings, [(kept, Standing::Active), (kept + 1, Standing::Unknown)]);
+    ours.cancel(kept).await.expect("it is given up");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(ours.standings(&asked[..1]).await.expect("it is told"), [(kept, Standing::Cancelled)]);
+    assert!(matches!(waiting.await.expect("it ends"), Ok(Standing::Cancelled)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_is_told_how_much_is_done_at_a_time_by_the_nodes_that_are_there() {
     let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
     let _office = Office::open(&bus, ledger).await;

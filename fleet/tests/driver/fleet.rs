@@ -72,6 +72,9 @@ impl Work for Slow {
     }
 }
 
+/// How long nodes finish what they have once they are told to leave.
+const DRAIN: Duration = Duration::from_secs(60);
+
 /// A node that runs.
 pub(crate) struct Node {
     pub(crate) running: JoinHandle<Result<(), node::Ended>>,
@@ -84,17 +87,21 @@ impl Node {
     }
 
     pub(crate) fn in_pool(bus: &impl Bus, name: &str, its: &str, slots: u16, work: impl Work) -> Self {
-        Self::of(bus, name, its, (slots, 0), work)
+        Self::of(bus, name, its, (slots, 0), DRAIN, work)
+    }
+
+    /// One that hands back after so long what it has not done, once it is told to leave.
+    pub(crate) fn draining(bus: &impl Bus, name: &str, slots: u16, drain: Duration, work: impl Work) -> Self {
+        Self::of(bus, name, "cpu", (slots, 0), drain, work)
     }
 
     /// One that holds so many tasks besides.
     pub(crate) fn with_ahead(bus: &impl Bus, name: &str, slots: u16, ahead: u16, work: impl Work) -> Self {
-        Self::of(bus, name, "cpu", (slots, ahead), work)
+        Self::of(bus, name, "cpu", (slots, ahead), DRAIN, work)
     }
 
-    fn of(bus: &impl Bus, name: &str, its: &str, (slots, ahead): (u16, u16), work: impl Work) -> Self {
+    fn of(bus: &impl Bus, name: &str, its: &str, (slots, ahead): (u16, u16), drain: Duration, work: impl Work) -> Self {
         let heartbeat = Duration::from_millis(300);
-        let drain = Duration::from_secs(60);
         let settings = node::Settings { node: node_id(name), pool: pool(its), slots, ahead, heartbeat, drain };
         let (leave, left) = watch::channel(false);
         Self { running: tokio::spawn(node::run(bus.clone(), settings, work, left)), leave }

@@ -1,7 +1,7 @@
 //! Fleets within the process, in paused time.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vtp_fleet::bus::{Bus, Faults, Faulty, LocalBus, Terms};
@@ -141,6 +141,38 @@ async fn a_node_that_can_do_nothing_leaves_and_costs_the_tasks_nothing() {
     let _fit = Node::start(&bus, "fit", 1, Slow::of_ms(100));
     let (_, ends) = driver.ended(&[1]).await;
     assert!(matches!(ends[..], [Notice::Done { .. }]), "{ends:?}");
+}
+
+/// Can't do it yet, so many times.
+#[derive(Clone)]
+struct NotYet(Arc<AtomicU64>);
+
+impl Work for NotYet {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), NodeOutcome> {
+        Ok(())
+    }
+
+    async fn run(&self, offer: Arc<Offer>, (): ()) -> NodeOutcome {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => NodeOutcome::PutDown { message: "somebody else has what it needs".to_owned() },
+            Err(_) => NodeOutcome::Finished { result: offer.body.clone() },
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_cannot_do_yet_is_no_failure_and_is_done_later() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let times = u64::from(config().coordinator.max_attempts);
+    let _node = Node::start(&bus, "a", 1, NotYet(Arc::new(AtomicU64::new(times))));
+    driver.handle.submit(submission(1, 1)).await.expect("taken");
+    let (_, ends) = driver.ended(&[1]).await;
+    assert!(matches!(ends[..], [Notice::Done { .. }]), "{ends:?}");
+    assert_eq!(ledger.state().job(1).map(|job| job.tasks[&0].failures), Some(0));
 }
 
 #[tokio::test(start_paused = true)]

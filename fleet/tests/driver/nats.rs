@@ -1,7 +1,10 @@
 //! A fleet on a real nats-server that is killed.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_nats::jetstream;
+use futures_util::StreamExt as _;
 use vtp_fleet::bus::nats::{Access, NatsBus, NatsNews};
 use vtp_fleet::bus::{Bus as _, News as _, Piece, Terms};
 use vtp_fleet::driver::Notice;
@@ -56,6 +59,68 @@ async fn a_server_that_comes_back_empty_loses_nothing() {
     assert_eq!(state.job(1).and_then(|job| job.outcome.clone()), Some(Outcome::Done));
 }
 
+/// Waits until a driver counts itself as cut off, or as no longer so; at most 20 s.
+async fn until_cut_off(driver: &Running, is_cut_off: bool) {
+    for _ in 0..200 {
+        if driver.handle.counts().is_cut_off.load(Ordering::Relaxed) == is_cut_off {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the driver never counts itself so: cut off {is_cut_off}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_comes_back_empty_while_the_driver_runs_loses_nothing() {
+    let Some(mut server) = Server::start() else { return };
+    let mut driver = Running::start(&connect(&server, "driver").await, MemoryLedger::default()).await;
+    let _node = Node::start(&connect(&server, "a").await, "a", 2, Slow::of_ms(40));
+    driver.handle.submit(submission(1, 60)).await.expect("taken");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.server.kill().expect("killed");
+    server.server.wipe().expect("nothing is left");
+    server.server.restart().expect("started again");
+    let (accepted, ends) =
+        tokio::time::timeout(Duration::from_secs(90), driver.ended(&[1])).await.expect("the job ends");
+    assert_eq!((accepted.len(), &ends[..]), (60, &[Notice::Done { job: 1 }][..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_removed_while_the_driver_runs_are_made_again() {
+    let Some(server) = Server::start() else { return };
+    let mut driver = Running::start(&connect(&server, "driver").await, MemoryLedger::default()).await;
+    let _node = Node::start(&connect(&server, "a").await, "a", 2, Slow::of_ms(40));
+    driver.handle.submit(submission(1, 60)).await.expect("taken");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let names: Vec<_> = context.stream_names().collect().await;
+    assert_eq!(names.len(), 5);
+    for name in names {
+        context.delete_stream(name.expect("a name")).await.expect("it is deleted");
+    }
+    let (accepted, ends) =
+        tokio::time::timeout(Duration::from_secs(90), driver.ended(&[1])).await.expect("the job ends");
+    assert_eq!((accepted.len(), &ends[..]), (60, &[Notice::Done { job: 1 }][..]));
+    assert_eq!(context.stream_names().count().await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn time_stands_still_for_a_driver_whose_server_is_silent() {
+    let Some(server) = Server::start() else { return };
+    let driver = Running::start(&connect(&server, "driver").await, MemoryLedger::default()).await;
+    until_cut_off(&driver, false).await;
+    let signal = |name: &str| {
+        let pid = server.server.pid().to_string();
+        let status = std::process::Command::new("kill").args([name, &pid]).status();
+        assert!(status.expect("it runs").success());
+    };
+    // The connection is there, and nobody is at its other end.
+    signal("-STOP");
+    until_cut_off(&driver, true).await;
+    signal("-CONT");
+    until_cut_off(&driver, false).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_told_to_leave_takes_back_what_it_has_asked_the_server_for() {
     let Some(server) = Server::start() else { return };
@@ -71,6 +136,24 @@ async fn a_node_that_is_told_to_leave_takes_back_what_it_has_asked_the_server_fo
     driver.handle.submit(submission(2, 3)).await.expect("taken");
     let done = tokio::time::timeout(Duration::from_secs(10), driver.ended(&[2])).await;
     assert_eq!(done.expect("nobody else has its tasks").1, [Notice::Done { job: 2 }]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_told_to_leave_while_the_server_is_away_leaves() {
+    let Some(mut server) = Server::start() else { return };
+    let driver = Running::start(&connect(&server, "driver").await, MemoryLedger::default()).await;
+    let work = Slow::of_ms(60_000);
+    let drain = Duration::from_secs(1);
+    let node = Node::draining(&connect(&server, "a").await, "a", 2, drain, work.clone());
+    driver.handle.submit(submission(1, 2)).await.expect("taken");
+    while work.begun.load(Ordering::Relaxed) < 2 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.server.kill().expect("killed");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    node.leave.send(true).expect("it listens");
+    let ended = tokio::time::timeout(Duration::from_secs(20), node.running).await;
+    ended.expect("it leaves").expect("it ends").expect("as it was told to");
 }
 
 /// The numbers of the reports that come within two seconds, up to `until`.

@@ -169,3 +169,25 @@ async fn a_stream_without_a_word_is_not_kept() {
     let refused = Message::read(&answer[HEAD..]).unwrap();
     assert!(matches!(refused, Message::Refused(_)), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_has_not_shown_where_it_is_gets_no_more_than_a_word_to_show_it() {
+    let scene = Scene::new();
+    let origin = scene.origin(small());
+    scene.shelf.put(packets(1), some_bytes(BLOCK, 1));
+    let between = tokio::net::UdpSocket::bind(anywhere()).await.unwrap();
+    let node = scene.node(between.local_addr().unwrap(), anywhere(), small());
+    let place = scene.place(1);
+    let fetching = tokio::spawn(async move { node.fetch(packets(1), &place).await });
+    let mut first = [0; 2048];
+    let (sent, _) = within(10, between.recv_from(&mut first)).await.unwrap();
+    // As somebody would send it who has written another's address on it.
+    between.send_to(&first[..sent], origin.address().unwrap()).await.unwrap();
+    let mut answer = [0; 65_535];
+    let (received, from) = within(10, between.recv_from(&mut answer)).await.unwrap();
+    assert_eq!(from, origin.address().unwrap());
+    // A long header of the kind Retry (RFC 9000, 17.2.5).
+    assert_eq!(answer[0] & 0xf0, 0xf0);
+    assert!(received < sent / 4, "{received} for {sent}");
+    fetching.abort();
+}

@@ -23,6 +23,7 @@ use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex};
 use vtp_splitter::Source;
 
 use super::EncodeFailure;
+use super::turns::HERE;
 use crate::child::{self, Adoption, Child, Pool};
 use crate::place::Place;
 use crate::telemetry::span;
@@ -201,18 +202,21 @@ impl Job<'_> {
             let (chunk, attempt) = (task.chunk, task.attempt);
             return Ok(EncodedChunk { chunk, attempt, renditions: Vec::new(), cpu: StageCpu::default() });
         }
+        // As many go on at a time as there are cores, whoever would have encoded it.
+        let mut turn = None;
         if let Some(fleet) = self.fleet {
             let pack = |archive: &Path| work::unharmed(task.chunk.0, || self.pack(order, archive));
             match fleet.carry_out(order, &pack, self, self.stop) {
                 // What is wrong shows here, too, and can be told as it is.
                 Err(ChunkError::Elsewhere(why)) => {
                     tracing::warn!(chunk = task.chunk.0, why, "encoded here, for the fleet could not");
+                    turn = Some(HERE.take(self.stop).ok_or(child::Error::Cancelled)?);
                 }
                 made => return made,
             }
         }
         let extradata = self.source.video_parameters()?.extradata();
-        Ok(work::unharmed(task.chunk.0, || {
+        let made = work::unharmed(task.chunk.0, || {
             self.lent(|child| {
                 let kept = match self.cache.filter(|_| !task.concealed) {
                     Some(cache) => {
@@ -225,7 +229,9 @@ impl Job<'_> {
                 let observer: &dyn Observer = if order.until_good { self } else { &() };
                 Hand { child, stop: self.stop, kept }.carry_out(order, observer)
             })
-        })?)
+        });
+        drop(turn);
+        Ok(made?)
     }
 
     fn copied(

@@ -17,6 +17,7 @@ mod run;
 mod subtitles;
 mod survey;
 mod timing;
+mod turns;
 
 use std::sync::atomic::AtomicBool;
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use vtp_store::{About, Body, Error, Key, Store};
@@ -115,6 +116,23 @@ pub(super) async fn look<S: Store>(store: &S, prefix: &str, run: u64) -> Result<
         Some(_) => Before::Unfinished,
         None => Before::Something,
     })
+}
+
+/// The file `piece` of what was put under `prefix` and is whole; `None` if it is not there, or an upload is under way or was cut off.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn finished<S: Store>(store: &S, prefix: &str, piece: &str) -> Result<Option<Bytes>, Error> {
+    let key = name(prefix, piece)?;
+    let Some(found) = patiently(|| false, || store.head(&key)).await? else { return Ok(None) };
+    if claimed(store, prefix).await?.is_some() {
+        return Ok(None);
+    }
+    match patiently(|| false, || store.get(&key, 0..found.size, &found)).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Error::Changed) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whose upload is under way, if one is.

@@ -72,6 +72,18 @@ impl Scene {
 }
 
 #[tokio::test]
+async fn a_file_of_a_ladder_is_told_once_the_ladder_is_whole() {
+    let scene = Scene::new();
+    assert_eq!(finished(&scene.store, "a/", "report.json").await.unwrap(), None);
+    scene.put("a/.vtp-upload", r#"{"run": 7, "attempt": 1}"#);
+    scene.put("a/report.json", "of an upload that was cut off");
+    assert_eq!(finished(&scene.store, "a/", "report.json").await.unwrap(), None);
+    scene.upload(&scene.store, 7, Before::Remains).await.unwrap();
+    let report = finished(&scene.store, "a/", "report.json").await.unwrap();
+    assert_eq!(report.unwrap(), "report.json".repeat(3));
+}
+
+#[tokio::test]
 async fn every_file_arrives_whole_also_at_a_store_that_fails_and_fails() {
     let (scene, seed) = (Scene::new(), fastrand::u64(..));
     eprintln!("seed {seed}");

@@ -14,6 +14,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
 
 use super::{Band, Bus, Controls, Error, Terms};
 use crate::messages::{self, Control, NodeId, Offer, Pool, Report};
@@ -30,6 +31,13 @@ pub use tasks::{NatsReceipt, NatsTasks};
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the server says that it is there while it has no news. A driver that misses two counts itself as cut off, long before
+/// it would count nodes as gone.
+const BEAT: Duration = Duration::from_secs(3);
+/// How many tasks are on their way to the server together, and how many such parts at a time. The context has 5,000 permits, and
+/// whoever is given none waits until others have their answers: it must not be that all wait for permits and nobody for answers.
+const PART: usize = 500;
+const PARTS: usize = 8;
 
 /// Where the server is, and who we are to it.
 #[derive(Clone, Debug)]
@@ -94,6 +102,8 @@ pub struct NatsBus {
     replicas: usize,
     /// Counts the connections that were made: a pull request dies with the one that it was made on.
     connections: Arc<AtomicU64>,
+    /// One for each part that is being published.
+    parts: Arc<Semaphore>,
 }
 
 impl NatsBus {
@@ -131,15 +141,28 @@ impl NatsBus {
         let client = options.connect(access.servers.clone()).await;
         let client = client.map_err(|error| Error::Unavailable(format!("{}: {error}", access.servers.join(", "))))?;
         let context = ContextBuilder::new().timeout(PATIENCE).ack_timeout(PATIENCE).build(client.clone());
-        Ok(Self { client, context, terms, replicas, connections })
+        Ok(Self { client, context, terms, replicas, connections, parts: Arc::new(Semaphore::new(PARTS)) })
     }
 
     fn connection(&self) -> u64 {
         self.connections.load(Ordering::Acquire)
     }
 
-    async fn lane(&self, stream: String, consumer: &str) -> Result<lane::Lane, Error> {
-        lane::Lane::open(self.clone(), stream, consumer).await
+    async fn lane(&self, stream: String, consumer: &str, beat: Option<Duration>) -> Result<lane::Lane, Error> {
+        lane::Lane::open(self.clone(), stream, consumer, beat).await
+    }
+
+    /// Publishes as many as may be on their way together.
+    async fn publish_part(&self, offers: &[Offer]) -> Result<(), Error> {
+        let _permit = self.parts.acquire().await.map_err(unavailable)?;
+        let mut acks = Vec::with_capacity(offers.len());
+        for offer in offers {
+            let subject = streams::task_subject(&offer.pool, offer.priority);
+            let message = PublishMessage::build().payload(messages::encode(offer)?).message_id(offer.id.to_string());
+            acks.push(self.context.send_publish(subject, message).await.map_err(unavailable)?.into_future());
+        }
+        // All are on their way; now all answers.
+        try_join_all(acks).await.map(drop).map_err(unavailable)
     }
 }
 
@@ -170,14 +193,9 @@ impl Bus for NatsBus {
     }
 
     async fn publish(&self, offers: Vec<Offer>) -> Result<(), Error> {
-        let mut acks = Vec::with_capacity(offers.len());
-        for offer in offers {
-            let subject = streams::task_subject(&offer.pool, offer.priority);
-            let message = PublishMessage::build().payload(messages::encode(&offer)?).message_id(offer.id.to_string());
-            acks.push(self.context.send_publish(subject, message).await.map_err(unavailable)?.into_future());
+        for part in offers.chunks(PART) {
+            self.publish_part(part).await?;
         }
-        // All are on their way; now all answers.
-        try_join_all(acks).await.map_err(unavailable)?;
         Ok(())
     }
 
@@ -185,7 +203,7 @@ impl Bus for NatsBus {
         let mut lanes = Vec::new();
         for band in Band::ALL {
             for pool in pools {
-                lanes.push((band, self.lane(streams::task_stream(pool, band), streams::NODES).await?));
+                lanes.push((band, self.lane(streams::task_stream(pool, band), streams::NODES, None).await?));
             }
         }
         Ok(NatsTasks::new(self.context.clone(), lanes))
@@ -201,8 +219,8 @@ impl Bus for NatsBus {
 
     async fn news(&self) -> Result<NatsNews, Error> {
         reconcile::take_over(&self.context, streams::EVENTS, streams::DRIVER).await?;
-        let events = self.lane(streams::EVENTS.to_owned(), streams::DRIVER).await?;
-        let advisories = self.lane(streams::ADVISORIES.to_owned(), streams::DRIVER).await?;
+        let events = self.lane(streams::EVENTS.to_owned(), streams::DRIVER, Some(BEAT)).await?;
+        let advisories = self.lane(streams::ADVISORIES.to_owned(), streams::DRIVER, Some(BEAT)).await?;
         Ok(NatsNews::new(self.context.clone(), events, advisories))
     }
 

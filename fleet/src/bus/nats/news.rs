@@ -10,12 +10,14 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::lane::Lane;
-use super::unavailable;
+use super::{streams, unavailable};
 use crate::bus::{Error, News, Piece};
 use crate::messages::{self, Offer, Report};
 
 /// How many reports are on their way at a time; more are asked for when half have come.
 const AHEAD: usize = 1_024;
+/// How many advisories are.
+const ADVISORIES: usize = 64;
 
 /// News from NATS.
 #[derive(Debug)]
@@ -23,12 +25,37 @@ pub struct NatsNews {
     context: jetstream::Context,
     events: Lane,
     advisories: Lane,
-    /// What is understood, and not given yet.
-    pieces: VecDeque<Piece>,
-    /// The last report understood: acknowledging it acknowledges those before.
+    /// The server was not heard of: until it answers, it is not known whether there is news.
+    is_lost: bool,
+    /// What came while it was looked for, and is not read yet.
+    found: Found,
+    /// What is read, and not given yet.
+    read: VecDeque<Read>,
+    /// The last report given: acknowledging it acknowledges those before.
     last: Option<Message>,
     /// The advisories given, and the tasks that they are about.
     given: Vec<(Message, Option<(String, u64)>)>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    events: Vec<Message>,
+    advisories: Vec<Message>,
+}
+
+/// A message that was read, with what it says; `None` if it is passed over.
+#[derive(Debug)]
+enum Read {
+    Event(Message, Option<Report>),
+    Advisory(Message, Option<Exhausted>),
+}
+
+/// A task that was delivered too often, where the server has it, and the offer unless somebody has acknowledged it after all.
+#[derive(Debug)]
+struct Exhausted {
+    stream: String,
+    sequence: u64,
+    piece: Option<Piece>,
 }
 
 /// What the server says of a task that was delivered too often.
@@ -39,36 +66,77 @@ struct Advisory {
     deliveries: u32,
 }
 
+impl Read {
+    fn says_something(&self) -> bool {
+        match self {
+            Self::Event(_, report) => report.is_some(),
+            Self::Advisory(_, about) => about.as_ref().is_some_and(|about| about.piece.is_some()),
+        }
+    }
+}
+
+/// What a report says, if it is understood and is of the node on whose subject it came: the server lets a node speak on no other.
+fn understood(message: &Message) -> Option<Report> {
+    match messages::decode::<Report>(&message.payload) {
+        Ok(report) if message.subject.as_str() == streams::event_subject(&report.node) => Some(report),
+        Ok(Report { node, .. }) => {
+            tracing::warn!(%node, subject = %message.subject, "a report in the name of another node is passed over");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, subject = %message.subject, "a report is not understood, and passed over");
+            None
+        }
+    }
+}
+
 impl NatsNews {
     pub(super) fn new(context: jetstream::Context, events: Lane, advisories: Lane) -> Self {
-        Self { context, events, advisories, pieces: VecDeque::new(), last: None, given: Vec::new() }
+        let (found, read) = (Found::default(), VecDeque::new());
+        Self { context, events, advisories, is_lost: false, found, read, last: None, given: Vec::new() }
     }
 
     fn take_report(&mut self, message: Message) {
-        match messages::decode::<Report>(&message.payload) {
-            Ok(report) => self.pieces.push_back(Piece::Report(report)),
-            Err(error) => {
-                tracing::warn!(%error, subject = %message.subject, "a report is not understood, and passed over")
-            }
-        }
-        self.last = Some(message);
+        let report = understood(&message);
+        self.read.push_back(Read::Event(message, report));
     }
 
     async fn take_advisory(&mut self, message: Message) -> Result<(), Error> {
         let about = match serde_json::from_slice::<Advisory>(&message.payload) {
             Ok(Advisory { stream, stream_seq, deliveries }) => {
-                if let Some(offer) = self.look_up(&stream, stream_seq).await? {
-                    self.pieces.push_back(Piece::Exhausted { offer, deliveries });
-                }
-                Some((stream, stream_seq))
+                let offer = self.look_up(&stream, stream_seq).await?;
+                let piece = offer.map(|offer| Piece::Exhausted { offer, deliveries });
+                Some(Exhausted { stream, sequence: stream_seq, piece })
             }
             Err(error) => {
                 tracing::warn!(%error, "an advisory is not understood, and passed over");
                 None
             }
         };
-        self.given.push((message, about));
+        self.read.push_back(Read::Advisory(message, about));
         Ok(())
+    }
+
+    /// Gives up to `most` pieces of what is read. They, and what is passed over before the next, may be acknowledged then, and
+    /// nothing else: whoever waited for more may have turned to something else, and never had what is left here.
+    fn give(&mut self, most: usize) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        while let Some(read) = self.read.pop_front_if(|read| pieces.len() < most || !read.says_something()) {
+            match read {
+                Read::Event(message, report) => {
+                    pieces.extend(report.map(Piece::Report));
+                    self.last = Some(message);
+                }
+                Read::Advisory(message, about) => {
+                    let about = about.map(|Exhausted { stream, sequence, piece }| {
+                        pieces.extend(piece);
+                        (stream, sequence)
+                    });
+                    self.given.push((message, about));
+                }
+            }
+        }
+        pieces
     }
 
     /// The task that the server has given up. It stays in its stream until it is removed.
@@ -89,14 +157,42 @@ impl NatsNews {
             self.events.ask(AHEAD).await?;
         }
         if !self.advisories.is_open() {
-            self.advisories.ask(64).await?;
+            self.advisories.ask(ADVISORIES).await?;
         }
         Ok(())
     }
-}
 
-impl News for NatsNews {
-    async fn next(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
+    /// Looks for the server after it was not heard of: it answers both requests at once, with what there is or that there is
+    /// nothing.
+    async fn find(&mut self) -> Result<(), Error> {
+        self.events.fetch(AHEAD, &mut self.found.events).await?;
+        self.advisories.fetch(ADVISORIES, &mut self.found.advisories).await?;
+        self.is_lost = false;
+        for message in std::mem::take(&mut self.found.events) {
+            self.take_report(message);
+        }
+        while let Some(message) = self.found.advisories.pop() {
+            self.take_advisory(message).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come.
+    async fn read(&mut self, most: usize) -> Result<(), Error> {
+        while self.read.len() < most {
+            let Some(message) = self.events.ready()? else { break };
+            self.take_report(message);
+        }
+        while let Some(message) = self.advisories.ready()? {
+            self.take_advisory(message).await?;
+        }
+        if self.events.is_silent() || self.advisories.is_silent() {
+            return Err(unavailable("it keeps our requests for news, and is not heard of any more"));
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
         let end = Instant::now() + wait;
         let mut is_asked = false;
         loop {
@@ -104,21 +200,18 @@ impl News for NatsNews {
             if self.events.is_cut_off() {
                 return Err(unavailable("the connection is lost"));
             }
+            if self.is_lost {
+                self.find().await?;
+            }
+            self.read(most).await?;
             // Once, and then in time alone: whoever stood still meanwhile may have a successor, whose news these would be.
             if !is_asked || Instant::now() < end {
                 self.ask().await?;
                 is_asked = true;
             }
-            while self.pieces.len() < most {
-                let Some(message) = self.events.ready() else { break };
-                self.take_report(message);
-            }
-            while let Some(message) = self.advisories.ready() {
-                self.take_advisory(message).await?;
-            }
-            if !self.pieces.is_empty() || Instant::now() >= end {
-                let given = most.min(self.pieces.len());
-                return Ok(self.pieces.drain(..given).collect());
+            let pieces = self.give(most);
+            if !pieces.is_empty() || Instant::now() >= end {
+                return Ok(pieces);
             }
             let look = end.min(Instant::now() + Duration::from_secs(1));
             tokio::select! {
@@ -135,6 +228,14 @@ impl News for NatsNews {
                 () = tokio::time::sleep_until(look) => {}
             }
         }
+    }
+}
+
+impl News for NatsNews {
+    async fn next(&mut self, most: usize, wait: Duration) -> Result<Vec<Piece>, Error> {
+        let news = self.hear(most, wait).await;
+        self.is_lost |= news.is_err();
+        news
     }
 
     async fn ack(&mut self) -> Result<(), Error> {

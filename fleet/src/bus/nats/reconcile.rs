@@ -4,18 +4,20 @@
 //! start: streams that keep their messages otherwise than we think would lose them otherwise than we think, too.
 
 use async_nats::jetstream::consumer::{DeliverPolicy, FromConsumer as _, pull};
-use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{self, ConsumerErrorKind};
-use async_nats::jetstream::{Context, ErrorCode, consumer};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{self, ConsumerErrorKind, RetentionPolicy};
+use async_nats::jetstream::{self, Context, ErrorCode, consumer};
 
 use super::streams::Wanted;
 use super::unavailable;
 use crate::bus::Error;
 
+const MAX_WAITING: &str = "max_waiting";
+
 pub(super) async fn reconcile(context: &Context, wanted: &[Wanted]) -> Result<(), Error> {
     for Wanted { stream, consumer } in wanted {
         reconcile_stream(context, stream).await?;
-        reconcile_consumer(context, &stream.name, consumer).await?;
+        reconcile_consumer(context, stream, consumer).await?;
     }
     Ok(())
 }
@@ -26,7 +28,7 @@ async fn reconcile_stream(context: &Context, wanted: &stream::Config) -> Result<
         Ok(found) => found.cached_info().config.clone(),
         Err(error) => match error.kind() {
             GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                return context.create_stream(wanted.clone()).await.map(drop).map_err(|error| refused(name, error));
+                return context.create_stream(wanted.clone()).await.map(drop).map_err(|error| refused(name, &error));
             }
             _ => return Err(unavailable(error)),
         },
@@ -45,7 +47,8 @@ async fn reconcile_stream(context: &Context, wanted: &stream::Config) -> Result<
     })
 }
 
-async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Config) -> Result<(), Error> {
+async fn reconcile_consumer(context: &Context, of: &stream::Config, wanted: &pull::Config) -> Result<(), Error> {
+    let stream = of.name.as_str();
     let name = wanted.durable_name.as_deref().unwrap_or_default();
     let found: Result<consumer::Consumer<pull::Config>, _> = context.get_consumer_from_stream(name, stream).await;
     let mut corrected = wanted.clone();
@@ -70,12 +73,19 @@ async fn reconcile_consumer(context: &Context, stream: &str, wanted: &pull::Conf
         return Ok(());
     }
     tracing::info!(stream, consumer = name, ?differing, "a consumer is made, or corrected");
-    context.create_consumer_on_stream(corrected, stream).await.map(drop).map_err(|error| {
-        Error::Misconfigured(format!(
+    if differing.contains(&MAX_WAITING) && of.retention == RetentionPolicy::WorkQueue {
+        // The server changes that in no consumer, so another takes its place. What is acknowledged is gone from a work queue, and
+        // the rest is delivered again: whoever has such a task keeps it, and who gets it by that is told to stop.
+        context.delete_consumer_from_stream(name, stream).await.map_err(unavailable)?;
+    }
+    context.create_consumer_on_stream(corrected, stream).await.map(drop).map_err(|error| match error.kind() {
+        ConsumerErrorKind::TimedOut | ConsumerErrorKind::Request => unavailable(error),
+        ConsumerErrorKind::JetStream(why) if passes(&why) => unavailable(error),
+        _ => Error::Misconfigured(format!(
             "consumer {name} of stream {stream} differs in {} and the server can't change that: {error}. Delete it (nats \
              consumer rm {stream} {name}); it is made anew",
             differing.join(", ")
-        ))
+        )),
     })
 }
 
@@ -97,8 +107,17 @@ pub(super) async fn take_over(context: &Context, stream: &str, name: &str) -> Re
     context.create_consumer_on_stream(wanted, stream).await.map(drop).map_err(unavailable)
 }
 
-fn refused(name: &str, error: impl std::fmt::Display) -> Error {
-    Error::Misconfigured(format!("the server makes no stream {name}: {error}"))
+fn refused(name: &str, error: &CreateStreamError) -> Error {
+    match error.kind() {
+        CreateStreamErrorKind::TimedOut | CreateStreamErrorKind::Response => unavailable(error),
+        CreateStreamErrorKind::JetStream(why) if passes(&why) => unavailable(error),
+        _ => Error::Misconfigured(format!("the server makes no stream {name}: {error}")),
+    }
+}
+
+/// Whether a server that answers so has no leader or no room at the moment, and may have it later.
+fn passes(error: &jetstream::Error) -> bool {
+    error.code() == 503
 }
 
 /// What is not as it should be.
@@ -127,7 +146,7 @@ fn differing_consumer(found: &consumer::Config, wanted: &pull::Config) -> Vec<&'
         ("ack_wait", found.ack_wait == wanted.ack_wait),
         ("max_deliver", found.max_deliver == wanted.max_deliver),
         ("max_ack_pending", found.max_ack_pending == wanted.max_ack_pending),
-        ("max_waiting", found.max_waiting == wanted.max_waiting),
+        (MAX_WAITING, found.max_waiting == wanted.max_waiting),
         ("max_batch", found.max_batch == wanted.max_batch),
         ("max_expires", found.max_expires == wanted.max_expires),
         ("filter", found.filter_subject.is_empty() && found.filter_subjects.is_empty()),

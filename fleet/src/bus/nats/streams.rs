@@ -15,6 +15,9 @@ pub(super) const NODES: &str = "nodes";
 /// The consumer of events and advisories.
 pub(super) const DRIVER: &str = "driver";
 
+/// As many nodes as a pool may have.
+const MOST_NODES: i64 = 20_000;
+
 const MIB: i64 = 1024 * 1024;
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -67,8 +70,9 @@ fn tasks(pool: &Pool, band: Band, terms: &Terms, replicas: usize) -> Wanted {
             ack_policy: AckPolicy::Explicit,
             ack_wait: terms.ack_wait,
             max_deliver: i64::from(terms.max_deliver),
-            max_ack_pending: 10_000,
-            max_waiting: 8_192,
+            // Of each node what it is at, and what it holds.
+            max_ack_pending: 2 * MOST_NODES,
+            max_waiting: MOST_NODES,
             max_batch: 256,
             ..consumer_basics(replicas)
         },

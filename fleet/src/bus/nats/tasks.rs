@@ -31,11 +31,21 @@ impl NatsTasks {
         Self { context, lanes, pulled: Vec::new() }
     }
 
-    /// What is there of these bands, up to `free` in all.
+    /// What is there of these bands, up to `free` in all. Where one can't be asked, the others count if anything came of them.
     async fn sweep(&mut self, bands: &[Band], free: usize) -> Result<(), Error> {
+        match self.sweep_all(bands, free).await {
+            Err(error) if !self.pulled.is_empty() && error.is_retryable() => {
+                tracing::debug!(%error, "a band of tasks can't be asked for any");
+                Ok(())
+            }
+            swept => swept,
+        }
+    }
+
+    async fn sweep_all(&mut self, bands: &[Band], free: usize) -> Result<(), Error> {
         for (_, lane) in self.lanes.iter_mut().filter(|(band, _)| bands.contains(band)) {
             while self.pulled.len() < free {
-                let Some(message) = lane.ready() else { break };
+                let Some(message) = lane.ready()? else { break };
                 self.pulled.push(message);
             }
             let wanted = free.saturating_sub(self.pulled.len());

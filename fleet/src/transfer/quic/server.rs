@@ -124,6 +124,14 @@ struct Shared<O, S> {
 
 async fn listen<O: Origin, S: Spool>(endpoint: Endpoint, crypto: Arc<QuicServerConfig>, shared: Arc<Shared<O, S>>) {
     while let Some(incoming) = endpoint.accept().await {
+        // Nothing is made of a peer that has not shown that it is where it says: else datagrams with made-up senders would have
+        // room taken for them, and have others sent more than was sent here.
+        if !incoming.remote_address_validated() {
+            if let Err(error) = incoming.retry() {
+                tracing::debug!(%error, "a peer can't be asked to show where it is");
+            }
+            continue;
+        }
         if endpoint.open_connections() > shared.tuning.connections {
             tracing::warn!(limit = shared.tuning.connections, "a connection too many is refused");
             incoming.refuse();
