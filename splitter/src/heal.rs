@@ -11,6 +11,9 @@ pub const LONGEST_GAP_US: i64 = 60_000_000;
 const BACKWARD_TOLERANCE_US: i64 = 500_000;
 /// A stream that jumps to within this distance of where another one already is only had a gap, in microseconds.
 const COMPANY_US: i64 = 10_000_000;
+/// So many packets of a stream may come without decode times before it is taken for one that has none: no codec here
+/// reorders by more (ITU-T H.264, A.3.1).
+const LONGEST_DELAY: u32 = 16;
 
 /// A jump that was taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +33,27 @@ pub struct Healer {
     began: Option<i64>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Position {
     epoch: usize,
     /// Healed time of the last packet and its duration.
     last: Option<(i64, i64)>,
+    /// Whether that is the time at which a first packet is shown: those after it may be decoded at earlier ones.
+    is_shown: bool,
+    /// How many packets came without decode times; `None` once one has come with it.
+    untimed: Option<u32>,
+    /// Where the latest of the pictures ends that did not move `last`, healed.
+    shown_until: Option<i64>,
+}
+
+impl Position {
+    const NEW: Self = Self { epoch: 0, last: None, is_shown: false, untimed: Some(0), shown_until: None };
 }
 
 impl Healer {
     /// A healer for `streams` streams, numbered from 0.
     pub fn new(streams: usize) -> Self {
-        Self { shifts: vec![0], streams: vec![Position::default(); streams], jumps: Vec::new(), began: None }
+        Self { shifts: vec![0], streams: vec![Position::NEW; streams], jumps: Vec::new(), began: None }
     }
 
     /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the
@@ -48,15 +61,36 @@ impl Healer {
     pub fn place(&mut self, stream: usize, time_us: i64, duration_us: i64) -> i64 {
         // Nothing waits longer for what follows it.
         let duration_us = duration_us.clamp(0, LONGEST_GAP_US);
-        let Position { epoch, last } = self.streams[stream];
-        let epoch = match last {
+        let position = self.streams[stream];
+        let epoch = match position.last {
             // A stream that begins late begins in the epoch that the others are in.
             None => self.shifts.len() - 1,
-            Some((at, length)) => self.epoch_for(stream, epoch, time_us, at, length),
+            Some((at, length)) => self.epoch_for(stream, position, time_us, at, length),
         };
         let shift = self.shifts[epoch];
         self.began = Some(self.began.unwrap_or(i64::MAX).min(time_us + shift));
-        self.streams[stream] = Position { epoch, last: Some((time_us + shift, duration_us)) };
+        let last = Some((time_us + shift, duration_us));
+        self.streams[stream] = Position { epoch, last, is_shown: false, untimed: None, ..position };
+        shift
+    }
+
+    /// The same for a packet of pictures of which only the time is told at which it is shown. Containers without decode
+    /// times (Matroska) get them only once as many packets have come as pictures are held back. Until then, and where one
+    /// is missing later, the times at which pictures are shown go up and down, which is no jump.
+    pub fn place_shown(&mut self, stream: usize, time_us: i64, duration_us: i64) -> i64 {
+        let position = self.streams[stream];
+        let untimed = position.untimed.map(|count| count.saturating_add(1));
+        let shift = if position.last.is_none() || untimed.is_some_and(|count| count > LONGEST_DELAY) {
+            let shift = self.place(stream, time_us, duration_us);
+            self.streams[stream].is_shown = position.last.is_none();
+            shift
+        } else {
+            let shift = self.shifts[position.epoch];
+            let end = time_us + shift + duration_us.clamp(0, LONGEST_GAP_US);
+            self.streams[stream].shown_until = position.shown_until.max(Some(end));
+            shift
+        };
+        self.streams[stream].untimed = untimed;
         shift
     }
 
@@ -67,7 +101,8 @@ impl Healer {
 
     /// Where the stream that came furthest ends in the healed timeline, in microseconds; `None` before any packet.
     pub fn reached_us(&self) -> Option<i64> {
-        self.streams.iter().filter_map(|position| position.last.map(|(time, duration)| time + duration)).max()
+        let end = |position: &Position| position.last.map(|(time, duration)| time + duration).max(position.shown_until);
+        self.streams.iter().filter_map(end).max()
     }
 
     /// Where `stream` is in the healed timeline, in microseconds; `None` before its first packet.
@@ -85,8 +120,10 @@ impl Healer {
         &self.jumps
     }
 
-    fn epoch_for(&mut self, stream: usize, current: usize, time_us: i64, at: i64, length: i64) -> usize {
-        let goes_on = |shift: i64| (-BACKWARD_TOLERANCE_US..=LONGEST_GAP_US).contains(&(time_us + shift - at));
+    fn epoch_for(&mut self, stream: usize, position: Position, time_us: i64, at: i64, length: i64) -> usize {
+        let current = position.epoch;
+        let backward_us = if position.is_shown { LONGEST_GAP_US } else { BACKWARD_TOLERANCE_US };
+        let goes_on = |shift: i64| (-backward_us..=LONGEST_GAP_US).contains(&(time_us + shift - at));
         if goes_on(self.shifts[current]) || self.has_company(stream, current, time_us, at) {
             return current;
         }
@@ -160,6 +197,29 @@ mod tests {
             healer.place(1, second * 1_000_000, 1_000_000);
         }
         assert_eq!(healer.place(0, 300_000_000, FRAME), 0);
+    }
+
+    #[test]
+    fn pictures_that_are_told_only_when_they_are_shown_go_up_and_down_without_a_jump() {
+        let mut healer = Healer::new(1);
+        let second = 1_000_000;
+        assert_eq!([0, 4, 2].map(|time| healer.place_shown(0, time * second, second)), [0; 3]);
+        assert_eq!(healer.reached_us(), Some(5 * second));
+        assert_eq!([-2, 1, 2].map(|time| healer.place(0, time * second, second)), [0; 3]);
+        assert_eq!(healer.place_shown(0, 9 * second, second), 0, "one is missing among others");
+        assert_eq!(healer.place(0, 3 * second, second), 0);
+        assert!(healer.jumps().is_empty());
+        let shift = healer.place(0, -100 * second, second);
+        assert_eq!(healer.place_shown(0, -98 * second, second), shift, "shifted like its neighbours");
+    }
+
+    #[test]
+    fn a_jump_is_found_in_a_stream_that_has_no_decode_times_at_all() {
+        let mut healer = Healer::new(1);
+        for frame in 0..40 {
+            assert_eq!(healer.place_shown(0, 10_000_000 + frame * FRAME, FRAME), 0);
+        }
+        assert_eq!(healer.place_shown(0, 100_000_000_000, FRAME), 10_000_000 + 40 * FRAME - 100_000_000_000);
     }
 
     #[test]

@@ -160,10 +160,13 @@ pub(crate) fn healed(
     let us = |ticks| base.rescale(ticks, microseconds());
     // No picture waits this long to be shown.
     let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= LONGEST_GAP_US));
-    let shift = match dts.or(pts) {
-        Some(time) => microseconds().rescale(healer.place(stream, us(time), duration.map_or(0, us)), base),
-        None => 0,
+    let duration = duration.map_or(0, us);
+    let shift = match (dts, pts) {
+        (Some(dts), _) => healer.place(stream, us(dts), duration),
+        (None, Some(pts)) => healer.place_shown(stream, us(pts), duration),
+        (None, None) => 0,
     };
+    let shift = microseconds().rescale(shift, base);
     [pts, dts].map(|time| believable(base, time.map(|ticks| ticks.saturating_add(shift))))
 }
 
