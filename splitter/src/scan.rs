@@ -1,8 +1,8 @@
 //! One pass over a source without decoding: lists the video packets, heals jumps, and decodes just enough to know
 //! the first picture and where each sound starts.
 
-use vtp_engine::bitstream::Classifier;
 use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
+use vtp_engine::bitstream::{Access, Classifier, PacketClass};
 use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, TimeShift};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::audio::AudioDecoder;
@@ -198,7 +198,11 @@ impl VideoScan {
         limits.check("index", count * size_of::<ScannedPacket>() as u64)?;
         let times = [packet.pts(), packet.dts()];
         let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
-        let class = self.classifier.classify(packet.data(), packet.is_key());
+        let class = match packet.data() {
+            // Writers leave such where a picture is missing; the one before it is shown on.
+            [] => PacketClass { access: Access::None, hidden: true },
+            data => self.classifier.classify(data, packet.is_key()),
+        };
         self.captions.look(packet.data());
         if packet.is_corrupt() && self.doubt.is_none() {
             self.doubt = Some("the container marks packets as damaged".to_owned());

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use vtp_splitter::Source;
+use vtp_engine::limits::Limits;
+use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::demux::SourceFile;
+use vtp_engine::media::{self, Picture};
+use vtp_splitter::{ChunkReader, Source};
 
 /// Writes `folder/name` with FFmpeg. `None` if there is no such command here.
 fn generate(folder: &Path, name: &str, arguments: &str) -> Option<PathBuf> {
@@ -40,4 +46,40 @@ fn few_frames_a_second_that_matroska_reorders_keep_their_times() {
     let times: Vec<i64> = source.index.frames.iter().map(|frame| frame.pts).collect();
     assert_eq!(times.len(), 50);
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 200), "{times:?}");
+}
+
+/// What FFmpeg's decoder makes of a run of packets: the packets that show a picture.
+fn decoded(path: &Path, source: &Source, packets: Range<u32>) -> Vec<u32> {
+    let index = Arc::new(source.index.clone());
+    let mut reader = ChunkReader::new(&SourceFile::open(path).unwrap(), source, index).unwrap();
+    let (parameters, base) = (source.video_parameters().unwrap(), source.info.video.time_base);
+    let mut decoder = VideoDecoder::for_chunk(parameters, base, &Limits::DEFAULT).unwrap();
+    let mut shown = Vec::new();
+    let mut keep = |picture: Picture| -> Result<(), media::Error> {
+        shown.push(picture.packet().unwrap().0);
+        Ok(())
+    };
+    reader.start(packets).unwrap();
+    while let Some((place, packet)) = reader.next_packet().unwrap() {
+        decoder.send(place, packet, &mut keep).unwrap();
+    }
+    decoder.finish(&mut keep).unwrap();
+    shown.sort_unstable();
+    shown
+}
+
+#[test]
+fn a_sample_without_payload_is_passed_over_and_all_after_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=10:d=4 -c:v mjpeg";
+    let Some(path) = generate(folder.path(), "zero.mov", pictures) else { return };
+    let mut bytes = std::fs::read(&path).unwrap();
+    let sizes = bytes.windows(4).position(|window| window == b"stsz").unwrap() + 16;
+    bytes[sizes + 4 * 15..][..4].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let source = open(&path);
+    assert_eq!((source.index.packets.len(), source.index.packets[15].size), (40, 0));
+    let due: Vec<u32> = (0..40).filter(|&packet| packet != 15).collect();
+    assert_eq!(decoded(&path, &source, 0..40), due);
+    assert_eq!(source.index.frames.iter().map(|frame| frame.packet.0).collect::<Vec<_>>(), due);
 }
