@@ -83,3 +83,14 @@ fn a_sample_without_payload_is_passed_over_and_all_after_it_is_shown() {
     assert_eq!(decoded(&path, &source, 0..40), due);
     assert_eq!(source.index.frames.iter().map(|frame| frame.packet.0).collect::<Vec<_>>(), due);
 }
+
+#[test]
+fn leading_pictures_of_short_open_groups_of_h265_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let groups = "-x265-params log-level=none:keyint=4:min-keyint=1:bframes=3:b-adapt=0:open-gop=1:scenecut=0";
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=24:d=2 -c:v libx265 -preset ultrafast -pix_fmt yuv420p";
+    let Some(path) = generate(folder.path(), "short.mp4", &format!("{pictures} {groups}")) else { return };
+    let source = open(&path);
+    assert_eq!(source.index.frames.len(), 48);
+    assert_eq!(decoded(&path, &source, 0..48), (0..48).collect::<Vec<_>>());
+}
