@@ -14,7 +14,7 @@ use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::frames::{self, ScannedPacket};
-use crate::heal::{Healer, LONGEST_GAP_US};
+use crate::heal::{self, Healer};
 use crate::subtitles::SubtitleScan;
 use crate::{Error, Source, tracks};
 
@@ -158,9 +158,10 @@ pub(crate) fn healed(
 ) -> [Option<i64>; 2] {
     let (pts, dts) = (believable(base, pts), believable(base, dts));
     let us = |ticks| base.rescale(ticks, microseconds());
-    // No picture waits this long to be shown.
-    let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= LONGEST_GAP_US));
     let duration = duration.map_or(0, us);
+    // No picture waits longer to be shown, but for stills that last long themselves.
+    let longest = heal::longest_delay_us(duration);
+    let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= longest));
     let shift = match (dts, pts) {
         (Some(dts), _) => healer.place(stream, us(dts), duration),
         (None, Some(pts)) => healer.place_shown(stream, us(pts), duration),

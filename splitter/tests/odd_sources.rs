@@ -94,3 +94,20 @@ fn leading_pictures_of_short_open_groups_of_h265_are_shown() {
     assert_eq!(source.index.frames.len(), 48);
     assert_eq!(decoded(&path, &source, 0..48), (0..48).collect::<Vec<_>>());
 }
+
+#[test]
+fn stills_that_are_told_to_last_longer_than_a_minute_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, reordered) in
+        [("slides.mp4", "-bf 0"), ("slides.mkv", "-bf 0"), ("reordered.mp4", "-bf 2 -b_strategy 0")]
+    {
+        let pictures = "-f lavfi -i testsrc2=s=160x90:r=1/90:d=540 -c:v libx264 -pix_fmt yuv420p";
+        let Some(path) = generate(folder.path(), name, &format!("{pictures} {reordered}")) else { return };
+        let source = open(&path);
+        let times: Vec<i64> = source.index.frames.iter().map(|frame| frame.pts).collect();
+        let second = source.info.video.time_base.ticks(1.0);
+        assert_eq!((times.len(), source.index.heals.len()), (6, 0), "{name}");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 90 * second), "{name}: {times:?}");
+        assert_eq!(source.index.warnings, [""; 0], "{name}");
+    }
+}
