@@ -352,6 +352,7 @@ pub(crate) mod tests {
                 time_base,
                 size: Size { width: 1280, height: 720 },
                 sample_aspect: Ratio::ONE,
+                picture_aspect: None,
                 rotation: Rotation::default(),
                 pixel_format: "yuv420p".to_owned(),
                 color: Color::UNSPECIFIED,

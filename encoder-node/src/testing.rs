@@ -28,6 +28,7 @@ pub(crate) fn task(spool: &Path, check: Option<Check>) -> EncodeTask {
         time_base: TimeBase(Ratio::new(1, 25).unwrap()),
         size: Size { width: 64, height: 36 },
         sample_aspect: Ratio::ONE,
+        picture_aspect: None,
         rotation: Rotation::default(),
         pixel_format: "yuv420p".to_owned(),
         color: Color { primaries: 1, transfer: 1, matrix: 1, full_range: None, chroma_location: 0 },

@@ -132,6 +132,7 @@ mod tests {
             time_base: TimeBase::per_second(25).unwrap(),
             size: Size { width: 64, height: 36 },
             sample_aspect: Ratio::ONE,
+            picture_aspect: None,
             rotation: Rotation::default(),
             pixel_format: "yuv420p".to_owned(),
             color: Color::BT709,

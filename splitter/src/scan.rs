@@ -287,14 +287,14 @@ fn keep_first(first: &mut Option<Picture>, picture: Picture) -> Result<(), media
 }
 
 fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> VideoInfo {
-    let own = picture.sample_aspect();
     VideoInfo {
         stream: facts.index,
         codec: facts.codec.clone(),
         time_base: facts.time_base,
         size: picture.size(),
         // The container's word counts before the codec's, as in players.
-        sample_aspect: facts.sample_aspect.unwrap_or(own),
+        sample_aspect: facts.sample_aspect.unwrap_or_else(|| picture.sample_aspect()),
+        picture_aspect: picture.own_sample_aspect(),
         rotation: facts.rotation,
         pixel_format: picture.pixel_format().0,
         color: picture.color(),

@@ -87,6 +87,7 @@ impl Clip {
             time_base: stream.time_base,
             size: first.size(),
             sample_aspect: first.sample_aspect(),
+            picture_aspect: None,
             rotation: stream.rotation,
             pixel_format: first.pixel_format().0,
             color: first.color(),

@@ -96,11 +96,13 @@ impl Picture {
 
     /// Sample aspect ratio; square where the picture does not say.
     pub fn sample_aspect(&self) -> Ratio {
+        self.own_sample_aspect().unwrap_or(Ratio::ONE)
+    }
+
+    /// Sample aspect ratio, if the picture says it.
+    pub fn own_sample_aspect(&self) -> Option<Ratio> {
         let ratio = self.raw().sample_aspect_ratio;
-        match (u32::try_from(ratio.num), u32::try_from(ratio.den)) {
-            (Ok(num), Ok(den)) => Ratio::new(num, den).unwrap_or(Ratio::ONE),
-            _ => Ratio::ONE,
-        }
+        Ratio::new(u32::try_from(ratio.num).ok()?, u32::try_from(ratio.den).ok()?)
     }
 
     /// Says of which shape a sample is.
