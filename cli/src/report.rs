@@ -375,6 +375,7 @@ pub(crate) mod tests {
             frames: (0..4).map(|n| FrameEntry { packet: PacketIndex(n), pts: 10 + i64::from(n) }).collect(),
             last_duration: 1,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: vec![Heal { at_s: 0.04, shift_s: -2.5 }],
             warnings: vec!["one packet is damaged".to_owned()],
         }

@@ -182,6 +182,7 @@ mod tests {
             frames: times.map(|pts| FrameEntry { packet: PacketIndex(0), pts }).collect(),
             last_duration: 1,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: Vec::new(),
             warnings: Vec::new(),
         }

@@ -51,7 +51,8 @@ pub fn times(data: &[u8]) {
     let last_duration = frames::last_duration(&frames, &packets, nominal, frames::longest(base));
     let packets = packets.into_iter().map(|packet| packet.entry).collect();
     let (frame_list, heals, warnings) = (FrameList::Packets, Vec::new(), Vec::new());
-    let index = Index { packets, frames, last_duration, frame_list, heals, warnings };
+    let parameter_sets = Vec::new();
+    let index = Index { packets, frames, last_duration, frame_list, parameter_sets, heals, warnings };
     assert!(index.end() > index.frames[0].pts);
     let settings = PlanSettings { segment_s: 4.0, chunk_s: None, copies_packets: false, context_frames: 1 };
     let plan = plan(&index, base, &settings);

@@ -66,10 +66,21 @@ impl ChunkReader {
             if at >= self.wanted.start {
                 let entry = self.entry(at)?;
                 packet.set_times(entry.pts, entry.dts);
+                self.tell_parameter_sets(at, &mut packet)?;
                 return Ok(Some((PacketIndex(at), packet)));
             }
         }
         Ok(None)
+    }
+
+    /// A decoder that starts here has not seen what the container told with an earlier packet.
+    fn tell_parameter_sets(&self, at: u32, packet: &mut SourcePacket) -> Result<(), Error> {
+        match self.index.parameter_sets_at(PacketIndex(at)) {
+            Some(extradata) if at == self.wanted.start && packet.new_extradata().is_none() => {
+                Ok(packet.set_new_extradata(extradata)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn entry(&self, at: u32) -> Result<vtp_engine::index::PacketEntry, Error> {

@@ -3,7 +3,7 @@
 
 use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
 use vtp_engine::bitstream::{Access, Classifier, PacketClass};
-use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, TimeShift};
+use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets, TimeShift};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::audio::AudioDecoder;
 use vtp_engine::media::decode::VideoDecoder;
@@ -178,6 +178,11 @@ struct VideoScan {
     decoder: VideoDecoder,
     first_picture: Option<Picture>,
     packets: Vec<ScannedPacket>,
+    /// The stream's own parameter sets, and those that come after them.
+    extradata: Vec<u8>,
+    parameter_sets: Vec<ParameterSets>,
+    /// Their bytes.
+    sets_bytes: u64,
     doubt: Option<String>,
     encrypted: bool,
 }
@@ -189,14 +194,37 @@ impl VideoScan {
         // Two packets may make one frame of two fields; only decoding tells which.
         let doubt = (facts.interlaced && facts.codec == "h264").then(|| "field pictures are possible".to_owned());
         let captions = CaptionFinder::new(&facts.codec, parameters.extradata());
-        let (first_picture, packets) = (None, Vec::new());
-        Ok(Self { facts, classifier, captions, decoder, first_picture, packets, doubt, encrypted: false })
+        let extradata = parameters.extradata().to_vec();
+        let (packets, parameter_sets) = (Vec::new(), Vec::new());
+        let (first_picture, encrypted) = (None, false);
+        Ok(Self {
+            facts,
+            classifier,
+            captions,
+            decoder,
+            first_picture,
+            packets,
+            extradata,
+            parameter_sets,
+            sets_bytes: 0,
+            doubt,
+            encrypted,
+        })
+    }
+
+    /// Notes what changes with packet `from`. Containers also repeat what has not changed.
+    fn note_parameter_sets(&mut self, from: PacketIndex, extradata: &[u8]) {
+        let known = self.parameter_sets.last().map_or(&self.extradata, |last| &last.extradata);
+        if known.as_slice() != extradata {
+            self.sets_bytes += (extradata.len() + size_of::<ParameterSets>()) as u64;
+            self.parameter_sets.push(ParameterSets { from, extradata: extradata.to_vec() });
+        }
     }
 
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
         let count = self.packets.len() as u64 + 1;
         limits.check("frames", count)?;
-        limits.check("index", count * size_of::<ScannedPacket>() as u64)?;
+        limits.check("index", count * size_of::<ScannedPacket>() as u64 + self.sets_bytes)?;
         let times = [packet.pts(), packet.dts()];
         let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
         let class = match packet.data() {
@@ -218,6 +246,9 @@ impl VideoScan {
         };
         let shown = !packet.is_discarded() && !class.hidden;
         let index = PacketIndex(u32::try_from(self.packets.len()).map_err(|_| too_long())?);
+        if let Some(extradata) = packet.new_extradata() {
+            self.note_parameter_sets(index, extradata);
+        }
         self.packets.push(ScannedPacket { entry, access: class.access, shown, duration: packet.duration() });
         if self.first_picture.is_none() && !self.encrypted {
             packet.set_times(entry.pts, entry.dts);
@@ -262,6 +293,7 @@ impl VideoScan {
             packets: self.packets.into_iter().map(|packet| packet.entry).collect(),
             frames: list,
             frame_list: FrameList::Packets,
+            parameter_sets: self.parameter_sets,
             heals: healer.jumps().iter().map(|jump| heal(jump.at_us, jump.shift_us)).collect(),
             warnings,
         };

@@ -48,15 +48,15 @@ fn few_frames_a_second_that_matroska_reorders_keep_their_times() {
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 200), "{times:?}");
 }
 
-/// What FFmpeg's decoder makes of a run of packets: the packets that show a picture.
-fn decoded(path: &Path, source: &Source, packets: Range<u32>) -> Vec<u32> {
+/// What the decoder makes of a run of packets: each packet that shows a picture, with the picture's checksum.
+fn pictures_of(path: &Path, source: &Source, packets: Range<u32>) -> Vec<(u32, u32)> {
     let index = Arc::new(source.index.clone());
     let mut reader = ChunkReader::new(&SourceFile::open(path).unwrap(), source, index).unwrap();
     let (parameters, base) = (source.video_parameters().unwrap(), source.info.video.time_base);
     let mut decoder = VideoDecoder::for_chunk(parameters, base, &Limits::DEFAULT).unwrap();
     let mut shown = Vec::new();
     let mut keep = |picture: Picture| -> Result<(), media::Error> {
-        shown.push(picture.packet().unwrap().0);
+        shown.push((picture.packet().unwrap().0, picture.checksum()));
         Ok(())
     };
     reader.start(packets).unwrap();
@@ -66,6 +66,11 @@ fn decoded(path: &Path, source: &Source, packets: Range<u32>) -> Vec<u32> {
     decoder.finish(&mut keep).unwrap();
     shown.sort_unstable();
     shown
+}
+
+/// The packets of a run that show a picture.
+fn decoded(path: &Path, source: &Source, packets: Range<u32>) -> Vec<u32> {
+    pictures_of(path, source, packets).into_iter().map(|(packet, _)| packet).collect()
 }
 
 #[test]
@@ -110,4 +115,24 @@ fn stills_that_are_told_to_last_longer_than_a_minute_do() {
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 90 * second), "{name}: {times:?}");
         assert_eq!(source.index.warnings, [""; 0], "{name}");
     }
+}
+
+#[test]
+fn a_chunk_that_starts_after_parameter_sets_changed_apart_from_the_packets_is_decoded_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 25";
+    let first = format!("-f lavfi -i testsrc2=s=160x90:r=25:d=3 {pictures} -crf 20");
+    let second =
+        format!("-f lavfi -i testsrc2=s=160x90:r=25:d=6 {pictures} -crf 34 -x264-params 8x8dct=0 -output_ts_offset 3");
+    let Some(path) = generate(folder.path(), "first.flv", &first) else { return };
+    let Some(other) = generate(folder.path(), "second.flv", &second) else { return };
+    let (first, second) = (std::fs::read(&path).unwrap(), std::fs::read(other).unwrap());
+    // Behind the header of nine bytes and the size of no tag before it.
+    std::fs::write(&path, [&first, &second[13..]].concat()).unwrap();
+    let source = open(&path);
+    let sets = &source.index.parameter_sets;
+    assert_eq!((source.index.frames.len(), sets.len(), sets[0].from.0), (225, 1, 75));
+    let whole = pictures_of(&path, &source, 0..225);
+    assert_eq!(pictures_of(&path, &source, 175..225), whole[175..]);
+    assert_eq!(pictures_of(&path, &source, 25..125), whole[25..125]);
 }

@@ -60,6 +60,7 @@ impl Scene {
             frames: frames.to_vec(),
             last_duration: 3003,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: Vec::new(),
             warnings: Vec::new(),
         };
