@@ -19,16 +19,22 @@ pub(crate) struct Tracks {
     pub(crate) left_out: Vec<String>,
 }
 
-/// The first video stream that is not a cover picture, every audio stream that has a decoder, and all subtitles that are
-/// text.
+/// The first video stream that is not a cover picture, and of its programme, if it has one, every audio stream that has a
+/// decoder, and all subtitles that are text.
 pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error> {
     let mut video = None;
     let mut audio = Vec::new();
     let mut subtitles = Vec::new();
     let mut left_out = Vec::new();
-    for facts in demuxer.streams() {
+    let streams = demuxer.streams();
+    let first = streams.iter().find(|facts| facts.medium == Medium::Video);
+    let programmes = first.map_or_else(Vec::new, |facts| facts.programmes.clone());
+    for facts in streams {
         let (index, codec) = (facts.index, facts.codec.clone());
         match facts.medium {
+            Medium::Audio | Medium::Subtitle if is_elsewhere(&facts, &programmes) => {
+                left_out.push(format!("stream {index} ({codec}) belongs to another programme than the video"));
+            }
             Medium::Video if video.is_none() => video = Some(facts),
             Medium::Video => left_out.push(format!("stream {index} ({codec}) is a second video stream")),
             Medium::Cover => left_out.push(format!("stream {index} ({codec}) is a cover picture")),
@@ -53,6 +59,12 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
     let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
     Ok(Tracks { video, video_decoder, audio, subtitles, left_out })
+}
+
+/// Whether a stream belongs to programmes, and to none of the video's.
+fn is_elsewhere(facts: &StreamFacts, programmes: &[i32]) -> bool {
+    let is_known = !programmes.is_empty() && !facts.programmes.is_empty();
+    is_known && !facts.programmes.iter().any(|programme| programmes.contains(programme))
 }
 
 /// Whether subtitles of this codec are bitmaps.

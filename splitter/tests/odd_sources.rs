@@ -136,3 +136,20 @@ fn a_chunk_that_starts_after_parameter_sets_changed_apart_from_the_packets_is_de
     assert_eq!(pictures_of(&path, &source, 175..225), whole[175..]);
     assert_eq!(pictures_of(&path, &source, 25..125), whole[25..125]);
 }
+
+#[test]
+fn of_several_programmes_only_the_sound_of_the_videos_own_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams =
+        "-f lavfi -i testsrc2=s=160x90:d=4 -f lavfi -i sine=d=4 -f lavfi -i testsrc2=s=160x90:d=4 -f lavfi -i sine=d=4";
+    let codecs = "-map 0 -map 1 -map 2 -map 3 -c:v mpeg2video -c:a aac";
+    let programmes = "-program title=one:st=0:st=1 -program title=two:st=2:st=3";
+    let Some(path) = generate(folder.path(), "several.ts", &format!("{streams} {codecs} {programmes}")) else { return };
+    let source = open(&path);
+    assert_eq!(source.info.audio.iter().map(|track| track.stream).collect::<Vec<_>>(), [1]);
+    let others = [
+        "stream 2 (mpeg2video) is a second video stream",
+        "stream 3 (aac) belongs to another programme than the video",
+    ];
+    assert_eq!(source.info.left_out, others);
+}

@@ -271,7 +271,11 @@ impl Demuxer {
 
     /// The streams known so far, in the container's order.
     pub fn streams(&self) -> Vec<StreamFacts> {
-        self.input.streams().map(|stream| stream::facts(&stream)).collect()
+        let programmes = stream::programmes(&self.input);
+        let of =
+            |index: usize| programmes.iter().filter(move |(_, streams)| streams.contains(&index)).map(|&(id, _)| id);
+        let facts = self.input.streams().map(|stream| stream::facts(&stream));
+        facts.map(|facts| StreamFacts { programmes: of(facts.index).collect(), ..facts }).collect()
     }
 
     /// The codec parameters of stream `index`.
