@@ -153,3 +153,18 @@ fn of_several_programmes_only_the_sound_of_the_videos_own_is_taken() {
     ];
     assert_eq!(source.info.left_out, others);
 }
+
+#[test]
+fn a_transport_stream_that_all_but_fills_one_block_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v mpeg2video";
+    let Some(path) = generate(folder.path(), "block.ts", pictures) else { return };
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Packets of nothing: FFmpeg has the whole file in its buffer when it looks for the end of it.
+    let nothing = [&[0x47, 0x1F, 0xFF, 0x10][..], &[0xFF; 184]].concat();
+    while bytes.len() < 250_000 {
+        bytes.extend(&nothing);
+    }
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(open(&path).index.frames.len(), 50);
+}
