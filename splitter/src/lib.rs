@@ -5,6 +5,7 @@
 //! * out: a [`Source`] (facts, index, timestamp shifts) and a [`ChunkReader`]
 //! * never: writes to the source, or encodes
 
+mod audio;
 mod census;
 mod frames;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -3,9 +3,8 @@
 
 use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
 use vtp_engine::bitstream::{Access, Classifier, PacketClass};
-use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets, TimeShift};
+use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets};
 use vtp_engine::limits::Limits;
-use vtp_engine::media::audio::AudioDecoder;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{SourceFile, SourcePacket, StreamFacts};
 use vtp_engine::media::{self, Demuxer, Picture};
@@ -13,6 +12,7 @@ use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
 use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
+use crate::audio::AudioScan;
 use crate::frames::{self, ScannedPacket};
 use crate::heal::{self, Healer};
 use crate::subtitles::SubtitleScan;
@@ -74,13 +74,13 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
     let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
     for track in audio {
-        let facts = (track.facts.index, track.facts.codec.clone());
+        let why_not = tracks::holds_none(&track.facts);
         match track.finish()? {
             Some((info, shifts)) => {
                 streams.push(info);
                 audio_shifts.push(shifts);
             }
-            None => left_out.push(format!("stream {} ({}) is declared as audio but holds none", facts.0, facts.1)),
+            None => left_out.push(why_not),
         }
     }
     let origin = origin(&info, &index, &streams);
@@ -334,75 +334,6 @@ fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> Vi
         interlaced: facts.interlaced || picture.is_interlaced(),
         top_field_first: picture.is_top_field_first(),
         frame_rate: rate.or_else(|| Ratio::new(25, 1)).unwrap_or(Ratio::ONE),
-    }
-}
-
-struct AudioScan {
-    facts: StreamFacts,
-    decoder: AudioDecoder,
-    packets: u64,
-    shifts: Vec<TimeShift>,
-    /// Presentation time of the first packet, healed, and of the first decoded sample.
-    first_packet: Option<i64>,
-    start: Option<i64>,
-}
-
-impl AudioScan {
-    fn new(facts: StreamFacts, decoder: AudioDecoder) -> Self {
-        Self { facts, decoder, packets: 0, shifts: Vec::new(), first_packet: None, start: None }
-    }
-
-    fn take(&mut self, mut packet: SourcePacket, track: usize, healer: &mut Healer) -> Result<(), Error> {
-        let base = self.facts.time_base;
-        if let Some(time) = believable(base, packet.pts().or(packet.dts())) {
-            let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
-            let shift = healer.place(track, base.rescale(time, microseconds()), duration);
-            let shift = microseconds().rescale(shift, base);
-            if self.shifts.last().map_or(0, |last| last.shift) != shift {
-                self.shifts.push(TimeShift { from_packet: self.packets, shift });
-            }
-        }
-        self.packets += 1;
-        if self.start.is_none() {
-            let shift = self.shifts.last().map_or(0, |last| last.shift);
-            let shifted = |time: Option<i64>| believable(base, time).map(|ticks| ticks.saturating_add(shift));
-            packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
-            self.first_packet = self.first_packet.or(packet.pts()).or(packet.dts());
-            let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
-            self.decoder.send::<media::Error>(packet, &mut |sound| {
-                start.get_or_insert(sound.pts().unwrap_or(fallback));
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The stream's facts; `None` if it holds no sound.
-    fn finish(mut self) -> Result<Option<(AudioInfo, Vec<TimeShift>)>, Error> {
-        if self.start.is_none() {
-            let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
-            self.decoder.finish::<media::Error>(&mut |sound| {
-                start.get_or_insert(sound.pts().unwrap_or(fallback));
-                Ok(())
-            })?;
-        }
-        let facts = self.facts;
-        Ok(self.start.map(|start| {
-            let info = AudioInfo {
-                stream: facts.index,
-                codec: facts.codec,
-                is_aac_lc: facts.is_aac_lc,
-                sample_rate: facts.sample_rate,
-                channels: facts.channels,
-                language: facts.language,
-                title: facts.title,
-                default: facts.default,
-                purpose: facts.purpose,
-                time_base: facts.time_base,
-                start,
-            };
-            (info, self.shifts)
-        }))
     }
 }
 

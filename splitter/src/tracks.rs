@@ -47,11 +47,10 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
                 )),
                 None => left_out.push(format!("stream {index} ({codec}) is subtitles in a form that is not read")),
             },
-            Medium::Audio if facts.channels == 0 || facts.sample_rate == 0 => {
-                left_out.push(format!("stream {index} ({codec}) is declared as audio but holds none"));
-            }
             Medium::Audio => match AudioDecoder::new(&demuxer.parameters(index)?, facts.time_base) {
+                // What it is like may be known only when its first sound comes.
                 Ok(decoder) => audio.push((facts, decoder)),
+                Err(_) if facts.channels == 0 || facts.sample_rate == 0 => left_out.push(holds_none(&facts)),
                 Err(error) => left_out.push(format!("stream {index}: {error}")),
             },
         }
@@ -59,6 +58,11 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
     let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
     Ok(Tracks { video, video_decoder, audio, subtitles, left_out })
+}
+
+/// Why a stream without a sound is not used.
+pub(crate) fn holds_none(facts: &StreamFacts) -> String {
+    format!("stream {} ({}) is declared as audio but holds none", facts.index, facts.codec)
 }
 
 /// Whether a stream belongs to programmes, and to none of the video's.

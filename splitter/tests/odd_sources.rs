@@ -168,3 +168,17 @@ fn a_transport_stream_that_all_but_fills_one_block_is_read() {
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(open(&path).index.frames.len(), 50);
 }
+
+#[test]
+fn sound_that_begins_long_after_the_container_declares_it_is_a_track() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams = "-f lavfi -i testsrc2=s=160x90:r=25:d=14 -itsoffset 10 -f lavfi -i sine=d=4 -map 0 -map 1";
+    let Some(path) = generate(folder.path(), "late.ts", &format!("{streams} -c:v mpeg2video -c:a aac")) else { return };
+    let source = open(&path);
+    assert_eq!(source.info.left_out, [""; 0]);
+    let [track] = &source.info.audio[..] else { panic!("{:?}", source.info.audio) };
+    assert_eq!((track.sample_rate, track.channels), (44_100, 1));
+    let first = source.info.video.time_base.seconds(source.index.frames[0].pts);
+    let late = track.time_base.seconds(track.start) - first;
+    assert!((late - 10.0).abs() < 0.1, "{late}");
+}
