@@ -13,6 +13,7 @@ mod frames;
 pub mod fuzzing;
 pub mod heal;
 mod mend;
+mod others;
 mod reader;
 mod scan;
 mod subtitles;

@@ -15,8 +15,12 @@ use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 use crate::audio::AudioScan;
 use crate::frames::{self, ScannedPacket};
 use crate::heal::{self, Healer};
+use crate::others::Others;
 use crate::subtitles::SubtitleScan;
 use crate::{Error, Source, tracks};
+
+/// FFmpeg's name of MPEG-TS.
+const TRANSPORT_STREAM: &str = "mpegts";
 
 /// What the pass found.
 pub(crate) struct Scanned {
@@ -34,7 +38,13 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let wanted: Vec<usize> =
         std::iter::once(&tracks.video).chain(tracks.audio.iter().map(|(f, _)| f)).map(|f| f.index).collect();
     let texts = tracks.subtitles.iter().map(|(facts, _)| facts.index);
-    demuxer.keep_only(&wanted.iter().copied().chain(texts).collect::<Vec<_>>());
+    let mut kept: Vec<usize> = wanted.iter().copied().chain(texts).collect();
+    // Only there may the video go on in another stream.
+    if demuxer.container() == TRANSPORT_STREAM {
+        kept.extend(&tracks.other_videos);
+    }
+    demuxer.keep_only(&kept);
+    let mut others = Others::new(demuxer.streams().len());
     let mut subtitles: Vec<SubtitleScan> = Vec::new();
     for (facts, form) in tracks.subtitles {
         let headers = demuxer.parameters(facts.index)?;
@@ -47,11 +57,17 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     while let Some(packet) = demuxer.read() {
         alive();
         match wanted.iter().position(|&stream| stream == packet.stream()) {
-            Some(0) => video.take(packet, &mut healer, limits)?,
+            Some(0) => {
+                others.take_chosen();
+                video.take(packet, &mut healer, limits)?;
+            }
             Some(track) => audio[track - 1].take(packet, track, &mut healer)?,
-            None => take_subtitles(&mut subtitles, &packet, &healer, limits),
+            None if take_subtitles(&mut subtitles, &packet, &healer, limits) => {}
+            None => others.take(packet.stream()),
         }
     }
+    let streams = demuxer.streams();
+    left_out.extend(others.finish(wanted[0], streams.iter().map(|facts| (facts.index, facts.medium, &*facts.codec)))?);
     hold_to_length(&healer, limits)?;
     let mut warnings = Vec::new();
     if demuxer.ended_in_damage() {
@@ -97,13 +113,15 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
 }
 
-fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &Healer, limits: &Limits) {
-    let Some(place) = tracks.iter().position(|track| track.stream() == packet.stream()) else { return };
+/// Whether the packet is one of subtitles.
+fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &Healer, limits: &Limits) -> bool {
+    let Some(place) = tracks.iter().position(|track| track.stream() == packet.stream()) else { return false };
     tracks[place].take(packet, healer);
     let all = tracks.iter().map(SubtitleScan::bytes).sum();
     if let Err(exceeded) = limits.check("subtitles", all) {
         tracks[place].refuse(exceeded);
     }
+    true
 }
 
 /// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its

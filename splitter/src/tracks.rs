@@ -15,6 +15,8 @@ pub(crate) struct Tracks {
     pub(crate) video_decoder: VideoDecoder,
     pub(crate) audio: Vec<(StreamFacts, AudioDecoder)>,
     pub(crate) subtitles: Vec<(StreamFacts, Form)>,
+    /// The video streams that are not used.
+    pub(crate) other_videos: Vec<usize>,
     /// A sentence for each stream that is not used.
     pub(crate) left_out: Vec<String>,
 }
@@ -24,7 +26,7 @@ pub(crate) struct Tracks {
 pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error> {
     let mut video = None;
     let mut audio = Vec::new();
-    let mut subtitles = Vec::new();
+    let (mut subtitles, mut other_videos) = (Vec::new(), Vec::new());
     let mut left_out = Vec::new();
     let streams = demuxer.streams();
     let first = streams.iter().find(|facts| facts.medium == Medium::Video);
@@ -36,7 +38,10 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
                 left_out.push(format!("stream {index} ({codec}) belongs to another programme than the video"));
             }
             Medium::Video if video.is_none() => video = Some(facts),
-            Medium::Video => left_out.push(format!("stream {index} ({codec}) is a second video stream")),
+            Medium::Video => {
+                other_videos.push(index);
+                left_out.push(format!("stream {index} ({codec}) is a second video stream"));
+            }
             Medium::Cover => left_out.push(format!("stream {index} ({codec}) is a cover picture")),
             Medium::Other => left_out.push(format!("stream {index} ({codec}) is neither video, audio nor subtitles")),
             Medium::Subtitle => match Form::of(&codec) {
@@ -57,7 +62,7 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
     }
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
     let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
-    Ok(Tracks { video, video_decoder, audio, subtitles, left_out })
+    Ok(Tracks { video, video_decoder, audio, subtitles, other_videos, left_out })
 }
 
 /// Why a stream without a sound is not used.

@@ -182,3 +182,38 @@ fn sound_that_begins_long_after_the_container_declares_it_is_a_track() {
     let late = track.time_base.seconds(track.start) - first;
     assert!((late - 10.0).abs() < 0.1, "{late}");
 }
+
+/// A transport stream of 12 s whose streams have these numbers.
+fn transport(folder: &Path, name: &str, offset: u32, pids: [u32; 2]) -> Option<Vec<u8>> {
+    let streams = "-f lavfi -i testsrc2=s=160x90:r=25:d=12 -f lavfi -i sine=d=12 -c:v mpeg2video -c:a mp2";
+    let [video, audio] = pids;
+    let numbers = format!("-streamid 0:{video} -streamid 1:{audio} -output_ts_offset {offset}");
+    Some(std::fs::read(generate(folder, name, &format!("{streams} {numbers}"))?).unwrap())
+}
+
+#[test]
+fn video_that_moves_to_another_stream_in_mid_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(first) = transport(folder.path(), "first.ts", 0, [256, 257]) else { return };
+    let Some(second) = transport(folder.path(), "second.ts", 12, [300, 301]) else { return };
+    let path = folder.path().join("moved.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    vtp_engine::media::silence_log();
+    let error = Source::open(&path).map(|source| source.info).unwrap_err();
+    assert_eq!(error.code(), Some(1005));
+    assert!(error.to_string().contains("moves from stream 0 of the container to stream 2"), "{error}");
+}
+
+#[test]
+fn sound_that_moves_to_another_stream_in_mid_file_becomes_two_tracks() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(first) = transport(folder.path(), "first.ts", 0, [256, 257]) else { return };
+    let Some(second) = transport(folder.path(), "second.ts", 12, [256, 301]) else { return };
+    let path = folder.path().join("moved.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    let source = open(&path);
+    assert_eq!((source.index.frames.len(), source.info.audio.len()), (600, 2));
+    let starts =
+        source.info.audio.iter().map(|track| track.time_base.seconds(track.start - source.info.audio[0].start));
+    assert_eq!(starts.map(|second| second.round() as i64).collect::<Vec<_>>(), [0, 12]);
+}
