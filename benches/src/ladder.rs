@@ -242,6 +242,8 @@ struct Packets<'a>(&'a mut ChunkReader);
 
 impl node::PacketSource for Packets<'_> {
     fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
-        self.0.next_packet().map_err(|e| node::Error::Packets { message: e.to_string(), class: node::Class::Permanent })
+        self.0
+            .next_packet(&mut || {})
+            .map_err(|e| node::Error::Packets { message: e.to_string(), class: node::Class::Permanent })
     }
 }

@@ -56,12 +56,14 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// The next packet, with its times as the index has them (healed); `None` when all were handed out.
+    /// The next packet, with its times as the index has them (healed); `None` when all were handed out. `alive` is called
+    /// with every packet that is read: where the container can't be sought in, the first of a chunk lies behind all before.
     ///
     /// # Errors
     /// [`Error::Changed`] when the source does not hold what it held when it was indexed.
-    pub fn next_packet(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
+    pub fn next_packet(&mut self, alive: &mut dyn FnMut()) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
         while self.next < self.wanted.end {
+            alive();
             let (at, mut packet) = self.read()?;
             if at >= self.wanted.start {
                 let entry = self.entry(at)?;

@@ -60,7 +60,7 @@ fn pictures_of(path: &Path, source: &Source, packets: Range<u32>) -> Vec<(u32, u
         Ok(())
     };
     reader.start(packets).unwrap();
-    while let Some((place, packet)) = reader.next_packet().unwrap() {
+    while let Some((place, packet)) = reader.next_packet(&mut || {}).unwrap() {
         decoder.send(place, packet, &mut keep).unwrap();
     }
     decoder.finish(&mut keep).unwrap();
@@ -216,4 +216,20 @@ fn sound_that_moves_to_another_stream_in_mid_file_becomes_two_tracks() {
     let starts =
         source.info.audio.iter().map(|track| track.time_base.seconds(track.start - source.info.audio[0].start));
     assert_eq!(starts.map(|second| second.round() as i64).collect::<Vec<_>>(), [0, 12]);
+}
+
+#[test]
+fn a_chunk_behind_a_jump_is_read_from_the_start_with_a_sign_of_life_for_every_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(part) = transport(folder.path(), "part.ts", 0, [256, 257]) else { return };
+    let path = folder.path().join("twice.ts");
+    std::fs::write(&path, part.repeat(2)).unwrap();
+    let source = open(&path);
+    assert_eq!((source.index.heals.len(), source.index.packets.len()), (1, 600));
+    let index = Arc::new(source.index.clone());
+    let mut reader = ChunkReader::new(&SourceFile::open(&path).unwrap(), &source, index).unwrap();
+    let mut signs = 0;
+    reader.start(550..600).unwrap();
+    assert!(reader.next_packet(&mut || signs += 1).unwrap().is_some());
+    assert_eq!(signs, 551);
 }
