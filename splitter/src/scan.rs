@@ -298,7 +298,7 @@ impl VideoScan {
             self.decoder.finish::<media::Error>(&mut |picture| keep_first(first, picture))?;
         }
         let picture = self.first_picture.take().ok_or_else(|| nothing_decodes(&self.facts.codec))?;
-        let (list, doubt) = match frames::list(&self.packets) {
+        let (list, doubt) = match frames::list(&self.packets, frames::is_fenced(&self.facts.codec)) {
             Ok(list) => (list, None),
             Err(doubt) => (Vec::new(), Some(doubt)),
         };

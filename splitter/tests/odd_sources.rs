@@ -233,3 +233,21 @@ fn a_chunk_behind_a_jump_is_read_from_the_start_with_a_sign_of_life_for_every_pa
     assert!(reader.next_packet(&mut || signs += 1).unwrap().is_some());
     assert_eq!(signs, 551);
 }
+
+#[test]
+fn parts_that_share_some_pictures_are_shown_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, offset: &str| {
+        let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -preset ultrafast -bf 2 -pix_fmt yuv420p";
+        let path = generate(folder.path(), name, &format!("{pictures} -output_ts_offset {offset}"))?;
+        Some(std::fs::read(path).unwrap())
+    };
+    let Some(first) = part("first.ts", "0") else { return };
+    let Some(second) = part("second.ts", "1.62") else { return };
+    let path = folder.path().join("overlap.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    let source = open(&path);
+    let order: Vec<u32> = source.index.frames.iter().map(|frame| frame.packet.0).collect();
+    assert_eq!(order.len(), 100);
+    assert!(order[..50].iter().all(|&packet| packet < 50), "{order:?}");
+}
