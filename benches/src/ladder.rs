@@ -222,6 +222,7 @@ fn encode(
         video: target.source.info.video.clone(),
         frames: target.source.index.frames[frames].to_vec(),
         one_frame_a_packet: target.source.index.has_one_frame_a_packet(),
+        hidden: Vec::new(),
         concealed: false,
         context: (Vec::new(), Vec::new()),
         segment_starts: segments.iter().map(|segment| segment.start - chunk.frames.start).collect(),

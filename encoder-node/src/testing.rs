@@ -44,6 +44,7 @@ pub(crate) fn task(spool: &Path, check: Option<Check>) -> EncodeTask {
         video,
         frames: (0..25).map(|at| FrameEntry { packet: PacketIndex(at), pts: at.into() }).collect(),
         one_frame_a_packet: true,
+        hidden: Vec::new(),
         concealed: false,
         context: (Vec::new(), Vec::new()),
         segment_starts: vec![0],

@@ -156,6 +156,7 @@ mod tests {
             video: video(),
             frames: (0..2).map(|at| FrameEntry { packet: PacketIndex(at), pts: at.into() }).collect(),
             one_frame_a_packet: true,
+            hidden: Vec::new(),
             concealed: false,
             context: (Vec::new(), Vec::new()),
             segment_starts: vec![0],

@@ -122,6 +122,16 @@ impl Index {
         places.len() == self.frames.len() && self.frames.len() == self.packets.len()
     }
 
+    /// The packets, in order, of which the packets themselves tell that they show no picture. None where the frames were
+    /// found by decoding: what a decoder makes of damage depends on where it starts.
+    pub fn hidden_packets(&self) -> Vec<PacketIndex> {
+        if self.frame_list == FrameList::Census || self.has_one_frame_a_packet() {
+            return Vec::new();
+        }
+        let shown: std::collections::HashSet<_> = self.frames.iter().map(|frame| frame.packet).collect();
+        (0..self.packets.len() as u32).map(PacketIndex).filter(|packet| !shown.contains(packet)).collect()
+    }
+
     /// The parameter sets that a decoder needs that starts at packet `at`, if they are not the stream's own.
     pub fn parameter_sets_at(&self, at: PacketIndex) -> Option<&[u8]> {
         let later = self.parameter_sets.partition_point(|sets| sets.from <= at);

@@ -113,6 +113,7 @@ impl Clip {
             segment_starts: (0..frames.len() as u32).step_by(segment as usize).collect(),
             frames,
             one_frame_a_packet: true,
+            hidden: Vec::new(),
             concealed: false,
             context: (Vec::new(), Vec::new()),
             renditions: Vec::new(),
