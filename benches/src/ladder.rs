@@ -222,6 +222,7 @@ fn encode(
         video: target.source.info.video.clone(),
         frames: target.source.index.frames[frames].to_vec(),
         one_frame_a_packet: target.source.index.has_one_frame_a_packet(),
+        hidden: Vec::new(),
         concealed: false,
         context: (Vec::new(), Vec::new()),
         segment_starts: segments.iter().map(|segment| segment.start - chunk.frames.start).collect(),
@@ -242,6 +243,8 @@ struct Packets<'a>(&'a mut ChunkReader);
 
 impl node::PacketSource for Packets<'_> {
     fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
-        self.0.next_packet().map_err(|e| node::Error::Packets { message: e.to_string(), class: node::Class::Permanent })
+        self.0
+            .next_packet(&mut || {})
+            .map_err(|e| node::Error::Packets { message: e.to_string(), class: node::Class::Permanent })
     }
 }

@@ -112,6 +112,7 @@ mod tests {
             time_base: TimeBase(Ratio::ONE),
             size: Size { width, height },
             sample_aspect,
+            picture_aspect: None,
             rotation: Rotation { quarter_turns, mirrored: false },
             pixel_format: "yuv420p".to_owned(),
             color: Color::UNSPECIFIED,

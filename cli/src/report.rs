@@ -356,6 +356,7 @@ pub(crate) mod tests {
                 time_base,
                 size: Size { width: 1280, height: 720 },
                 sample_aspect: Ratio::ONE,
+                picture_aspect: None,
                 rotation: Rotation::default(),
                 pixel_format: "yuv420p".to_owned(),
                 color: Color::UNSPECIFIED,
@@ -378,6 +379,7 @@ pub(crate) mod tests {
             frames: (0..4).map(|n| FrameEntry { packet: PacketIndex(n), pts: 10 + i64::from(n) }).collect(),
             last_duration: 1,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: vec![Heal { at_s: 0.04, shift_s: -2.5 }],
             warnings: vec!["one packet is damaged".to_owned()],
         }

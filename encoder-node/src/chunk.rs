@@ -244,6 +244,7 @@ impl<'a> Feed<'a> {
         let all = context_before.iter().chain(&task.frames).chain(context_after);
         let before = context_before.len();
         let lineup = Lineup::new(all.map(|frame| frame.packet).collect(), before..before + task.frames.len());
+        let lineup = lineup.without(&task.hidden);
         let (stills, lanes): (Vec<_>, Vec<_>) = lanes.into_iter().partition(|it| is_stills(it.rendition));
         let is_as_decoded = |lane: &Lane<'_>| matches!(lane.rendition.method, Method::Lossless { .. } | Method::Ffv1);
         let (as_decoded, scaled): (Vec<_>, Vec<_>) = lanes.into_iter().partition(is_as_decoded);

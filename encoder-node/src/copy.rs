@@ -22,6 +22,8 @@ use crate::{Error, PacketSource, SpoolWriter};
 #[error("this source can't be copied into HLS and DASH: {0}; leave out the rung copy, or take archive")]
 pub struct CopyRefused(String);
 
+const CHANGED: &str = "its parameter sets change in mid-stream";
+
 /// Copies packets of one source.
 #[derive(Clone, Debug)]
 pub struct Copier {
@@ -43,6 +45,9 @@ impl Copier {
         if index.packets.len() != index.frames.len() {
             let (packets, frames) = (index.packets.len(), index.frames.len());
             return refuse(format!("its {packets} packets show {frames} frames (an edit list, fields or damage)"));
+        }
+        if !index.parameter_sets.is_empty() {
+            return refuse(CHANGED.to_owned());
         }
         let starts_closed = |frame: &FrameEntry| {
             index.packets.get(frame.packet.0 as usize).is_some_and(|packet| packet.cut == CutClass::Closed)
@@ -123,7 +128,7 @@ impl Copier {
         match avc::unit_type(unit) {
             None | Some(avc::AUD | avc::FILLER) => Ok(()),
             Some(avc::SPS | avc::PPS) if self.is_configured(unit) => Ok(()),
-            Some(avc::SPS | avc::PPS) => Err(CopyRefused("its parameter sets change in mid-stream".to_owned())),
+            Some(avc::SPS | avc::PPS) => Err(CopyRefused(CHANGED.to_owned())),
             Some(_) => nal::push_length_prefixed(sample, unit).map_err(|_| damaged()),
         }
     }
@@ -165,6 +170,28 @@ mod tests {
         copier.sample(&[0, 2, 0x41, 7], &mut sample).unwrap();
         assert_eq!(sample, [0, 0, 0, 2, 0x41, 7]);
         assert!(copier.sample(&[0, 9, 0x41], &mut sample).is_err(), "cut short");
+    }
+
+    #[test]
+    fn parameter_sets_that_change_apart_from_the_packets_are_refused() {
+        use vtp_engine::index::{FrameList, PacketEntry, ParameterSets};
+        let packets = vec![PacketEntry { pts: Some(0), dts: Some(0), size: 1, crc: 0, cut: CutClass::Closed }; 2];
+        let task = crate::testing::task(std::path::Path::new(""), None);
+        let mut index = Index {
+            packets,
+            frames: task.frames[..2].to_vec(),
+            last_duration: 1,
+            frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
+            heals: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let codec = vtp_engine::ladder::VideoCodec::H264;
+        let parameters = CodecParameters::video(codec, &stream(&[SPS, PPS]));
+        assert!(Copier::new(&task.video, &index, &parameters).is_ok());
+        index.parameter_sets.push(ParameterSets { from: PacketIndex(1), extradata: stream(&[SPS]) });
+        let refused = Copier::new(&task.video, &index, &parameters).unwrap_err();
+        assert!(refused.to_string().contains("change in mid-stream"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Puts what the decoder gives into the order in which it is shown, and knows what is missing. Pure.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use vtp_engine::units::PacketIndex;
@@ -19,6 +19,8 @@ pub(crate) struct Lineup<T> {
     open: HashMap<PacketIndex, VecDeque<usize>>,
     /// The places that must be filled; the others are neighbours, welcome but not needed.
     own: Range<usize>,
+    /// The packets of which no picture is expected, neither here nor elsewhere.
+    hidden: HashSet<PacketIndex>,
     next: usize,
     held: BTreeMap<usize, T>,
     missing: Vec<PacketIndex>,
@@ -50,6 +52,7 @@ impl<T> Lineup<T> {
             packets,
             open,
             own,
+            hidden: HashSet::new(),
             next: 0,
             held: BTreeMap::new(),
             missing: Vec::new(),
@@ -58,14 +61,25 @@ impl<T> Lineup<T> {
         }
     }
 
+    /// The same, where no picture is expected of the packets `hidden`.
+    pub(crate) fn without(self, hidden: &[PacketIndex]) -> Self {
+        Self { hidden: hidden.iter().copied().collect(), ..self }
+    }
+
     /// Whether a picture that comes from `packet` has a place.
     pub(crate) fn awaits(&self, packet: PacketIndex) -> bool {
         self.open.contains_key(&packet)
     }
 
-    /// Takes a picture that came from `packet`. One whose packet is not in the line-up belongs to another chunk.
+    /// Takes a picture that came from `packet`. One whose packet is not in the line-up belongs to another chunk, unless it
+    /// is to show none.
     pub(crate) fn take(&mut self, packet: PacketIndex, picture: T) {
-        let Some(places) = self.open.get_mut(&packet) else { return };
+        let Some(places) = self.open.get_mut(&packet) else {
+            if self.hidden.contains(&packet) {
+                self.extra.push(packet);
+            }
+            return;
+        };
         match places.pop_front() {
             Some(place) if place >= self.next => {
                 self.held.insert(place, picture);
@@ -151,6 +165,14 @@ mod tests {
         assert_eq!(feed(&mut lineup, &[1, 2, 2, 3, 2]), [(0, 1), (1, 2), (2, 2), (3, 3)]);
         let mismatch = lineup.mismatch().unwrap();
         assert_eq!((mismatch.missing_count, mismatch.extra), (0, packets([2])));
+    }
+
+    #[test]
+    fn a_picture_of_a_packet_that_shows_none_is_one_too_many() {
+        let mut lineup = Lineup::new(packets([1, 2]), 0..2).without(&packets([3]));
+        assert_eq!(feed(&mut lineup, &[0, 1, 3, 2, 4]), [(0, 1), (1, 2)]);
+        let mismatch = lineup.mismatch().unwrap();
+        assert_eq!((mismatch.missing_count, mismatch.extra), (0, packets([3])));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::index::FrameEntry;
 use crate::ladder::{Bounds, Rendition, Search};
 use crate::quality::{Check, FrameScore, Outcome, Summary, Tried};
 use crate::source::VideoInfo;
-use crate::units::{Attempt, ChunkIndex};
+use crate::units::{Attempt, ChunkIndex, PacketIndex};
 
 /// One chunk to encode to all renditions of a ladder that encode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct EncodeTask {
     /// Whether every packet of the source yields one frame, so that one whose frame is not wanted, and which no other
     /// is predicted from, need not be decoded.
     pub one_frame_a_packet: bool,
+    /// Those of the packets that are known to show no picture: one that comes out of them was not expected.
+    pub hidden: Vec<PacketIndex>,
     /// Whether the source's pictures are not to be decoded, which nobody could, but to be made up: black ones, in time.
     pub concealed: bool,
     /// Frames shown just before and after the chunk's own that the deinterlacer may look at.

@@ -81,6 +81,15 @@ impl TimeShift {
     }
 }
 
+/// Parameter sets that the container keeps apart from the packets and changes in mid-stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterSets {
+    /// The first packet they apply to.
+    pub from: PacketIndex,
+    /// What replaces the stream's extradata.
+    pub extradata: Vec<u8>,
+}
+
 /// Everything the plan needs to know about a source's video packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {
@@ -92,6 +101,9 @@ pub struct Index {
     pub last_duration: i64,
     /// Where `frames` comes from.
     pub frame_list: FrameList,
+    /// Parameter sets other than the stream's own, in the order of their packets: whoever starts to decode later has to be
+    /// told the last ones before.
+    pub parameter_sets: Vec<ParameterSets>,
     /// Timestamp jumps taken out.
     pub heals: Vec<Heal>,
     /// What a user should know about this source, in sentences.
@@ -108,6 +120,22 @@ impl Index {
     pub fn has_one_frame_a_packet(&self) -> bool {
         let places: std::collections::HashSet<_> = self.frames.iter().map(|frame| frame.packet).collect();
         places.len() == self.frames.len() && self.frames.len() == self.packets.len()
+    }
+
+    /// The packets, in order, of which the packets themselves tell that they show no picture. None where the frames were
+    /// found by decoding: what a decoder makes of damage depends on where it starts.
+    pub fn hidden_packets(&self) -> Vec<PacketIndex> {
+        if self.frame_list == FrameList::Census || self.has_one_frame_a_packet() {
+            return Vec::new();
+        }
+        let shown: std::collections::HashSet<_> = self.frames.iter().map(|frame| frame.packet).collect();
+        (0..self.packets.len() as u32).map(PacketIndex).filter(|packet| !shown.contains(packet)).collect()
+    }
+
+    /// The parameter sets that a decoder needs that starts at packet `at`, if they are not the stream's own.
+    pub fn parameter_sets_at(&self, at: PacketIndex) -> Option<&[u8]> {
+        let later = self.parameter_sets.partition_point(|sets| sets.from <= at);
+        Some(&self.parameter_sets.get(later.checked_sub(1)?)?.extradata)
     }
 
     /// Presentation time of a frame; that of the end of the last frame for the index one past it.

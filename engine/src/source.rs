@@ -37,6 +37,9 @@ pub struct VideoInfo {
     pub size: Size,
     /// Sample aspect ratio (width over height of one sample), before rotation.
     pub sample_aspect: Ratio,
+    /// The same as the first decoded picture itself says it, if it does: later ones that say otherwise are of another
+    /// shape.
+    pub picture_aspect: Option<Ratio>,
     /// How the picture must be turned to stand upright.
     pub rotation: Rotation,
     /// FFmpeg's name of the pixel format, such as `yuv420p10le`; `yuvj*` names are given as `yuv*` with

@@ -165,6 +165,7 @@ mod tests {
             time_base: TimeBase(Ratio::new(1, 10).unwrap()),
             size: Size { width, height },
             sample_aspect: Ratio::ONE,
+            picture_aspect: None,
             rotation: Rotation::default(),
             pixel_format: "yuv420p".to_owned(),
             color: Color::UNSPECIFIED,
@@ -181,6 +182,7 @@ mod tests {
             frames: times.map(|pts| FrameEntry { packet: PacketIndex(0), pts }).collect(),
             last_duration: 1,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: Vec::new(),
             warnings: Vec::new(),
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use audio_fixture::{audio_streams, clip, synthesise};
 use vtp_engine::media::audio::AudioDecoder;
-use vtp_engine::media::demux::Demuxer;
+use vtp_engine::media::demux::{Demuxer, SourcePacket};
 use vtp_engine::media::{self, Error};
 
 struct Decoded {
@@ -21,6 +21,11 @@ struct Decoded {
 }
 
 fn decode(path: &Path) -> Decoded {
+    decode_with(path, None)
+}
+
+/// The same with a packet without payload in place of one.
+fn decode_with(path: &Path, empty: Option<usize>) -> Decoded {
     media::silence_log();
     let mut demuxer = Demuxer::open(path).unwrap();
     let stream = audio_streams(&demuxer).remove(0);
@@ -33,9 +38,12 @@ fn decode(path: &Path) -> Decoded {
         format = (sound.rate(), sound.channels());
         Ok(())
     };
+    let mut count = 0;
     while let Some(packet) = demuxer.read() {
         if packet.stream() == stream.index {
+            let packet = if empty == Some(count) { SourcePacket::of(&[]) } else { packet };
             decoder.send(packet, &mut sink).unwrap();
+            count += 1;
         }
     }
     decoder.finish(&mut sink).unwrap();
@@ -60,6 +68,14 @@ fn opus_in_matroska_loses_its_pre_skip_and_its_padding() {
     let sound = decode(&path);
     assert!(sound.first_s.abs() < 0.0011, "starts at {} s", sound.first_s);
     assert!(sound.samples.abs_diff(96_000) <= 48, "{} samples", sound.samples);
+}
+
+#[test]
+fn what_follows_a_packet_without_payload_is_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = synthesise(dir.path(), "a.mp4", "-f lavfi -i sine=440:r=48000:d=4 -c:a aac");
+    let (whole, rest) = (decode(&path), decode_with(&path, Some(20)));
+    assert_eq!((rest.samples, rest.damaged), (whole.samples - 1024, 0));
 }
 
 #[test]

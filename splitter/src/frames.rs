@@ -14,8 +14,12 @@ pub(crate) struct ScannedPacket {
     pub(crate) duration: Option<i64>,
 }
 
-/// The frames in presentation order, or why the packets do not tell.
-pub(crate) fn list(packets: &[ScannedPacket]) -> Result<Vec<FrameEntry>, String> {
+/// The frames in presentation order, or why the packets do not tell. `is_fenced` says that nothing before a reset is shown
+/// after it or what follows it.
+pub(crate) fn list(packets: &[ScannedPacket], is_fenced: bool) -> Result<Vec<FrameEntry>, String> {
+    if is_fenced && overlaps(packets) {
+        return Err("parts that overlap in time".into());
+    }
     let mut frames = Vec::with_capacity(packets.len());
     for (packet, index) in packets.iter().zip(0..) {
         if packet.shown {
@@ -32,6 +36,25 @@ pub(crate) fn list(packets: &[ScannedPacket]) -> Result<Vec<FrameEntry>, String>
         _ if frames.is_empty() => Err("no packet shows a picture".into()),
         _ => Ok(frames),
     }
+}
+
+/// Whether a picture is told to be shown no later than one before the last reset, as where recordings were joined that
+/// share some pictures. A decoder shows them one after the other all the same.
+fn overlaps(packets: &[ScannedPacket]) -> bool {
+    let (mut latest, mut fence) = (i64::MIN, i64::MIN);
+    packets.iter().filter(|packet| packet.shown).any(|packet| {
+        if packet.access == Access::Reset {
+            fence = latest;
+        }
+        let pts = packet.entry.pts;
+        latest = latest.max(pts.unwrap_or(latest));
+        pts.is_some_and(|pts| pts <= fence)
+    })
+}
+
+/// Whether in video of this codec a reset also ends what is shown: all before it comes out first (H.264 and H.265).
+pub(crate) fn is_fenced(codec: &str) -> bool {
+    ["h264", "hevc"].contains(&codec)
 }
 
 /// Sets the cut class of every packet from its access and from what is shown before it though decoded after it.
@@ -117,16 +140,31 @@ mod tests {
     fn frames_come_in_presentation_order() {
         let packets: Vec<_> =
             [(0, Access::Reset), (3, Access::None), (1, Access::None)].map(|(t, a)| packet(Some(t), a)).into();
-        let frames = list(&packets).unwrap();
+        let frames = list(&packets, true).unwrap();
         assert_eq!(frames.iter().map(|f| f.packet.0).collect::<Vec<_>>(), [0, 2, 1]);
     }
 
     #[test]
+    fn parts_that_overlap_in_time_are_doubted_and_leading_pictures_are_not() {
+        use Access::{None as No, Reset};
+        let doubt = |packets: &[(i64, Access)]| {
+            let packets: Vec<_> = packets.iter().map(|&(pts, access)| packet(Some(pts), access)).collect();
+            list(&packets, true).err()
+        };
+        let overlap = Some("parts that overlap in time".to_owned());
+        assert_eq!(doubt(&[(0, Reset), (8, No), (4, No), (6, Reset), (10, No)]), overlap);
+        assert_eq!(doubt(&[(0, Reset), (8, No), (12, Reset), (7, No)]), overlap, "what follows the reset");
+        assert_eq!(doubt(&[(0, Reset), (8, No), (4, No), (12, Reset), (10, No), (16, Reset)]), None);
+        let joined = [(0, Reset), (8, No), (6, Reset)].map(|(pts, access)| packet(Some(pts), access));
+        assert!(list(&joined, false).is_ok());
+    }
+
+    #[test]
     fn what_the_packets_do_not_tell_is_said() {
-        assert!(list(&[packet(None, Access::Reset)]).unwrap_err().contains("without presentation times"));
-        assert!(list(&[packet(Some(0), Access::None)]).unwrap_err().contains("key frame"));
+        assert!(list(&[packet(None, Access::Reset)], true).unwrap_err().contains("without presentation times"));
+        assert!(list(&[packet(Some(0), Access::None)], true).unwrap_err().contains("key frame"));
         let twice = [packet(Some(0), Access::Reset), packet(Some(0), Access::None)];
-        assert!(list(&twice).unwrap_err().contains("one presentation time"));
+        assert!(list(&twice, true).unwrap_err().contains("one presentation time"));
     }
 
     #[test]

@@ -20,9 +20,10 @@ pub fn times(data: &[u8]) {
     let mut data = Reader(data);
     let mut number = || u32::from(data.byte()) << 8 | u32::from(data.byte());
     let base = TimeBase(Ratio::new(number(), number()).unwrap_or(Ratio::ONE));
-    let (mut healer, mut packets) = (Healer::new(2), Vec::new());
+    let (mut healer, mut packets, mut is_fenced) = (Healer::new(2), Vec::new(), false);
     while !data.is_at_end() && packets.len() < MOST_PACKETS {
         let flags = data.byte();
+        is_fenced |= flags & 0x80 != 0;
         let mut told = |bit: u8| (flags & bit != 0).then(|| data.number());
         let (pts, dts, duration) = (told(1), told(2), told(4).filter(|&ticks| ticks > 0));
         let stream = usize::from(flags & 8 != 0);
@@ -39,7 +40,7 @@ pub fn times(data: &[u8]) {
     let told: Vec<Option<i64>> = packets.iter().map(|packet| packet.entry.pts).collect();
     frames::classify_cuts(&mut packets);
     let nominal = base.ticks(1.0 / 25.0).max(1);
-    let frames = match frames::list(&packets) {
+    let frames = match frames::list(&packets, is_fenced) {
         Ok(frames) => frames,
         Err(_) => {
             let times = mend(&told, nominal).0;
@@ -51,7 +52,8 @@ pub fn times(data: &[u8]) {
     let last_duration = frames::last_duration(&frames, &packets, nominal, frames::longest(base));
     let packets = packets.into_iter().map(|packet| packet.entry).collect();
     let (frame_list, heals, warnings) = (FrameList::Packets, Vec::new(), Vec::new());
-    let index = Index { packets, frames, last_duration, frame_list, heals, warnings };
+    let parameter_sets = Vec::new();
+    let index = Index { packets, frames, last_duration, frame_list, parameter_sets, heals, warnings };
     assert!(index.end() > index.frames[0].pts);
     let settings = PlanSettings { segment_s: 4.0, chunk_s: None, copies_packets: false, context_frames: 1 };
     let plan = plan(&index, base, &settings);

@@ -5,6 +5,7 @@
 //! * out: a [`Source`] (facts, index, timestamp shifts) and a [`ChunkReader`]
 //! * never: writes to the source, or encodes
 
+mod audio;
 mod census;
 mod frames;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -12,6 +13,7 @@ mod frames;
 pub mod fuzzing;
 pub mod heal;
 mod mend;
+mod others;
 mod reader;
 mod scan;
 mod subtitles;

@@ -56,20 +56,33 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// The next packet, with its times as the index has them (healed); `None` when all were handed out.
+    /// The next packet, with its times as the index has them (healed); `None` when all were handed out. `alive` is called
+    /// with every packet that is read: where the container can't be sought in, the first of a chunk lies behind all before.
     ///
     /// # Errors
     /// [`Error::Changed`] when the source does not hold what it held when it was indexed.
-    pub fn next_packet(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
+    pub fn next_packet(&mut self, alive: &mut dyn FnMut()) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
         while self.next < self.wanted.end {
+            alive();
             let (at, mut packet) = self.read()?;
             if at >= self.wanted.start {
                 let entry = self.entry(at)?;
                 packet.set_times(entry.pts, entry.dts);
+                self.tell_parameter_sets(at, &mut packet)?;
                 return Ok(Some((PacketIndex(at), packet)));
             }
         }
         Ok(None)
+    }
+
+    /// A decoder that starts here has not seen what the container told with an earlier packet.
+    fn tell_parameter_sets(&self, at: u32, packet: &mut SourcePacket) -> Result<(), Error> {
+        match self.index.parameter_sets_at(PacketIndex(at)) {
+            Some(extradata) if at == self.wanted.start && packet.new_extradata().is_none() => {
+                Ok(packet.set_new_extradata(extradata)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn entry(&self, at: u32) -> Result<vtp_engine::index::PacketEntry, Error> {

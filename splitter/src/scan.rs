@@ -1,11 +1,10 @@
 //! One pass over a source without decoding: lists the video packets, heals jumps, and decodes just enough to know
 //! the first picture and where each sound starts.
 
-use vtp_engine::bitstream::Classifier;
 use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
-use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, TimeShift};
+use vtp_engine::bitstream::{Access, Classifier, PacketClass};
+use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets};
 use vtp_engine::limits::Limits;
-use vtp_engine::media::audio::AudioDecoder;
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{SourceFile, SourcePacket, StreamFacts};
 use vtp_engine::media::{self, Demuxer, Picture};
@@ -13,10 +12,15 @@ use vtp_engine::source::{AudioInfo, SourceInfo, VideoInfo};
 use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
+use crate::audio::AudioScan;
 use crate::frames::{self, ScannedPacket};
-use crate::heal::{Healer, LONGEST_GAP_US};
+use crate::heal::{self, Healer};
+use crate::others::Others;
 use crate::subtitles::SubtitleScan;
 use crate::{Error, Source, tracks};
+
+/// FFmpeg's name of MPEG-TS.
+const TRANSPORT_STREAM: &str = "mpegts";
 
 /// What the pass found.
 pub(crate) struct Scanned {
@@ -34,7 +38,13 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let wanted: Vec<usize> =
         std::iter::once(&tracks.video).chain(tracks.audio.iter().map(|(f, _)| f)).map(|f| f.index).collect();
     let texts = tracks.subtitles.iter().map(|(facts, _)| facts.index);
-    demuxer.keep_only(&wanted.iter().copied().chain(texts).collect::<Vec<_>>());
+    let mut kept: Vec<usize> = wanted.iter().copied().chain(texts).collect();
+    // Only there may the video go on in another stream.
+    if demuxer.container() == TRANSPORT_STREAM {
+        kept.extend(&tracks.other_videos);
+    }
+    demuxer.keep_only(&kept);
+    let mut others = Others::new(demuxer.streams().len());
     let mut subtitles: Vec<SubtitleScan> = Vec::new();
     for (facts, form) in tracks.subtitles {
         let headers = demuxer.parameters(facts.index)?;
@@ -47,11 +57,17 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     while let Some(packet) = demuxer.read() {
         alive();
         match wanted.iter().position(|&stream| stream == packet.stream()) {
-            Some(0) => video.take(packet, &mut healer, limits)?,
+            Some(0) => {
+                others.take_chosen();
+                video.take(packet, &mut healer, limits)?;
+            }
             Some(track) => audio[track - 1].take(packet, track, &mut healer)?,
-            None => take_subtitles(&mut subtitles, &packet, &healer, limits),
+            None if take_subtitles(&mut subtitles, &packet, &healer, limits) => {}
+            None => others.take(packet.stream()),
         }
     }
+    let streams = demuxer.streams();
+    left_out.extend(others.finish(wanted[0], streams.iter().map(|facts| (facts.index, facts.medium, &*facts.codec)))?);
     hold_to_length(&healer, limits)?;
     let mut warnings = Vec::new();
     if demuxer.ended_in_damage() {
@@ -74,13 +90,13 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
     let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
     for track in audio {
-        let facts = (track.facts.index, track.facts.codec.clone());
+        let why_not = tracks::holds_none(&track.facts);
         match track.finish()? {
             Some((info, shifts)) => {
                 streams.push(info);
                 audio_shifts.push(shifts);
             }
-            None => left_out.push(format!("stream {} ({}) is declared as audio but holds none", facts.0, facts.1)),
+            None => left_out.push(why_not),
         }
     }
     let origin = origin(&info, &index, &streams);
@@ -97,13 +113,15 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     Ok(Scanned { source, doubt: doubt.or(frames_doubt) })
 }
 
-fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &Healer, limits: &Limits) {
-    let Some(place) = tracks.iter().position(|track| track.stream() == packet.stream()) else { return };
+/// Whether the packet is one of subtitles.
+fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &Healer, limits: &Limits) -> bool {
+    let Some(place) = tracks.iter().position(|track| track.stream() == packet.stream()) else { return false };
     tracks[place].take(packet, healer);
     let all = tracks.iter().map(SubtitleScan::bytes).sum();
     if let Err(exceeded) = limits.check("subtitles", all) {
         tracks[place].refuse(exceeded);
     }
+    true
 }
 
 /// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
@@ -158,12 +176,16 @@ pub(crate) fn healed(
 ) -> [Option<i64>; 2] {
     let (pts, dts) = (believable(base, pts), believable(base, dts));
     let us = |ticks| base.rescale(ticks, microseconds());
-    // No picture waits this long to be shown.
-    let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= LONGEST_GAP_US));
-    let shift = match dts.or(pts) {
-        Some(time) => microseconds().rescale(healer.place(stream, us(time), duration.map_or(0, us)), base),
-        None => 0,
+    let duration = duration.map_or(0, us);
+    // No picture waits longer to be shown, but for stills that last long themselves.
+    let longest = heal::longest_delay_us(duration);
+    let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= longest));
+    let shift = match (dts, pts) {
+        (Some(dts), _) => healer.place(stream, us(dts), duration),
+        (None, Some(pts)) => healer.place_shown(stream, us(pts), duration),
+        (None, None) => 0,
     };
+    let shift = microseconds().rescale(shift, base);
     [pts, dts].map(|time| believable(base, time.map(|ticks| ticks.saturating_add(shift))))
 }
 
@@ -174,6 +196,11 @@ struct VideoScan {
     decoder: VideoDecoder,
     first_picture: Option<Picture>,
     packets: Vec<ScannedPacket>,
+    /// The stream's own parameter sets, and those that come after them.
+    extradata: Vec<u8>,
+    parameter_sets: Vec<ParameterSets>,
+    /// Their bytes.
+    sets_bytes: u64,
     doubt: Option<String>,
     encrypted: bool,
 }
@@ -185,17 +212,44 @@ impl VideoScan {
         // Two packets may make one frame of two fields; only decoding tells which.
         let doubt = (facts.interlaced && facts.codec == "h264").then(|| "field pictures are possible".to_owned());
         let captions = CaptionFinder::new(&facts.codec, parameters.extradata());
-        let (first_picture, packets) = (None, Vec::new());
-        Ok(Self { facts, classifier, captions, decoder, first_picture, packets, doubt, encrypted: false })
+        let extradata = parameters.extradata().to_vec();
+        let (packets, parameter_sets) = (Vec::new(), Vec::new());
+        let (first_picture, encrypted) = (None, false);
+        Ok(Self {
+            facts,
+            classifier,
+            captions,
+            decoder,
+            first_picture,
+            packets,
+            extradata,
+            parameter_sets,
+            sets_bytes: 0,
+            doubt,
+            encrypted,
+        })
+    }
+
+    /// Notes what changes with packet `from`. Containers also repeat what has not changed.
+    fn note_parameter_sets(&mut self, from: PacketIndex, extradata: &[u8]) {
+        let known = self.parameter_sets.last().map_or(&self.extradata, |last| &last.extradata);
+        if known.as_slice() != extradata {
+            self.sets_bytes += (extradata.len() + size_of::<ParameterSets>()) as u64;
+            self.parameter_sets.push(ParameterSets { from, extradata: extradata.to_vec() });
+        }
     }
 
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
         let count = self.packets.len() as u64 + 1;
         limits.check("frames", count)?;
-        limits.check("index", count * size_of::<ScannedPacket>() as u64)?;
+        limits.check("index", count * size_of::<ScannedPacket>() as u64 + self.sets_bytes)?;
         let times = [packet.pts(), packet.dts()];
         let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
-        let class = self.classifier.classify(packet.data(), packet.is_key());
+        let class = match packet.data() {
+            // Writers leave such where a picture is missing; the one before it is shown on.
+            [] => PacketClass { access: Access::None, hidden: true },
+            data => self.classifier.classify(data, packet.is_key()),
+        };
         self.captions.look(packet.data());
         if packet.is_corrupt() && self.doubt.is_none() {
             self.doubt = Some("the container marks packets as damaged".to_owned());
@@ -210,6 +264,9 @@ impl VideoScan {
         };
         let shown = !packet.is_discarded() && !class.hidden;
         let index = PacketIndex(u32::try_from(self.packets.len()).map_err(|_| too_long())?);
+        if let Some(extradata) = packet.new_extradata() {
+            self.note_parameter_sets(index, extradata);
+        }
         self.packets.push(ScannedPacket { entry, access: class.access, shown, duration: packet.duration() });
         if self.first_picture.is_none() && !self.encrypted {
             packet.set_times(entry.pts, entry.dts);
@@ -241,7 +298,7 @@ impl VideoScan {
             self.decoder.finish::<media::Error>(&mut |picture| keep_first(first, picture))?;
         }
         let picture = self.first_picture.take().ok_or_else(|| nothing_decodes(&self.facts.codec))?;
-        let (list, doubt) = match frames::list(&self.packets) {
+        let (list, doubt) = match frames::list(&self.packets, frames::is_fenced(&self.facts.codec)) {
             Ok(list) => (list, None),
             Err(doubt) => (Vec::new(), Some(doubt)),
         };
@@ -254,6 +311,7 @@ impl VideoScan {
             packets: self.packets.into_iter().map(|packet| packet.entry).collect(),
             frames: list,
             frame_list: FrameList::Packets,
+            parameter_sets: self.parameter_sets,
             heals: healer.jumps().iter().map(|jump| heal(jump.at_us, jump.shift_us)).collect(),
             warnings,
         };
@@ -279,14 +337,14 @@ fn keep_first(first: &mut Option<Picture>, picture: Picture) -> Result<(), media
 }
 
 fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> VideoInfo {
-    let own = picture.sample_aspect();
     VideoInfo {
         stream: facts.index,
         codec: facts.codec.clone(),
         time_base: facts.time_base,
         size: picture.size(),
         // The container's word counts before the codec's, as in players.
-        sample_aspect: facts.sample_aspect.unwrap_or(own),
+        sample_aspect: facts.sample_aspect.unwrap_or_else(|| picture.sample_aspect()),
+        picture_aspect: picture.own_sample_aspect(),
         rotation: facts.rotation,
         pixel_format: picture.pixel_format().0,
         color: picture.color(),
@@ -294,75 +352,6 @@ fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> Vi
         interlaced: facts.interlaced || picture.is_interlaced(),
         top_field_first: picture.is_top_field_first(),
         frame_rate: rate.or_else(|| Ratio::new(25, 1)).unwrap_or(Ratio::ONE),
-    }
-}
-
-struct AudioScan {
-    facts: StreamFacts,
-    decoder: AudioDecoder,
-    packets: u64,
-    shifts: Vec<TimeShift>,
-    /// Presentation time of the first packet, healed, and of the first decoded sample.
-    first_packet: Option<i64>,
-    start: Option<i64>,
-}
-
-impl AudioScan {
-    fn new(facts: StreamFacts, decoder: AudioDecoder) -> Self {
-        Self { facts, decoder, packets: 0, shifts: Vec::new(), first_packet: None, start: None }
-    }
-
-    fn take(&mut self, mut packet: SourcePacket, track: usize, healer: &mut Healer) -> Result<(), Error> {
-        let base = self.facts.time_base;
-        if let Some(time) = believable(base, packet.pts().or(packet.dts())) {
-            let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
-            let shift = healer.place(track, base.rescale(time, microseconds()), duration);
-            let shift = microseconds().rescale(shift, base);
-            if self.shifts.last().map_or(0, |last| last.shift) != shift {
-                self.shifts.push(TimeShift { from_packet: self.packets, shift });
-            }
-        }
-        self.packets += 1;
-        if self.start.is_none() {
-            let shift = self.shifts.last().map_or(0, |last| last.shift);
-            let shifted = |time: Option<i64>| believable(base, time).map(|ticks| ticks.saturating_add(shift));
-            packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
-            self.first_packet = self.first_packet.or(packet.pts()).or(packet.dts());
-            let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
-            self.decoder.send::<media::Error>(packet, &mut |sound| {
-                start.get_or_insert(sound.pts().unwrap_or(fallback));
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The stream's facts; `None` if it holds no sound.
-    fn finish(mut self) -> Result<Option<(AudioInfo, Vec<TimeShift>)>, Error> {
-        if self.start.is_none() {
-            let (start, fallback) = (&mut self.start, self.first_packet.unwrap_or(0));
-            self.decoder.finish::<media::Error>(&mut |sound| {
-                start.get_or_insert(sound.pts().unwrap_or(fallback));
-                Ok(())
-            })?;
-        }
-        let facts = self.facts;
-        Ok(self.start.map(|start| {
-            let info = AudioInfo {
-                stream: facts.index,
-                codec: facts.codec,
-                is_aac_lc: facts.is_aac_lc,
-                sample_rate: facts.sample_rate,
-                channels: facts.channels,
-                language: facts.language,
-                title: facts.title,
-                default: facts.default,
-                purpose: facts.purpose,
-                time_base: facts.time_base,
-                start,
-            };
-            (info, self.shifts)
-        }))
     }
 }
 

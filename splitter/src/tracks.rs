@@ -15,22 +15,33 @@ pub(crate) struct Tracks {
     pub(crate) video_decoder: VideoDecoder,
     pub(crate) audio: Vec<(StreamFacts, AudioDecoder)>,
     pub(crate) subtitles: Vec<(StreamFacts, Form)>,
+    /// The video streams that are not used.
+    pub(crate) other_videos: Vec<usize>,
     /// A sentence for each stream that is not used.
     pub(crate) left_out: Vec<String>,
 }
 
-/// The first video stream that is not a cover picture, every audio stream that has a decoder, and all subtitles that are
-/// text.
+/// The first video stream that is not a cover picture, and of its programme, if it has one, every audio stream that has a
+/// decoder, and all subtitles that are text.
 pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error> {
     let mut video = None;
     let mut audio = Vec::new();
-    let mut subtitles = Vec::new();
+    let (mut subtitles, mut other_videos) = (Vec::new(), Vec::new());
     let mut left_out = Vec::new();
-    for facts in demuxer.streams() {
+    let streams = demuxer.streams();
+    let first = streams.iter().find(|facts| facts.medium == Medium::Video);
+    let programmes = first.map_or_else(Vec::new, |facts| facts.programmes.clone());
+    for facts in streams {
         let (index, codec) = (facts.index, facts.codec.clone());
         match facts.medium {
+            Medium::Audio | Medium::Subtitle if is_elsewhere(&facts, &programmes) => {
+                left_out.push(format!("stream {index} ({codec}) belongs to another programme than the video"));
+            }
             Medium::Video if video.is_none() => video = Some(facts),
-            Medium::Video => left_out.push(format!("stream {index} ({codec}) is a second video stream")),
+            Medium::Video => {
+                other_videos.push(index);
+                left_out.push(format!("stream {index} ({codec}) is a second video stream"));
+            }
             Medium::Cover => left_out.push(format!("stream {index} ({codec}) is a cover picture")),
             Medium::Other => left_out.push(format!("stream {index} ({codec}) is neither video, audio nor subtitles")),
             Medium::Subtitle => match Form::of(&codec) {
@@ -41,18 +52,28 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
                 )),
                 None => left_out.push(format!("stream {index} ({codec}) is subtitles in a form that is not read")),
             },
-            Medium::Audio if facts.channels == 0 || facts.sample_rate == 0 => {
-                left_out.push(format!("stream {index} ({codec}) is declared as audio but holds none"));
-            }
             Medium::Audio => match AudioDecoder::new(&demuxer.parameters(index)?, facts.time_base) {
+                // What it is like may be known only when its first sound comes.
                 Ok(decoder) => audio.push((facts, decoder)),
+                Err(_) if facts.channels == 0 || facts.sample_rate == 0 => left_out.push(holds_none(&facts)),
                 Err(error) => left_out.push(format!("stream {index}: {error}")),
             },
         }
     }
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
     let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
-    Ok(Tracks { video, video_decoder, audio, subtitles, left_out })
+    Ok(Tracks { video, video_decoder, audio, subtitles, other_videos, left_out })
+}
+
+/// Why a stream without a sound is not used.
+pub(crate) fn holds_none(facts: &StreamFacts) -> String {
+    format!("stream {} ({}) is declared as audio but holds none", facts.index, facts.codec)
+}
+
+/// Whether a stream belongs to programmes, and to none of the video's.
+fn is_elsewhere(facts: &StreamFacts, programmes: &[i32]) -> bool {
+    let is_known = !programmes.is_empty() && !facts.programmes.is_empty();
+    is_known && !facts.programmes.iter().any(|programme| programmes.contains(programme))
 }
 
 /// Whether subtitles of this codec are bitmaps.

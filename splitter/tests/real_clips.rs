@@ -112,7 +112,7 @@ fn decode_range(reader: &mut ChunkReader, source: &Source, range: std::ops::Rang
         Ok(())
     };
     reader.start(range).unwrap();
-    while let Some((index, packet)) = reader.next_packet().unwrap() {
+    while let Some((index, packet)) = reader.next_packet(&mut || {}).unwrap() {
         decoder.send(index, packet, &mut keep).unwrap();
     }
     decoder.finish(&mut keep).unwrap();

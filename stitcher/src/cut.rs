@@ -249,6 +249,7 @@ mod tests {
             frames: frames.collect(),
             last_duration: 3,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: Vec::new(),
             warnings: Vec::new(),
         }

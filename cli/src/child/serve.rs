@@ -459,8 +459,7 @@ impl<'a> Packets<'a> {
 
 impl PacketSource for Packets<'_> {
     fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, node::Error> {
-        self.parent.alive();
-        self.reader.next_packet().map_err(|error| {
+        self.reader.next_packet(&mut || self.parent.alive()).map_err(|error| {
             let told = node::Error::Packets { message: error.to_string(), class: node::Class::Permanent };
             self.failed = Some(error);
             told

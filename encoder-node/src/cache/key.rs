@@ -43,8 +43,12 @@ impl SourceHash {
             };
             hasher.update(&index.0.to_le_bytes());
             hasher.update(&number(packet.pts())).update(&number(packet.dts())).update(&number(packet.duration()));
-            hasher.update(&[packet.is_key().into(), packet.is_corrupt().into(), packet.is_discarded().into()]);
-            hasher.update(&(packet.data().len() as u64).to_le_bytes()).update(packet.data());
+            let extradata = packet.new_extradata();
+            let (discarded, changed) = (u8::from(packet.is_discarded()), u8::from(extradata.is_some()));
+            hasher.update(&[packet.is_key().into(), packet.is_corrupt().into(), discarded | changed << 1]);
+            for bytes in [Some(packet.data()), extradata].into_iter().flatten() {
+                hasher.update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+            }
         }
         Ok(Self(hasher.finalize()))
     }

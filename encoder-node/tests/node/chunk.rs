@@ -151,6 +151,21 @@ fn a_frame_that_does_not_come_is_named() {
 }
 
 #[test]
+fn a_picture_of_a_packet_that_the_index_calls_hidden_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(clip) = small_clip(folder.path()) else { return };
+    let mut task = clip.task(0, 0..25, 25, folder.path());
+    task.renditions = vec![capped("own", 160, 120, 300_000)];
+    let shown = task.frames.pop().unwrap();
+    assert!(encode(&clip, &task, 0..25).is_ok(), "it belongs to another chunk");
+    task.hidden = vec![shown.packet];
+    match encode(&clip, &task, 0..25) {
+        Err(Error::FrameMismatch { missing_count: 0, extra, .. }) => assert_eq!(extra, [shown.packet]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_spool_that_can_not_be_written_ends_the_chunk_and_may_be_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let Some(clip) = small_clip(folder.path()) else { return };

@@ -10,46 +10,58 @@ const FIRST_NOT_VCL: u8 = 32;
 const END_OF_SEQUENCE: u8 = 36;
 const END_OF_BITSTREAM: u8 = 37;
 
-/// Classifies by the first slice of the packet. `rasl_is_gone` says whether the leading pictures of the random
-/// access picture before this packet can't be decoded (8.1.3, NoRaslOutputFlag), and of the next if that is a CRA.
-pub(super) fn classify<'a>(units: impl Iterator<Item = &'a [u8]>, rasl_is_gone: &mut bool) -> PacketClass {
-    let shown = |access| PacketClass { access, hidden: false };
-    let mut class = shown(Access::None);
+/// What becomes of the leading pictures that need pictures before their random access picture (RASL).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leading {
+    /// Whether no random access picture has come since the stream or a new sequence in it began.
+    first_in_sequence: bool,
+    /// Whether those of the last random access picture can't be decoded (8.1.3, NoRaslOutputFlag).
+    is_gone: bool,
+}
+
+impl Leading {
+    /// Before the first packet.
+    pub(super) const START: Self = Self { first_in_sequence: true, is_gone: true };
+
+    fn random_access(&mut self, is_gone: bool) {
+        *self = Self { first_in_sequence: false, is_gone };
+    }
+}
+
+/// Classifies by the first slice of the packet.
+pub(super) fn classify<'a>(units: impl Iterator<Item = &'a [u8]>, leading: &mut Leading) -> PacketClass {
+    let mut class = None;
     let mut sequence_ended = false;
-    let mut found = false;
     for unit in units {
         let Some(kind) = unit.first().map(|header| header >> 1 & 63) else { continue };
         match kind {
+            // Before the slice it ends what earlier packets held.
+            END_OF_SEQUENCE | END_OF_BITSTREAM if class.is_none() => leading.first_in_sequence = true,
             END_OF_SEQUENCE | END_OF_BITSTREAM => sequence_ended = true,
             FIRST_NOT_VCL.. => {}
-            _ if found => {}
-            _ => {
-                found = true;
-                class = classify_slice(kind, rasl_is_gone);
-            }
+            _ if class.is_some() => {}
+            _ => class = Some(classify_slice(kind, leading)),
         }
     }
-    if sequence_ended {
-        // The next picture starts a new sequence: a CRA's leading pictures are gone again.
-        *rasl_is_gone = true;
-    }
-    class
+    leading.first_in_sequence |= sequence_ended;
+    class.unwrap_or(PacketClass { access: Access::None, hidden: false })
 }
 
-fn classify_slice(kind: u8, rasl_is_gone: &mut bool) -> PacketClass {
-    let access = match kind {
-        CRA => Access::Recovery,
+fn classify_slice(kind: u8, leading: &mut Leading) -> PacketClass {
+    let shown = |access| PacketClass { access, hidden: false };
+    match kind {
+        CRA => {
+            leading.random_access(leading.first_in_sequence);
+            shown(Access::Recovery)
+        }
         kind if BLA.contains(&kind) => {
-            *rasl_is_gone = true;
-            Access::Recovery
+            leading.random_access(true);
+            shown(Access::Recovery)
         }
-        kind if IDR.contains(&kind) => Access::Reset,
-        kind => {
-            let hidden = RASL.contains(&kind) && *rasl_is_gone;
-            // The first trailing picture ends the leading ones.
-            *rasl_is_gone &= (6..=9).contains(&kind);
-            return PacketClass { access: Access::None, hidden };
+        kind if IDR.contains(&kind) => {
+            leading.random_access(true);
+            shown(Access::Reset)
         }
-    };
-    PacketClass { access, hidden: false }
+        kind => PacketClass { access: Access::None, hidden: RASL.contains(&kind) && leading.is_gone },
+    }
 }

@@ -46,7 +46,7 @@ enum Codec {
     Avc(NalFormat),
     Hevc {
         format: NalFormat,
-        rasl_is_gone: bool,
+        leading: hevc::Leading,
     },
     Mpeg12,
     Mpeg4,
@@ -67,7 +67,7 @@ impl Classifier {
     pub fn new(codec: &str, extradata: &[u8]) -> Self {
         let codec = match codec {
             "h264" => Codec::Avc(NalFormat::avc(extradata)),
-            "hevc" => Codec::Hevc { format: NalFormat::hevc(extradata), rasl_is_gone: true },
+            "hevc" => Codec::Hevc { format: NalFormat::hevc(extradata), leading: hevc::Leading::START },
             "mpeg1video" | "mpeg2video" => Codec::Mpeg12,
             "mpeg4" => Codec::Mpeg4,
             "vp8" => Codec::Vp8,
@@ -98,7 +98,7 @@ impl Classifier {
         let reset_if = |yes| shown(if yes { Access::Reset } else { Access::None });
         match &mut self.codec {
             Codec::Avc(format) => shown(avc::access(format.units(packet))),
-            Codec::Hevc { format, rasl_is_gone } => hevc::classify(format.units(packet), rasl_is_gone),
+            Codec::Hevc { format, leading } => hevc::classify(format.units(packet), leading),
             Codec::Mpeg12 => shown(mpeg::access_mpeg12(packet)),
             Codec::Mpeg4 => shown(mpeg::access_mpeg4(packet)),
             Codec::Vp8 => vpx::classify_vp8(packet),
@@ -233,6 +233,30 @@ mod tests {
         assert_eq!(unit(21), PacketClass { access: Access::Recovery, hidden: false });
         assert!(!unit(9).hidden);
         assert_eq!(unit(19).access, Access::Reset);
+    }
+
+    #[test]
+    fn leading_pictures_of_a_cra_show_something_unless_a_sequence_begins_with_it() {
+        let mut classifier = Classifier::new("hevc", &[]);
+        let mut packet = |kinds: &[u8]| {
+            let units = kinds.iter().flat_map(|kind| [0, 0, 1, kind << 1, 1, 0x80]).collect::<Vec<_>>();
+            classifier.classify(&units, false)
+        };
+        assert_eq!(packet(&[19]).access, Access::Reset);
+        packet(&[21]);
+        assert!(!packet(&[8]).hidden, "straight after an IDR picture");
+        packet(&[21]);
+        assert!(!packet(&[9]).hidden, "no trailing picture between");
+        packet(&[1, 36]);
+        packet(&[21]);
+        assert!(packet(&[8]).hidden, "the sequence ended before it");
+        packet(&[1]);
+        packet(&[37, 21]);
+        assert!(packet(&[8]).hidden, "it ends in the same packet");
+        packet(&[21]);
+        assert!(!packet(&[8]).hidden);
+        packet(&[16]);
+        assert!(packet(&[8]).hidden, "a broken link");
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn source(width: u32, height: u32, sample_aspect: (u32, u32), quarter_turns: u8)
         time_base: TimeBase::per_second(90_000).unwrap(),
         size: Size { width, height },
         sample_aspect: Ratio::new(sample_aspect.0, sample_aspect.1).unwrap(),
+        picture_aspect: None,
         rotation: Rotation { quarter_turns, mirrored: false },
         pixel_format: "yuv420p".to_owned(),
         color: Color::UNSPECIFIED,

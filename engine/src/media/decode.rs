@@ -55,6 +55,9 @@ impl VideoDecoder {
     /// The picture that `packet` shows if it is decoded as a stream of its own, and nothing of it is remembered: to
     /// learn what pictures are like without waiting for those that the decoder holds back for reordering.
     pub fn look_at(&mut self, packet: &SourcePacket) -> Option<Picture> {
+        if packet.data().is_empty() {
+            return None;
+        }
         let mut frame = frame::Video::empty();
         let decoder = &mut self.decoder;
         let seen = decoder.send_packet(&packet.packet).is_ok()
@@ -64,7 +67,8 @@ impl VideoDecoder {
         seen.then(|| Picture::wrap(frame))
     }
 
-    /// Decodes `packet`, the `index`-th of its stream, and hands every picture that becomes ready to `sink`.
+    /// Decodes `packet`, the `index`-th of its stream, and hands every picture that becomes ready to `sink`. One without
+    /// payload is passed over, as by FFmpeg's own tools: libavcodec would take it for the end of the stream.
     ///
     /// # Errors
     /// Whatever `sink` answers, and lack of memory. Damage in the packet is counted instead.
@@ -74,6 +78,9 @@ impl VideoDecoder {
         mut packet: SourcePacket,
         sink: &mut dyn FnMut(Picture) -> Result<(), E>,
     ) -> Result<(), E> {
+        if packet.data().is_empty() {
+            return Ok(());
+        }
         packet.packet.set_position(index.0 as isize);
         loop {
             match self.decoder.send_packet(&packet.packet) {

@@ -8,6 +8,12 @@ use super::{Error, Kind};
 use crate::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, VideoInfo};
 use crate::units::{PacketIndex, Ratio, Size};
 
+/// Whether samples of this format are grey alone. Where nothing is said of their range it is the full one, as to
+/// FFmpeg's own tools.
+pub(crate) fn is_grey(pixel_format: &str) -> bool {
+    ["gray", "ya8", "ya16"].iter().any(|name| pixel_format.starts_with(name))
+}
+
 /// A decoded picture (an FFmpeg frame, reference counted: cloning is cheap and shares the samples).
 pub struct Picture(frame::Video);
 
@@ -90,11 +96,13 @@ impl Picture {
 
     /// Sample aspect ratio; square where the picture does not say.
     pub fn sample_aspect(&self) -> Ratio {
+        self.own_sample_aspect().unwrap_or(Ratio::ONE)
+    }
+
+    /// Sample aspect ratio, if the picture says it.
+    pub fn own_sample_aspect(&self) -> Option<Ratio> {
         let ratio = self.raw().sample_aspect_ratio;
-        match (u32::try_from(ratio.num), u32::try_from(ratio.den)) {
-            (Ok(num), Ok(den)) => Ratio::new(num, den).unwrap_or(Ratio::ONE),
-            _ => Ratio::ONE,
-        }
+        Ratio::new(u32::try_from(ratio.num).ok()?, u32::try_from(ratio.den).ok()?)
     }
 
     /// Says of which shape a sample is.
@@ -116,11 +124,14 @@ impl Picture {
         }
     }
 
-    /// Renames the deprecated `yuvj*` formats to `yuv*` with a range tag: the samples are the same.
+    /// Renames the deprecated `yuvj*` formats to `yuv*` with a range tag, and tags the range of greys without any: the
+    /// samples are the same.
     pub(crate) fn name_range(&mut self) {
         let (name, full_range) = self.pixel_format();
         if let (true, Ok(format)) = (full_range, name.parse()) {
             self.0.set_format(format);
+        }
+        if full_range || (is_grey(&name) && self.color().full_range.is_none()) {
             self.0.set_color_range(ffmpeg_next::color::Range::JPEG);
         }
     }

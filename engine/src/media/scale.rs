@@ -15,6 +15,7 @@ pub(crate) use swscale::{Swscale, Target, new_frame, range, raw_format};
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;
 
+use super::picture::is_grey;
 use super::{Error, Kind, Picture};
 use crate::ladder::Look;
 use crate::source::{Color, VideoInfo};
@@ -31,7 +32,7 @@ const MATRIX_BT709: u8 = 1;
 const MATRIX_UNSPECIFIED: u8 = 2;
 
 /// The colour description of the renditions made from `video` with this look: the source's own, or limited-range BT.709. RGB
-/// becomes limited-range BT.709, too.
+/// becomes limited-range BT.709, too, and what is grey without a range becomes limited range.
 pub fn output_color(video: &VideoInfo, look: Look) -> Color {
     let color = video.color;
     if look == Look::Sdr {
@@ -40,7 +41,8 @@ pub fn output_color(video: &VideoInfo, look: Look) -> Color {
     if is_rgb(&video.pixel_format) {
         return Color { matrix: MATRIX_BT709, full_range: Some(false), chroma_location: 0, ..color };
     }
-    Color { matrix: if color.matrix == MATRIX_GBR { MATRIX_UNSPECIFIED } else { color.matrix }, ..color }
+    let full_range = if is_grey(&video.pixel_format) { color.full_range.or(Some(false)) } else { color.full_range };
+    Color { full_range, matrix: if color.matrix == MATRIX_GBR { MATRIX_UNSPECIFIED } else { color.matrix }, ..color }
 }
 
 /// Size and depth of a picture.
@@ -181,6 +183,25 @@ mod tests {
         assert!(near(result.frame().data(0)[0], 63), "{}", result.frame().data(0)[0]);
         assert!(near(result.frame().data(1)[0], 102), "{}", result.frame().data(1)[0]);
         assert!(near(result.frame().data(2)[0], 240), "{}", result.frame().data(2)[0]);
+    }
+
+    #[test]
+    fn grey_without_a_range_is_full_range_and_becomes_limited() {
+        let grey = |value: u8, full_range: Option<bool>| {
+            let mut source = video(size(320, 240), "gray");
+            source.color.full_range = full_range;
+            let mut picture = flat(Pixel::GRAY8, [value; 3]);
+            // SAFETY: the frame is valid and owned by the picture.
+            unsafe { (*picture.frame_mut().as_mut_ptr()).color_range = range(full_range) };
+            picture.name_range();
+            let color = output_color(&source, Look::Kept);
+            let result = scaled(&picture, size(160, 120), color);
+            assert!(result.frame().data(1)[0].abs_diff(128) <= 1, "dithered as FFmpeg's own tools do");
+            (result.frame().data(0)[0], color.full_range)
+        };
+        assert_eq!([grey(0, None), grey(255, None)], [(16, Some(false)), (235, Some(false))]);
+        assert_eq!(grey(235, Some(false)), (235, Some(false)));
+        assert_eq!(grey(255, Some(true)), (255, Some(true)));
     }
 
     #[test]

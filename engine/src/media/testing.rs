@@ -22,6 +22,7 @@ pub(crate) fn video(size: Size, pixel_format: &str) -> VideoInfo {
         time_base: TimeBase::per_second(1000).unwrap(),
         size,
         sample_aspect: Ratio::ONE,
+        picture_aspect: None,
         rotation: Rotation::default(),
         pixel_format: pixel_format.to_owned(),
         color: Color::UNSPECIFIED,

@@ -70,6 +70,7 @@ pub(super) fn index(gops: &[Gop], ticks: &[i64]) -> Index {
         last_duration: ticks[(frames.len() - 1) % ticks.len()],
         frames,
         frame_list: FrameList::Packets,
+        parameter_sets: Vec::new(),
         heals: Vec::new(),
         warnings: Vec::new(),
     }

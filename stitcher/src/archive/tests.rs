@@ -32,6 +32,7 @@ fn video() -> VideoInfo {
         time_base: TimeBase::per_second(90_000).unwrap(),
         size: Size { width: 720, height: 576 },
         sample_aspect: Ratio::new(16, 11).unwrap(),
+        picture_aspect: None,
         rotation: Rotation { quarter_turns: 3, mirrored: true },
         pixel_format: "yuv422p10le".to_owned(),
         color: Color::BT709,
@@ -59,6 +60,7 @@ impl Scene {
             frames: frames.to_vec(),
             last_duration: 3003,
             frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
             heals: Vec::new(),
             warnings: Vec::new(),
         };

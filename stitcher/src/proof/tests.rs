@@ -16,6 +16,7 @@ fn source() -> (Index, Plan) {
         frames: frames.to_vec(),
         last_duration: 10,
         frame_list: FrameList::Packets,
+        parameter_sets: Vec::new(),
         heals: Vec::new(),
         warnings: Vec::new(),
     };

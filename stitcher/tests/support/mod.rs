@@ -19,6 +19,7 @@ pub(crate) fn index(times: &[i64]) -> Index {
         frames: times.iter().map(|&pts| FrameEntry { packet: PacketIndex(0), pts }).collect(),
         last_duration: times.windows(2).last().map_or(1, |pair| pair[1] - pair[0]),
         frame_list: FrameList::Packets,
+        parameter_sets: Vec::new(),
         heals: Vec::new(),
         warnings: Vec::new(),
     }

@@ -19,7 +19,7 @@ use vtp_engine::ladder::{Method, Rendition};
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::quality::Check;
 use vtp_engine::stills::Stills;
-use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex};
+use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex, PacketIndex};
 use vtp_splitter::Source;
 
 use super::EncodeFailure;
@@ -97,6 +97,8 @@ pub(super) struct Job<'a> {
     pub(super) context_frames: u32,
     /// As in [`EncodeTask`].
     pub(super) one_frame_a_packet: bool,
+    /// Packets of the source that are known to show no picture, in order.
+    pub(super) hidden: Vec<PacketIndex>,
     /// How quality is checked.
     pub(super) check: Option<Check>,
     /// Frames encoded, summed over renditions.
@@ -305,6 +307,7 @@ impl Job<'_> {
             video: self.source.info.video.clone(),
             frames: self.index.frames[start..end].to_vec(),
             one_frame_a_packet: self.one_frame_a_packet,
+            hidden: self.hidden_of(&plan.packets),
             concealed: false,
             context: self.context(start, end),
             segment_starts: starts.iter().map(|segment| segment.start - plan.frames.start).collect(),
@@ -312,6 +315,12 @@ impl Job<'_> {
             check: self.check,
             spool,
         }
+    }
+
+    /// Those of the packets that are known to show no picture.
+    fn hidden_of(&self, packets: &Range<u32>) -> Vec<PacketIndex> {
+        let before = |end: u32| self.hidden.partition_point(|packet| packet.0 < end);
+        self.hidden[before(packets.start)..before(packets.end)].to_vec()
     }
 
     fn context(&self, start: usize, end: usize) -> (Vec<FrameEntry>, Vec<FrameEntry>) {

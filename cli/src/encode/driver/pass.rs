@@ -161,6 +161,7 @@ impl Pass<'_> {
             encoded: AtomicU64::new(0),
             stop: &stop,
             one_frame_a_packet: self.source.index.has_one_frame_a_packet(),
+            hidden: self.source.index.hidden_packets(),
             check: self.request.check,
             cache: self.cache,
             stills,

@@ -48,6 +48,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         spool: &spool,
         context_frames: settings.context_frames,
         one_frame_a_packet: source.index.has_one_frame_a_packet(),
+        hidden: source.index.hidden_packets(),
         check: Some(check),
         encoded: AtomicU64::new(0),
         stop: pass.cancel,

@@ -72,7 +72,8 @@ impl AudioDecoder {
         Ok(Self { decoder, name, damaged: 0 })
     }
 
-    /// Decodes `packet` and hands all sound that becomes ready to `sink`.
+    /// Decodes `packet` and hands all sound that becomes ready to `sink`. One without payload is passed over: libavcodec
+    /// would take it for the end of the stream.
     ///
     /// # Errors
     /// Whatever `sink` answers, and lack of memory. Damage in the packet is counted instead.
@@ -81,6 +82,9 @@ impl AudioDecoder {
         packet: SourcePacket,
         sink: &mut dyn FnMut(Sound) -> Result<(), E>,
     ) -> Result<(), E> {
+        if packet.data().is_empty() {
+            return Ok(());
+        }
         loop {
             match self.decoder.send_packet(&packet.packet) {
                 Ok(()) => return self.receive(sink),

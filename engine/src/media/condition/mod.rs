@@ -1,5 +1,5 @@
 //! Conditions decoded pictures: deinterlaces where they say that they consist of fields, turns them upright, and
-//! fits pictures that change size in mid-stream into the first size. One picture in, one picture out, always; it
+//! fits pictures that change size, or the shape of their samples, in mid-stream into the first ones. One picture in, one picture out, always; it
 //! neither scales for renditions nor touches a picture that needs nothing.
 
 pub(super) mod graph;
@@ -19,6 +19,8 @@ use crate::units::{Ratio, Size};
 pub struct Conditioner {
     reference: Size,
     aspect: Ratio,
+    /// What the first picture of the stream itself says of that.
+    picture_aspect: Option<Ratio>,
     rotation: Rotation,
     interlaced: bool,
     stage: Option<Stage>,
@@ -45,6 +47,7 @@ impl Conditioner {
         Self {
             reference: video.size,
             aspect: video.sample_aspect,
+            picture_aspect: video.picture_aspect,
             rotation: video.rotation,
             interlaced: false,
             stage: None,
@@ -108,11 +111,24 @@ impl Conditioner {
         if self.interlaced {
             filters.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".to_owned());
         }
-        if picture.size() != self.reference {
-            filters.push(letterbox(picture, self.reference, self.aspect));
+        let aspect = self.aspect_of(picture);
+        if picture.size() != self.reference || aspect != self.aspect.as_f64() {
+            filters.push(letterbox(picture, aspect, self.reference, self.aspect));
         }
         filters.extend(upright(self.rotation).iter().map(|&filter| filter.to_owned()));
         filters.join(",")
+    }
+
+    /// The shape of the picture's samples. What it says of that counts as far as it differs from what the first picture
+    /// said, before which the container's word counts.
+    fn aspect_of(&self, picture: &Picture) -> f64 {
+        match (picture.own_sample_aspect(), self.picture_aspect) {
+            (Some(own), Some(first)) if own != first => self.aspect.as_f64() * own.as_f64() / first.as_f64(),
+            (Some(_), Some(_)) => self.aspect.as_f64(),
+            // One of both says nothing.
+            _ if picture.size() != self.reference => picture.sample_aspect().as_f64(),
+            _ => self.aspect.as_f64(),
+        }
     }
 }
 
@@ -167,9 +183,10 @@ fn upright(rotation: Rotation) -> Vec<&'static str> {
     mirror.into_iter().chain(turn.iter().copied()).collect()
 }
 
-/// Fits a picture into `frame` with samples of shape `frame_aspect`, with black bars where the shapes differ.
-fn letterbox(picture: &Picture, frame: Size, frame_aspect: Ratio) -> String {
-    let Size { width, height } = fit(picture.size(), picture.sample_aspect(), frame, frame_aspect);
+/// Fits a picture with samples of shape `aspect` into `frame` with samples of shape `frame_aspect`, with black bars where
+/// the shapes differ.
+fn letterbox(picture: &Picture, aspect: f64, frame: Size, frame_aspect: Ratio) -> String {
+    let Size { width, height } = fit(picture.size(), aspect, frame, frame_aspect);
     let even_half = |outer: u32, inner: u32| (outer - inner) / 4 * 2;
     let (left, top) = (even_half(frame.width, width), even_half(frame.height, height));
     // Unless told, the filter would make limited range of full range.
@@ -186,8 +203,8 @@ fn letterbox(picture: &Picture, frame: Size, frame_aspect: Ratio) -> String {
 }
 
 /// The largest size within `frame` that shows a picture in its own shape.
-fn fit(size: Size, aspect: Ratio, frame: Size, frame_aspect: Ratio) -> Size {
-    let shape = f64::from(size.width) * aspect.as_f64() / f64::from(size.height) / frame_aspect.as_f64();
+fn fit(size: Size, aspect: f64, frame: Size, frame_aspect: Ratio) -> Size {
+    let shape = f64::from(size.width) * aspect / f64::from(size.height) / frame_aspect.as_f64();
     let (width, height) = (f64::from(frame.width), f64::from(frame.height));
     if shape * height > width {
         Size { width: frame.width, height: even_within(width / shape, frame.height) }

@@ -129,10 +129,37 @@ fn a_picture_of_another_size_is_fitted_into_the_first_with_black_bars() {
 #[test]
 fn fitting_keeps_the_shape_of_anamorphic_pictures() {
     let pal_wide = Ratio::new(64, 45).unwrap();
-    assert_eq!(fit(size(1280, 720), Ratio::ONE, size(720, 576), pal_wide), size(720, 576));
-    assert_eq!(fit(size(720, 576), pal_wide, size(1280, 720), Ratio::ONE), size(1280, 720));
-    assert_eq!(fit(size(640, 480), Ratio::ONE, size(1280, 720), Ratio::ONE), size(960, 720));
-    assert_eq!(fit(size(16, 4000), Ratio::ONE, size(640, 360), Ratio::ONE), size(2, 360));
+    assert_eq!(fit(size(1280, 720), 1.0, size(720, 576), pal_wide), size(720, 576));
+    assert_eq!(fit(size(720, 576), pal_wide.as_f64(), size(1280, 720), Ratio::ONE), size(1280, 720));
+    assert_eq!(fit(size(640, 480), 1.0, size(1280, 720), Ratio::ONE), size(960, 720));
+    assert_eq!(fit(size(16, 4000), 1.0, size(640, 360), Ratio::ONE), size(2, 360));
+}
+
+#[test]
+fn a_picture_whose_samples_change_shape_is_fitted_into_the_first_shape() {
+    let (narrow, wide) = (Ratio::new(16, 15).unwrap(), Ratio::new(64, 45).unwrap());
+    let white = |aspect: Option<Ratio>| {
+        let mut white = picture(size(720, 576), Pixel::YUV420P, &|plane, _, _| if plane == 0 { 235 } else { 128 });
+        if let Some(aspect) = aspect {
+            white.set_sample_aspect(aspect);
+        }
+        white
+    };
+    let bars = |container: Ratio, first: Option<Ratio>, shown: Option<Ratio>| {
+        let mut source = video(size(720, 576), "yuv420p");
+        (source.sample_aspect, source.picture_aspect) = (container, first);
+        let out = run(&mut Conditioner::new(&source), vec![white(first), white(shown)]);
+        let frame = out[1].1.frame();
+        let at = |x: usize, y: usize| frame.data(0)[y * frame.stride(0) + x] == 16;
+        assert_eq!(out[1].1.size(), size(720, 576));
+        [at(40, 288), at(360, 40), at(360, 288)]
+    };
+    assert_eq!(bars(narrow, Some(narrow), Some(wide)), [false, true, false], "above and below");
+    assert_eq!(bars(wide, Some(wide), Some(narrow)), [true, false, false], "left and right");
+    assert_eq!(bars(Ratio::ONE, Some(narrow), Some(wide)), [false, true, false], "the container's word counts");
+    for (first, shown) in [(Some(narrow), Some(narrow)), (Some(narrow), None), (None, Some(wide)), (None, None)] {
+        assert_eq!(bars(wide, first, shown), [false; 3]);
+    }
 }
 
 #[test]

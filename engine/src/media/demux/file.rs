@@ -153,6 +153,9 @@ pub(super) struct Reading {
 struct Cursor {
     file: SourceFile,
     position: u64,
+    /// Where bytes come first, at most [`BLOCK`] of them: FFmpeg goes on using what is in its own memory when there is
+    /// nothing more to read.
+    block: Vec<u8>,
 }
 
 // SAFETY: context and cursor are owned, bound to no thread, and used by one at a time (`Reading` is not `Sync`).
@@ -170,7 +173,7 @@ impl Reading {
         // and only the two callbacks, which are called from within calls on the context, touch it.
         unsafe {
             let buffer = ffi::av_malloc(BLOCK);
-            let cursor = NonNull::from(Box::leak(Box::new(Cursor { file, position: 0 })));
+            let cursor = NonNull::from(Box::leak(Box::new(Cursor { file, position: 0, block: Vec::new() })));
             let context = match buffer.is_null() {
                 true => ptr::null_mut(),
                 false => ffi::avio_alloc_context(
@@ -213,20 +216,24 @@ impl Drop for Reading {
     }
 }
 
-/// What FFmpeg calls to read on.
+/// What FFmpeg calls to read on. Where nothing is read, nothing is written: at the end of a file it goes back to what is in
+/// the buffer still.
 unsafe extern "C" fn read(opaque: *mut c_void, into: *mut u8, size: c_int) -> c_int {
-    // SAFETY: `opaque` is the cursor (see `Reading::new`), `into` has room for `size` bytes that need no initial value.
-    let (cursor, into) = unsafe {
-        let size = usize::try_from(size).unwrap_or(0);
-        ptr::write_bytes(into, 0, size);
-        (&mut *opaque.cast::<Cursor>(), std::slice::from_raw_parts_mut(into, size))
-    };
-    match cursor.file.bytes.read_at(into, cursor.position) {
+    // SAFETY: `opaque` is the cursor (see `Reading::new`).
+    let cursor = unsafe { &mut *opaque.cast::<Cursor>() };
+    let size = usize::try_from(size).unwrap_or(0).min(BLOCK);
+    if cursor.block.len() < size {
+        cursor.block.resize(size, 0);
+    }
+    match cursor.file.bytes.read_at(&mut cursor.block[..size], cursor.position) {
         Ok(0) => ffi::AVERROR_EOF,
         Ok(count) => {
-            cursor.position += count as u64;
+            let read = &cursor.block[..count.min(size)];
+            // SAFETY: `into` has room for `size` bytes, and is none of ours.
+            unsafe { ptr::copy_nonoverlapping(read.as_ptr(), into, read.len()) };
+            cursor.position += read.len() as u64;
             // No more than `size`.
-            count as c_int
+            read.len() as c_int
         }
         Err(error) => -error.raw_os_error().unwrap_or(ffi::EIO),
     }
@@ -250,5 +257,24 @@ unsafe extern "C" fn seek(opaque: *mut c_void, offset: i64, whence: c_int) -> i6
             signed(place)
         }
         None => i64::from(-ffi::EINVAL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_at_the_end_leaves_what_was_read_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("five");
+        std::fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
+        let file = SourceFile::open(&path).unwrap();
+        let mut cursor = Cursor { file, position: 2, block: Vec::new() };
+        let mut buffer = [9_u8; 8];
+        // SAFETY: the cursor is one, and the buffer has room for as many bytes as are asked for.
+        let mut next = || unsafe { read(ptr::from_mut(&mut cursor).cast(), buffer.as_mut_ptr(), 8) };
+        assert_eq!([next(), next()], [3, ffi::AVERROR_EOF]);
+        assert_eq!(buffer, [3, 4, 5, 9, 9, 9, 9, 9]);
     }
 }

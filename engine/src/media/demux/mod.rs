@@ -83,14 +83,7 @@ impl SourcePacket {
         packet.set_duration(record.duration);
         for (kind, bytes) in &record.side_data {
             let Some(kind) = SIDE_DATA.into_iter().find(|known| *known as u32 == *kind) else { continue };
-            // SAFETY: the packet is valid; what is returned is null or has room for as many bytes as were asked for.
-            unsafe {
-                let room = ffi::av_packet_new_side_data(packet.as_mut_ptr(), kind, bytes.len());
-                if room.is_null() {
-                    return Err(Error::new(Kind::Retryable, "no memory for a packet"));
-                }
-                ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
-            }
+            add_side_data(&mut packet, kind, bytes)?;
         }
         let flags = record.flags.cast_signed() & FLAGS;
         // SAFETY: the packet is valid, and these flags make nobody trust what is in it.
@@ -106,6 +99,19 @@ impl SourcePacket {
             let data = ffi::av_packet_get_side_data(self.packet.as_ptr(), kind, &mut size);
             (!data.is_null()).then(|| std::slice::from_raw_parts(data, size))
         }
+    }
+
+    /// The parameter sets that the container has in place of the stream's from this packet on, if they change here.
+    pub fn new_extradata(&self) -> Option<&[u8]> {
+        self.side_data(ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA)
+    }
+
+    /// Says that parameter sets change here.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn set_new_extradata(&mut self, extradata: &[u8]) -> Result<(), Error> {
+        add_side_data(&mut self.packet, ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA, extradata)
     }
 
     /// The same packet again, with a payload of its own.
@@ -172,6 +178,18 @@ impl SourcePacket {
         self.packet.set_pts(pts);
         self.packet.set_dts(dts);
     }
+}
+
+fn add_side_data(packet: &mut Packet, kind: ffi::AVPacketSideDataType, bytes: &[u8]) -> Result<(), Error> {
+    // SAFETY: the packet is valid; what is returned is null or has room for as many bytes as were asked for.
+    unsafe {
+        let room = ffi::av_packet_new_side_data(packet.as_mut_ptr(), kind, bytes.len());
+        if room.is_null() {
+            return Err(Error::new(Kind::Retryable, "no memory for a packet"));
+        }
+        ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
+    }
+    Ok(())
 }
 
 /// An open container.
@@ -253,7 +271,11 @@ impl Demuxer {
 
     /// The streams known so far, in the container's order.
     pub fn streams(&self) -> Vec<StreamFacts> {
-        self.input.streams().map(|stream| stream::facts(&stream)).collect()
+        let programmes = stream::programmes(&self.input);
+        let of =
+            |index: usize| programmes.iter().filter(move |(_, streams)| streams.contains(&index)).map(|&(id, _)| id);
+        let facts = self.input.streams().map(|stream| stream::facts(&stream));
+        facts.map(|facts| StreamFacts { programmes: of(facts.index).collect(), ..facts }).collect()
     }
 
     /// The codec parameters of stream `index`.

@@ -60,6 +60,8 @@ pub struct StreamFacts {
     pub channels: u16,
     /// Whether it is AAC-LC (audio).
     pub is_aac_lc: bool,
+    /// The programmes that it belongs to, by their numbers in the container.
+    pub programmes: Vec<i32>,
 }
 
 /// The facts of `stream`.
@@ -99,7 +101,34 @@ pub(super) fn facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
             ffi::FF_PROFILE_UNKNOWN => raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && is_aac_lc(extradata(raw)),
             profile => raw.codec_id == ffi::AVCodecID::AV_CODEC_ID_AAC && profile == ffi::FF_PROFILE_AAC_LOW,
         },
+        programmes: Vec::new(),
     }
+}
+
+/// The numbers of the programmes of `input` with the streams that belong to each.
+pub(super) fn programmes(input: &format::context::Input) -> Vec<(i32, Vec<usize>)> {
+    // SAFETY: the context is open; its programmes and their streams are as many as it says, and are only read.
+    unsafe {
+        let raw = &*input.as_ptr();
+        let all = slice(raw.programs, raw.nb_programs).iter().map(|&programme| &*programme);
+        all.map(|one| {
+            let streams = slice(one.stream_index, one.nb_stream_indexes);
+            (one.id, streams.iter().map(|&index| index as usize).collect())
+        })
+        .collect()
+    }
+}
+
+/// What FFmpeg keeps as an address and a number.
+///
+/// # Safety
+/// The address is null, or there are so many values at it for as long as the slice is used.
+unsafe fn slice<'a, T>(address: *const T, count: u32) -> &'a [T] {
+    if address.is_null() {
+        return &[];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { std::slice::from_raw_parts(address, count as usize) }
 }
 
 /// Who can't see or hear comes first: a dubbed description is a description.

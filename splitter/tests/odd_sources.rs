@@ -1,0 +1,253 @@
+//! Sources whose containers or streams are odd in one way each, made by FFmpeg's own tools.
+
+#![allow(clippy::unwrap_used)]
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use vtp_engine::limits::Limits;
+use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::demux::SourceFile;
+use vtp_engine::media::{self, Picture};
+use vtp_splitter::{ChunkReader, Source};
+
+/// Writes `folder/name` with FFmpeg. `None` if there is no such command here.
+fn generate(folder: &Path, name: &str, arguments: &str) -> Option<PathBuf> {
+    let path = folder.join(name);
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-y"]).args(arguments.split_whitespace()).arg(&path).stdin(Stdio::null());
+    match command.status() {
+        Ok(status) => {
+            assert!(status.success(), "ffmpeg writes {name}");
+            Some(path)
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: no ffmpeg command to generate {name} with ({error})");
+            None
+        }
+    }
+}
+
+fn open(path: &Path) -> Source {
+    vtp_engine::media::silence_log();
+    Source::open(path).unwrap()
+}
+
+#[test]
+fn few_frames_a_second_that_matroska_reorders_keep_their_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pictures, codec) = ("-f lavfi -i testsrc2=s=160x90:r=5:d=10", "-c:v libx264 -preset ultrafast -bf 3");
+    let arguments = format!("{pictures} {codec} -pix_fmt yuv420p -b_strategy 0");
+    let Some(path) = generate(folder.path(), "low.mkv", &arguments) else { return };
+    let source = open(&path);
+    assert_eq!(source.index.heals, []);
+    let times: Vec<i64> = source.index.frames.iter().map(|frame| frame.pts).collect();
+    assert_eq!(times.len(), 50);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 200), "{times:?}");
+}
+
+/// What the decoder makes of a run of packets: each packet that shows a picture, with the picture's checksum.
+fn pictures_of(path: &Path, source: &Source, packets: Range<u32>) -> Vec<(u32, u32)> {
+    let index = Arc::new(source.index.clone());
+    let mut reader = ChunkReader::new(&SourceFile::open(path).unwrap(), source, index).unwrap();
+    let (parameters, base) = (source.video_parameters().unwrap(), source.info.video.time_base);
+    let mut decoder = VideoDecoder::for_chunk(parameters, base, &Limits::DEFAULT).unwrap();
+    let mut shown = Vec::new();
+    let mut keep = |picture: Picture| -> Result<(), media::Error> {
+        shown.push((picture.packet().unwrap().0, picture.checksum()));
+        Ok(())
+    };
+    reader.start(packets).unwrap();
+    while let Some((place, packet)) = reader.next_packet(&mut || {}).unwrap() {
+        decoder.send(place, packet, &mut keep).unwrap();
+    }
+    decoder.finish(&mut keep).unwrap();
+    shown.sort_unstable();
+    shown
+}
+
+/// The packets of a run that show a picture.
+fn decoded(path: &Path, source: &Source, packets: Range<u32>) -> Vec<u32> {
+    pictures_of(path, source, packets).into_iter().map(|(packet, _)| packet).collect()
+}
+
+#[test]
+fn a_sample_without_payload_is_passed_over_and_all_after_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=10:d=4 -c:v mjpeg";
+    let Some(path) = generate(folder.path(), "zero.mov", pictures) else { return };
+    let mut bytes = std::fs::read(&path).unwrap();
+    let sizes = bytes.windows(4).position(|window| window == b"stsz").unwrap() + 16;
+    bytes[sizes + 4 * 15..][..4].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let source = open(&path);
+    assert_eq!((source.index.packets.len(), source.index.packets[15].size), (40, 0));
+    let due: Vec<u32> = (0..40).filter(|&packet| packet != 15).collect();
+    assert_eq!(decoded(&path, &source, 0..40), due);
+    assert_eq!(source.index.frames.iter().map(|frame| frame.packet.0).collect::<Vec<_>>(), due);
+}
+
+#[test]
+fn leading_pictures_of_short_open_groups_of_h265_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let groups = "-x265-params log-level=none:keyint=4:min-keyint=1:bframes=3:b-adapt=0:open-gop=1:scenecut=0";
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=24:d=2 -c:v libx265 -preset ultrafast -pix_fmt yuv420p";
+    let Some(path) = generate(folder.path(), "short.mp4", &format!("{pictures} {groups}")) else { return };
+    let source = open(&path);
+    assert_eq!(source.index.frames.len(), 48);
+    assert_eq!(decoded(&path, &source, 0..48), (0..48).collect::<Vec<_>>());
+}
+
+#[test]
+fn stills_that_are_told_to_last_longer_than_a_minute_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, reordered) in
+        [("slides.mp4", "-bf 0"), ("slides.mkv", "-bf 0"), ("reordered.mp4", "-bf 2 -b_strategy 0")]
+    {
+        let pictures = "-f lavfi -i testsrc2=s=160x90:r=1/90:d=540 -c:v libx264 -pix_fmt yuv420p";
+        let Some(path) = generate(folder.path(), name, &format!("{pictures} {reordered}")) else { return };
+        let source = open(&path);
+        let times: Vec<i64> = source.index.frames.iter().map(|frame| frame.pts).collect();
+        let second = source.info.video.time_base.ticks(1.0);
+        assert_eq!((times.len(), source.index.heals.len()), (6, 0), "{name}");
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 90 * second), "{name}: {times:?}");
+        assert_eq!(source.index.warnings, [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn a_chunk_that_starts_after_parameter_sets_changed_apart_from_the_packets_is_decoded_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 25";
+    let first = format!("-f lavfi -i testsrc2=s=160x90:r=25:d=3 {pictures} -crf 20");
+    let second =
+        format!("-f lavfi -i testsrc2=s=160x90:r=25:d=6 {pictures} -crf 34 -x264-params 8x8dct=0 -output_ts_offset 3");
+    let Some(path) = generate(folder.path(), "first.flv", &first) else { return };
+    let Some(other) = generate(folder.path(), "second.flv", &second) else { return };
+    let (first, second) = (std::fs::read(&path).unwrap(), std::fs::read(other).unwrap());
+    // Behind the header of nine bytes and the size of no tag before it.
+    std::fs::write(&path, [&first, &second[13..]].concat()).unwrap();
+    let source = open(&path);
+    let sets = &source.index.parameter_sets;
+    assert_eq!((source.index.frames.len(), sets.len(), sets[0].from.0), (225, 1, 75));
+    let whole = pictures_of(&path, &source, 0..225);
+    assert_eq!(pictures_of(&path, &source, 175..225), whole[175..]);
+    assert_eq!(pictures_of(&path, &source, 25..125), whole[25..125]);
+}
+
+#[test]
+fn of_several_programmes_only_the_sound_of_the_videos_own_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams =
+        "-f lavfi -i testsrc2=s=160x90:d=4 -f lavfi -i sine=d=4 -f lavfi -i testsrc2=s=160x90:d=4 -f lavfi -i sine=d=4";
+    let codecs = "-map 0 -map 1 -map 2 -map 3 -c:v mpeg2video -c:a aac";
+    let programmes = "-program title=one:st=0:st=1 -program title=two:st=2:st=3";
+    let Some(path) = generate(folder.path(), "several.ts", &format!("{streams} {codecs} {programmes}")) else { return };
+    let source = open(&path);
+    assert_eq!(source.info.audio.iter().map(|track| track.stream).collect::<Vec<_>>(), [1]);
+    let others = [
+        "stream 2 (mpeg2video) is a second video stream",
+        "stream 3 (aac) belongs to another programme than the video",
+    ];
+    assert_eq!(source.info.left_out, others);
+}
+
+#[test]
+fn a_transport_stream_that_all_but_fills_one_block_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v mpeg2video";
+    let Some(path) = generate(folder.path(), "block.ts", pictures) else { return };
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Packets of nothing: FFmpeg has the whole file in its buffer when it looks for the end of it.
+    let nothing = [&[0x47, 0x1F, 0xFF, 0x10][..], &[0xFF; 184]].concat();
+    while bytes.len() < 250_000 {
+        bytes.extend(&nothing);
+    }
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(open(&path).index.frames.len(), 50);
+}
+
+#[test]
+fn sound_that_begins_long_after_the_container_declares_it_is_a_track() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams = "-f lavfi -i testsrc2=s=160x90:r=25:d=14 -itsoffset 10 -f lavfi -i sine=d=4 -map 0 -map 1";
+    let Some(path) = generate(folder.path(), "late.ts", &format!("{streams} -c:v mpeg2video -c:a aac")) else { return };
+    let source = open(&path);
+    assert_eq!(source.info.left_out, [""; 0]);
+    let [track] = &source.info.audio[..] else { panic!("{:?}", source.info.audio) };
+    assert_eq!((track.sample_rate, track.channels), (44_100, 1));
+    let first = source.info.video.time_base.seconds(source.index.frames[0].pts);
+    let late = track.time_base.seconds(track.start) - first;
+    assert!((late - 10.0).abs() < 0.1, "{late}");
+}
+
+/// A transport stream of 12 s whose streams have these numbers.
+fn transport(folder: &Path, name: &str, offset: u32, pids: [u32; 2]) -> Option<Vec<u8>> {
+    let streams = "-f lavfi -i testsrc2=s=160x90:r=25:d=12 -f lavfi -i sine=d=12 -c:v mpeg2video -c:a mp2";
+    let [video, audio] = pids;
+    let numbers = format!("-streamid 0:{video} -streamid 1:{audio} -output_ts_offset {offset}");
+    Some(std::fs::read(generate(folder, name, &format!("{streams} {numbers}"))?).unwrap())
+}
+
+#[test]
+fn video_that_moves_to_another_stream_in_mid_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(first) = transport(folder.path(), "first.ts", 0, [256, 257]) else { return };
+    let Some(second) = transport(folder.path(), "second.ts", 12, [300, 301]) else { return };
+    let path = folder.path().join("moved.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    vtp_engine::media::silence_log();
+    let error = Source::open(&path).map(|source| source.info).unwrap_err();
+    assert_eq!(error.code(), Some(1005));
+    assert!(error.to_string().contains("moves from stream 0 of the container to stream 2"), "{error}");
+}
+
+#[test]
+fn sound_that_moves_to_another_stream_in_mid_file_becomes_two_tracks() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(first) = transport(folder.path(), "first.ts", 0, [256, 257]) else { return };
+    let Some(second) = transport(folder.path(), "second.ts", 12, [256, 301]) else { return };
+    let path = folder.path().join("moved.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    let source = open(&path);
+    assert_eq!((source.index.frames.len(), source.info.audio.len()), (600, 2));
+    let starts =
+        source.info.audio.iter().map(|track| track.time_base.seconds(track.start - source.info.audio[0].start));
+    assert_eq!(starts.map(|second| second.round() as i64).collect::<Vec<_>>(), [0, 12]);
+}
+
+#[test]
+fn a_chunk_behind_a_jump_is_read_from_the_start_with_a_sign_of_life_for_every_packet() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(part) = transport(folder.path(), "part.ts", 0, [256, 257]) else { return };
+    let path = folder.path().join("twice.ts");
+    std::fs::write(&path, part.repeat(2)).unwrap();
+    let source = open(&path);
+    assert_eq!((source.index.heals.len(), source.index.packets.len()), (1, 600));
+    let index = Arc::new(source.index.clone());
+    let mut reader = ChunkReader::new(&SourceFile::open(&path).unwrap(), &source, index).unwrap();
+    let mut signs = 0;
+    reader.start(550..600).unwrap();
+    assert!(reader.next_packet(&mut || signs += 1).unwrap().is_some());
+    assert_eq!(signs, 551);
+}
+
+#[test]
+fn parts_that_share_some_pictures_are_shown_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, offset: &str| {
+        let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -preset ultrafast -bf 2 -pix_fmt yuv420p";
+        let path = generate(folder.path(), name, &format!("{pictures} -output_ts_offset {offset}"))?;
+        Some(std::fs::read(path).unwrap())
+    };
+    let Some(first) = part("first.ts", "0") else { return };
+    let Some(second) = part("second.ts", "1.62") else { return };
+    let path = folder.path().join("overlap.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    let source = open(&path);
+    let order: Vec<u32> = source.index.frames.iter().map(|frame| frame.packet.0).collect();
+    assert_eq!(order.len(), 100);
+    assert!(order[..50].iter().all(|&packet| packet < 50), "{order:?}");
+}
