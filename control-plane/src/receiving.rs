@@ -32,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(50);
 const LONGEST_PART: Duration = Duration::from_secs(600);
 /// What is to be done when a body broke off of which all is kept that came.
 const HEAD: &str = "ask with HEAD how far the upload is";
+/// How long it is waited for more of what is not wanted.
+const QUICKLY: Duration = Duration::from_secs(1);
 /// How long a body may say nothing.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -231,6 +233,7 @@ pub(crate) async fn part(body: Body, number: u32, expected: u64) -> Outcome<Byte
         |came: String| Problem::new(Kind::Invalid, format!("part {number} has {expected} bytes, and {came} came"));
     let (least, most) = (body.size_hint().lower(), body.size_hint().upper());
     if least > expected || most.is_some_and(|most| most < expected) {
+        pass_over(body, expected).await;
         return Err(of_another_size(least.to_string()));
     }
     let whole = async {
@@ -249,6 +252,22 @@ pub(crate) async fn part(body: Body, number: u32, expected: u64) -> Outcome<Byte
         true => Ok(whole),
         false => Err(of_another_size(whole.len().to_string())),
     }
+}
+
+/// Passes over a body that is not wanted, up to so many bytes and as long as it comes quickly: clients that send it without waiting
+/// hear the answer only when they have. Nothing of it is kept.
+pub(crate) async fn pass_over(body: Body, most: u64) {
+    let (mut body, mut passed) = (body.into_data_stream(), 0);
+    let all = async {
+        while let Ok(Some(Ok(bytes))) = timeout(QUICKLY, body.next()).await {
+            passed += bytes.len() as u64;
+            if passed > most {
+                break;
+            }
+        }
+    };
+    // Whoever is slower hears it if they look before they have sent all.
+    let _ = timeout(SILENCE, all).await;
 }
 
 fn broken(why: &str, what_to_do: &str) -> Problem {

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,7 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use super::router;
@@ -52,8 +54,10 @@ pub async fn serve(listener: TcpListener, app: App, mut leave: watch::Receiver<b
                 continue;
             }
         };
-        let router = router.clone();
+        let (router, begun) = (router.clone(), Arc::new(Notify::new()));
+        let begins = Arc::clone(&begun);
         let answer = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            begins.notify_one();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(from));
             router.clone().oneshot(request)
@@ -61,8 +65,17 @@ pub async fn serve(listener: TcpListener, app: App, mut leave: watch::Receiver<b
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned();
         let connection = under_way.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, %from, "a connection broke off");
+            // Until it is known which HTTP it is, no other limit counts.
+            let silence = async {
+                if timeout(HEADERS, begun.notified()).await.is_ok() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, %from, "a connection broke off");
+                },
+                () = silence => tracing::debug!(%from, "a connection asked for nothing"),
             }
         });
     }

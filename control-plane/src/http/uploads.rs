@@ -216,13 +216,14 @@ pub(crate) async fn part(
     body: axum::body::Body,
 ) -> Outcome<axum::Json<Arrived>> {
     let part = wanted.part;
-    let video = sent_for(&app, writes, id, &wanted).await?;
-    if video.is_fetched() {
-        return Err(Problem::new(Kind::Conflict, "this video is fetched from its URL, and takes no parts"));
-    }
-    takes_parts(&app, &video).await?;
-    let expected = video.part_size(part).ok_or_else(|| part_urls::no_part(&video))?;
-    // Nothing of it is read before it is known that it is wanted.
+    // Nothing of it is kept before it is known that it is wanted.
+    let (video, expected) = match awaited(&app, writes, id, &wanted).await {
+        Ok(awaited) => awaited,
+        Err(problem) => {
+            receiving::pass_over(body, app.config.chunk_bytes).await;
+            return Err(problem);
+        }
+    };
     let body = receiving::part(body, part, expected).await?;
     let hash = digest::digest(&digest::SHA256, &body);
     match headers.get("content-digest").map(|it| it.to_str().ok().and_then(sha256_of)) {
@@ -251,6 +252,17 @@ pub(crate) async fn part(
         app.store.delete(&[key]).await?;
     }
     Err(closed())
+}
+
+/// The video that a part is sent for, and how many bytes it has to have.
+async fn awaited(app: &App, writes: Outcome<Writes>, id: VideoId, wanted: &Part) -> Outcome<(Video, u64)> {
+    let video = sent_for(app, writes, id, wanted).await?;
+    if video.is_fetched() {
+        return Err(Problem::new(Kind::Conflict, "this video is fetched from its URL, and takes no parts"));
+    }
+    takes_parts(app, &video).await?;
+    let expected = video.part_size(wanted.part).ok_or_else(|| part_urls::no_part(&video))?;
+    Ok((video, expected))
 }
 
 /// The video that a part is sent for: somebody's own, or that of the address that was given to whoever sends it.
