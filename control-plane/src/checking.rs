@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use ring::digest;
 use serde_json::Value;
+use sqlx::PgPool;
 use tracing::Instrument as _;
 use vtp_store::{About, Key, Store as _};
 
@@ -269,58 +272,73 @@ pub(crate) async fn forget(app: &App, video: VideoId) {
     tidy(app, &storage::source(video)).await;
 }
 
-/// Removes parts that were put into the store when their uploads were over, by addresses that were still good.
+/// Removes parts that were put into the store when their uploads were over, by addresses that were still good; of what is of no use, all.
 pub(crate) async fn sweep_late(app: &App) {
-    let videos = match videos::late(&app.drive, SETTLED_S).await {
-        Ok(videos) => videos,
-        Err(error) => return tracing::warn!(%error, "parts that came late are not looked for"),
+    let late = Leftovers {
+        what: "parts that came late",
+        found: videos::late(&app.drive, SETTLED_S).await,
+        prefixes: |(video, is_useless)| {
+            let whole = is_useless.then(|| storage::source(video));
+            [storage::parts(video)].into_iter().chain(whole).collect()
+        },
+        note: |db, (video, _)| async move { videos::late_is_gone(&db, video).await }.boxed(),
     };
-    for (video, is_useless) in videos {
-        let removed = async {
-            remove(app, &storage::parts(video)).await.map_err(|error| error.to_string())?;
-            if is_useless {
-                remove(app, &storage::source(video)).await.map_err(|error| error.to_string())?;
-            }
-            videos::late_is_gone(&app.drive, video).await.map_err(|error| error.to_string())
-        };
-        if let Err(error) = removed.await {
-            tracing::warn!(%error, %video, "parts that came late are left for the next time");
-        }
-    }
+    late.sweep(app).await;
 }
 
 /// Removes what is in the store of jobs that came to nothing a while ago, and notes that it is gone: whoever was at them may have been
 /// putting something there when they ended.
 pub(crate) async fn sweep_ladders(app: &App) {
-    let jobs = match jobs::unswept(&app.drive, SETTLED_S).await {
-        Ok(jobs) => jobs,
-        Err(error) => return tracing::warn!(%error, "what is left of jobs that came to nothing is not looked for"),
+    let ladders = Leftovers {
+        what: "what is left of jobs that came to nothing",
+        found: jobs::unswept(&app.drive, SETTLED_S).await,
+        prefixes: |job| vec![storage::ladder(job)],
+        note: |db, job| async move { jobs::swept(&db, job).await }.boxed(),
     };
-    for job in jobs {
-        let removed = async {
-            remove(app, &storage::ladder(job)).await.map_err(|error| error.to_string())?;
-            jobs::swept(&app.drive, job).await.map_err(|error| error.to_string())
-        };
-        if let Err(error) = removed.await {
-            tracing::warn!(%error, %job, "what is left of a job is left for the next time");
-        }
-    }
+    ladders.sweep(app).await;
 }
 
 /// Removes all that is in the store of videos that were deleted a while ago, and notes that it is gone.
 pub(crate) async fn sweep(app: &App) {
-    let videos = match videos::unswept(&app.drive, SETTLED_S).await {
-        Ok(videos) => videos,
-        Err(error) => return tracing::warn!(%error, "videos that are deleted are not looked for"),
+    let deleted = Leftovers {
+        what: "bytes of videos that are deleted",
+        found: videos::unswept(&app.drive, SETTLED_S).await,
+        prefixes: |video| vec![storage::parts(video), storage::source(video)],
+        note: |db, video| async move { videos::swept(&db, video).await }.boxed(),
     };
-    for video in videos {
-        let removed = async {
-            remove(app, &storage::parts(video)).await.map_err(|error| error.to_string())?;
-            remove(app, &storage::source(video)).await.map_err(|error| error.to_string())?;
-            videos::swept(&app.drive, video).await.map_err(|error| error.to_string())
+    deleted.sweep(app).await;
+}
+
+/// What may be left in the store of things that are over.
+struct Leftovers<T> {
+    /// As this is told of where it can't be removed.
+    what: &'static str,
+    /// The things.
+    found: sqlx::Result<Vec<T>>,
+    /// What the names of its objects begin with.
+    prefixes: fn(T) -> Vec<String>,
+    /// Notes that nothing of it is left.
+    note: fn(PgPool, T) -> BoxFuture<'static, sqlx::Result<()>>,
+}
+
+impl<T: Copy + std::fmt::Debug> Leftovers<T> {
+    /// Removes it. What can't be removed now is found the next time.
+    async fn sweep(self, app: &App) {
+        let Self { what, found, prefixes, note } = self;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return tracing::warn!(%error, what, "not looked for"),
         };
-        if let Err(error) = removed.await {
-            tracing::warn!(%error, %video, "bytes of a video that is deleted are left for the next time");
+        for one in found {
+            let removed = async {
+                for prefix in prefixes(one) {
+                    remove(app, &prefix).await.map_err(|error| error.to_string())?;
+                }
+                note(app.drive.clone(), one).await.map_err(|error| error.to_string())
+            };
+            if let Err(error) = removed.await {
+                tracing::warn!(error, what, ?one, "left for the next time");
+            }
         }
     }
 }

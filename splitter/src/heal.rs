@@ -1,9 +1,9 @@
 //! Takes timestamp jumps out of a source's timeline, audio and video together. Pure; it reads no packet itself.
 //!
-//! A forward gap of up to [`LONGEST_GAP_US`] belongs to the source and stays, as does a longer one that the packet before
-//! it is told to last. A jump backwards, or one further ahead than that, begins a new *epoch*: a shift that makes the stream which met the jump first go on where it
-//! was. The other streams enter the same epoch when their own timestamps jump, so that what belongs together
-//! stays together.
+//! A forward gap of up to [`LONGEST_GAP_US`] belongs to the source and stays, as does a longer one that the packet
+//! before it is told to last. A jump backwards, or one further ahead than that, begins a new *epoch*: a shift that
+//! makes the stream which met the jump first go on where it was. The other streams enter the same epoch when their
+//! own timestamps jump, so that what belongs together stays together.
 
 /// Forward gaps up to this long are kept, in microseconds.
 pub const LONGEST_GAP_US: i64 = 60_000_000;

@@ -2,16 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use vtp_engine::limits::Limits;
-use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::SourceFile;
-use vtp_engine::media::{self, Picture};
 use vtp_splitter::{ChunkReader, Source};
+
+use common::decode_range;
 
 /// Writes `folder/name` with FFmpeg. `None` if there is no such command here.
 fn generate(folder: &Path, name: &str, arguments: &str) -> Option<PathBuf> {
@@ -52,18 +53,7 @@ fn few_frames_a_second_that_matroska_reorders_keep_their_times() {
 fn pictures_of(path: &Path, source: &Source, packets: Range<u32>) -> Vec<(u32, u32)> {
     let index = Arc::new(source.index.clone());
     let mut reader = ChunkReader::new(&SourceFile::open(path).unwrap(), source, index).unwrap();
-    let (parameters, base) = (source.video_parameters().unwrap(), source.info.video.time_base);
-    let mut decoder = VideoDecoder::for_chunk(parameters, base, &Limits::DEFAULT).unwrap();
-    let mut shown = Vec::new();
-    let mut keep = |picture: Picture| -> Result<(), media::Error> {
-        shown.push((picture.packet().unwrap().0, picture.checksum()));
-        Ok(())
-    };
-    reader.start(packets).unwrap();
-    while let Some((place, packet)) = reader.next_packet(&mut || {}).unwrap() {
-        decoder.send(place, packet, &mut keep).unwrap();
-    }
-    decoder.finish(&mut keep).unwrap();
+    let mut shown = decode_range(&mut reader, source, packets);
     shown.sort_unstable();
     shown
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,12 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use proptest::prelude::*;
 use vtp_engine::index::Index;
-use vtp_engine::limits::Limits;
-use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media;
 use vtp_engine::media::demux::SourceFile;
-use vtp_engine::media::{self, Picture};
 use vtp_engine::plan::{PlanSettings, plan};
 use vtp_splitter::{ChunkReader, Source};
+
+use common::decode_range;
 
 /// The clips of a set, if they are at hand.
 fn clips(set: &str) -> Vec<PathBuf> {
@@ -99,24 +101,6 @@ fn the_index_of_ordinary_clips_lists_the_frames_that_ffmpeg_shows() {
 #[test]
 fn the_index_of_nasty_clips_lists_the_frames_that_ffmpeg_shows() {
     compare_all("torture");
-}
-
-/// Hashes of the decoded pictures by the packet they come from, decoding packets `range` alone.
-fn decode_range(reader: &mut ChunkReader, source: &Source, range: std::ops::Range<u32>) -> Vec<(u32, u32)> {
-    let mut decoder =
-        VideoDecoder::for_chunk(source.video_parameters().unwrap(), source.info.video.time_base, &Limits::DEFAULT)
-            .unwrap();
-    let mut hashes = Vec::new();
-    let mut keep = |picture: Picture| -> Result<(), media::Error> {
-        hashes.push((picture.packet().unwrap().0, picture.checksum()));
-        Ok(())
-    };
-    reader.start(range).unwrap();
-    while let Some((index, packet)) = reader.next_packet(&mut || {}).unwrap() {
-        decoder.send(index, packet, &mut keep).unwrap();
-    }
-    decoder.finish(&mut keep).unwrap();
-    hashes
 }
 
 /// A clip with the checksums of its pictures, decoded as a whole, by the packet they come from.

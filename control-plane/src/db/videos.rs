@@ -5,7 +5,6 @@ use serde_json::Value;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{outbox, tus, waiting};
 use crate::ids::{JobId, UserId, VideoId};
@@ -203,14 +202,6 @@ pub async fn get(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<Opti
         .bind(user)
         .fetch_optional(db)
         .await
-}
-
-/// A video of this user that a request may have made before; `None` where it is the first, or came to nothing.
-pub async fn made(db: &PgPool, user: UserId, video: Option<Uuid>) -> sqlx::Result<Option<Video>> {
-    match video {
-        Some(video) => get(db, user, VideoId(video)).await,
-        None => Ok(None),
-    }
 }
 
 /// A video, whoever's it is: for those who show a signature of it.

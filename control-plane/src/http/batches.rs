@@ -118,7 +118,7 @@ pub(crate) async fn create(
     }
     wanted.output.check()?;
     let id = BatchId(makes.id());
-    if makes.made().is_some()
+    if makes.is_again()
         && let Some(made) = batches::get(&app.db, caller.user(), id).await?
     {
         return Ok((StatusCode::ACCEPTED, axum::Json(made)));

@@ -63,9 +63,9 @@ impl Makes {
         self.id
     }
 
-    /// Its number, if it may have been made before.
-    pub(super) fn made(self) -> Option<Uuid> {
-        self.is_again.then_some(self.id)
+    /// Whether it may have been made before.
+    pub(super) fn is_again(self) -> bool {
+        self.is_again
     }
 }
 

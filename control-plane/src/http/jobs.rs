@@ -61,14 +61,13 @@ pub(crate) async fn transcode(
     wanted.output.check()?;
     let request = serde_json::to_value(&wanted.output).map_err(|error| Problem::internal(&error))?;
     let (number, below) = (jobs::number(), below.as_ref());
-    let made = match makes.made() {
-        Some(made) => jobs::get(&app.db, caller.user(), JobId(made)).await?,
-        None => None,
-    };
-    if let Some(job) = made {
-        return Ok((StatusCode::ACCEPTED, axum::Json(job)));
+    let job = JobId(makes.id());
+    if makes.is_again()
+        && let Some(made) = jobs::get(&app.db, caller.user(), job).await?
+    {
+        return Ok((StatusCode::ACCEPTED, axum::Json(made)));
     }
-    let new = NewJob { id: JobId(makes.id()), video: id, request: &request, priority: wanted.priority, number, below };
+    let new = NewJob { id: job, video: id, request: &request, priority: wanted.priority, number, below };
     if let Some(job) = jobs::accept(&app.db, caller.user(), new).await? {
         return Ok((StatusCode::ACCEPTED, axum::Json(job)));
     }

@@ -70,7 +70,9 @@ pub(crate) async fn create(
     Json(wanted): Json<NewSource>,
 ) -> Outcome<(StatusCode, axum::Json<Video>)> {
     let wanted = NewFetch { video: VideoId(makes.id()), ..wanted.checked(&app)? };
-    if let Some(made) = videos::made(&app.db, caller.user(), makes.made()).await? {
+    if makes.is_again()
+        && let Some(made) = videos::get(&app.db, caller.user(), wanted.video).await?
+    {
         return Ok((StatusCode::CREATED, axum::Json(made)));
     }
     fetches::add(&app.db, caller.user(), &wanted).await?;

@@ -90,9 +90,11 @@ pub(crate) async fn begin(
     makes: Makes,
     Json(wanted): Json<NewUpload>,
 ) -> Outcome<(StatusCode, axum::Json<BegunUpload>)> {
-    let video = match videos::made(&app.db, caller.user(), makes.made()).await? {
+    let id = VideoId(makes.id());
+    let made = if makes.is_again() { videos::get(&app.db, caller.user(), id).await? } else { None };
+    let video = match made {
         Some(made) => made,
-        None => start(&app, caller.user(), VideoId(makes.id()), &wanted, By::Parts).await?,
+        None => start(&app, caller.user(), id, &wanted, By::Parts).await?,
     };
     let parts: Vec<u32> = (0..video.parts()).collect();
     let PartUrls { expires_at: urls_expire_at, data } = part_urls::urls(&app, &video, &parts).await?;

@@ -1,0 +1,25 @@
+//! What several tests decode with.
+
+use std::ops::Range;
+
+use vtp_engine::limits::Limits;
+use vtp_engine::media::decode::VideoDecoder;
+use vtp_engine::media::{self, Picture};
+use vtp_splitter::{ChunkReader, Source};
+
+/// Checksums of the decoded pictures by the packet they come from, decoding packets `range` alone.
+pub(crate) fn decode_range(reader: &mut ChunkReader, source: &Source, range: Range<u32>) -> Vec<(u32, u32)> {
+    let (parameters, base) = (source.video_parameters().unwrap(), source.info.video.time_base);
+    let mut decoder = VideoDecoder::for_chunk(parameters, base, &Limits::DEFAULT).unwrap();
+    let mut shown = Vec::new();
+    let mut keep = |picture: Picture| -> Result<(), media::Error> {
+        shown.push((picture.packet().unwrap().0, picture.checksum()));
+        Ok(())
+    };
+    reader.start(range).unwrap();
+    while let Some((place, packet)) = reader.next_packet(&mut || {}).unwrap() {
+        decoder.send(place, packet, &mut keep).unwrap();
+    }
+    decoder.finish(&mut keep).unwrap();
+    shown
+}
