@@ -29,21 +29,22 @@ impl Run {
         Self { process: command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap() }
     }
 
-    /// The processes that it has started.
+    /// The processes that it has started. What the kernel lists as a thread's children is only whole while none comes or goes.
     fn children(&self) -> Vec<Pid> {
-        let of_thread = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children"));
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id())).into_iter().flatten();
-        let lists: Vec<String> = threads.flatten().filter_map(|thread| of_thread(thread).ok()).collect();
-        let pids = lists.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok());
-        pids.filter_map(Pid::from_raw).collect()
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.filter_map(Pid::from_raw).filter(|&pid| parent_of(pid) == Some(self.process.id())).collect()
     }
 
-    fn signal_children(&self, signal: Signal) {
-        for child in self.children() {
+    /// Signals all children and returns them.
+    fn signal_children(&self, signal: Signal) -> Vec<Pid> {
+        let children = self.children();
+        for &child in &children {
             if let Err(error) = kill_process(child, signal) {
                 eprintln!("{child:?} is gone already: {error}");
             }
         }
+        children
     }
 
     /// Calls `on` with every progress event, and returns the exit code, the report, and what was said last.
@@ -62,15 +63,23 @@ impl Run {
     }
 }
 
+/// Who started a process; `None` of one that has ended.
+fn parent_of(pid: Pid) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name in front may have blanks and brackets of its own (proc_pid_stat(5)).
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    (fields.next()? != "Z").then(|| fields.next()?.parse().ok())?
+}
+
 /// Waits until `is_so`, which it is soon.
 fn wait_until(is_so: impl Fn() -> bool) {
-    for _ in 0..10_000 {
+    for _ in 0..12_000 {
         if is_so() {
             return;
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(5));
     }
-    panic!("it did not come to that in 20 s");
+    panic!("it did not come to that in a minute");
 }
 
 fn bytes_of_media(scene: &Scene, out: &str) -> Vec<(String, u64)> {
@@ -131,8 +140,7 @@ fn crash(times: u32) -> impl FnMut(&Run, &Value) {
         // Whoever takes the place of one that crashed has to be there first, and to have begun.
         wait_until(|| run.children().iter().any(|child| !crashed.contains(child)));
         std::thread::sleep(Duration::from_millis(150));
-        crashed.extend(run.children());
-        run.signal_children(Signal::ILL);
+        crashed.extend(run.signal_children(Signal::ILL));
     }
 }
 
@@ -209,11 +217,7 @@ fn no_child_outlives_its_parent() {
     });
     assert_eq!(code, None);
     assert!(!children.is_empty());
-    let is_there = |pid: &Pid| match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
-        Ok(stat) => !stat.contains(") Z "),
-        Err(_) => false,
-    };
-    wait_until(|| !children.iter().any(is_there));
+    wait_until(|| children.iter().all(|&child| parent_of(child).is_none()));
 }
 
 #[test]

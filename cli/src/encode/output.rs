@@ -142,8 +142,17 @@ impl Output {
         match fs::read_dir(target) {
             Ok(_) => Self::into_existing(target, source, force),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let plan = Plan::InPlace { made: make_folders(target)? };
-                Self::start(target.to_owned(), plan, hold(target))
+                let made = make_folders(target)?;
+                if made.last().is_none_or(|last| last != target) {
+                    return Self::into_existing(target, source, force);
+                }
+                let lock = hold(target).inspect_err(|error| {
+                    // Another run that was quicker has it now.
+                    if !matches!(error, Error::Busy(_)) {
+                        unmake(&made);
+                    }
+                })?;
+                Self::start(target.to_owned(), Plan::InPlace { made }, lock)
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Error::NotAFolder(target.to_owned())),
             Err(cause) => Err(Error::Io { action: "read", path: target.to_owned(), cause }),
@@ -165,7 +174,7 @@ impl Output {
             refuse_precious(&canonical(target)?, source)?;
             clear(target, None)?;
         }
-        Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, Ok(lock))
+        Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, lock)
     }
 
     fn beside(target: &Path, source: Option<&Path>) -> Result<Self, Error> {
@@ -173,25 +182,16 @@ impl Output {
         refuse_precious(&target, source)?;
         let new = sibling(&target, "new");
         fs::create_dir(&new).map_err(io_error("create", &new))?;
-        let lock = hold(&new);
+        let lock = hold(&new)?;
         Self::start(new, Plan::Replace { target }, lock)
     }
 
     /// Begins to write into `out`, which is there and held by `lock`. On an error all that was made is removed.
-    fn start(out: PathBuf, plan: Plan, lock: Result<Option<File>, Error>) -> Result<Self, Error> {
+    fn start(out: PathBuf, plan: Plan, lock: Option<File>) -> Result<Self, Error> {
         let work = out.join(format!("{WORK}{}", std::process::id()));
-        let dirs = Dirs { out, work };
-        let made = lock.and_then(|lock| {
-            fs::create_dir(&dirs.work).map_err(io_error("write to", &dirs.out))?;
-            Ok(lock)
-        });
-        match made {
-            Ok(lock) => Ok(Self { dirs, plan, published: false, _lock: lock }),
-            Err(error) => {
-                discard(&dirs, &plan);
-                Err(error)
-            }
-        }
+        let output = Self { dirs: Dirs { out, work }, plan, published: false, _lock: lock };
+        fs::create_dir(&output.dirs.work).map_err(io_error("write to", &output.dirs.out))?;
+        Ok(output)
     }
 
     /// Where to write.
@@ -228,8 +228,7 @@ fn discard(dirs: &Dirs, plan: &Plan) {
         Plan::Replace { .. } => drop(fs::remove_dir_all(&dirs.out)),
         Plan::InPlace { made } => {
             empty(&dirs.out);
-            // Only if nobody else has put anything there.
-            made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
+            unmake(made);
         }
     }
 }
@@ -242,18 +241,34 @@ impl Drop for Output {
     }
 }
 
-/// Creates a folder and its missing parents; returns those that were made, outermost first.
+/// Removes folders that were made, outermost first in `made`, as far as nobody else has put anything there.
+fn unmake(made: &[PathBuf]) {
+    made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
+}
+
+/// Another run that fails may take the parents away so many times that this one was about to use.
+const MOST_TAKEN_AWAY: u32 = 8;
+
+/// Creates a folder and its missing parents. Returns those that it made, outermost first: others may have been made by
+/// another run in the meantime, the folder itself among them.
 fn make_folders(target: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-    let mut folders: Vec<PathBuf> = target.ancestors().take_while(missing).map(Path::to_owned).collect();
-    folders.reverse();
-    for (depth, folder) in folders.iter().enumerate() {
-        if let Err(cause) = fs::create_dir(folder) {
-            folders[..depth].iter().rev().for_each(|made| drop(fs::remove_dir(made)));
-            return Err(Error::Io { action: "create", path: folder.clone(), cause });
+    let (mut made, mut taken_away) = (Vec::<PathBuf>::new(), 0);
+    while let Some(folder) = target.ancestors().take_while(missing).last() {
+        match fs::create_dir(folder) {
+            Ok(()) => made.push(folder.to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && taken_away < MOST_TAKEN_AWAY => {
+                made.retain(|folder| folder.is_dir());
+                taken_away += 1;
+            }
+            Err(cause) => {
+                unmake(&made);
+                return Err(Error::Io { action: "create", path: folder.to_owned(), cause });
+            }
         }
     }
-    Ok(folders)
+    Ok(made)
 }
 
 /// The source, and the folder that the command runs in, are not to be deleted with `target`.
@@ -443,6 +458,45 @@ mod tests {
         write_ladder(&output);
         drop(output);
         assert_eq!(fs::read_dir(scene.at("out")).unwrap().count(), 0);
+    }
+
+    /// Has so many runs prepare their outputs at the same moment.
+    fn at_once(count: usize, prepare: impl Fn(usize) -> Result<Output, Error> + Sync) -> Vec<Result<Output, Error>> {
+        let (all, prepare) = (&std::sync::Barrier::new(count), &prepare);
+        std::thread::scope(|scope| {
+            let run = |number| {
+                scope.spawn(move || {
+                    all.wait();
+                    prepare(number)
+                })
+            };
+            let runs: Vec<_> = (0..count).map(run).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn runs_that_begin_at_once_share_the_parents_that_one_of_them_made() {
+        for round in 0..100 {
+            let scene = Scene::new();
+            let outputs = at_once(4, |number| scene.prepare(&format!("a/b/out-{number}"), false));
+            for output in outputs {
+                output.unwrap_or_else(|error| panic!("round {round}: {error}")).publish().unwrap();
+            }
+            assert_eq!(fs::read_dir(scene.at("a/b")).unwrap().count(), 4);
+        }
+    }
+
+    #[test]
+    fn of_runs_that_begin_at_once_in_one_folder_one_has_it_whole() {
+        for round in 0..100 {
+            let scene = Scene::new();
+            let outputs = at_once(4, |_| scene.prepare("a/out", false));
+            let (made, refused): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Result::is_ok);
+            assert_eq!(made.len(), 1, "round {round}: {refused:?}");
+            assert!(refused.iter().all(|it| matches!(it, Err(Error::Busy(_)))), "round {round}: {refused:?}");
+            assert!(made[0].as_ref().unwrap().dirs().work.is_dir(), "round {round}: another run emptied it");
+        }
     }
 
     #[test]
