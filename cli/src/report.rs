@@ -374,14 +374,11 @@ pub(crate) mod tests {
 
     /// Four frames a tick apart, from tick 10 on.
     pub(crate) fn index() -> Index {
+        let frames = (0..4).map(|n| FrameEntry { packet: PacketIndex(n), pts: 10 + i64::from(n) });
         Index {
-            packets: Vec::new(),
-            frames: (0..4).map(|n| FrameEntry { packet: PacketIndex(n), pts: 10 + i64::from(n) }).collect(),
-            last_duration: 1,
-            frame_list: FrameList::Packets,
-            parameter_sets: Vec::new(),
             heals: vec![Heal { at_s: 0.04, shift_s: -2.5 }],
             warnings: vec!["one packet is damaged".to_owned()],
+            ..Index::of(Vec::new(), frames.collect(), 1)
         }
     }
 

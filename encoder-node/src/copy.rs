@@ -174,18 +174,10 @@ mod tests {
 
     #[test]
     fn parameter_sets_that_change_apart_from_the_packets_are_refused() {
-        use vtp_engine::index::{FrameList, PacketEntry, ParameterSets};
+        use vtp_engine::index::{PacketEntry, ParameterSets};
         let packets = vec![PacketEntry { pts: Some(0), dts: Some(0), size: 1, crc: 0, cut: CutClass::Closed }; 2];
         let task = crate::testing::task(std::path::Path::new(""), None);
-        let mut index = Index {
-            packets,
-            frames: task.frames[..2].to_vec(),
-            last_duration: 1,
-            frame_list: FrameList::Packets,
-            parameter_sets: Vec::new(),
-            heals: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let mut index = Index::of(packets, task.frames[..2].to_vec(), 1);
         let codec = vtp_engine::ladder::VideoCodec::H264;
         let parameters = CodecParameters::video(codec, &stream(&[SPS, PPS]));
         assert!(Copier::new(&task.video, &index, &parameters).is_ok());

@@ -90,6 +90,17 @@ pub struct ParameterSets {
     pub extradata: Vec<u8>,
 }
 
+/// Where a packet lies at which decoding may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketPlace {
+    /// The packet.
+    pub packet: PacketIndex,
+    /// The byte of the file at which the container has it.
+    pub byte: u64,
+    /// Its decode time in the stream's time base as the container tells it, not healed; `None` if it tells none.
+    pub dts: Option<i64>,
+}
+
 /// Everything the plan needs to know about a source's video packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {
@@ -104,6 +115,9 @@ pub struct Index {
     /// Parameter sets other than the stream's own, in the order of their packets: whoever starts to decode later has to be
     /// told the last ones before.
     pub parameter_sets: Vec<ParameterSets>,
+    /// Where packets lie at which decoding may start, in their order, if the container's times don't lead to them: they jump,
+    /// or are missing. Otherwise empty.
+    pub places: Vec<PacketPlace>,
     /// Timestamp jumps taken out.
     pub heals: Vec<Heal>,
     /// What a user should know about this source, in sentences.
@@ -111,6 +125,21 @@ pub struct Index {
 }
 
 impl Index {
+    /// An index of `packets` and `frames` of whose source there is nothing else to tell. The last frame lasts
+    /// `last_duration` ticks.
+    pub fn of(packets: Vec<PacketEntry>, frames: Vec<FrameEntry>, last_duration: i64) -> Self {
+        Self {
+            packets,
+            frames,
+            last_duration,
+            frame_list: FrameList::Packets,
+            parameter_sets: Vec::new(),
+            places: Vec::new(),
+            heals: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Number of frames.
     pub fn frame_count(&self) -> u32 {
         self.frames.len() as u32
@@ -136,6 +165,12 @@ impl Index {
     pub fn parameter_sets_at(&self, at: PacketIndex) -> Option<&[u8]> {
         let later = self.parameter_sets.partition_point(|sets| sets.from <= at);
         Some(&self.parameter_sets.get(later.checked_sub(1)?)?.extradata)
+    }
+
+    /// The last place that is known at packet `at` or before it.
+    pub fn place_before(&self, at: PacketIndex) -> Option<PacketPlace> {
+        let later = self.places.partition_point(|place| place.packet <= at);
+        self.places.get(later.checked_sub(1)?).copied()
     }
 
     /// Presentation time of a frame; that of the end of the last frame for the index one past it.

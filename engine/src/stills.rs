@@ -177,15 +177,7 @@ mod tests {
     }
 
     fn index(times: impl Iterator<Item = i64>) -> Index {
-        Index {
-            packets: Vec::new(),
-            frames: times.map(|pts| FrameEntry { packet: PacketIndex(0), pts }).collect(),
-            last_duration: 1,
-            frame_list: FrameList::Packets,
-            parameter_sets: Vec::new(),
-            heals: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Index::of(Vec::new(), times.map(|pts| FrameEntry { packet: PacketIndex(0), pts }).collect(), 1)
     }
 
     fn thumbnails(frames: i64, every: Every) -> Thumbnails {

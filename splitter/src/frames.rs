@@ -1,7 +1,7 @@
 //! From packets to frames: which pictures a source shows, in presentation order, as far as its packets tell. Pure.
 
 use vtp_engine::bitstream::Access;
-use vtp_engine::index::{CutClass, FrameEntry, PacketEntry};
+use vtp_engine::index::{CutClass, FrameEntry, Heal, PacketEntry, PacketPlace};
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 /// One video packet as the scan sees it.
@@ -12,6 +12,10 @@ pub(crate) struct ScannedPacket {
     /// Whether it shows a picture: not cut away by an edit list, not a hidden frame.
     pub(crate) shown: bool,
     pub(crate) duration: Option<i64>,
+    /// Where the container has it, in bytes.
+    pub(crate) place: Option<u64>,
+    /// Its decode time as the container tells it.
+    pub(crate) told_dts: Option<i64>,
 }
 
 /// The frames in presentation order, or why the packets do not tell. `is_fenced` says that nothing before a reset is shown
@@ -55,6 +59,19 @@ fn overlaps(packets: &[ScannedPacket]) -> bool {
 /// Whether in video of this codec a reset also ends what is shown: all before it comes out first (H.264 and H.265).
 pub(crate) fn is_fenced(codec: &str) -> bool {
     ["h264", "hevc"].contains(&codec)
+}
+
+/// Where the packets lie at which decoding may start, if their times don't lead to them: jumps were taken out of those, or some
+/// have none.
+pub(crate) fn places(packets: &[ScannedPacket], heals: &[Heal]) -> Vec<PacketPlace> {
+    let cuts = || packets.iter().zip(0..).filter(|(packet, _)| packet.entry.cut != CutClass::None);
+    if heals.is_empty() && cuts().all(|(packet, _)| packet.entry.dts.is_some()) {
+        return Vec::new();
+    }
+    let place = |(packet, at): (&ScannedPacket, u32)| {
+        Some(PacketPlace { packet: PacketIndex(at), byte: packet.place?, dts: packet.told_dts })
+    };
+    cuts().filter_map(place).collect()
 }
 
 /// Sets the cut class of every packet from its access and from what is shown before it though decoded after it.
@@ -127,7 +144,7 @@ mod tests {
 
     fn packet(pts: Option<i64>, access: Access) -> ScannedPacket {
         let entry = PacketEntry { pts, dts: None, size: 1, crc: 0, cut: CutClass::None };
-        ScannedPacket { entry, access, shown: true, duration: None }
+        ScannedPacket { entry, access, shown: true, duration: None, place: None, told_dts: pts }
     }
 
     fn cuts(packets: &[(i64, Access)]) -> Vec<CutClass> {

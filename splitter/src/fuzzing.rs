@@ -31,7 +31,14 @@ pub fn times(data: &[u8]) {
         if stream == 0 {
             let access = [Access::None, Access::None, Access::Recovery, Access::Reset][usize::from(flags >> 4 & 3)];
             let entry = PacketEntry { pts, dts, size: 1, crc: 0, cut: CutClass::None };
-            packets.push(ScannedPacket { entry, access, shown: flags & 0x40 == 0, duration });
+            packets.push(ScannedPacket {
+                entry,
+                access,
+                shown: flags & 0x40 == 0,
+                duration,
+                place: None,
+                told_dts: None,
+            });
         }
     }
     if packets.is_empty() {
@@ -51,9 +58,7 @@ pub fn times(data: &[u8]) {
     frames::frame_rate(&frames, base);
     let last_duration = frames::last_duration(&frames, &packets, nominal, frames::longest(base));
     let packets = packets.into_iter().map(|packet| packet.entry).collect();
-    let (frame_list, heals, warnings) = (FrameList::Packets, Vec::new(), Vec::new());
-    let parameter_sets = Vec::new();
-    let index = Index { packets, frames, last_duration, frame_list, parameter_sets, heals, warnings };
+    let index = Index::of(packets, frames, last_duration);
     assert!(index.end() > index.frames[0].pts);
     let settings = PlanSettings { segment_s: 4.0, chunk_s: None, copies_packets: false, context_frames: 1 };
     let plan = plan(&index, base, &settings);

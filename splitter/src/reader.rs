@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use vtp_engine::index::Index;
+use vtp_engine::index::{Index, PacketEntry, PacketPlace};
 use vtp_engine::media::Demuxer;
 use vtp_engine::media::demux::{KnownContainer, SourceFile, SourcePacket};
 use vtp_engine::units::PacketIndex;
@@ -14,6 +14,9 @@ use crate::{Error, Source};
 const NEAR: u32 = 256;
 /// How many packets may follow a seek before one is known again.
 const SEARCH: usize = 512;
+/// How many bytes before a packet its container is entered, one after the other until it is found: a parser that begins amid a
+/// picture may take the end of that for a part of the next.
+const BYTES_BEFORE: [u64; 3] = [0, 1 << 16, 1 << 20];
 
 /// Reads chunks of one source's video. Each worker has its own.
 pub struct ChunkReader {
@@ -85,7 +88,7 @@ impl ChunkReader {
         }
     }
 
-    fn entry(&self, at: u32) -> Result<vtp_engine::index::PacketEntry, Error> {
+    fn entry(&self, at: u32) -> Result<PacketEntry, Error> {
         self.index.packets.get(at as usize).copied().ok_or(Error::Changed)
     }
 
@@ -98,7 +101,7 @@ impl ChunkReader {
         let packet = self.read_raw().ok_or(Error::Changed)?;
         let at = self.next;
         let entry = self.entry(at)?;
-        if entry.size as usize != packet.data().len() || entry.crc != crc32fast::hash(packet.data()) {
+        if !is_of(&entry, &packet) {
             return Err(Error::Changed);
         }
         self.next = at + 1;
@@ -117,7 +120,10 @@ impl ChunkReader {
     /// Seeks to the first wanted packet or before it. `false` when the container does not lead there, in which case
     /// the caller starts from the beginning.
     fn seek(&mut self) -> Result<bool, Error> {
-        // Shifted times are not the container's; such sources are rare and read from the start.
+        if let Some(place) = self.index.place_before(PacketIndex(self.wanted.start)) {
+            return self.seek_to(place);
+        }
+        // Shifted times are not the container's.
         let target = self.entry(self.wanted.start)?;
         let (Some(dts), true) = (target.dts, self.index.heals.is_empty()) else { return Ok(false) };
         if self.demuxer.seek(self.stream, dts).is_err() {
@@ -136,6 +142,31 @@ impl ChunkReader {
         Ok(false)
     }
 
+    /// Seeks to the packet that lies at `place`, by which it is told from others of the same contents.
+    fn seek_to(&mut self, place: PacketPlace) -> Result<bool, Error> {
+        let entry = self.entry(place.packet.0)?;
+        let found = BYTES_BEFORE.iter().find_map(|before| {
+            self.demuxer.seek_to_byte(place.byte.saturating_sub(*before)).ok()?;
+            self.find(place, &entry)
+        });
+        let found = found.or_else(|| {
+            // Containers that can't be entered by the byte have a directory, which jumps do not lead astray.
+            self.demuxer.seek(self.stream, place.dts?).ok()?;
+            self.find(place, &entry)
+        });
+        let Some(packet) = found else { return Ok(false) };
+        (self.next, self.held) = (place.packet.0, Some((place.packet.0, packet)));
+        Ok(true)
+    }
+
+    /// The packet that lies at `place`, if it is among the next ones. Where it begins behind the end of another, as in program
+    /// streams, that end has its place, and the packet itself none.
+    fn find(&mut self, place: PacketPlace, entry: &PacketEntry) -> Option<SourcePacket> {
+        let packets = (0..SEARCH).map_while(|_| self.read_raw());
+        let mut until = packets.take_while(|packet| packet.place().is_none_or(|at| at <= place.byte));
+        until.find(|packet| packet.place().is_none_or(|at| at == place.byte) && is_of(entry, packet))
+    }
+
     /// The place of a packet that was read after a seek.
     fn recognise(&self, packet: &SourcePacket) -> Option<u32> {
         let (dts, size, crc) = (packet.dts()?, packet.data().len(), crc32fast::hash(packet.data()));
@@ -149,6 +180,11 @@ impl ChunkReader {
         // It lies at or shortly before the target; a key frame may be thousands of packets back.
         (0..=start).rev().take(100_000).find(same)
     }
+}
+
+/// Whether `packet` has the contents that the index has under `entry`.
+fn is_of(entry: &PacketEntry, packet: &SourcePacket) -> bool {
+    entry.size as usize == packet.data().len() && entry.crc == crc32fast::hash(packet.data())
 }
 
 /// Opens the source again. That it can't be opened says nothing of a file that has another size by now.

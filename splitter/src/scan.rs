@@ -267,7 +267,14 @@ impl VideoScan {
         if let Some(extradata) = packet.new_extradata() {
             self.note_parameter_sets(index, extradata);
         }
-        self.packets.push(ScannedPacket { entry, access: class.access, shown, duration: packet.duration() });
+        self.packets.push(ScannedPacket {
+            entry,
+            access: class.access,
+            shown,
+            duration: packet.duration(),
+            place: packet.place(),
+            told_dts: packet.dts(),
+        });
         if self.first_picture.is_none() && !self.encrypted {
             packet.set_times(entry.pts, entry.dts);
             if index.0 == 0 {
@@ -306,13 +313,15 @@ impl VideoScan {
         let rate = frames::frame_rate(&list, self.facts.time_base).or(self.facts.frame_rate);
         let info = video_info(&self.facts, &picture, rate);
         let nominal = info.time_base.ticks(1.0 / info.frame_rate.as_f64());
+        let heals: Vec<Heal> = healer.jumps().iter().map(|jump| heal(jump.at_us, jump.shift_us)).collect();
         let index = Index {
+            places: frames::places(&self.packets, &heals),
             last_duration: frames::last_duration(&list, &self.packets, nominal, frames::longest(info.time_base)),
             packets: self.packets.into_iter().map(|packet| packet.entry).collect(),
             frames: list,
             frame_list: FrameList::Packets,
             parameter_sets: self.parameter_sets,
-            heals: healer.jumps().iter().map(|jump| heal(jump.at_us, jump.shift_us)).collect(),
+            heals,
             warnings,
         };
         Ok((info, index, doubt))

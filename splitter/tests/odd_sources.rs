@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use vtp_engine::index::CutClass;
 use vtp_engine::media::demux::SourceFile;
 use vtp_splitter::{ChunkReader, Source};
 
@@ -208,20 +209,66 @@ fn sound_that_moves_to_another_stream_in_mid_file_becomes_two_tracks() {
     assert_eq!(starts.map(|second| second.round() as i64).collect::<Vec<_>>(), [0, 12]);
 }
 
+/// How many packets a new reader of the source reads until it has the one at `start`. All to the end are those of the index.
+fn read_until(path: &Path, source: &Source, start: u32) -> u32 {
+    let index = Arc::new(source.index.clone());
+    let mut reader = ChunkReader::new(&SourceFile::open(path).unwrap(), source, index).unwrap();
+    reader.start(start..source.index.packets.len() as u32).unwrap();
+    let mut read = 0;
+    assert_eq!(reader.next_packet(&mut || read += 1).unwrap().unwrap().0.0, start);
+    while reader.next_packet(&mut || {}).unwrap().is_some() {}
+    read
+}
+
 #[test]
-fn a_chunk_behind_a_jump_is_read_from_the_start_with_a_sign_of_life_for_every_packet() {
+fn chunks_before_and_behind_a_jump_are_found_without_reading_all_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=24 -g 50 -bf 2 -pix_fmt yuv420p";
+    for (name, options) in [
+        ("part.ts", "-c:v libx264 -preset ultrafast"),
+        ("part.m2ts", "-c:v libx264 -preset ultrafast"),
+        ("part.vob", "-c:v mpeg2video -q:v 1 -f vob"),
+    ] {
+        let Some(path) = generate(folder.path(), name, &format!("{pictures} {options}")) else { return };
+        let twice = std::fs::read(&path).unwrap().repeat(2);
+        std::fs::write(&path, twice).unwrap();
+        is_found_everywhere(&path);
+    }
+    // Two hours pass unseen.
+    for name in ["gap.mp4", "gap.mkv", "gap.flv"] {
+        let gap = "-vf setpts=PTS+gte(N\\,300)*7200/TB -fps_mode passthrough -c:v libx264 -preset ultrafast";
+        let Some(path) = generate(folder.path(), name, &format!("{pictures} {gap}")) else { return };
+        is_found_everywhere(&path);
+    }
+}
+
+#[test]
+fn where_nothing_leads_to_a_chunk_all_before_is_read_with_a_sign_of_life_for_every_packet() {
     let folder = tempfile::tempdir().unwrap();
     let Some(part) = transport(folder.path(), "part.ts", 0, [256, 257]) else { return };
     let path = folder.path().join("twice.ts");
     std::fs::write(&path, part.repeat(2)).unwrap();
-    let source = open(&path);
+    let mut source = open(&path);
     assert_eq!((source.index.heals.len(), source.index.packets.len()), (1, 600));
-    let index = Arc::new(source.index.clone());
-    let mut reader = ChunkReader::new(&SourceFile::open(&path).unwrap(), &source, index).unwrap();
-    let mut signs = 0;
-    reader.start(550..600).unwrap();
-    assert!(reader.next_packet(&mut || signs += 1).unwrap().is_some());
-    assert_eq!(signs, 551);
+    source.index.places.clear();
+    assert_eq!(read_until(&path, &source, 550), 551);
+}
+
+/// Over so many packets a reader reads on rather than seek.
+const NEAR: u32 = 256;
+
+/// A new reader has each packet of the source at which decoding may start before it has read three times as many as lie
+/// between two of them: in a program stream not every one has a place.
+fn is_found_everywhere(path: &Path) {
+    let source = open(path);
+    assert_eq!(source.index.heals.len(), 1, "{}: {:?}", path.display(), source.index.warnings);
+    let cuts = source.index.packets.iter().zip(0..).filter(|(packet, _)| packet.cut != CutClass::None);
+    let cuts: Vec<u32> = cuts.map(|(_, at)| at).filter(|&at| at > NEAR).collect();
+    assert!(cuts.len() >= 4, "{}", path.display());
+    for at in cuts {
+        let read = read_until(path, &source, at);
+        assert!(read < 150, "{}: {at} after {read}", path.display());
+    }
 }
 
 #[test]

@@ -244,15 +244,7 @@ mod tests {
             *pts += gap;
             Some(FrameEntry { packet: PacketIndex(0), pts: *pts })
         });
-        Index {
-            packets: Vec::new(),
-            frames: frames.collect(),
-            last_duration: 3,
-            frame_list: FrameList::Packets,
-            parameter_sets: Vec::new(),
-            heals: Vec::new(),
-            warnings: Vec::new(),
-        }
+        Index::of(Vec::new(), frames.collect(), 3)
     }
 
     /// One chunk of segments with these numbers of frames.

@@ -65,15 +65,8 @@ pub(super) fn index(gops: &[Gop], ticks: &[i64]) -> Index {
         pts += ticks[at % ticks.len()];
     }
     let entry = |(at, cut)| PacketEntry { pts: None, dts: Some(at as i64), size: 1000, crc: at as u32, cut };
-    Index {
-        packets: packets.into_iter().enumerate().map(entry).collect(),
-        last_duration: ticks[(frames.len() - 1) % ticks.len()],
-        frames,
-        frame_list: FrameList::Packets,
-        parameter_sets: Vec::new(),
-        heals: Vec::new(),
-        warnings: Vec::new(),
-    }
+    let last_duration = ticks[(frames.len() - 1) % ticks.len()];
+    Index::of(packets.into_iter().enumerate().map(entry).collect(), frames, last_duration)
 }
 
 /// An index of closed GOPs at 25 frames a second in a time base of 1/25.

@@ -55,15 +55,7 @@ impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let frames = TIMES.map(|pts| FrameEntry { packet: PacketIndex(0), pts });
-        let index = Index {
-            packets: Vec::new(),
-            frames: frames.to_vec(),
-            last_duration: 3003,
-            frame_list: FrameList::Packets,
-            parameter_sets: Vec::new(),
-            heals: Vec::new(),
-            warnings: Vec::new(),
-        };
+        let index = Index::of(Vec::new(), frames.to_vec(), 3003);
         let chunk = |n: u32| ChunkPlan {
             index: ChunkIndex(n),
             frames: 2 * n..2 * n + 2,

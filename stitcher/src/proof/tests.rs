@@ -11,15 +11,7 @@ use crate::layout::Clock;
 /// Six frames, unevenly spaced, in two segments of one chunk.
 fn source() -> (Index, Plan) {
     let frames = [100, 110, 125, 130, 145, 150].map(|pts| FrameEntry { packet: PacketIndex(0), pts });
-    let index = Index {
-        packets: Vec::new(),
-        frames: frames.to_vec(),
-        last_duration: 10,
-        frame_list: FrameList::Packets,
-        parameter_sets: Vec::new(),
-        heals: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let index = Index::of(Vec::new(), frames.to_vec(), 10);
     let chunk = ChunkPlan { index: ChunkIndex(0), frames: 0..6, segments: 0..2, packets: 0..6, cost: 6.0 };
     (index, Plan { segments: vec![0..3, 3..6], chunks: vec![chunk], reason: None })
 }

@@ -14,15 +14,8 @@ use vtp_stitcher::{AudioTrack, Durability, OutputLayout, VideoTimeline};
 
 /// An index of frames at these times, the last one as long as the one before.
 pub(crate) fn index(times: &[i64]) -> Index {
-    Index {
-        packets: Vec::new(),
-        frames: times.iter().map(|&pts| FrameEntry { packet: PacketIndex(0), pts }).collect(),
-        last_duration: times.windows(2).last().map_or(1, |pair| pair[1] - pair[0]),
-        frame_list: FrameList::Packets,
-        parameter_sets: Vec::new(),
-        heals: Vec::new(),
-        warnings: Vec::new(),
-    }
+    let frames = times.iter().map(|&pts| FrameEntry { packet: PacketIndex(0), pts }).collect();
+    Index::of(Vec::new(), frames, times.windows(2).last().map_or(1, |pair| pair[1] - pair[0]))
 }
 
 /// Segments that start at these frames, so many to a chunk.

@@ -139,6 +139,11 @@ impl SourcePacket {
         self.packet.dts()
     }
 
+    /// The byte of the file at which the container has it, or has what it begins in; `None` if the container does not tell.
+    pub fn place(&self) -> Option<u64> {
+        u64::try_from(self.packet.position()).ok()
+    }
+
     /// Duration in the stream's time base, if told.
     pub fn duration(&self) -> Option<i64> {
         Some(self.packet.duration()).filter(|&ticks| ticks > 0)
@@ -315,6 +320,20 @@ impl Demuxer {
                 }
             }
         }
+    }
+
+    /// Moves to byte `place` of the file, where the container has a packet. What comes next may be another one: the caller
+    /// recognises packets by their contents.
+    ///
+    /// # Errors
+    /// The container can't be entered in the middle.
+    pub fn seek_to_byte(&mut self, place: u64) -> Result<(), Error> {
+        let place = i64::try_from(place).map_err(|_| Error::new(Kind::Internal, "no file is that long"))?;
+        self.damaged_end = false;
+        let flags = ffi::AVSEEK_FLAG_BYTE;
+        // SAFETY: the context is open; which stream is meant does not matter to a seek by bytes.
+        let code = unsafe { ffi::avformat_seek_file(self.input.as_mut_ptr(), -1, i64::MIN, place, place, flags) };
+        if code < 0 { Err(Error::code("seeking", code)) } else { Ok(()) }
     }
 
     /// Whether reading ended by an error rather than at the end of the file.
