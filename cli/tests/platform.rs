@@ -21,7 +21,7 @@ use vtp_store::testing::S3Server;
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(100), "it never came to it that {what}");
+        assert!(began.elapsed() < Duration::from_secs(400), "it never came to it that {what}");
         // Not so often that the API has enough of it.
         std::thread::sleep(Duration::from_millis(700));
     }
@@ -75,6 +75,12 @@ fn from_one_command_to_a_ladder_that_is_played() {
 
     let outputs = platform.json(&[], &format!("/v1/jobs/{job}/outputs"), 200);
     let master = outputs["data"][0]["playback_url"].as_str().unwrap();
+    for output in outputs["data"].as_array().unwrap() {
+        let url = output["playback_url"].as_str().unwrap();
+        assert_eq!(platform.curl(&[], url).0, 200, "{output}");
+    }
+    let rendition = outputs["data"].as_array().unwrap().iter().find(|it| it["rendition"] == "mobile").unwrap();
+    assert!((100_000..2_000_000).contains(&rendition["bitrate"].as_i64().unwrap()), "{rendition}");
     // Whoever plays it has no key.
     let streams = scene.run_ffprobe(&format!("{}{master}", platform.url));
     assert!(streams.contains("codec_name=h264") && streams.contains("codec_name=aac"), "{streams}");
@@ -84,7 +90,7 @@ fn from_one_command_to_a_ladder_that_is_played() {
     let took = platform.json(&[], &format!("/v1/jobs/{job}"), 200)["cpu_seconds"].as_f64().unwrap();
     let estimated = plan["estimate"]["cpu_seconds"].as_f64().unwrap();
     println!("{took:.1} CPU seconds were taken, and {estimated:.1} estimated");
-    assert!((0.1..10.0).contains(&(estimated / took)), "{estimated} s were estimated, and {took} s taken");
+    assert!((0.02..10.0).contains(&(estimated / took)), "{estimated} s were estimated, and {took} s taken");
 
     // A page says who it is in other words, which nobody logs either.
     let mut page = TcpStream::connect(platform.url.trim_start_matches("http://")).unwrap();

@@ -16,7 +16,6 @@ use crate::app::App;
 use crate::checking;
 use crate::db;
 use crate::db::jobs::{self, Claimed, End, Lease};
-use crate::db::outputs::NewOutput;
 use crate::estimate::Effort;
 use crate::fetching;
 use crate::fleet::{Away, Made, Order, Progress};
@@ -25,6 +24,7 @@ use crate::housekeeping;
 use crate::leases::{Hold, Leases};
 use crate::metrics::JOBS_DRIVEN;
 use crate::problem::Problem;
+use crate::report::{self, Report};
 use crate::storage::{self, Object};
 use crate::template::Template;
 use crate::traces::Traceparent;
@@ -149,10 +149,17 @@ async fn until_made(app: &App, job: &Claimed) -> End {
     match made {
         Made::Ladder(report) => {
             let report = whole(app, job, report).await;
-            let outputs = outputs(&report);
+            let (outputs, effort) = match Report::read(&report) {
+                Ok(told) => {
+                    let template = serde_json::from_value::<Template>(job.request.clone()).ok();
+                    (told.outputs(), template.and_then(|template| Effort::of(&template, &told)))
+                }
+                Err(error) => {
+                    tracing::error!(job = %job.id, %error, "the report of a ladder is not understood");
+                    (report::manifests().to_vec(), None)
+                }
+            };
             let bytes = outputs.iter().filter_map(|it| it.file_size).sum();
-            let template = serde_json::from_value::<Template>(job.request.clone()).ok();
-            let effort = template.and_then(|template| Effort::of(&template, &report));
             End::Completed { report, outputs, bytes, effort }
         }
         Made::Failed { code, message } => End::Failed { code, message: for_users(app, job, message) },
@@ -318,38 +325,6 @@ fn for_users(app: &App, job: &Claimed, message: String) -> String {
     place.map(|place| message.replace(&*place.to_string_lossy(), &job.original_filename)).unwrap_or(message)
 }
 
-/// What a report says was made.
-fn outputs(report: &Value) -> Vec<NewOutput> {
-    let manifest = |format: &str, path: &str, is_default| NewOutput {
-        format: format.to_owned(),
-        rendition: None,
-        resolution: None,
-        bitrate: None,
-        file_size: None,
-        storage_path: path.to_owned(),
-        is_default,
-    };
-    let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
-    let renditions = list("renditions").into_iter().filter_map(|it| {
-        let name = it["name"].as_str()?.to_owned();
-        Some(NewOutput {
-            format: "rendition".to_owned(),
-            resolution: Some(format!("{}x{}", it["width"].as_u64()?, it["height"].as_u64()?)),
-            bitrate: it["average_bps"].as_f64().map(|rate| rate as i64),
-            file_size: it["bytes"].as_i64(),
-            storage_path: format!("{name}/media.m3u8"),
-            rendition: Some(name),
-            is_default: false,
-        })
-    });
-    let files = list("files").into_iter().filter_map(|it| {
-        let path = it["path"].as_str()?.to_owned();
-        Some(NewOutput { file_size: it["bytes"].as_i64(), ..manifest(path.rsplit('.').next()?, &path, false) })
-    });
-    let manifests = [manifest("hls", "master.m3u8", true), manifest("dash", "manifest.mpd", false)];
-    manifests.into_iter().chain(renditions).chain(files).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,23 +333,5 @@ mod tests {
     fn progress_is_what_frames_say_and_the_last_thousandth_is_the_proof() {
         let at = |done| thousandths(done, 240);
         assert_eq!([at(0), at(120), at(240), at(300), thousandths(1, 0)], [0, 499, 999, 999, 0]);
-    }
-
-    #[test]
-    fn what_a_report_names_are_outputs_the_master_playlist_first() {
-        let report = json!({
-            "renditions": [{ "name": "hd", "width": 1920, "height": 1080, "bytes": 1000, "average_bps": 8000.5 }],
-            "files": [{ "path": "video.mp4", "bytes": 900 }],
-        });
-        let outputs = outputs(&report);
-        let named: Vec<_> = outputs.iter().map(|it| (&*it.format, &*it.storage_path, it.is_default)).collect();
-        let expected = [
-            ("hls", "master.m3u8", true),
-            ("dash", "manifest.mpd", false),
-            ("rendition", "hd/media.m3u8", false),
-            ("mp4", "video.mp4", false),
-        ];
-        assert_eq!(named, expected);
-        assert_eq!((outputs[2].bitrate, outputs[2].resolution.as_deref()), (Some(8000), Some("1920x1080")));
     }
 }

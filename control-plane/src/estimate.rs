@@ -1,11 +1,11 @@
 //! What a ladder will take, told from what such ladders took here, or else from what they took on one machine. Pure.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::fleet::{Making, Outline, PlannedRendition};
 use crate::price::Price;
+use crate::report::{Rendition, Report};
 use crate::template::{Codec, Rung, Speed, Template};
 
 /// Ladders of a kind that have to be made before others are told from them.
@@ -83,15 +83,14 @@ fn codecs(template: &Template) -> &[Codec] {
 }
 
 impl Effort {
-    /// What a ladder of this template has taken, by its report. `None` where nothing was encoded, or the report does not tell.
-    pub fn of(template: &Template, report: &Value) -> Option<Self> {
+    /// What a ladder of this template has taken, by its report. `None` where nothing was encoded.
+    pub fn of(template: &Template, report: &Report) -> Option<Self> {
         let kind = kind(template)?;
-        let frames = report["source"]["frames"].as_f64()?;
-        let pixels = |it: &Value| Some(it["width"].as_f64()? * it["height"].as_f64()?);
-        let encoded = report["renditions"].as_array()?.iter().filter(|it| it["name"] != Rung::Copy.word());
-        let megapixels = encoded.filter_map(pixels).sum::<f64>() * frames / 1e6;
-        let stages = report["timing"]["stages"].as_object()?.iter();
-        let cpu_s = stages.filter(|(stage, _)| stage.ends_with("_cpu_s")).filter_map(|(_, it)| it.as_f64()).sum();
+        let pixels = |it: &Rendition| f64::from(it.width) * f64::from(it.height);
+        let encoded = report.renditions.iter().filter(|it| it.name != Rung::Copy.word());
+        let megapixels = encoded.map(pixels).sum::<f64>() * f64::from(report.source.frames) / 1e6;
+        let stages = report.timing.stages.iter();
+        let cpu_s = stages.filter(|(stage, _)| stage.ends_with("_cpu_s")).map(|(_, seconds)| seconds).sum();
         (megapixels > 0.0 && cpu_s > 0.0).then_some(Self { kind, cpu_s, megapixels })
     }
 }
@@ -196,20 +195,19 @@ mod tests {
 
     #[test]
     fn what_a_ladder_took_is_told_by_its_report() {
+        let rendition = |name: &str| serde_json::json!({ "name": name, "width": 1000, "height": 500, "bytes": 9, "average_bandwidth": 1 });
         let report = serde_json::json!({
             "source": { "frames": 100 },
-            "renditions": [
-                { "name": "hd", "width": 1000, "height": 500 },
-                { "name": "copy", "width": 1000, "height": 500 },
-            ],
+            "renditions": [rendition("hd"), rendition("copy")],
+            "pictures": {},
             "timing": { "stages": { "encode_cpu_s": 20.0, "measure_cpu_s": 5.0, "encode_wall_s": 9.0 } },
         });
+        let report = Report::read(&report).unwrap();
         let effort = Effort::of(&template(r#"{"codecs":["hevc","h264"],"speed":"fast"}"#), &report).unwrap();
         assert_eq!((&*effort.kind, effort.cpu_s, effort.megapixels), ("h264,hevc fast", 25.0, 50.0));
         let kinds = [r#"{}"#, r#"{"speed":"medium","codecs":["h264"]}"#].map(|it| kind(&template(it)).unwrap());
         assert_eq!(kinds[0], kinds[1], "what is usual is the same as what is asked for so");
         assert_eq!(Effort::of(&template(r#"{"ladder":["copy"]}"#), &report), None);
-        assert_eq!(Effort::of(&Template::default(), &Value::Null), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod price;
 pub mod problem;
 pub mod public_url;
 mod receiving;
+pub mod report;
 pub mod storage;
 pub mod template;
 pub mod traces;
