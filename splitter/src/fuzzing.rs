@@ -3,7 +3,7 @@
 
 use vtp_engine::bitstream::Access;
 use vtp_engine::fuzzing::Reader;
-use vtp_engine::index::{CutClass, FrameEntry, FrameList, Index, PacketEntry};
+use vtp_engine::index::{CutClass, FrameEntry, Index, PacketEntry};
 use vtp_engine::plan::{PlanSettings, plan};
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
