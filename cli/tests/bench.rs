@@ -140,7 +140,7 @@ fn damaged_copies_are_proven_or_refused_and_told_by_kind() {
     scene.ffmpeg(&format!("{tiny} in.mp4"));
     scene.ffmpeg(&format!("{tiny} in.ts"));
     let before = scene.files();
-    let told = scene.vtp("bench mutate in.mp4 in.ts --count 12 --seed 1 --limit 60 --keep kept").ok().stdout;
+    let told = scene.vtp("bench mutate in.mp4 in.ts --count 12 --seed 1 --limit 250 --keep kept").ok().stdout;
     let rows = rows(&told);
     let all = rows.last().unwrap();
     assert_eq!(all[0], "all", "{told}");

@@ -71,6 +71,12 @@ fn parent_of(pid: Pid) -> Option<u32> {
     (fields.next()? != "Z").then(|| fields.next()?.parse().ok())?
 }
 
+/// Whether a process has taken its right to call the kernel as it likes away from itself, the last thing before it is ready.
+fn is_confined(pid: &Pid) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+    status.is_ok_and(|status| status.lines().any(|line| line == "Seccomp:\t2"))
+}
+
 /// Waits until `is_so`, which it is soon.
 fn wait_until(is_so: impl Fn() -> bool) {
     for _ in 0..12_000 {
@@ -116,9 +122,12 @@ fn a_source_that_crashes_whoever_indexes_it_is_corrupt() {
     let scene = Scene::with_clip(24);
     let (code, _, said) = Run::start(&scene, "--ladder mobile").end(|run, event| {
         if event["event"] == "stage" && event["stage"] == "indexing" {
-            // The children that crash may not have been started yet.
-            wait_until(|| !run.children().is_empty());
-            run.signal_children(Signal::ILL);
+            // Whoever is there, until the run has had enough of it.
+            let itself = Pid::from_raw(run.process.id() as i32).unwrap();
+            wait_until(|| {
+                run.signal_children(Signal::ILL);
+                parent_of(itself).is_none()
+            });
         }
     });
     assert_eq!(code, Some(3), "{said}");
@@ -137,8 +146,12 @@ fn crash(times: u32) -> impl FnMut(&Run, &Value) {
             return;
         }
         left -= 1;
-        // Whoever takes the place of one that crashed has to be there first, and to have begun.
-        wait_until(|| run.children().iter().any(|child| !crashed.contains(child)));
+        // Whoever takes the place of one that crashed has to be there first, and all have to be ready: one that is not yet does
+        // not work on a chunk.
+        wait_until(|| {
+            let children = run.children();
+            children.iter().any(|child| !crashed.contains(child)) && children.iter().all(is_confined)
+        });
         std::thread::sleep(Duration::from_millis(150));
         crashed.extend(run.signal_children(Signal::ILL));
     }
@@ -195,12 +208,13 @@ fn damage_that_is_allowed_is_concealed_and_told() {
 fn a_child_that_hangs_is_killed_and_its_work_done_by_another() {
     let scene = Scene::with_clip(48);
     let mut stopped = false;
-    let (code, report, said) = Run::start(&scene, "--ladder mobile --workers 1 --limit silence=8").end(|run, event| {
-        if !stopped && event["event"] == "chunk_started" {
-            run.signal_children(Signal::STOP);
-            stopped = true;
-        }
-    });
+    let (code, report, said) =
+        Run::start(&scene, "--ladder mobile --workers 1 --limit silence=20").end(|run, event| {
+            if !stopped && event["event"] == "chunk_started" {
+                run.signal_children(Signal::STOP);
+                stopped = true;
+            }
+        });
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(serde_json::from_str::<Value>(&report).unwrap()["proof"]["ok"], true);
 }

@@ -183,25 +183,34 @@ impl<'a> Processes<'a> {
         self.all.insert(name.to_owned(), command.spawn().unwrap());
     }
 
-    /// The port of a process, the same for all its lives.
+    /// The port of a process for QUIC, the same for all its lives.
     fn port(&self, name: &str) -> u16 {
+        self.kept_port(name, || std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap().local_addr())
+    }
+
+    fn kept_port(&self, name: &str, choose: impl FnOnce() -> std::io::Result<std::net::SocketAddr>) -> u16 {
         let kept = self.scene.path(&format!("{name}.port"));
         if !kept.exists() {
-            let socket = std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap();
-            std::fs::write(&kept, socket.local_addr().unwrap().port().to_string()).unwrap();
+            std::fs::write(&kept, choose().unwrap().port().to_string()).unwrap();
         }
         std::fs::read_to_string(kept).unwrap().parse().unwrap()
     }
 
+    /// The port of its metrics: one of TCP, which may be taken where the same of UDP is free.
+    fn metrics_port(&self, name: &str) -> u16 {
+        let choose = || std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr();
+        self.kept_port(&format!("{name}.metrics"), choose)
+    }
+
     /// Where a process serves its metrics.
     fn metrics(&self, name: &str) -> String {
-        let port = self.port(&format!("{name}.metrics"));
+        let port = self.metrics_port(name);
         format!("--metrics 127.0.0.1:{port}")
     }
 
     /// What a process measures, as Prometheus sees it.
     fn measured(&self, name: &str) -> String {
-        let url = format!("http://127.0.0.1:{}/metrics", self.port(&format!("{name}.metrics")));
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics_port(name));
         ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap()
     }
 
@@ -233,7 +242,7 @@ impl<'a> Processes<'a> {
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(100), "it never came to it that {what}");
+        assert!(started.elapsed() < Duration::from_secs(300), "it never came to it that {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -86,7 +86,7 @@ fn made(folder: &Path) -> BTreeMap<String, u64> {
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let started = Instant::now();
     while !is_so() {
-        assert!(started.elapsed() < Duration::from_secs(100), "it never came to it that {what}");
+        assert!(started.elapsed() < Duration::from_secs(300), "it never came to it that {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

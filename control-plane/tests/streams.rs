@@ -219,13 +219,13 @@ fn news_come_at_once_to_whoever_listens() {
         let job = ann.transcode(&video);
         let began = Instant::now();
         assert_eq!(listener.next().unwrap().2["job_id"], job);
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
         batches.next().unwrap();
     }
     let batch = ann.post("/v1/batches", &json!({ "items": [{ "video_id": video }] })).ok(202);
     let began = Instant::now();
     assert_eq!(batches.next().unwrap().1, "queued");
-    assert!(began.elapsed() < Duration::from_secs(5), "{batch}: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{batch}: {:?}", began.elapsed());
 }
 
 #[test]

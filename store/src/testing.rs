@@ -72,6 +72,7 @@ impl S3Server {
 
     /// A client that reaches it.
     pub fn client(&self) -> aws_sdk_s3::Client {
+        use aws_sdk_s3::config::retry::RetryConfig;
         use aws_sdk_s3::config::{BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation};
         let config = Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -80,6 +81,7 @@ impl S3Server {
             .endpoint_url(self.url())
             .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "tests"))
             .force_path_style(true)
+            .retry_config(RetryConfig::standard().with_max_attempts(crate::s3::TRIES))
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
         aws_sdk_s3::Client::from_conf(config)

@@ -295,7 +295,12 @@ mod tests {
         let soon = Duration::from_millis(10);
         assert!(tokio::time::timeout(soon, found_once(Arc::clone(&cell), look())).await.is_err());
         // Without that it would begin here, and end after this has begun it anew.
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let found = async {
+            while cell.get().is_none() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap();
         assert_eq!((cell.get(), looks.load(Ordering::Relaxed)), (Some(&0), 1));
         assert_eq!(found_once(cell, look()).await.unwrap(), Ok(0));
         assert_eq!(looks.load(Ordering::Relaxed), 1);

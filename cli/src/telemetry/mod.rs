@@ -33,8 +33,11 @@ use tracing_subscriber::{EnvFilter, Layer};
 pub(crate) use self::driver::DriverSpans;
 pub(crate) use self::requests::{RequestSpans, read};
 
-/// How long the end of a process waits until its last spans are sent.
+/// How long the end of a process waits until its last spans are sent, where the environment does not say it.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The standard's name of how many milliseconds sending spans may take.
+const EXPORT_TIMEOUT: &str = "OTEL_BSP_EXPORT_TIMEOUT";
 
 /// Names how lines are written: `json`, or anything else for people.
 const FORMAT: &str = "VTP_LOG_FORMAT";
@@ -84,7 +87,9 @@ pub(crate) fn start(service: Option<Service>) -> Telemetry {
 impl Telemetry {
     /// Sends the last spans, if a collector takes them soon.
     pub(crate) fn finish(self) {
-        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown_with_timeout(FAREWELL)) {
+        let told = std::env::var(EXPORT_TIMEOUT).ok().and_then(|it| it.parse().ok());
+        let farewell = told.map_or(FAREWELL, Duration::from_millis);
+        if let Some(Err(error)) = self.0.map(|provider| provider.shutdown_with_timeout(farewell)) {
             tracing::warn!(%error, "the last spans may be lost");
         }
     }

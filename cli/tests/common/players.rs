@@ -62,7 +62,7 @@ pub(crate) fn drive_after(begin: impl FnOnce(), folder: &Path, lanes: u32, cases
     let _one_at_a_time = BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
     begin();
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=10", "240"]).arg(node).arg(here.join("drive.js")).arg(folder).arg(lanes.to_string());
+    command.args(["--kill-after=10", "900"]).arg(node).arg(here.join("drive.js")).arg(folder).arg(lanes.to_string());
     command.env("CHROMIUM", chromium).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut driver = command.spawn().unwrap();
     driver.stdin.take().unwrap().write_all(&serde_json::to_vec(cases).unwrap()).unwrap();

@@ -124,7 +124,7 @@ fn a_cancelled_chunk_returns_within_a_few_frames() {
     let result = clip.encode(&task, &mut clip.source(0..clip.packets), &observer, &cancel);
     assert!(matches!(result, Err(Error::Cancelled)));
     let raised = observer.raised.lock().unwrap().expect("ten frames were encoded");
-    assert!(raised.elapsed() < Duration::from_secs(3), "{:?}", raised.elapsed());
+    assert!(raised.elapsed() < Duration::from_secs(30), "{:?}", raised.elapsed());
     assert!(observer.frames.load(Ordering::Relaxed) < 200);
 }
 

@@ -178,7 +178,7 @@ async fn a_full_node_keeps_nothing_from_others<B: Bus>(bus: B) {
     assert_eq!(pulled.expect("pulled").len(), 1);
     publish(&bus, vec![offer(&cpu, 2, 1), offer(&cpu, 3, 9)]).await;
     let mut other = bus.tasks(&[cpu]).await.expect("tasks");
-    let theirs = drain(&mut other, 4, TERMS.ack_wait / 2).await;
+    let theirs = drain(&mut other, 4, SOON).await;
     assert_eq!(theirs.iter().map(|it| it.offer.id.chunk).collect::<Vec<_>>(), [2, 3]);
 }
 

@@ -12,7 +12,7 @@ use vtp_fleet::server::{self, NatsServer, Sync};
 
 /// Short, so that tests are.
 pub(crate) const TERMS: Terms =
-    Terms { ack_wait: Duration::from_millis(800), max_deliver: 3, duplicate_window: Duration::from_secs(20) };
+    Terms { ack_wait: Duration::from_millis(2500), max_deliver: 3, duplicate_window: Duration::from_secs(20) };
 
 /// nats-server, or a word that a test is skipped; with `VTP_NATS=required` that is a failure.
 pub(crate) fn binary() -> Option<PathBuf> {

@@ -28,8 +28,8 @@ async fn a_receiver_that_does_not_read_stops_the_origin_from_reading() {
         streams.push((send, receive));
     }
     // Until nothing is read any more.
-    let mut before = u64::MAX;
-    while before != scene.shelf.read() {
+    let mut before = 0;
+    while before == 0 || before != scene.shelf.read() {
         before = scene.shelf.read();
         sleep(Duration::from_millis(500)).await;
     }

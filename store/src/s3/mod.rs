@@ -24,7 +24,7 @@ use self::failure::{failed, is_missing};
 use crate::{About, Body, Error, Found, Key, Store, Version};
 
 /// Tries of a request, and of a body that ends too soon.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 /// Objects that are removed at the same time.
 const AT_A_TIME: usize = 16;
 /// What is assumed where no region is configured: stores that are not Amazon's have none.
