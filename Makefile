@@ -4,8 +4,10 @@
 # make fuzz   every fuzz target for FUZZ_SECONDS (60) each
 #
 # On Debian and its relatives missing packages are installed (with sudo unless you are root). Elsewhere, install
-# FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja, pkg-config and xxd first; for the
-# tests also Chromium and Node.js (18 or newer) with npm. Where there is no Rust, it is installed with rustup.
+# FFmpeg's development files (5.1 or newer, with x264), clang, curl, Meson, NASM, Ninja, pkg-config and xxd first. The tests
+# also take the programs ffmpeg, faketime, ip (iproute2) and ps (procps), PostgreSQL (15 or newer), Python 3 with venv,
+# Node.js (18 or newer) with npm, and Chromium; they fetch packages from npm and PyPI. Where there is no Rust, it is
+# installed with rustup.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

@@ -89,7 +89,7 @@ job "vtp-nats" {
         destination = "/var/lib/vtp/nats"
       }
 
-      # The accounts and the TLS block are those of deploy/nats, put into Nomad variables as the README says.
+      # Accounts alone: this job has no TLS. Add the block of deploy/nats/tls.conf where the network is not the fleet's own.
       template {
         destination   = "local/server.conf"
         change_mode   = "signal"

@@ -14,7 +14,7 @@ use crate::{Outcome, print};
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Arguments {
-    /// nats-server [default: the one on the path, or the one that `make nats` installs]
+    /// nats-server [default: the one that `make nats` installed here or above, or the one on the path]
     #[arg(long, value_name = "FILE", env = "NATS_SERVER")]
     server: Option<PathBuf>,
     /// Where server and ledger write; on the disk that is to be measured [default: the system's temporary folder]

@@ -35,8 +35,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Fleet")]
 pub(crate) struct ClusterArguments {
-    /// Have a fleet make the ladder (vtp up, or vtp driver, splitter, node and stitcher) that is at these NATS servers, such as
-    /// nats://nats-1:4222. Its splitters read the video, and its stitchers write DIR: both paths are theirs
+    /// Have a fleet make the ladder (vtp up, or vtp driver, splitter, node and stitcher) that is at these NATS servers,
+    /// such as nats://nats-1:4222, parted by commas, or that of the folder of vtp up. Its splitters read the video, and
+    /// its stitchers write DIR: both paths are theirs
     #[arg(long = "cluster", value_name = "URLS")]
     url: Option<String>,
 

@@ -1,5 +1,7 @@
 //! The configurations that we ship: the server takes them, and each role may do what it has to and no more.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::slice::from_ref;
@@ -31,7 +33,7 @@ fn shipped() -> TempDir {
     folder
 }
 
-/// An authority, and a certificate by it for server and client alike.
+/// An authority, and a certificate by it for servers, which are clients of each other, too.
 fn certify(folder: &Path) -> anyhow::Result<()> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -112,10 +114,8 @@ impl Secured {
         let login = Login::Password { user: user.to_owned(), password: password.to_owned() };
         let mut access = Access { login, ..Access::anonymous(self.server.url(), user) };
         if self.tls {
-            let file = |name: &str| Path::join(self.folder.path(), name);
             access.servers = vec![self.server.url().replace("nats://127.0.0.1", "tls://localhost")];
-            access.roots = Some(file("ca.pem"));
-            access.certificate = Some((file("nats.pem"), file("nats.key")));
+            access.roots = Some(self.folder.path().join("ca.pem"));
         }
         access
     }
@@ -158,18 +158,44 @@ async fn driver_and_node_do_their_work_with_their_own_rights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn driver_and_node_do_their_work_over_tls() {
+async fn driver_and_node_do_their_work_over_tls_by_name_and_password() {
     let Some(secured) = Secured::start(true) else { return };
     work_is_done(&secured).await;
-    let unknown = Access { certificate: None, ..secured.access("driver", "of-the-driver") };
-    assert!(NatsBus::connect(&unknown, TERMS, 1).await.is_err(), "nobody comes in without a certificate");
+    let nobody = Access { login: Login::None, ..secured.access("driver", "") };
+    assert!(NatsBus::connect(&nobody, TERMS, 1).await.is_err(), "nobody comes in without a login");
+}
+
+#[test]
+fn over_plain_tcp_nobody_comes_in_where_there_is_tls() {
+    let (Some(plain), Some(tls)) = (Secured::start(false), Secured::start(true)) else { return };
+    assert!(is_let_in(&plain), "the login is right");
+    assert!(!is_let_in(&tls));
+}
+
+/// Whether the driver gets an answer of the server that was reached without TLS.
+fn is_let_in(secured: &Secured) -> bool {
+    let mut stream = TcpStream::connect(secured.server.url().trim_start_matches("nats://")).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    let login = r#"{"verbose":false,"pedantic":false,"user":"driver","pass":"of-the-driver"}"#;
+    stream.write_all(format!("CONNECT {login}\r\nPING\r\n").as_bytes()).expect("sent");
+    // What refuses us may do so with a word, or just end the connection.
+    let (mut said, mut some) = (Vec::new(), [0; 1024]);
+    while let Ok(count @ 1..) = stream.read(&mut some) {
+        said.extend_from_slice(&some[..count]);
+        if String::from_utf8_lossy(&said).contains("PONG\r\n") {
+            return true;
+        }
+    }
+    false
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_is_told() {
-    let Some(secured) = Secured::start(false) else { return };
-    let error = NatsBus::connect(&secured.access("driver", "wrong"), TERMS, 1).await.expect_err("not let in");
-    assert!(error.to_string().contains("authorization"), "{error}");
+    for tls in [false, true] {
+        let Some(secured) = Secured::start(tls) else { return };
+        let error = NatsBus::connect(&secured.access("driver", "wrong"), TERMS, 1).await.expect_err("not let in");
+        assert!(error.to_string().contains("authorization"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
