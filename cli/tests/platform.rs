@@ -146,7 +146,6 @@ fn from_one_command_to_a_ladder_that_is_played() {
     no_secret_is_in(&scene.path("platform/log"), &secrets);
 }
 
-/// None of what its processes say has one of these in it, however much they say; and what they say can be read.
 /// What was made is what was planned.
 fn is_as_planned(plan: &Value, report: &Value) {
     let list = |of: &Value| of.as_array().unwrap().clone();
@@ -163,6 +162,7 @@ fn is_as_planned(plan: &Value, report: &Value) {
     assert_eq!(sizes(&plan["renditions"]), sizes(&report["renditions"]));
 }
 
+/// None of what its processes say has one of these in it, however much they say; and what they say can be read.
 fn no_secret_is_in(folder: &std::path::Path, secrets: &[String]) {
     assert!(secrets.len() >= 10 && secrets.iter().all(|it| it.len() >= 8), "{secrets:?}");
     let (mut lines, mut requests) = (0, 0);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The limits. Each stands under its name in [`NAMES`].
+/// The limits, each under the name that [`Limit`] has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Samples of luma in a picture.
@@ -39,20 +39,71 @@ impl Default for Limits {
     }
 }
 
-/// What each limit is called, and what it counts.
-pub const NAMES: [(&str, &str); 11] = [
-    ("pixels", "samples in a picture"),
-    ("frames", "frames of video"),
-    ("streams", "streams"),
-    ("metadata", "bytes of tags and headers"),
-    ("duration", "seconds"),
-    ("index", "bytes of index"),
-    ("cues", "cues of subtitles in a track"),
-    ("cue", "bytes of text in a cue of subtitles"),
-    ("subtitles", "bytes of subtitles"),
-    ("memory", "bytes of memory of a process"),
-    ("silence", "seconds without a sign of life"),
-];
+/// One of the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// [`Limits::pixels`].
+    Pixels,
+    /// [`Limits::frames`].
+    Frames,
+    /// [`Limits::streams`].
+    Streams,
+    /// [`Limits::metadata`].
+    Metadata,
+    /// [`Limits::duration`].
+    Duration,
+    /// [`Limits::index`].
+    Index,
+    /// [`Limits::cues`].
+    Cues,
+    /// [`Limits::cue`].
+    Cue,
+    /// [`Limits::subtitles`].
+    Subtitles,
+    /// [`Limits::memory`].
+    Memory,
+    /// [`Limits::silence`].
+    Silence,
+}
+
+impl Limit {
+    /// All there are.
+    pub const ALL: [Self; 11] = [
+        Self::Pixels,
+        Self::Frames,
+        Self::Streams,
+        Self::Metadata,
+        Self::Duration,
+        Self::Index,
+        Self::Cues,
+        Self::Cue,
+        Self::Subtitles,
+        Self::Memory,
+        Self::Silence,
+    ];
+
+    /// What it is called, and what it counts.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pixels => ("pixels", "samples in a picture"),
+            Self::Frames => ("frames", "frames of video"),
+            Self::Streams => ("streams", "streams"),
+            Self::Metadata => ("metadata", "bytes of tags and headers"),
+            Self::Duration => ("duration", "seconds"),
+            Self::Index => ("index", "bytes of index"),
+            Self::Cues => ("cues", "cues of subtitles in a track"),
+            Self::Cue => ("cue", "bytes of text in a cue of subtitles"),
+            Self::Subtitles => ("subtitles", "bytes of subtitles"),
+            Self::Memory => ("memory", "bytes of memory of a process"),
+            Self::Silence => ("silence", "seconds without a sign of life"),
+        }
+    }
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        self.words().0
+    }
+}
 
 impl Limits {
     /// Pictures of 8192 by 8192 samples, a day of 100 frames a second, half a gibibyte of index.
@@ -82,46 +133,37 @@ impl Limits {
     }
 
     /// # Errors
-    /// [`Exceeded`] if `found` is more than the limit called `name`.
-    pub fn check(&self, name: &'static str, found: u64) -> Result<(), Exceeded> {
-        let limit = self.get(name).unwrap_or(u64::MAX);
-        if found > limit { Err(Exceeded { name, found, limit }) } else { Ok(()) }
+    /// [`Exceeded`] if `found` is more than is allowed.
+    pub fn check(&self, of: Limit, found: u64) -> Result<(), Exceeded> {
+        let limit = self.get(of);
+        if found > limit { Err(Exceeded { of, found, limit }) } else { Ok(()) }
     }
 
-    fn get(&self, name: &str) -> Option<u64> {
-        Some(match name {
-            "pixels" => self.pixels,
-            "frames" => self.frames,
-            "streams" => self.streams,
-            "metadata" => self.metadata,
-            "duration" => self.duration,
-            "index" => self.index,
-            "cues" => self.cues,
-            "cue" => self.cue,
-            "subtitles" => self.subtitles,
-            "memory" => self.memory,
-            "silence" => self.silence,
-            _ => return None,
-        })
+    fn get(&self, of: Limit) -> u64 {
+        let mut limits = *self;
+        *limits.place(of)
+    }
+
+    fn place(&mut self, of: Limit) -> &mut u64 {
+        match of {
+            Limit::Pixels => &mut self.pixels,
+            Limit::Frames => &mut self.frames,
+            Limit::Streams => &mut self.streams,
+            Limit::Metadata => &mut self.metadata,
+            Limit::Duration => &mut self.duration,
+            Limit::Index => &mut self.index,
+            Limit::Cues => &mut self.cues,
+            Limit::Cue => &mut self.cue,
+            Limit::Subtitles => &mut self.subtitles,
+            Limit::Memory => &mut self.memory,
+            Limit::Silence => &mut self.silence,
+        }
     }
 
     /// The same with the limit of `change`.
     #[must_use]
     pub fn with(mut self, change: &Change) -> Self {
-        let place = match change.name {
-            "pixels" => &mut self.pixels,
-            "frames" => &mut self.frames,
-            "streams" => &mut self.streams,
-            "metadata" => &mut self.metadata,
-            "duration" => &mut self.duration,
-            "index" => &mut self.index,
-            "cues" => &mut self.cues,
-            "cue" => &mut self.cue,
-            "subtitles" => &mut self.subtitles,
-            "memory" => &mut self.memory,
-            _ => &mut self.silence,
-        };
-        *place = change.value;
+        *self.place(change.of) = change.value;
         self
     }
 }
@@ -129,15 +171,15 @@ impl Limits {
 /// A source that is too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    name: &'static str,
+    of: Limit,
     found: u64,
     limit: u64,
 }
 
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, found, limit } = self;
-        let what = NAMES.iter().find(|(known, _)| known == name).map_or("", |(_, what)| *what);
+        let Self { of, found, limit } = self;
+        let (name, what) = of.words();
         write!(
             f,
             "the source has {found} {what}, and {limit} are allowed here; if you trust it, allow more with --limit {name}={found}"
@@ -150,7 +192,7 @@ impl std::error::Error for Exceeded {}
 /// One limit set to another value, as in `pixels=40000000` or `memory=2G`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    name: &'static str,
+    of: Limit,
     value: u64,
 }
 
@@ -158,10 +200,10 @@ impl FromStr for Change {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names = || NAMES.map(|(name, _)| name).join(", ");
+        let names = || Limit::ALL.map(Limit::name).join(", ");
         let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE, as in pixels=40M".to_owned())?;
-        let known = NAMES.iter().find(|(known, _)| *known == name);
-        let Some((name, _)) = known else { return Err(format!("there is no limit {name:?}; there are {}", names())) };
+        let known = Limit::ALL.into_iter().find(|known| known.name() == name);
+        let Some(of) = known else { return Err(format!("there is no limit {name:?}; there are {}", names())) };
         let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let factor = match &value[digits.len()..] {
             "" => 1,
@@ -175,7 +217,7 @@ impl FromStr for Change {
         };
         let number: u64 = digits.parse().map_err(|_| format!("{value:?} is no whole number"))?;
         let value = number.checked_mul(factor).ok_or_else(|| format!("{value:?} is too large"))?;
-        Ok(Self { name, value })
+        Ok(Self { of, value })
     }
 }
 
@@ -185,21 +227,21 @@ mod tests {
 
     #[test]
     fn every_limit_can_be_set_by_its_name_and_no_other() {
-        for (name, _) in NAMES {
-            let limits = Limits::default().with(&format!("{name}=7").parse().unwrap());
-            assert_eq!(limits.get(name), Some(7));
-            assert_eq!(limits.check(name, 7), Ok(()));
-            assert_eq!(limits.check(name, 8), Err(Exceeded { name, found: 8, limit: 7 }));
-            let others = NAMES.iter().filter(|(other, _)| *other != name);
-            assert!(others.clone().all(|(other, _)| limits.get(other) == Limits::default().get(other)));
+        for of in Limit::ALL {
+            let limits = Limits::default().with(&format!("{}=7", of.name()).parse().unwrap());
+            assert_eq!(limits.get(of), 7);
+            assert_eq!(limits.check(of, 7), Ok(()));
+            assert_eq!(limits.check(of, 8), Err(Exceeded { of, found: 8, limit: 7 }));
+            let mut others = Limit::ALL.into_iter().filter(|other| *other != of);
+            assert!(others.all(|other| limits.get(other) == Limits::default().get(other)));
         }
         assert!("pixel=7".parse::<Change>().unwrap_err().contains("there is no limit"));
     }
 
     #[test]
     fn values_may_have_units() {
-        assert_eq!("memory=2GiB".parse(), Ok(Change { name: "memory", value: 2 << 30 }));
-        assert_eq!("pixels=40M".parse(), Ok(Change { name: "pixels", value: 40_000_000 }));
+        assert_eq!("memory=2GiB".parse(), Ok(Change { of: Limit::Memory, value: 2 << 30 }));
+        assert_eq!("pixels=40M".parse(), Ok(Change { of: Limit::Pixels, value: 40_000_000 }));
         for wrong in ["pixels", "pixels=", "pixels=-1", "pixels=1x", "memory=99999999999GiB"] {
             assert!(wrong.parse::<Change>().is_err(), "{wrong}");
         }
@@ -207,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_told_with_what_to_do() {
-        let said = Limits::default().check("streams", 200).unwrap_err().to_string();
+        let said = Limits::default().check(Limit::Streams, 200).unwrap_err().to_string();
         assert_eq!(
             said,
             "the source has 200 streams, and 128 are allowed here; if you trust it, allow more with --limit streams=200"

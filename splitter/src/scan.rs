@@ -4,7 +4,7 @@
 use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
 use vtp_engine::bitstream::{Access, Classifier, PacketClass};
 use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets};
-use vtp_engine::limits::Limits;
+use vtp_engine::limits::{Limit, Limits};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{SourceFile, SourcePacket, StreamFacts};
 use vtp_engine::media::{self, Demuxer, Picture};
@@ -118,7 +118,7 @@ fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &H
     let Some(place) = tracks.iter().position(|track| track.stream() == packet.stream()) else { return false };
     tracks[place].take(packet, healer);
     let all = tracks.iter().map(SubtitleScan::bytes).sum();
-    if let Err(exceeded) = limits.check("subtitles", all) {
+    if let Err(exceeded) = limits.check(Limit::Subtitles, all) {
         tracks[place].refuse(exceeded);
     }
     true
@@ -147,7 +147,7 @@ pub(crate) fn origin(video: &VideoInfo, index: &Index, audio: &[AudioInfo]) -> i
 fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
     let (Some(start), Some(end)) = (healer.began_us(), healer.reached_us()) else { return Ok(()) };
     let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(MICROSECONDS);
-    Ok(limits.check("duration", seconds)?)
+    Ok(limits.check(Limit::Duration, seconds)?)
 }
 
 const MICROSECONDS: u32 = 1_000_000;
@@ -241,8 +241,8 @@ impl VideoScan {
 
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
         let count = self.packets.len() as u64 + 1;
-        limits.check("frames", count)?;
-        limits.check("index", count * size_of::<ScannedPacket>() as u64 + self.sets_bytes)?;
+        limits.check(Limit::Frames, count)?;
+        limits.check(Limit::Index, count * size_of::<ScannedPacket>() as u64 + self.sets_bytes)?;
         let times = [packet.pts(), packet.dts()];
         let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
         let class = match packet.data() {

@@ -1,6 +1,6 @@
 //! Subtitles that a container holds as text: every packet is a cue, whose time moves with those of sound and picture.
 
-use vtp_engine::limits::{Exceeded, Limits};
+use vtp_engine::limits::{Exceeded, Limit, Limits};
 use vtp_engine::media::demux::{SourcePacket, StreamFacts};
 use vtp_engine::source::SubtitleInfo;
 use vtp_engine::subtitles::packet::Form;
@@ -79,9 +79,9 @@ impl SubtitleScan {
     }
 
     fn cue(&mut self, packet: &SourcePacket, start: i64, healer: &Healer) -> Result<(), Exceeded> {
-        self.limits.check("cue", packet.data().len() as u64)?;
+        self.limits.check(Limit::Cue, packet.data().len() as u64)?;
         // Those that show nothing cost memory, too.
-        self.limits.check("cues", self.times.len() as u64 / 2)?;
+        self.limits.check(Limit::Cues, self.times.len() as u64 / 2)?;
         let payload = self.form.read(packet.data(), packet.cue_settings());
         self.doubt = self.doubt.or(payload.doubt);
         let us = |ticks| self.base.rescale(ticks, microseconds());

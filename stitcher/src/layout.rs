@@ -186,7 +186,6 @@ impl OutputLayout {
     }
 }
 
-/// The kind and the language of each track, or its number, from 0, where that is unknown.
 /// What tracks of one codec that are all in stereo, or all in surround, are called.
 pub(crate) fn audio_kind(codec: AudioCodec, surround: bool) -> &'static str {
     match (codec, surround) {
@@ -200,6 +199,7 @@ pub(crate) fn audio_kind(codec: AudioCodec, surround: bool) -> &'static str {
     }
 }
 
+/// The folder of each track: its kind, and its language, or its number, from 1, where that is unknown.
 pub(crate) fn folders<'a>(tracks: impl Iterator<Item = (&'static str, Option<&'a str>, usize)>) -> Vec<String> {
     let mut taken = HashSet::new();
     let stem = |(kind, language, place): (&str, Option<&str>, usize)| match Language::of(language) {

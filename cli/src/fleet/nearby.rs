@@ -20,11 +20,11 @@ pub struct Nearby {
 }
 
 impl Fleet for Nearby {
-    /// Whoever has the source looks into it.
     fn run(&self) -> Option<u64> {
         None
     }
 
+    /// Whoever has the source looks into it.
     fn index(&self, _: &Place, _: Option<&str>, _: &AtomicBool) -> Result<Option<Source>, EncodeFailure> {
         Ok(None)
     }

@@ -112,7 +112,7 @@ impl Caller {
     async fn of(secret: &str, parts: &Parts, app: &App) -> Outcome<Self> {
         let caller = Self::shown(secret, app).await?;
         if let Some(visit) = parts.extensions.get::<Arc<Visit>>() {
-            visit.is_of(caller.user);
+            visit.set_user(caller.user);
         }
         app.limits.admit(&parts.extensions, caller.user, caller.role).await?;
         Ok(caller)

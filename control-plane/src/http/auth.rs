@@ -215,7 +215,7 @@ fn lasts(app: &App) -> Duration {
 }
 
 async fn sign_in(app: &App, user: UserId, device: &Device) -> Outcome<Tokens> {
-    device.is_of(user);
+    device.set_user(user);
     let refresh = RefreshSecret::new().map_err(|error| Problem::internal(&error))?;
     let (session, role) =
         sessions::begin(&app.db, user, (&device.info, device.address), &refresh.hash(), lasts(app)).await?;

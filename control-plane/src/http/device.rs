@@ -27,9 +27,9 @@ pub(crate) struct Device {
 
 impl Device {
     /// Notes who it is that signs in from it.
-    pub(crate) fn is_of(&self, user: UserId) {
+    pub(crate) fn set_user(&self, user: UserId) {
         if let Some(visit) = &self.visit {
-            visit.is_of(user);
+            visit.set_user(user);
         }
     }
 }

@@ -169,7 +169,7 @@ async fn look(
     headers: HeaderMap,
 ) -> Outcome<Response> {
     let (video, _) = upload_of(&app, &caller, id).await?;
-    tus::is_version(&headers)?;
+    tus::require_version(&headers)?;
     // What a request that broke off has brought is being kept.
     let upload = receiving::settled(&app, &video).await?.ok_or_else(|| Problem::not_found("upload"))?;
     let mut response = stand(StatusCode::OK, &video, of(upload.received)).into_response();
@@ -234,7 +234,7 @@ pub(crate) async fn end(
     headers: HeaderMap,
 ) -> Outcome<Response> {
     let (video, _) = upload_of(&app, &caller, id).await?;
-    tus::is_version(&headers)?;
+    tus::require_version(&headers)?;
     if !matches!(&*video.upload_status, "pending" | "uploading") {
         let detail = format!("this upload is complete: DELETE /v1/videos/{id} deletes the video");
         return Err(Problem::new(Kind::Conflict, detail));

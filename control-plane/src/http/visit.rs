@@ -43,8 +43,8 @@ const TRACEPARENT: &str = "traceparent";
 pub(crate) struct Visit(OnceLock<UserId>);
 
 impl Visit {
-    /// It is theirs.
-    pub(crate) fn is_of(&self, user: UserId) {
+    /// Notes whose it is.
+    pub(crate) fn set_user(&self, user: UserId) {
         // However often it is asked who it is, it is the same.
         let _ = self.0.set(user);
         Span::current().record("user_id", field::display(user));

@@ -73,7 +73,7 @@ pub struct NewTus {
 ///
 /// # Errors
 /// [`Refusal::Version`].
-pub fn is_version(headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn require_version(headers: &HeaderMap) -> Result<(), Refusal> {
     match text(headers, "tus-resumable") {
         Some(VERSION) => Ok(()),
         _ => Err(Refusal::Version),
@@ -85,7 +85,7 @@ pub fn is_version(headers: &HeaderMap) -> Result<(), Refusal> {
 /// # Errors
 /// [`Refusal`].
 pub fn begins(headers: &HeaderMap) -> Result<NewTus, Refusal> {
-    is_version(headers)?;
+    require_version(headers)?;
     if headers.contains_key("upload-defer-length") {
         return Err(Refusal::Header("Upload-Defer-Length: how long an upload is has to be known when it begins"));
     }
@@ -110,7 +110,7 @@ pub fn begins(headers: &HeaderMap) -> Result<NewTus, Refusal> {
 /// # Errors
 /// [`Refusal`].
 pub fn continues(headers: &HeaderMap, state: State) -> Result<Asked, Refusal> {
-    is_version(headers)?;
+    require_version(headers)?;
     if !is_of_upload(headers) {
         return Err(Refusal::MediaType);
     }

@@ -3,7 +3,7 @@
 
 use super::clock::microseconds;
 use super::{Cue, Cues, markup};
-use crate::limits::{Exceeded, Limits};
+use crate::limits::{Exceeded, Limit, Limits};
 
 /// Fields of an event in a container (Matroska's codec mapping of S_TEXT/ASS): ReadOrder, Layer, Style, Name, three
 /// margins, Effect, and the text.
@@ -65,7 +65,7 @@ impl Fields {
             return Ok(());
         };
         let text = values.last().copied().unwrap_or_default();
-        cues.limits().check("cue", text.len() as u64)?;
+        cues.limits().check(Limit::Cue, text.len() as u64)?;
         cues.push(start, end, markup::ass(text))
     }
 }

@@ -1,7 +1,7 @@
 //! Subtitle files that are given beside a source: SubRip, WebVTT or ASS, told apart by what they say.
 
 use super::{Cue, ass, decode, srt, vtt};
-use crate::limits::{Exceeded, Limits};
+use crate::limits::{Exceeded, Limit, Limits};
 
 /// The files we read, for messages.
 pub const FORMATS: &str = "SubRip (.srt), WebVTT (.vtt) or ASS (.ass, .ssa)";
@@ -37,7 +37,7 @@ impl From<Exceeded> for Error {
 /// # Errors
 /// See [`Error`].
 pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, Error> {
-    limits.check("subtitles", bytes.len() as u64)?;
+    limits.check(Limit::Subtitles, bytes.len() as u64)?;
     let decoded = decode(bytes);
     let text = decoded.text.as_str();
     let cues = match () {

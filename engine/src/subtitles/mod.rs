@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub use bytes::{Decoded, decode};
 pub use shown::{MOST_AT_ONCE, Shown, ShownCue, shown};
 
-use crate::limits::{Exceeded, Limits};
+use crate::limits::{Exceeded, Limit, Limits};
 
 /// A text that is shown for some time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,9 +65,9 @@ impl Cues {
             return Ok(());
         }
         self.bytes += (text.len() + settings.len() + size_of::<Cue>()) as u64;
-        self.limits.check("cue", text.len() as u64)?;
-        self.limits.check("cues", self.cues.len() as u64 + 1)?;
-        self.limits.check("subtitles", self.bytes)?;
+        self.limits.check(Limit::Cue, text.len() as u64)?;
+        self.limits.check(Limit::Cues, self.cues.len() as u64 + 1)?;
+        self.limits.check(Limit::Subtitles, self.bytes)?;
         self.cues.push(Cue { start_us, end_us, settings, text });
         Ok(())
     }

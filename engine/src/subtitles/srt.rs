@@ -3,7 +3,7 @@
 
 use super::clock::timing;
 use super::{Cue, Cues, markup};
-use crate::limits::{Exceeded, Limits};
+use crate::limits::{Exceeded, Limit, Limits};
 
 /// The cues of a file.
 ///
@@ -32,7 +32,7 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Cue>, Exceeded> {
 fn close(cues: &mut Cues, times: Option<(i64, i64)>, lines: &mut Vec<&str>) -> Result<(), Exceeded> {
     let text = std::mem::take(lines).join("\n");
     let Some((start, end)) = times else { return Ok(()) };
-    cues.limits().check("cue", text.len() as u64)?;
+    cues.limits().check(Limit::Cue, text.len() as u64)?;
     cues.push(start, end, markup::srt(&text))
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::clock::timing;
 use super::{Cue, Cues, ShownCue, markup};
-use crate::limits::{Exceeded, Limits};
+use crate::limits::{Exceeded, Limit, Limits};
 
 /// What the first line of every file begins with.
 pub const SIGNATURE: &str = "WEBVTT";
@@ -32,7 +32,7 @@ pub fn parse(text: &str, limits: &Limits) -> Result<Vec<Cue>, Exceeded> {
                 text.push_str(line);
                 text.push('\n');
             }
-            cues.limits().check("cue", text.len() as u64)?;
+            cues.limits().check(Limit::Cue, text.len() as u64)?;
             cues.push(start, end, markup::vtt(&text, settings))?;
         } else if ["NOTE", "STYLE", "REGION"].iter().any(|block| is_block(line, block)) {
             skip_block(&mut lines);

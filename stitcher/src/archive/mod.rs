@@ -118,8 +118,8 @@ impl Archive {
         }
         let folder = Folder::create(dir.to_owned(), durability)?;
         let form = Form { container: Container::Mkv, tick_ns: tick_ns(self.spec.video.time_base) };
-        let is_sound = |track, bytes: &[u8]| track > 0 || ffv1::slices(bytes).is_some();
-        let bytes = pour(&folder, FILE, form, &tracks, sources, &is_sound)?;
+        let is_intact = |track, bytes: &[u8]| track > 0 || ffv1::slices(bytes).is_some();
+        let bytes = pour(&folder, FILE, form, &tracks, sources, &is_intact)?;
         self.spools.iter().chain(sound.iter().map(|it| &it.path)).for_each(|path| discard(path));
         Ok(FileReport {
             name: FILE.to_owned(),

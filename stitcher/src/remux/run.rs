@@ -137,7 +137,7 @@ pub(crate) struct Form {
 }
 
 /// Whether a sample of a track, by its place, is one that decoders will not complain of.
-pub(crate) type IsSound<'a> = &'a dyn Fn(usize, &[u8]) -> bool;
+pub(crate) type IsIntact<'a> = &'a dyn Fn(usize, &[u8]) -> bool;
 
 /// Writes `name` of these tracks, whose samples come from as many sources, and gives it its name once it has been read back and
 /// holds them, and all of them are sound. Returns its size. After an error it is not there.
@@ -147,7 +147,7 @@ pub(crate) fn pour(
     form: Form,
     tracks: &[Track],
     mut sources: Vec<Source>,
-    is_sound: IsSound<'_>,
+    is_intact: IsIntact<'_>,
 ) -> Result<u64, Error> {
     let path = folder.file(name);
     let failed = |source: boxes::Error| Error::Boxes { name: name.to_owned(), source };
@@ -167,7 +167,7 @@ pub(crate) fn pour(
         }
     })?;
     let sums: Vec<u32> = sources.into_iter().map(|source| source.sum.finalize()).collect();
-    let proved = prove(&draft, form, tracks, &sums, is_sound);
+    let proved = prove(&draft, form, tracks, &sums, is_intact);
     proved.and_then(|bytes| folder.reveal(&draft, name).map(|()| bytes)).inspect_err(|_| discard(&draft))
 }
 
@@ -193,7 +193,7 @@ fn fill<S: Iterator<Item = (usize, usize)>>(
 }
 
 /// Finds all samples in the draft by its own tables and adds their bytes up. Returns its size.
-fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_sound: IsSound<'_>) -> Result<u64, Error> {
+fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_intact: IsIntact<'_>) -> Result<u64, Error> {
     let unreadable = |reason| Error::NotProved(proof::read::unreadable(draft, reason));
     let file = File::open(draft).map_err(at(draft))?;
     let length = file.metadata().map_err(at(draft))?.len();
@@ -208,7 +208,7 @@ fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_sound: IsS
         for it in located {
             read_at(&mut reader, it.offset, it.size, &mut bytes).map_err(at(draft))?;
             sum.update(&bytes);
-            if !is_sound(track, &bytes) {
+            if !is_intact(track, &bytes) {
                 return Err(unreadable(proof::read::Reason::Shape("a sample that is damaged by its own checksum")));
             }
         }

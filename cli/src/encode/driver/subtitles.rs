@@ -1,6 +1,6 @@
 //! The subtitles of a run: those of the source, and those of files beside it.
 
-use vtp_engine::limits::Limits;
+use vtp_engine::limits::{Limit, Limits};
 use vtp_engine::source::SubtitleInfo;
 use vtp_engine::subtitles::file::Parsed;
 use vtp_engine::subtitles::{Cue, Cues, Shown, markup, shown};
@@ -66,7 +66,7 @@ impl Subtitles {
 fn checked(cues: &[Cue], limits: &Limits) -> Result<Vec<Cue>, vtp_engine::limits::Exceeded> {
     let mut checked = Cues::new(*limits);
     for cue in cues {
-        limits.check("cue", cue.text.len() as u64)?;
+        limits.check(Limit::Cue, cue.text.len() as u64)?;
         checked.push(cue.start_us, cue.end_us, markup::vtt(&cue.text, &cue.settings))?;
     }
     Ok(checked.into_vec())

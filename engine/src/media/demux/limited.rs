@@ -5,7 +5,7 @@ use std::ptr;
 use ffmpeg_next::{self as ffmpeg, DictionaryRef, ffi, format};
 
 use super::CodecParameters;
-use crate::limits::Limits;
+use crate::limits::{Limit, Limits};
 use crate::media::{Error, Kind};
 
 /// Holds an open container against `limits`.
@@ -13,16 +13,16 @@ use crate::media::{Error, Kind};
 /// # Errors
 /// [`crate::media::Kind::Unsupported`] with a sentence that says which limit it exceeds.
 pub(super) fn check(input: &format::context::Input, limits: &Limits) -> Result<(), Error> {
-    limits.check("streams", u64::from(input.nb_streams()))?;
+    limits.check(Limit::Streams, u64::from(input.nb_streams()))?;
     let mut metadata = bytes(&input.metadata());
     for stream in input.streams() {
         let parameters = CodecParameters::of(&stream.parameters());
         metadata += bytes(&stream.metadata()) + parameters.extradata().len() as u64;
-        limits.check("pixels", parameters.pixels())?;
+        limits.check(Limit::Pixels, parameters.pixels())?;
     }
-    limits.check("metadata", metadata)?;
+    limits.check(Limit::Metadata, metadata)?;
     let seconds = u64::try_from(input.duration()).unwrap_or(0) / u64::from(ffi::AV_TIME_BASE.unsigned_abs());
-    Ok(limits.check("duration", seconds)?)
+    Ok(limits.check(Limit::Duration, seconds)?)
 }
 
 fn bytes(dictionary: &DictionaryRef<'_>) -> u64 {
