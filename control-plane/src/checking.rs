@@ -254,14 +254,19 @@ fn facts(probe: Value, size: u64) -> Facts {
 
 /// Removes what begins so, if that can be. What is left is looked for again, when nobody can be writing any longer.
 pub(crate) async fn tidy(app: &App, prefix: &str) {
-    if let Err(error) = remove(app, prefix).await {
+    tidy_of(app, prefix, |_| true).await;
+}
+
+/// The same of those alone that are `old`.
+pub(crate) async fn tidy_of(app: &App, prefix: &str, old: impl Fn(&Key) -> bool) {
+    if let Err(error) = remove(app, prefix, old).await {
         tracing::warn!(%error, prefix, "left behind in the store");
     }
 }
 
-async fn remove(app: &App, prefix: &str) -> Result<(), vtp_store::Error> {
+async fn remove(app: &App, prefix: &str, old: impl Fn(&Key) -> bool) -> Result<(), vtp_store::Error> {
     let there = app.store.list(prefix, usize::MAX).await?;
-    let keys: Vec<Key> = there.into_iter().map(|(key, _)| key).collect();
+    let keys: Vec<Key> = there.into_iter().map(|(key, _)| key).filter(old).collect();
     app.store.delete(&keys).await
 }
 

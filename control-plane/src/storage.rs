@@ -48,6 +48,12 @@ pub fn part_number(video: VideoId, key: &Key) -> Option<u32> {
     number?.parse().ok()
 }
 
+/// The epoch under which a part of a source was fetched that is called so; `None` if it is none.
+pub fn fetched_under(video: VideoId, key: &Key) -> Option<i64> {
+    let (epoch, _) = key.as_str().strip_prefix(&parts(video))?.split_once('/')?;
+    epoch.parse().ok()
+}
+
 /// What a source's name begins with.
 pub fn source(video: VideoId) -> String {
     format!("sources/{video}/")
@@ -81,6 +87,15 @@ mod tests {
             assert_eq!(key(odd), format!("sources/{video}/source"), "{odd}");
         }
         assert_eq!(Object::Part(video, 7).key().unwrap().to_string(), format!("uploads/{video}/00007"));
+    }
+
+    #[test]
+    fn a_part_that_was_fetched_is_known_by_its_name_and_by_its_epoch() {
+        let (video, other) = (VideoId::new(), VideoId::new());
+        let under = |object: Object<'_>| fetched_under(video, &object.key().unwrap());
+        assert_eq!(under(Object::Fetched(video, 7, 12)), Some(7));
+        let none = [Object::Fetched(other, 7, 12), Object::Part(video, 7), Object::Source(video, "a.mp4")];
+        assert_eq!(none.map(under), [None; 3]);
     }
 
     #[test]

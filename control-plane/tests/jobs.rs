@@ -213,3 +213,22 @@ fn a_batch_that_would_be_too_much_is_accepted_when_enough_has_ended() {
     ann.post(&format!("{first}/cancel"), &Value::Null).ok(200);
     ann.post("/v1/batches", &more).ok(202);
 }
+
+#[test]
+fn of_batches_that_come_at_once_no_more_is_accepted_than_of_those_that_come_one_by_one() {
+    let platform = Platform::without_limits(|config| Config { jobs: 0, open_jobs: 5, ..config });
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let items = json!({ "items": vec![json!({ "video_id": video }); 2] });
+    for _ in 0..10 {
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let hands: Vec<_> = (0..6).map(|_| scope.spawn(|| ann.post("/v1/batches", &items))).collect();
+            hands.into_iter().map(|hand| hand.join().unwrap()).collect()
+        });
+        let accepted: Vec<_> = answers.into_iter().filter(|it| it.status() == 202).map(|it| it.ok(202)).collect();
+        assert_eq!(accepted.len(), 2, "{accepted:?}");
+        for batch in accepted {
+            ann.post(&format!("/v1/batches/{}/cancel", batch["id"].as_str().unwrap()), &Value::Null).ok(200);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! bus meanwhile. In: submissions. Out: how they ended. Never: a job that is lost, or done twice under one number.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Shared<T> {
     session: u32,
     count: AtomicU32,
     waiting: Mutex<HashMap<u64, Waiting>>,
+    /// How many have waited so far.
+    waits: AtomicU64,
     /// The driver has answered when it was asked last.
     is_answered: AtomicBool,
     /// What the driver is being told of jobs that nobody waits for any longer.
@@ -58,6 +60,8 @@ struct Shared<T> {
 
 #[derive(Debug)]
 struct Waiting {
+    /// Which of those that ever waited.
+    wait: u64,
     submission: Submission,
     tell: oneshot::Sender<Standing>,
 }
@@ -69,10 +73,10 @@ impl<T: Talk> Client<T> {
     /// [`Error::Bus`]. A driver that does not answer is none: it may come.
     pub async fn start(talk: T, name: NodeId) -> Result<Self, Error> {
         let session = fastrand::u32(1..1 << 31);
-        let (count, waiting, farewells) = (AtomicU32::new(1), Mutex::default(), Mutex::default());
+        let (count, waits, waiting) = (AtomicU32::new(1), AtomicU64::new(0), Mutex::default());
         let heard = talk.listen(Topic::EndedOf(session)).await?;
-        let is_answered = AtomicBool::new(false);
-        let shared = Arc::new(Shared { talk, name, session, count, waiting, is_answered, farewells });
+        let (is_answered, farewells) = (AtomicBool::new(false), Mutex::default());
+        let shared = Arc::new(Shared { talk, name, session, count, waiting, waits, is_answered, farewells });
         tokio::spawn(tend(Arc::downgrade(&shared), heard));
         Ok(Self { shared })
     }
@@ -101,8 +105,9 @@ impl<T: Talk> Client<T> {
     pub async fn carry_out(&self, submission: Submission) -> Result<Standing, Error> {
         let job = submission.job;
         let (tell, told) = oneshot::channel();
-        self.shared.waiting().insert(job, Waiting { submission: submission.clone(), tell });
-        let mut guard = Guard { shared: Arc::clone(&self.shared), job, ended: false };
+        let wait = self.shared.waits.fetch_add(1, Ordering::Relaxed);
+        self.shared.waiting().insert(job, Waiting { wait, submission: submission.clone(), tell });
+        let mut guard = Guard { shared: Arc::clone(&self.shared), job, wait, ended: false };
         let heard = match JobNumber(job).session() {
             // Its own are heard of together.
             Some(_) => None,
@@ -178,13 +183,19 @@ fn otherwise() -> Error {
 struct Guard<T: Talk> {
     shared: Arc<Shared<T>>,
     job: u64,
+    wait: u64,
     ended: bool,
 }
 
 impl<T: Talk> Drop for Guard<T> {
     fn drop(&mut self) {
         let (shared, job, ended) = (Arc::clone(&self.shared), self.job, self.ended);
-        shared.waiting().remove(&job);
+        // Who waits for it instead goes on.
+        let mut waiting = shared.waiting();
+        if waiting.get(&job).is_some_and(|it| it.wait == self.wait) {
+            waiting.remove(&job);
+        }
+        drop(waiting);
         let is_own = JobNumber(job).session() == Some(shared.session);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !is_own {

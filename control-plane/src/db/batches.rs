@@ -101,6 +101,8 @@ pub async fn accept(db: &PgPool, user: UserId, new: NewBatch<'_>) -> sqlx::Resul
     let jobs: Vec<JobId> = new.videos.iter().map(|_| JobId::new()).collect();
     let size = i32::try_from(new.videos.len()).unwrap_or(i32::MAX);
     let mut transaction = db.begin().await?;
+    // Of batches that come at the same time each counts those before it.
+    sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE").bind(user).execute(&mut *transaction).await?;
     let open: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM transcoding_jobs WHERE user_id = $1 AND status IN ('queued', 'processing')",
     )

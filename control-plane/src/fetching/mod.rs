@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use vtp_store::AnyStore;
+use vtp_store::{AnyStore, Key};
 
 use self::place::{Allowed, Place};
 use crate::app::App;
@@ -258,7 +258,9 @@ async fn stopped(fetch: &Fetch, stop: Stop) -> sqlx::Result<()> {
         Stop::Anew if of.fetched_bytes == 0 => again(fetch, "what comes is no whole file", None).await,
         Stop::Anew => {
             let Some(fetch_epoch) = fetches::begin_again(&app.drive, of).await? else { return Ok(()) };
-            checking::tidy(app, &storage::parts(of.id)).await;
+            // Until it is let go of, another may have it already, if the store took long.
+            let is_old = |key: &Key| storage::fetched_under(of.id, key).is_some_and(|epoch| epoch < fetch_epoch);
+            checking::tidy_of(app, &storage::parts(of.id), is_old).await;
             let anew = Fetch { app: app.clone(), of: Claimed { fetch_epoch, ..of.clone() }, since: fetch.since };
             let_go(&anew, of.fetch_failures, Duration::ZERO).await
         }
