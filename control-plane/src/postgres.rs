@@ -17,8 +17,10 @@ use rustix::process::{Pid, Signal, kill_process};
 const NAME: &str = "vtp";
 /// The oldest that will do.
 const OLDEST: u32 = 15;
-/// How long it may take to come up or to end.
+/// How long it may take to end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to come up, behind what it had not written when it was ended.
+const RECOVERY: Duration = Duration::from_secs(15 * 60);
 /// How long what is left of one that was killed may take to go.
 const RELICS: Duration = Duration::from_secs(10);
 
@@ -118,7 +120,7 @@ impl PostgresServer {
         let (data, log) = (folder.join("data"), folder.join("log"));
         let password = password(&folder.join("password"))?;
         if !data.join("PG_VERSION").exists() {
-            initialise(&programs, &folder, &data, how.user)?;
+            initialise(&programs, &folder, &data, &how)?;
         }
         // Free now, and the same when it is started again.
         let listener = TcpListener::bind(("127.0.0.1", 0)).and_then(|it| it.local_addr());
@@ -186,7 +188,8 @@ impl PostgresServer {
                 self.process = spawn(&self.programs, &self.data, &self.log, self.port, &self.how)?;
                 continue;
             }
-            if has_ended || began.elapsed() > PATIENCE {
+            // One that lives may have a long log to go through.
+            if has_ended || began.elapsed() > RECOVERY {
                 let said = fs::read_to_string(&self.log).unwrap_or_default();
                 let last: Vec<&str> = said.lines().rev().take(3).collect();
                 let said = last.into_iter().rev().collect::<Vec<_>>().join("; ");
@@ -235,17 +238,24 @@ fn unprivileged() -> Result<Option<(u32, u32)>, PostgresError> {
 /// The password that is kept in this file; made if there is none.
 fn password(path: &Path) -> Result<String, PostgresError> {
     match fs::read_to_string(path) {
-        Ok(password) => Ok(password.trim().to_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let secret = crate::auth::RefreshSecret::new().map_err(|error| io::Error::other(error.to_string()));
-            let password = secret.map_err(system("a password"))?.reveal();
-            let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            let written = file.and_then(|mut file| file.write_all(password.as_bytes()));
-            written.map_err(system(path.display().to_string()))?;
-            Ok(password)
+        // A start that was cut off may have left an empty one.
+        Ok(password) if !password.trim().is_empty() => return Ok(password.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(system(path.display().to_string())(error));
         }
-        Err(error) => Err(system(path.display().to_string())(error)),
+        _ => {}
     }
+    let secret = crate::auth::RefreshSecret::new().map_err(|error| io::Error::other(error.to_string()));
+    let password = secret.map_err(system("a password"))?.reveal();
+    let draft = path.with_extension("new");
+    let write = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(password.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    };
+    write().map_err(system(path.display().to_string()))?;
+    Ok(password)
 }
 
 fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
@@ -255,7 +265,8 @@ fn as_user(command: &mut Command, user: Option<(u32, u32)>) -> &mut Command {
     }
 }
 
-fn initialise(programs: &Path, folder: &Path, data: &Path, user: Option<(u32, u32)>) -> Result<(), PostgresError> {
+fn initialise(programs: &Path, folder: &Path, data: &Path, how: &How) -> Result<(), PostgresError> {
+    let user = how.user;
     // One that was cut off is begun again.
     let draft = folder.join("data.new");
     match fs::remove_dir_all(&draft) {
@@ -295,7 +306,14 @@ fn initialise(programs: &Path, folder: &Path, data: &Path, user: Option<(u32, u3
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(PostgresError::Failed { program: "postgres --single", said });
     }
-    fs::rename(&draft, data).map_err(system(data.display().to_string()))
+    let keep = || {
+        if how.careful {
+            // What has its final name is to be whole, also if power fails.
+            rustix::fs::syncfs(fs::File::open(&draft)?)?;
+        }
+        fs::rename(&draft, data)
+    };
+    keep().map_err(system(data.display().to_string()))
 }
 
 fn spawn(programs: &Path, data: &Path, log: &Path, port: u16, how: &How) -> Result<Child, PostgresError> {
@@ -311,4 +329,21 @@ fn spawn(programs: &Path, data: &Path, log: &Path, port: u16, how: &How) -> Resu
     let errors = log.try_clone().map_err(system("the log"))?;
     command.current_dir("/").stdin(Stdio::null()).stdout(log).stderr(errors);
     as_user(&mut command, how.user).spawn().map_err(system("postgres"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_made_once_and_one_that_was_cut_off_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        fs::write(&path, "").unwrap();
+        let made = password(&path).unwrap();
+        assert!(made.len() > 20);
+        assert_eq!(password(&path).unwrap(), made);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -258,12 +258,17 @@ fn alternative_name(host: &str) -> Result<SanType, Error> {
     }
 }
 
-/// Writes a file that must not be there, with no more than such rights from its first moment on, durably.
+/// Writes a file that must not be there, with no more than such rights from its first moment on, durably, and whole or not at all.
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
+    let mut draft = path.to_owned().into_os_string();
+    draft.push(".new");
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&draft)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        let linked = std::fs::hard_link(&draft, path);
+        std::fs::remove_file(&draft)?;
+        linked
     };
     write().map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists(path.to_owned()),

@@ -220,7 +220,7 @@ impl Drill<'_> {
         let mut stopped: Option<(Instant, usize)> = None;
         while !all_ended() {
             let mut machine = machine.lock().map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
-            machine.look()?;
+            machine.look().iter().for_each(|line| tracing::debug!(line));
             if let Some((until, place)) = stopped
                 && until <= Instant::now()
             {

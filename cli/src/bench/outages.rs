@@ -227,7 +227,7 @@ impl Drill<'_> {
         let (mut kills, mut next) = (0, Instant::now() + pause(chance));
         while !over.load(Ordering::Relaxed) {
             let mut machine = locked(machine);
-            machine.look()?;
+            machine.look().iter().for_each(|line| tracing::debug!(line));
             if let Some(victim) = victim.filter(|_| kills < self.arguments.kills && next <= Instant::now()) {
                 if let Some(pid) = victim.process(&machine).and_then(|pid| Pid::from_raw(pid.try_into().ok()?)) {
                     kill_process(pid, Signal::KILL)?;
@@ -257,7 +257,7 @@ impl Drill<'_> {
             }
             drop(heard);
             ensure!(began.elapsed() < TOLD, "{missing} of {} jobs were not told of", jobs.len());
-            locked(machine).look()?;
+            locked(machine).look().iter().for_each(|line| tracing::debug!(line));
             std::thread::sleep(LOOK);
         }
     }

@@ -105,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     eprintln!("what its processes say is in {}", data.join("log").display());
     while !interrupted.load(Ordering::Relaxed) {
-        for line in machine.look().map_err(usage)? {
+        for line in machine.look() {
             eprintln!("{line}");
         }
         std::thread::sleep(LOOK);
@@ -240,18 +240,21 @@ impl Machine {
     ///
     /// # Errors
     /// The system's.
-    pub(crate) fn look(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn look(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         for process in &mut self.processes {
-            if let Some(status) = process.look().with_context(|| format!("starting {}", process.name()))? {
-                let (name, log) = (process.name(), process.log().display());
-                lines.push(format!("{name} has ended ({status}) and is started again; {log} may tell why"));
+            let news = process.look();
+            let (name, log) = (process.name(), process.log().display());
+            match news {
+                Ok(None) => {}
+                Ok(Some(status)) => {
+                    lines.push(format!("{name} has ended ({status}) and is started again; {log} may tell why"));
+                }
+                Err(error) => lines.push(format!("{name} can't be started: {error}; that is tried again")),
             }
         }
-        if let Some(platform) = &mut self.platform {
-            lines.extend(platform.look()?);
-        }
-        Ok(lines)
+        lines.extend(self.platform.as_mut().and_then(Platform::look));
+        lines
     }
 
     /// Has everything leave, those first that need the others.
@@ -290,12 +293,15 @@ impl Home {
         Ok((Self(data.canonicalize().with_context(|| data.display().to_string())?), lock))
     }
 
-    /// Writes a file that only its owner may read.
+    /// Writes a file that only its owner may read, durably, and whole or not at all.
     fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
-        let path = self.0.join(name);
+        let (path, draft) = (self.0.join(name), self.0.join(format!("{name}.new")));
         let write = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            file.write_all(text.as_bytes())
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&draft, &path)?;
+            File::open(&self.0)?.sync_all()
         };
         write().with_context(|| format!("cannot write {}", path.display()))
     }
@@ -303,9 +309,15 @@ impl Home {
     /// Certifies everybody anew, by an authority that stays.
     fn certify(&self, nodes: usize) -> anyhow::Result<()> {
         let (ca, credentials) = (self.0.join("ca"), self.0.join("credentials"));
-        let authority = match ca.exists() {
-            true => Authority::open(&ca)?,
-            false => Authority::init(&ca, 3650)?,
+        let authority = match Authority::open(&ca) {
+            // One whose making was cut off has certified nobody.
+            Err(vtp_fleet::ca::Error::Missing(_)) => {
+                if ca.exists() {
+                    std::fs::remove_dir_all(&ca).with_context(|| ca.display().to_string())?;
+                }
+                Authority::init(&ca, 3650)?
+            }
+            opened => opened?,
         };
         if credentials.exists() {
             std::fs::remove_dir_all(&credentials).with_context(|| credentials.display().to_string())?;
@@ -370,4 +382,37 @@ fn listens(nats: &mut Kept, port: u16) -> anyhow::Result<()> {
         std::thread::sleep(LOOK);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_stays_and_one_whose_making_was_cut_off_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, _lock) = Home::prepare(folder.path()).unwrap();
+        let ca = folder.path().join("ca");
+        std::fs::create_dir(&ca).unwrap();
+        home.certify(1).unwrap();
+        let key = || std::fs::read(ca.join("ca.key")).unwrap();
+        let first = key();
+        home.certify(2).unwrap();
+        assert_eq!(key(), first);
+        std::fs::remove_file(ca.join("ca.crt")).unwrap();
+        home.certify(1).unwrap();
+        assert_ne!(key(), first);
+    }
+
+    #[test]
+    fn a_secret_is_written_whole_and_for_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, _lock) = Home::prepare(folder.path()).unwrap();
+        home.write("api-key", "one").unwrap();
+        home.write("api-key", "two").unwrap();
+        let path = folder.path().join("api-key");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777, 0o600);
+        assert!(!folder.path().join("api-key.new").exists());
+    }
 }

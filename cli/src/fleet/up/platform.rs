@@ -92,16 +92,17 @@ impl Platform {
         self.database.pid()
     }
 
-    /// Starts the database again if it has ended, and tells of it.
-    ///
-    /// # Errors
-    /// It does not come up again.
-    pub(super) fn look(&mut self) -> anyhow::Result<Option<String>> {
-        if !self.database.has_ended()? {
-            return Ok(None);
-        }
-        self.database.restart()?;
-        Ok(Some("the database has ended and is started again; its log in postgres/ may tell why".to_owned()))
+    /// Starts the database again if it has ended, and tells of it. One that does not come up is tried again with the next look.
+    pub(super) fn look(&mut self) -> Option<String> {
+        let restarted = match self.database.has_ended() {
+            Ok(false) => return None,
+            Ok(true) => self.database.restart().map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        Some(match restarted {
+            Ok(()) => "the database has ended and is started again; its log in postgres/ may tell why".to_owned(),
+            Err(error) => format!("the database has ended and does not come up again yet: {error}"),
+        })
     }
 
     /// Makes the first account and a key, once the API is there; `None` if there was one before, or nobody waits any longer.
@@ -113,13 +114,14 @@ impl Platform {
             return Ok(None);
         }
         let (key, password) = (self.home.join(KEY), self.home.join(PASSWORD));
-        if key.exists() {
+        let is_kept = |path: &Path| path.metadata().is_ok_and(|file| file.len() > 0);
+        if is_kept(&key) {
             return Ok(None);
         }
         let word = secret()?;
         let home = Home(self.home.clone());
         // A start that was cut off here is gone on with.
-        if !password.exists() {
+        if !is_kept(&password) {
             home.write(PASSWORD, &word)?;
         }
         let word = std::fs::read_to_string(&password).with_context(|| password.display().to_string())?;

@@ -90,23 +90,26 @@ impl Kept {
     /// Starts it again if it has ended and has rested. Tells how it ended, once.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; it is tried again after a rest.
     pub(crate) fn look(&mut self) -> io::Result<Option<ExitStatus>> {
         if let Some(child) = &mut self.child {
             let Some(status) = child.try_wait()? else { return Ok(None) };
             self.child = None;
             // One that was killed from outside is not to blame.
-            let is_fine = status.signal().is_some() || self.started.elapsed() > SETTLED;
-            self.rest = if is_fine { REST } else { (self.rest * 2).min(LONGEST_REST) };
-            self.again = Some(Instant::now() + self.rest);
+            self.rest_before_next(status.signal().is_some() || self.started.elapsed() > SETTLED);
             return Ok(Some(status));
         }
         if self.again.is_some_and(|again| again <= Instant::now()) {
-            self.child = Some(spawn(&self.recipe)?);
-            (self.started, self.again) = (Instant::now(), None);
+            let child = spawn(&self.recipe).inspect_err(|_| self.rest_before_next(false))?;
+            (self.child, self.started, self.again) = (Some(child), Instant::now(), None);
             self.starts += 1;
         }
         Ok(None)
+    }
+
+    fn rest_before_next(&mut self, is_fine: bool) {
+        self.rest = if is_fine { REST } else { (self.rest * 2).min(LONGEST_REST) };
+        self.again = Some(Instant::now() + self.rest);
     }
 
     /// Waits for its end, for so long; then it is killed.
