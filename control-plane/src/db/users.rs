@@ -49,18 +49,21 @@ impl TryFrom<String> for Role {
 #[error("{0:?} is no role")]
 pub struct UnknownRole(String);
 
-/// Takes somebody in; `None` if the address or the name is somebody's already.
+/// Takes somebody in, who may keep `storage_bytes` of sources; `None` if the address or the name is somebody's already.
 pub async fn register(
     db: &PgPool,
     email: &str,
     username: Option<&str>,
     password_hash: &str,
+    storage_bytes: u64,
 ) -> sqlx::Result<Option<User>> {
     let made = sqlx::query_as::<_, User>(
-        "INSERT INTO users (id, email, username, password_hash) VALUES ($1, $2, $3, $4)
+        "INSERT INTO users (id, email, username, password_hash, storage_limit) VALUES ($1, $2, $3, $4, $5)
          RETURNING id, email, username, role, is_verified, tier, storage_limit, created_at",
     );
-    let made = made.bind(UserId::new()).bind(email).bind(username).bind(password_hash).fetch_one(db).await;
+    let storage_bytes = i64::try_from(storage_bytes).unwrap_or(i64::MAX);
+    let made = made.bind(UserId::new()).bind(email).bind(username).bind(password_hash).bind(storage_bytes);
+    let made = made.fetch_one(db).await;
     match made {
         Err(error) if super::is_taken(&error) => Ok(None),
         made => made.map(Some),

@@ -83,7 +83,7 @@ pub(crate) async fn register(
     }
     let username = wanted.username.as_deref().map(str::trim);
     let hash = app.hasher.hash(wanted.password).await?;
-    let user = users::register(&app.db, &email, username, &hash).await?;
+    let user = users::register(&app.db, &email, username, &hash, app.config.storage_bytes).await?;
     let user = user.ok_or_else(|| Problem::new(Kind::Conflict, "the address or the name is somebody's already"))?;
     let tokens = sign_in(&app, user.id, &device).await?;
     Ok((StatusCode::CREATED, axum::Json(SignedIn { user, tokens })))

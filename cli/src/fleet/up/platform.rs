@@ -25,6 +25,8 @@ const PASSWORD: &str = "password";
 const POSTGRES: &str = "postgres";
 /// The other folders of the platform's processes, but for those of nodes.
 const FOLDERS: [&str; 7] = ["store", "keys", "log", "nats", super::ledger::FOLDER, "splitter", "stitcher"];
+/// Names how many bytes of sources a new account may keep.
+const STORAGE: &str = "VTP_CONTROL_STORAGE_BYTES";
 /// How long the API may take to come up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one question to it may take.
@@ -77,8 +79,11 @@ impl Platform {
     }
 
     /// What the control plane and the driver are told.
-    pub(super) fn environment(&self) -> [(&'static str, String); 5] {
+    pub(super) fn environment(&self) -> [(&'static str, String); 6] {
+        // It is this machine's own disk that is filled.
+        let storage = std::env::var(STORAGE).unwrap_or_else(|_| (1_u64 << 40).to_string());
         [
+            (STORAGE, storage),
             (LEDGER, self.database.url()),
             ("VTP_CONTROL_LISTEN", format!("127.0.0.1:{}", self.port)),
             ("VTP_CONTROL_DATABASE", self.database.url()),
