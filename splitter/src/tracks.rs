@@ -61,6 +61,13 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
         }
     }
     let Some(video) = video else { return Err(no_video(!audio.is_empty())) };
+    if let Some(vision) = video.dolby_vision.filter(|vision| vision.is_closed()) {
+        return Err(Error::Unsupported(format!(
+            "the pictures are in Dolby Vision of profile {}, whose colours only a decoder of Dolby's shows; give a version \
+             in profile 8, in HDR10, or in SDR",
+            vision.profile
+        )));
+    }
     let video_decoder = VideoDecoder::new(&demuxer.parameters(video.index)?, video.time_base, limits)?;
     Ok(Tracks { video, video_decoder, audio, subtitles, other_videos, left_out })
 }

@@ -271,6 +271,43 @@ fn is_found_everywhere(path: &Path) {
     }
 }
 
+/// The same MP4 of one track of H.265, moov last, with a record of Dolby Vision of this profile and compatibility.
+fn in_dolby_vision(mp4: &[u8], profile: u8, compatibility: u8) -> Vec<u8> {
+    let mut record = [0; 32];
+    record[..8].copy_from_slice(&[0, 0, 0, 32, b'd', b'v', b'c', b'C']);
+    record[8..13].copy_from_slice(&[1, 0, profile << 1, 0x0d, compatibility << 4]);
+    let mut made = mp4.to_vec();
+    let moov = mp4.windows(4).rposition(|four| four == b"moov").unwrap();
+    let within = |name: &[u8; 4]| moov + mp4[moov..].windows(4).position(|four| four == name).unwrap();
+    for name in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hev1"] {
+        let size = within(name) - 4;
+        let length = u32::from_be_bytes(made[size..size + 4].try_into().unwrap()) + 32;
+        made[size..size + 4].copy_from_slice(&length.to_be_bytes());
+    }
+    let entry = within(b"hvcC") - 4;
+    let length = u32::from_be_bytes(made[entry..entry + 4].try_into().unwrap()) as usize;
+    made.splice(entry + length..entry + length, record);
+    made
+}
+
+#[test]
+fn dolby_vision_whose_colours_nobody_else_shows_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures =
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -c:v libx265 -x265-params log-level=none -pix_fmt yuv420p10le";
+    let Some(path) = generate(folder.path(), "plain.mp4", pictures) else { return };
+    let plain = std::fs::read(path).unwrap();
+    let told = |profile, compatibility| {
+        let path = folder.path().join(format!("{profile}-{compatibility}.mp4"));
+        std::fs::write(&path, in_dolby_vision(&plain, profile, compatibility)).unwrap();
+        Source::open(&path).map(|source| source.index.frames.len()).map_err(|error| (error.code(), error.to_string()))
+    };
+    assert_eq!([told(8, 1), told(8, 4)], [Ok(25), Ok(25)]);
+    let (code, message) = told(5, 0).unwrap_err();
+    assert_eq!(code, Some(1001));
+    assert!(message.contains("Dolby Vision of profile 5") && message.contains("give a version"), "{message}");
+}
+
 #[test]
 fn parts_that_share_some_pictures_are_shown_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();

@@ -23,6 +23,22 @@ pub enum Medium {
     Other,
 }
 
+/// What a container tells of Dolby Vision (Dolby Vision Streams Within the ISO Base Media File Format, 2.2 and 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DolbyVision {
+    /// The profile.
+    pub profile: u8,
+    /// What the pictures are to those who know nothing of it: 0 nothing of use, 1 HDR10, 2 SDR, 4 HLG.
+    pub compatibility: u8,
+}
+
+impl DolbyVision {
+    /// Whether the pictures have colours that only a Dolby decoder shows: IPT, in profiles 5 and 10.0.
+    pub fn is_closed(self) -> bool {
+        self.profile == 5 || (self.profile == 10 && self.compatibility == 0)
+    }
+}
+
 /// One stream as the container declares it.
 #[derive(Clone, Debug)]
 pub struct StreamFacts {
@@ -42,6 +58,8 @@ pub struct StreamFacts {
     pub rotation: Rotation,
     /// Whether the codec's headers say that frames consist of fields.
     pub interlaced: bool,
+    /// Whether its pictures are in Dolby Vision, and how.
+    pub dolby_vision: Option<DolbyVision>,
     /// ISO 639 language, if told.
     pub language: Option<String>,
     /// Title, if told.
@@ -89,6 +107,7 @@ pub(super) fn facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
             raw.field_order,
             ffi::AVFieldOrder::AV_FIELD_UNKNOWN | ffi::AVFieldOrder::AV_FIELD_PROGRESSIVE
         ),
+        dolby_vision: dolby_vision(stream),
         language: text("language"),
         title: text("title"),
         default: disposition & ffi::AV_DISPOSITION_DEFAULT != 0,
@@ -164,21 +183,30 @@ fn time_base(value: ffmpeg::Rational) -> TimeBase {
 
 /// The display matrix (ISO/IEC 14496-12, 8.3.2.2) as quarter turns. Odd angles are rounded to the nearest turn,
 /// as FFmpeg's own tools do not turn by them either.
-fn rotation(stream: &format::stream::Stream<'_>) -> Rotation {
-    // SAFETY: side data is null or at least `size` bytes, alive as long as the stream; a display matrix is nine
-    // 32-bit integers, which is checked.
-    let matrix = unsafe {
+/// The first bytes of what a stream has of a kind beside its packets.
+fn side_data<const N: usize>(stream: &format::stream::Stream<'_>, kind: ffi::AVPacketSideDataType) -> Option<[u8; N]> {
+    // SAFETY: side data is null or at least `size` bytes, alive as long as the stream.
+    unsafe {
         let mut size = 0;
-        let data = ffi::av_stream_get_side_data(
-            stream.as_ptr(),
-            ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX,
-            &mut size,
-        );
-        if data.is_null() || size < 36 {
-            return Rotation::default();
-        }
-        ptr::read_unaligned(data.cast::<[i32; 9]>())
+        let data = ffi::av_stream_get_side_data(stream.as_ptr(), kind, &mut size);
+        (!data.is_null() && size >= N).then(|| ptr::read_unaligned(data.cast::<[u8; N]>()))
+    }
+}
+
+/// FFmpeg keeps the record as eight bytes: version, its minor part, profile, level, three flags, compatibility.
+fn dolby_vision(stream: &format::stream::Stream<'_>) -> Option<DolbyVision> {
+    let record: [u8; 8] = side_data(stream, ffi::AVPacketSideDataType::AV_PKT_DATA_DOVI_CONF)?;
+    Some(DolbyVision { profile: record[2], compatibility: record[7] })
+}
+
+fn rotation(stream: &format::stream::Stream<'_>) -> Rotation {
+    // Nine 32-bit integers.
+    let Some(bytes) = side_data::<36>(stream, ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX) else {
+        return Rotation::default();
     };
+    let matrix: [i32; 9] = std::array::from_fn(|at| {
+        i32::from_ne_bytes([bytes[4 * at], bytes[4 * at + 1], bytes[4 * at + 2], bytes[4 * at + 3]])
+    });
     let determinant = i64::from(matrix[0]) * i64::from(matrix[4]) - i64::from(matrix[1]) * i64::from(matrix[3]);
     let mirrored = determinant < 0;
     let (a, b) = (f64::from(if mirrored { -matrix[0] } else { matrix[0] }), f64::from(matrix[1]));
