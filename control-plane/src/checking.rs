@@ -337,7 +337,7 @@ impl<T: Copy + std::fmt::Debug> Leftovers<T> {
         for one in found {
             let removed = async {
                 for prefix in prefixes(one) {
-                    remove(app, &prefix).await.map_err(|error| error.to_string())?;
+                    remove(app, &prefix, |_| true).await.map_err(|error| error.to_string())?;
                 }
                 note(app.drive.clone(), one).await.map_err(|error| error.to_string())
             };

@@ -5,7 +5,7 @@ mod headers;
 mod metadata;
 mod pieces;
 
-pub use headers::{Append, Asked, Checksum, NewTus, begins, continues, is_version};
+pub use headers::{Append, Asked, Checksum, NewTus, begins, continues, require_version};
 pub use metadata::Metadata;
 pub use pieces::{Piece, Pieces};
 
