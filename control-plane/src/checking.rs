@@ -291,11 +291,11 @@ pub(crate) async fn sweep_late(app: &App) {
     late.sweep(app).await;
 }
 
-/// Removes what is in the store of jobs that came to nothing a while ago, and notes that it is gone: whoever was at them may have been
-/// putting something there when they ended.
+/// Removes what is in the store of jobs that came to nothing a while ago, or whose outputs were deleted, and notes that it is gone:
+/// whoever was at them may have been putting something there when they ended.
 pub(crate) async fn sweep_ladders(app: &App) {
     let ladders = Leftovers {
-        what: "what is left of jobs that came to nothing",
+        what: "what is left of jobs that came to nothing, or whose outputs are not wanted",
         found: jobs::unswept(&app.drive, SETTLED_S).await,
         prefixes: |job| vec![storage::ladder(job)],
         note: |db, job| async move { jobs::swept(&db, job).await }.boxed(),

@@ -279,7 +279,7 @@ fn what_is_somebody_else_s_is_not_there_wherever_it_is_asked_for() {
             asked += 1;
         }
     }
-    assert_eq!(asked, 27, "every operation on something that is somebody's");
+    assert_eq!(asked, 28, "every operation on something that is somebody's");
     assert_eq!(bob.get("/v1/videos").ok(200)["data"], json!([]));
     assert_eq!(bob.get("/v1/jobs").ok(200)["data"], json!([]));
     ann.get(&format!("/v1/videos/{video}")).ok(200);

@@ -167,6 +167,55 @@ fn what_a_job_that_came_to_nothing_left_in_the_store_goes_even_if_it_came_late()
 }
 
 #[test]
+fn what_a_job_made_goes_when_it_is_deleted_and_the_video_and_the_report_stay() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let (gone, kept) = (ann.transcode(&video), ann.transcode(&video));
+    for job in [&gone, &kept] {
+        ann.events(job, None);
+    }
+    let outputs = |job: &str| ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200)["data"].as_array().unwrap().clone();
+    let master = outputs(&gone)[0]["playback_url"].as_str().unwrap().to_owned();
+    platform.nobody().get(&master).text(200);
+    for _ in 0..2 {
+        ann.delete(&format!("/v1/jobs/{gone}/outputs")).ok(204);
+        assert!(outputs(&gone).is_empty());
+    }
+    assert_eq!(platform.nobody().get(&master).status(), 404);
+    assert!(!platform.stored(&format!("ladders/{gone}")).exists());
+    ann.get(&format!("/v1/jobs/{gone}/report")).ok(200);
+    assert!(!outputs(&kept).is_empty() && platform.stored(&format!("ladders/{kept}/master.m3u8")).exists());
+    ann.get(&format!("/v1/videos/{video}")).ok(200);
+    // What came into the store later goes, too.
+    let late = platform.stored(&format!("ladders/{gone}/master.m3u8"));
+    std::fs::create_dir_all(late.parent().unwrap()).unwrap();
+    std::fs::write(&late, "#EXTM3U").unwrap();
+    platform.with_database(async |db| {
+        let aged =
+            sqlx::query("UPDATE transcoding_jobs SET outputs_deleted_at = outputs_deleted_at - interval '1 hour'");
+        aged.execute(&db).await.unwrap();
+    });
+    fixture::until("it is gone", || !late.exists());
+
+    ann.delete(&format!("/v1/videos/{video}?with_outputs=maybe")).problem(422);
+    ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).ok(204);
+    assert!(outputs(&kept).is_empty());
+    assert!(!platform.stored(&format!("ladders/{kept}")).exists());
+}
+
+#[test]
+fn outputs_of_a_job_that_goes_on_are_not_deleted() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let job = ann.transcode(&ann.uploaded("hang.mp4"));
+    assert_eq!(ann.delete(&format!("/v1/jobs/{job}/outputs")).problem(409)["retry"], "after_change");
+    ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
+    ann.events(&job, None);
+    ann.delete(&format!("/v1/jobs/{job}/outputs")).ok(204);
+}
+
+#[test]
 fn how_a_job_went_on_is_forgotten_after_a_week_and_how_it_ended_is_not() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");

@@ -449,17 +449,33 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
 /// Some jobs that came to nothing so many seconds ago or longer, and what is left of which in the store nobody has looked for since.
 pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<JobId>> {
     sqlx::query_scalar(
-        "SELECT id FROM transcoding_jobs
-         WHERE status IN ('failed', 'cancelled') AND lease_epoch > 0 AND swept_at IS NULL
-           AND completed_at < now() - make_interval(secs => $1)
-         ORDER BY completed_at LIMIT 100",
+        "(SELECT id FROM transcoding_jobs
+          WHERE status IN ('failed', 'cancelled') AND lease_epoch > 0 AND swept_at IS NULL
+            AND completed_at < now() - make_interval(secs => $1)
+          ORDER BY completed_at LIMIT 100)
+         UNION ALL
+         (SELECT id FROM transcoding_jobs
+          WHERE outputs_deleted_at < now() - make_interval(secs => $1) AND swept_at IS NULL
+          ORDER BY outputs_deleted_at LIMIT 100)",
     )
     .bind(settled_s as f64)
     .fetch_all(db)
     .await
 }
 
-/// Notes that nothing is left in the store of a job that came to nothing.
+/// Notes that what these jobs made is not wanted any longer, and tells which of them were completed.
+pub(super) async fn delete_outputs(db: &mut sqlx::PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<JobId>> {
+    sqlx::query("DELETE FROM processed_videos WHERE job_id = ANY($1)").bind(jobs).execute(&mut *db).await?;
+    sqlx::query_scalar(
+        "UPDATE transcoding_jobs SET outputs_deleted_at = now(), swept_at = NULL
+         WHERE id = ANY($1) AND status = 'completed' RETURNING id",
+    )
+    .bind(jobs)
+    .fetch_all(db)
+    .await
+}
+
+/// Notes that nothing is left in the store of a job that came to nothing, or of whose outputs nothing is wanted.
 pub async fn swept(db: &PgPool, job: JobId) -> sqlx::Result<()> {
     sqlx::query("UPDATE transcoding_jobs SET swept_at = now() WHERE id = $1").bind(job).execute(db).await.map(drop)
 }

@@ -81,6 +81,24 @@ pub(super) async fn add(
     Ok(())
 }
 
+/// Lets go of what a job of this user made. `None` if there is no such job, `Some(false)` if it has not ended.
+pub async fn delete(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Option<bool>> {
+    let mut transaction = db.begin().await?;
+    let has_ended: Option<bool> = sqlx::query_scalar(
+        "SELECT status NOT IN ('queued', 'processing') FROM transcoding_jobs
+         WHERE id = $1 AND user_id = $2 FOR NO KEY UPDATE",
+    )
+    .bind(job)
+    .bind(user)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if has_ended == Some(true) {
+        super::jobs::delete_outputs(&mut transaction, &[job]).await?;
+        transaction.commit().await?;
+    }
+    Ok(has_ended)
+}
+
 /// What a job of this user made.
 pub async fn of(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Vec<OutputRow>> {
     sqlx::query_as(

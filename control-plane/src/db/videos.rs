@@ -435,8 +435,9 @@ pub async fn failed(db: &PgPool, video: VideoId, epoch: i64, code: i32, why: &st
     Ok(true)
 }
 
-/// Deletes a video of this user, and wants its open jobs cancelled; whether there was one.
-pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<bool> {
+/// Deletes a video of this user, and wants its open jobs cancelled; `None` if there is none. Tells of which jobs the outputs are not
+/// wanted any longer either: of none, unless they are to go `with_outputs`.
+pub async fn delete(db: &PgPool, user: UserId, video: VideoId, with_outputs: bool) -> sqlx::Result<Option<Vec<JobId>>> {
     let mut transaction = db.begin().await?;
     let deleted = sqlx::query(
         "UPDATE videos SET deleted_at = now(), fetch_from = NULL WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL",
@@ -454,8 +455,19 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId) -> sqlx::Result<b
     .fetch_all(&mut *transaction)
     .await?;
     super::jobs::cancel_locked(&mut transaction, &open).await?;
+    let mut gone = Vec::new();
+    if with_outputs {
+        let all: Vec<JobId> = sqlx::query_scalar(
+            "SELECT id FROM transcoding_jobs WHERE video_id = $1 AND user_id = $2 ORDER BY id FOR NO KEY UPDATE",
+        )
+        .bind(video)
+        .bind(user)
+        .fetch_all(&mut *transaction)
+        .await?;
+        gone = super::jobs::delete_outputs(&mut transaction, &all).await?;
+    }
     transaction.commit().await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok((deleted.rows_affected() > 0).then_some(gone))
 }
 
 /// Some videos that were deleted so many seconds ago or longer, that nobody writes for any longer, and whose bytes nobody has

@@ -14,12 +14,14 @@ use super::page::{Page, Wanted};
 use super::visit::Below;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
+use crate::checking;
 use crate::db::jobs::{self, Job, NewJob};
 use crate::db::outputs::{self, OutputRow};
 use crate::db::videos;
 use crate::ids::{JobId, VideoId};
 use crate::problem::{Kind, Outcome, Problem};
 use crate::public_url;
+use crate::storage;
 use crate::template::Template;
 
 /// What is to be made of a video, and how urgently.
@@ -185,6 +187,27 @@ pub(crate) async fn outputs(
         Output { row, playback_url }
     });
     Ok(axum::Json(Outputs { data: data.collect() }))
+}
+
+/// Delete what a job made. Its report stays, and so does the video.
+#[utoipa::path(delete, path = "/jobs/{id}/outputs", tag = "jobs", params(("id" = JobId, Path, description = "Which job")), responses(
+    (status = 204, description = "Nothing of it is there any longer"),
+    (status = "4XX", description = "There is none, or it has not ended", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn delete_outputs(
+    State(app): State<App>,
+    Writes(caller): Writes,
+    Path(id): Path<JobId>,
+) -> Outcome<StatusCode> {
+    match outputs::delete(&app.db, caller.user(), id).await? {
+        None => Err(Problem::not_found("job")),
+        Some(false) => Err(Problem::new(Kind::Conflict, "the job has not ended: cancel it first")),
+        Some(true) => {
+            checking::tidy(&app, &storage::ladder(id)).await;
+            Ok(StatusCode::NO_CONTENT)
+        }
+    }
 }
 
 /// The quality report of a job.

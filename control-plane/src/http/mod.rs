@@ -89,7 +89,7 @@ fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::get))
         .routes(routes!(jobs::cancel))
-        .routes(routes!(jobs::outputs))
+        .routes(routes!(jobs::outputs, jobs::delete_outputs))
         .routes(routes!(jobs::report))
         .routes(routes!(webhooks::create, webhooks::list))
         .routes(routes!(webhooks::get, webhooks::remove))

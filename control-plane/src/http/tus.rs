@@ -239,7 +239,7 @@ pub(crate) async fn end(
         let detail = format!("this upload is complete: DELETE /v1/videos/{id} deletes the video");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    if !videos::delete(&app.db, caller.user(), id).await? {
+    if videos::delete(&app.db, caller.user(), id, false).await?.is_none() {
         return Err(Problem::not_found("upload"));
     }
     checking::forget(&app, id).await;

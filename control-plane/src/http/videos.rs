@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Path, Query};
 use super::page::{Page, Wanted};
@@ -14,6 +14,7 @@ use crate::checking;
 use crate::db::videos::{self, Video};
 use crate::ids::VideoId;
 use crate::problem::{Outcome, Problem};
+use crate::storage;
 
 /// A source, and what its upload lacks.
 #[derive(Serialize, ToSchema)]
@@ -59,8 +60,21 @@ pub(crate) async fn get(
     Ok(axum::Json(VideoDetail { video, missing_parts }))
 }
 
-/// Delete a video, and cancel its open jobs. Ladders that were made of it stay.
-#[utoipa::path(delete, path = "/videos/{id}", tag = "videos", params(("id" = VideoId, Path, description = "Which video")), responses(
+/// So many ladders go before a deletion is answered.
+const AT_ONCE: usize = 20;
+
+/// What goes with a video.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Deletion {
+    /// Whether what its jobs made goes, too.
+    #[serde(default)]
+    with_outputs: bool,
+}
+
+/// Delete a video, and cancel its open jobs. Ladders that were made of it stay, unless they are to go, too.
+#[utoipa::path(delete, path = "/videos/{id}", tag = "videos", params(("id" = VideoId, Path, description = "Which video"), Deletion), responses(
     (status = 204, description = "It is gone"),
     (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
@@ -69,10 +83,14 @@ pub(crate) async fn delete(
     State(app): State<App>,
     Writes(caller): Writes,
     Path(id): Path<VideoId>,
+    Query(Deletion { with_outputs }): Query<Deletion>,
 ) -> Outcome<StatusCode> {
-    if !videos::delete(&app.db, caller.user(), id).await? {
-        return Err(Problem::not_found("video"));
-    }
+    let gone = videos::delete(&app.db, caller.user(), id, with_outputs).await?;
+    let gone = gone.ok_or_else(|| Problem::not_found("video"))?;
     checking::forget(&app, id).await;
+    // Of very many ladders the last go a while later.
+    for job in gone.into_iter().take(AT_ONCE) {
+        checking::tidy(&app, &storage::ladder(job)).await;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
