@@ -17,7 +17,7 @@ use vtp_fleet::messages::TraceContext;
 
 use crate::fleet::access::LoginArguments;
 use crate::fleet::member::{self, MetricsArguments};
-use crate::fleet::orderer::{Ended, Orderer, Seen};
+use crate::fleet::orderer::Orderer;
 use crate::progress::ProgressEvent;
 use crate::telemetry::RequestSpans;
 use crate::{Outcome, print, telemetry};
@@ -103,17 +103,12 @@ impl Cluster {
             // Whoever notes it may be slower than this.
             drop(told.try_send(progress));
         };
-        let ended = self
-            .0
-            .encode(number, (user, priority), trace, words, &told)
-            .await
-            .map_err(|error| Away(format!("{error:#}")))?;
-        Ok(match ended {
-            Ended::Made(report) => Made::Ladder(report),
-            Ended::Failed { code, message } => Made::Failed { code, message },
-            Ended::Cancelled => Made::Cancelled,
-        })
+        self.0.encode(number, (user, priority), trace, words, &told).await.map_err(away)
     }
+}
+
+fn away(error: anyhow::Error) -> Away {
+    Away(format!("{error:#}"))
 }
 
 /// What `vtp encode` is told.
@@ -126,21 +121,15 @@ impl Fleet for Cluster {
     fn plan(&self, user: u64, source: PathBuf, words: Vec<String>) -> BoxFuture<'_, Result<Planned, Away>> {
         // Nothing is written there.
         let words = line(source.clone(), PathBuf::from("plan"), words);
-        async move { self.0.plan(user, source.into(), words).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+        async move { self.0.plan(user, source.into(), words).await.map_err(away) }.boxed()
     }
 
     fn slots(&self) -> BoxFuture<'_, Result<u32, Away>> {
-        async move { self.0.slots().await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+        async move { self.0.slots().await.map_err(away) }.boxed()
     }
 
     fn probe(&self, source: PathBuf) -> BoxFuture<'_, Result<Probed, Away>> {
-        async move {
-            match self.0.probe(source.into()).await.map_err(|error| Away(format!("{error:#}")))? {
-                Seen::Video(probe) => Ok(Probed::Video(probe)),
-                Seen::Unusable { code, message } => Ok(Probed::Unusable { code, message }),
-            }
-        }
-        .boxed()
+        async move { self.0.probe(source.into()).await.map_err(away) }.boxed()
     }
 
     fn make(&self, order: Order, told: mpsc::Sender<Progress>) -> BoxFuture<'_, Result<Made, Away>> {
@@ -148,7 +137,7 @@ impl Fleet for Cluster {
     }
 
     fn cancel(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {
-        async move { self.0.cancel(number).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+        async move { self.0.cancel(number).await.map_err(away) }.boxed()
     }
 
     fn answers(&self) -> bool {
@@ -156,6 +145,6 @@ impl Fleet for Cluster {
     }
 
     fn forget(&self, number: u64) -> BoxFuture<'_, Result<(), Away>> {
-        async move { self.0.forget(number).await.map_err(|error| Away(format!("{error:#}"))) }.boxed()
+        async move { self.0.forget(number).await.map_err(away) }.boxed()
     }
 }

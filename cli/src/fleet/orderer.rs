@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use vtp_control_plane::fleet::Planned;
+use vtp_control_plane::fleet::{Made, Planned, Probed};
 use vtp_engine::coordinator::{Cost, Skill, Skills};
 use vtp_engine::limits::Limits;
 use vtp_fleet::bus::nats::NatsBus;
@@ -33,24 +33,6 @@ pub(crate) struct Orderer {
     client: Client<NatsBus>,
 }
 
-/// How an order ended.
-pub(crate) enum Ended {
-    /// The ladder is there, and this is its report; null if it is too long to be told.
-    Made(Value),
-    /// It can't be made.
-    Failed { code: Option<u16>, message: String },
-    /// It was given up.
-    Cancelled,
-}
-
-/// What a look at a source came to.
-pub(crate) enum Seen {
-    /// As `vtp probe --json` tells it.
-    Video(Value),
-    /// It can't be used.
-    Unusable { code: u16, message: String },
-}
-
 impl Orderer {
     /// Orders over `bus`, as `name`, which nobody else has.
     ///
@@ -73,7 +55,7 @@ impl Orderer {
         trace: TraceContext,
         words: Vec<OsString>,
         told: &(dyn Fn(ProgressEvent) + Sync),
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<Made> {
         let job = JobNumber::kept(number).0;
         let body = orders::write(&EncodeOrder { folder: "/".into(), words })?;
         let submission = submission(job, (user, priority), trace, Skill::Stitch, body);
@@ -83,14 +65,14 @@ impl Orderer {
         };
         let made = match standing {
             Standing::Done { made } => made.into_iter().next().context("the driver says nothing of what was made")?,
-            Standing::Failed { message, .. } => return Ok(Ended::Failed { code: None, message }),
-            Standing::Cancelled => return Ok(Ended::Cancelled),
+            Standing::Failed { message, .. } => return Ok(Made::Failed { code: None, message }),
+            Standing::Cancelled => return Ok(Made::Cancelled),
             Standing::Unknown | Standing::Active => bail!("the driver does not know how it ended"),
         };
         Ok(match orders::read(&made.result)? {
-            Encoded::Made { report: Some(report), .. } => Ended::Made(serde_json::from_str(&report)?),
-            Encoded::Made { report: None, .. } => Ended::Made(Value::Null),
-            Encoded::Failed { code, message, .. } => Ended::Failed { code, message },
+            Encoded::Made { report: Some(report), .. } => Made::Ladder(serde_json::from_str(&report)?),
+            Encoded::Made { report: None, .. } => Made::Ladder(Value::Null),
+            Encoded::Failed { code, message, .. } => Made::Failed { code, message },
         })
     }
 
@@ -114,10 +96,10 @@ impl Orderer {
     ///
     /// # Errors
     /// The fleet does not answer, or can't.
-    pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Seen> {
+    pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Probed> {
         match self.looked((0, LOOK), &SplitOrder::Index(looks_at(source)?)).await? {
-            Indexed::Told(probe) => Ok(Seen::Video(serde_json::from_str(&probe)?)),
-            Indexed::Unusable { code, message } => Ok(Seen::Unusable { code, message }),
+            Indexed::Told(probe) => Ok(Probed::Video(serde_json::from_str(&probe)?)),
+            Indexed::Unusable { code, message } => Ok(Probed::Unusable { code, message }),
             Indexed::Found { .. } | Indexed::Planned(_) | Indexed::Unfit(_) => bail!(OTHER),
         }
     }
