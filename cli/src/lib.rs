@@ -19,6 +19,7 @@ pub mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod held;
 pub mod interrupt;
 pub mod page;
 pub mod parse;
