@@ -59,10 +59,40 @@ impl Held {
         !self.is_locked || is_same().unwrap_or(false)
     }
 
+    /// Has all that was written to its filesystem on the disk: one call, whatever number of files that is.
+    ///
+    /// # Errors
+    /// Something that was written since it is held is lost.
+    pub(crate) fn sync_filesystem(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.folder)?)
+    }
+
+    /// Has the names in it on the disk.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        sync_names(&self.folder)
+    }
+
     /// Lets go of it, as the end of a process does.
     #[cfg(test)]
     pub(crate) fn release(&self) -> io::Result<()> {
         self.folder.unlock()
+    }
+}
+
+/// Has the names in a folder on the disk, where its filesystem does that for folders.
+///
+/// # Errors
+/// Of the disk.
+pub(crate) fn sync_names(folder: &File) -> io::Result<()> {
+    match folder.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            tracing::debug!(%error, "folders are not synced here");
+            Ok(())
+        }
+        synced => synced,
     }
 }
 

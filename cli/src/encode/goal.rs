@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+use vtp_stitcher::Durability;
 use vtp_store::Location;
 
 use super::output::{self, Dirs, Output};
@@ -117,7 +118,9 @@ impl Goal {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
         }
-        let folder = self.output.publish()?;
+        // What is uploaded next is in the store then, or nowhere.
+        let durability = if self.store.is_some() { Durability::Buffered } else { Durability::Synced };
+        let folder = self.output.publish(durability)?;
         let Some(store) = self.store else { return Ok(folder) };
         progress(ProgressEvent::Stage("uploading".into()));
         let pieces = upload::pieces(&folder).context("cannot read what was made").map_err(Failure::Internal)?;

@@ -15,12 +15,14 @@
 //!
 //! This module never touches the source and refuses to replace a folder that holds it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use vtp_stitcher::Durability;
+
 use crate::exit::Failure;
-use crate::held::{Held, Tried};
+use crate::held::{self, Held, Tried};
 
 /// What the names of work folders begin with.
 const WORK: &str = ".vtp-work-";
@@ -253,21 +255,36 @@ impl Output {
         &self.dirs
     }
 
-    /// Keeps what was written and returns where it is. An old folder of that name is gone afterwards.
+    /// Keeps what was written and returns where it is: also through a loss of power, where it is to be [`Durability::Synced`]. An old
+    /// folder of that name is gone afterwards.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Moved`]; an old folder is as it was then, and what was written is removed.
-    pub fn publish(mut self) -> Result<PathBuf, Error> {
+    /// [`Error::Io`], [`Error::Moved`]; an old folder is as it was then, and what was written is removed, unless the disk fails
+    /// when all is in its place.
+    pub fn publish(mut self, durability: Durability) -> Result<PathBuf, Error> {
+        let (out, work) = (&self.dirs.out, &self.dirs.work);
         let published = match &self.plan {
-            Plan::InPlace { .. } => self.dirs.out.clone(),
+            Plan::InPlace { .. } => out.clone(),
             Plan::Replace { target, .. } => target.clone(),
         };
         if !self.is_in_place() {
             return Err(Error::Moved(published));
         }
-        fs::remove_dir_all(&self.dirs.work).map_err(io_error("remove", &self.dirs.work))?;
+        // What was spooled need not reach the disk. The folder stays, for it says that the rest is not there yet.
+        clear(work, None)?;
+        if durability == Durability::Synced {
+            self.held.sync_filesystem().map_err(io_error("write", out))?;
+        }
+        fs::remove_dir(work).map_err(io_error("remove", work))?;
+        if durability == Durability::Synced {
+            self.held.sync().map_err(io_error("write", out))?;
+        }
         if let Plan::Replace { target, .. } = &self.plan {
-            swap_in(&self.dirs.out, target)?;
+            let replaced = swap_in(out, target)?;
+            if durability == Durability::Synced {
+                sync_names_beside(target)?;
+            }
+            remove_all(&replaced).map_err(io_error("remove the old output", &replaced))?;
         }
         self.published = true;
         Ok(published)
@@ -415,20 +432,26 @@ fn is_called(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
-/// Puts `new` in the place of `target` and removes what was there; both at once where the filesystem can.
-fn swap_in(new: &Path, target: &Path) -> Result<(), Error> {
+/// Puts `new` in the place of `target`, and tells where what was there is now; both at once where the filesystem can.
+fn swap_in(new: &Path, target: &Path) -> Result<PathBuf, Error> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     if renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE).is_ok() {
-        return remove_all(new).map_err(io_error("remove the old output", new));
+        return Ok(new.to_owned());
     }
     let old = sibling(target, "old", |old| fs::rename(target, old)).map_err(io_error("replace", target))?;
-    if let Err(cause) = fs::rename(new, target) {
-        return Err(match fs::rename(&old, target) {
+    match fs::rename(new, target) {
+        Ok(()) => Ok(old),
+        Err(cause) => Err(match fs::rename(&old, target) {
             Ok(()) => Error::Io { action: "replace", path: target.to_owned(), cause },
             Err(cause) => Error::Io { action: "put back the old output, which is now", path: old, cause },
-        });
+        }),
     }
-    remove_all(&old).map_err(io_error("remove the old output", &old))
+}
+
+/// Has the names in the folder of `target` on the disk.
+fn sync_names_beside(target: &Path) -> Result<(), Error> {
+    let Some(parent) = folder_of(target) else { return Ok(()) };
+    File::open(parent).and_then(|parent| held::sync_names(&parent)).map_err(io_error("write", parent))
 }
 
 /// A hidden name beside `target` that nobody else has, for which `make` makes something: a process's number may be another's, too,
@@ -512,7 +535,7 @@ mod tests {
         let scene = Scene::new();
         let output = scene.prepare("a/b/out", false).unwrap();
         write_ladder(&output);
-        let published = output.publish().unwrap();
+        let published = output.publish(Durability::Synced).unwrap();
         assert_eq!(published, scene.at("a/b/out"));
         let names: BTreeSet<_> = fs::read_dir(published).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, BTreeSet::from(["hd".into(), "master.m3u8".into()]));
@@ -558,7 +581,7 @@ mod tests {
             let scene = Scene::new();
             let outputs = at_once(4, |number| scene.prepare(&format!("a/b/out-{number}"), false));
             for output in outputs {
-                output.unwrap_or_else(|error| panic!("round {round}: {error}")).publish().unwrap();
+                output.unwrap_or_else(|error| panic!("round {round}: {error}")).publish(Durability::Buffered).unwrap();
             }
             assert_eq!(fs::read_dir(scene.at("a/b")).unwrap().count(), 4);
         }
@@ -586,7 +609,7 @@ mod tests {
             assert!(refused.iter().all(|it| matches!(it, Err(Error::Busy(_)))), "round {round}: {refused:?}");
             let output = made.remove(0).unwrap();
             write_ladder(&output);
-            output.publish().unwrap();
+            output.publish(Durability::Buffered).unwrap();
             assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
             assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
         }
@@ -620,7 +643,7 @@ mod tests {
             };
             let output = scene.prepare("out", force).unwrap();
             replaced(&output);
-            assert!(matches!(output.publish().unwrap_err(), Error::Moved(_)));
+            assert!(matches!(output.publish(Durability::Buffered).unwrap_err(), Error::Moved(_)));
             assert_eq!(fs::read(scene.at("out/notes")).unwrap(), b"another's");
             assert_eq!(scene.names(), BTreeSet::from(["elsewhere".into(), "in.mp4".into(), "out".into()]));
         }
@@ -661,7 +684,7 @@ mod tests {
         let output = scene.prepare("out", true).unwrap();
         write_ladder(&output);
         assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-        output.publish().unwrap();
+        output.publish(Durability::Synced).unwrap();
         assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
         assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
     }
@@ -695,7 +718,7 @@ mod tests {
         let output = scene.prepare("a/out", false).unwrap();
         assert_eq!(fs::read_dir(scene.at("a/out")).unwrap().count(), 1, "the work folder alone");
         write_ladder(&output);
-        output.publish().unwrap();
+        output.publish(Durability::Buffered).unwrap();
         assert_eq!(fs::read(scene.at("a/out/master.m3u8")).unwrap(), b"new");
     }
 
