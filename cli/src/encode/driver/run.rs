@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tracing::Span;
 use vtp_encoder_node as node;
 use vtp_engine::chunk::{EncodedChunk, StageCpu};
@@ -26,6 +26,7 @@ use vtp_stitcher::Stitcher;
 use super::EncodeFailure;
 use super::crew::{ChunkError, Job, Order, Told, Work};
 use super::pass::{Pass, PassError};
+use super::ticks::{Came, Ticks};
 use crate::child;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
@@ -120,11 +121,12 @@ impl<'a, 'j> Run<'a, 'j> {
         for worker in 0..self.orders.len() as u64 {
             self.apply(Event::Joined { worker: WorkerId(worker), skills: Skills::NONE });
         }
+        let mut ticks = Ticks::every(TICK);
         while self.end.is_none() {
-            match self.told.recv_timeout(TICK) {
-                Ok(told) => self.told(told),
-                Err(RecvTimeoutError::Timeout) => self.tick(),
-                Err(RecvTimeoutError::Disconnected) => self.end(Err(crew_is_gone())),
+            match ticks.next(&self.told) {
+                Came::Message(told) => self.told(told),
+                Came::Tick => self.tick(),
+                Came::End => self.end(Err(crew_is_gone())),
             }
         }
         if self.end.as_ref().is_some_and(Result::is_err) {
