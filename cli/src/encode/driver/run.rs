@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub(super) struct Run<'a, 'j> {
     pass: &'a Pass<'a>,
     job: &'a Job<'j>,
     stitcher: &'a mut Stitcher,
+    /// What is made besides has failed, so that this is of no use.
+    in_vain: &'a AtomicBool,
     coordinator: Coordinator,
     /// What the coordinator is still to be told.
     events: VecDeque<Event>,
@@ -77,6 +79,7 @@ impl<'a, 'j> Run<'a, 'j> {
         scope: &'scope Scope<'scope, 'env>,
         job: &'env Job<'j>,
         stitcher: &'a mut Stitcher,
+        in_vain: &'a AtomicBool,
     ) -> Self
     where
         'env: 'a,
@@ -98,6 +101,7 @@ impl<'a, 'j> Run<'a, 'j> {
             pass,
             job,
             stitcher,
+            in_vain,
             events: VecDeque::new(),
             gathering: Gathering::new(target, job.renditions, seconds),
             orders: orders.collect(),
@@ -142,7 +146,7 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     fn tick(&mut self) {
-        if self.pass.cancel.load(Ordering::Relaxed) {
+        if self.pass.cancel.load(Ordering::Relaxed) || self.in_vain.load(Ordering::Relaxed) {
             self.job.stop.store(true, Ordering::Relaxed);
             let jobs: Vec<JobId> = [JOB].into_iter().chain(self.gathering.repairs().map(repair_of)).collect();
             return jobs.into_iter().for_each(|job| self.apply(Event::Cancel { job }));
