@@ -30,6 +30,7 @@ pub mod progress;
 pub mod records;
 pub mod redraw;
 pub mod report;
+mod scratch;
 pub mod stores;
 pub(crate) mod telemetry;
 pub mod text;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use tempfile::TempDir;
 use vtp_stitcher::Durability;
 use vtp_store::Location;
 
@@ -17,6 +16,7 @@ use crate::place::Place;
 use crate::progress::ProgressEvent;
 use crate::records;
 use crate::report::Report;
+use crate::scratch::Scratch;
 use crate::stores::{Bucket, Stores, Trouble};
 
 /// Where a run writes, and what becomes of it. Dropping it leaves nothing.
@@ -34,7 +34,7 @@ struct Remote {
     /// What was there before, and is replaced.
     before: Before,
     /// The folder that it is made in.
-    _scratch: TempDir,
+    _scratch: Scratch,
 }
 
 /// What an earlier attempt at the fleet's job `run` has published, if one has: it may have been lost, or told to stop, before it was
@@ -93,8 +93,8 @@ impl Goal {
                 "{location} {why}; choose another --out, or give --force to replace it"
             )));
         }
-        let scratch = tempfile::Builder::new().prefix("vtp-ladder-").tempdir();
-        let scratch = scratch.context("cannot make a folder for temporary files").map_err(Failure::Internal)?;
+        let scratch =
+            Scratch::new("ladder").context("cannot make a folder for temporary files").map_err(Failure::Internal)?;
         let output = Output::prepare(&scratch.path().join("ladder"), arguments.input.path(), false)?;
         let store = Remote { location, bucket, claim: Claim::new(run), before, _scratch: scratch };
         Ok(Self { output, store: Some(store) })

@@ -78,6 +78,8 @@ impl Arguments {
 /// [`Failure::Usage`] for what can't be reached or is set wrongly.
 pub fn run(arguments: &Arguments) -> Outcome {
     let slots = arguments.slots.get();
+    // Until the end: what lies there is of one life.
+    let _held = member::occupy(&arguments.data, "--data")?;
     let (delivered, kept) = (arguments.data.join("delivered"), arguments.data.join("kept"));
     tidy(&delivered, &kept).map_err(|error| Failure::Usage(format!("{}: {error}", arguments.data.display())))?;
     member::live(slots + 16, |leave| async move {
