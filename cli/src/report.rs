@@ -334,7 +334,7 @@ pub fn source_warnings(info: &SourceInfo, index: &Index) -> Vec<String> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use vtp_engine::index::{FrameEntry, FrameList, Heal};
+    use vtp_engine::index::{FrameEntry, Heal};
     use vtp_engine::ladder::Search;
     use vtp_engine::plan::ChunkPlan;
     use vtp_engine::quality::{Cause, Outcome, Summary};
