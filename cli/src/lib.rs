@@ -19,6 +19,7 @@ pub mod fleet;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod held;
 pub mod interrupt;
 pub mod page;
 pub mod parse;
@@ -29,6 +30,7 @@ pub mod progress;
 pub mod records;
 pub mod redraw;
 pub mod report;
+mod scratch;
 pub mod stores;
 pub(crate) mod telemetry;
 pub mod text;

@@ -115,6 +115,7 @@ pub fn write(folder: &Path, name: impl AsRef<Path>, text: &str) -> io::Result<()
     let prefix = format!(".{}.vtp-new-", name.display());
     let mut file = tempfile::Builder::new().prefix(&prefix).permissions(open).tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
     file.persist(folder.join(name))?;
     Ok(())
 }

@@ -108,3 +108,24 @@ fn a_killed_run_leaves_nothing_that_looks_finished() {
     let finished = ["master.m3u8", "manifest.mpd", "report.json", "quality.json", "report.html", "index.m3u8"];
     assert!(!left.keys().any(|name| finished.iter().any(|finished| name.ends_with(finished))), "{left:?}");
 }
+
+/// As where the disk is full: the sound of six minutes can't be written, and the pictures would take long.
+#[test]
+fn sound_that_fails_ends_the_run_at_once_and_is_what_is_told() {
+    let Some(long) = common::shared("media/torture/long_6min_1080p_static.mp4") else { return };
+    let scene = Scene::new();
+    let words = ["--signal=KILL", "200", VTP, "encode", "--out", "out", "--speed", "veryslow", "--cache", "none"];
+    let mut command = Command::new("timeout");
+    command.args(words).arg(&long).current_dir(scene.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let sound = scene.path("out/audio-1");
+    while !sound.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    std::fs::rename(&sound, scene.path("away")).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("out/audio-1/"), "{told}");
+    assert!(!scene.path("out").exists());
+}

@@ -16,7 +16,7 @@ pub fn entry(data: &[u8]) {
 
 fn read(data: &[u8]) {
     match read_from(Cursor::new(data), data.len() as u64) {
-        Ok(encoded) => assert!(samples_size(&encoded).is_ok_and(|size| size < data.len() as u64)),
+        Ok(entry) => assert!(samples_size(&entry.encoded).is_ok_and(|size| size < data.len() as u64)),
         Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}"),
     }
 }
@@ -36,7 +36,7 @@ mod tests {
         let check = Check { sampling: Sampling::DEFAULT, target: Target::default() };
         let chunk = encoded_chunk(&task(folder.path(), Some(check)), |_, _| 90.0);
         let sealed = chunk.renditions.iter().map(|encoded| {
-            seal(encoded).unwrap();
+            seal(encoded, &[7; 32]).unwrap();
             std::fs::read(&encoded.spool).unwrap()
         });
         let seeds: Vec<Vec<u8>> = sealed.collect();

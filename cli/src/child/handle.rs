@@ -21,6 +21,7 @@ use vtp_splitter::Source;
 use super::death::{Cause, Death, LastWords};
 use super::input::Input;
 use super::messages::{Failure, Reply, Request};
+use super::process::Process;
 use super::served::Serving;
 use super::wire::{self, Came, Inbox};
 use crate::stores::Trouble;
@@ -95,7 +96,7 @@ impl Adoption {
 
 /// A child that lives until it is dropped.
 pub(crate) struct Child {
-    process: std::process::Child,
+    process: Process,
     stream: UnixStream,
     inbox: Inbox,
     words: LastWords,
@@ -112,12 +113,8 @@ impl Child {
     ///
     /// # Errors
     /// It ends before that.
-    pub(super) fn new(
-        mut process: std::process::Child,
-        stream: UnixStream,
-        limits: Limits,
-    ) -> Result<(Self, Vec<String>), Error> {
-        let words = LastWords::of(process.stderr.take()).map_err(Error::Start)?;
+    pub(super) fn new(mut process: Process, stream: UnixStream, limits: Limits) -> Result<(Self, Vec<String>), Error> {
+        let words = LastWords::of(process.take_stderr()).map_err(Error::Start)?;
         let mut child = Self { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
         let never = AtomicBool::new(false);
         match child.reply(&never)? {
@@ -411,15 +408,7 @@ impl Child {
     }
 
     fn kill(&mut self) {
-        if let Err(error) = self.process.kill().and_then(|()| self.process.wait()) {
-            tracing::debug!(%error, pid = self.process.id(), "child not killed");
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.kill();
+        self.process.end();
     }
 }
 
@@ -477,8 +466,8 @@ mod tests {
     #[test]
     fn a_child_that_reads_nothing_hangs_and_is_killed() {
         let (stream, _unread) = UnixStream::pair().unwrap();
-        let mut process = Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap();
-        let words = LastWords::of(process.stderr.take()).unwrap();
+        let mut process = Process::new(Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap());
+        let words = LastWords::of(process.take_stderr()).unwrap();
         let limits = Limits { silence: 1, ..Limits::DEFAULT };
         let mut child = Child { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
         let result = child.send_bytes(&vec![0; 16 << 20]);

@@ -20,6 +20,7 @@ mod handle;
 mod input;
 mod messages;
 mod pool;
+mod process;
 mod serve;
 mod served;
 mod sound;

@@ -1,22 +1,24 @@
 //! Children that are warm: started once, lent to whoever has work, and taken back. All are started by one thread, which
 //! lives as long as the pool: the kernel ends a child with the thread that started it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use vtp_engine::limits::Limits;
 use vtp_splitter::Source;
 
 use super::SUBCOMMAND;
 use super::handle::{Adoption, Child, Error};
 use super::input::Input;
+use super::process::Process;
 use crate::place::Place;
 use crate::stores::Stores;
 
@@ -34,7 +36,11 @@ pub(crate) fn walls(program: PathBuf) -> Result<Vec<String>, String> {
 /// So many children may be killed before they are ready until none is to be had.
 const MOST_KILLED: u32 = 8;
 
-type Started = io::Result<(std::process::Child, UnixStream)>;
+type Started = io::Result<(Process, UnixStream)>;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The children of a run.
 pub struct Pool {
@@ -42,11 +48,10 @@ pub struct Pool {
     idle: Mutex<Vec<Child>>,
     missing: Mutex<Vec<String>>,
     sources: AtomicU64,
-    /// Asks for a process to be started, and where it is to be had.
-    orders: Sender<()>,
-    started: Receiver<Started>,
+    /// Asks for a process to be started; it goes to who asked, and nobody else.
+    orders: Sender<Sender<Started>>,
     /// Processes that were ordered for whoever comes first.
-    ahead: AtomicUsize,
+    ahead: Mutex<VecDeque<Receiver<Started>>>,
     stores: Stores,
 }
 
@@ -61,55 +66,46 @@ impl Pool {
     /// # Errors
     /// No thread can be started.
     pub fn new(program: PathBuf, limits: Limits) -> io::Result<Self> {
-        let (orders, ordered) = unbounded();
-        let (start, started) = unbounded();
+        let (orders, ordered) = unbounded::<Sender<Started>>();
         let start = move || {
-            for () in ordered {
-                if start.send(spawn(&program)).is_err() {
-                    return;
-                }
+            for answer in ordered {
+                // One that nobody waits for any longer ends with what could not be sent.
+                drop(answer.send(spawn(&program)));
             }
         };
         std::thread::Builder::new().name("starts children".to_owned()).spawn(start)?;
         let (idle, missing, sources) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Ok(Self {
-            limits,
-            idle,
-            missing,
-            sources,
-            orders,
-            started,
-            ahead: AtomicUsize::new(0),
-            stores: Stores::default(),
-        })
+        let (ahead, stores) = (Mutex::default(), Stores::default());
+        Ok(Self { limits, idle, missing, sources, orders, ahead, stores })
     }
 
     /// The same, with the connections of others.
     #[must_use]
-    pub(crate) fn sharing(self, stores: Stores) -> Self {
-        Self { stores, ..self }
+    pub(crate) fn sharing(mut self, stores: Stores) -> Self {
+        self.stores = stores;
+        self
     }
 
     /// Begins to start so many children, for those who will need them soon.
     pub fn start_ahead(&self, count: usize) {
         for _ in 0..count {
             // A thread that is gone is told to who wants the child.
-            if self.orders.send(()).is_ok() {
-                self.ahead.fetch_add(1, Ordering::AcqRel);
+            if let Ok(started) = self.order() {
+                locked(&self.ahead).push_back(started);
             }
         }
     }
 
     /// The walls that this kernel does not give, in sentences, as far as children were started.
     pub(crate) fn missing(&self) -> Vec<String> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.missing).clone()
     }
 
     /// An idle child, or a new one.
     pub(crate) fn hire(&self) -> Result<Child, Error> {
         let mut killed = 0;
         loop {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = locked(&self.idle).pop();
             // What befalls a child while nobody has it is nobody's failure.
             let mut child = match idle {
                 Some(child) => child,
@@ -129,18 +125,15 @@ impl Pool {
 
     /// Takes a child back that has done what it was asked for.
     pub(crate) fn dismiss(&self, child: Child) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        locked(&self.idle).push(child);
     }
 
-    /// Ends the children that nobody has.
+    /// Ends the children that nobody has, and leaves alone those that somebody waits for.
     pub(crate) fn close(&self) {
-        while let Ok(started) = self.started.try_recv() {
-            match started.and_then(|(mut process, _)| process.kill().and_then(|()| process.wait())) {
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "a child that was not needed is left"),
-            }
-        }
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let (ahead, idle) = (std::mem::take(&mut *locked(&self.ahead)), std::mem::take(&mut *locked(&self.idle)));
+        // Each that is started or will be is ended as it is dropped. One that could not be started is missed by nobody.
+        ahead.into_iter().for_each(|started| drop(started.recv()));
+        drop(idle);
     }
 
     /// The stores that sources are read from, and ladders written to.
@@ -212,15 +205,32 @@ impl Pool {
     }
 
     fn start(&self) -> Result<Child, Error> {
-        let gone = || Error::Start(io::Error::other("the thread that starts children is gone"));
-        let take_one = |ahead: usize| ahead.checked_sub(1);
-        if self.ahead.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one).is_err() {
-            self.orders.send(()).map_err(|_| gone())?;
-        }
-        let (process, stream) = self.started.recv().map_err(|_| gone())?.map_err(Error::Start)?;
+        let ahead = locked(&self.ahead).pop_front();
+        let started = match ahead {
+            Some(started) => started,
+            None => self.order()?,
+        };
+        let (process, stream) = started.recv().map_err(|_| gone())?.map_err(Error::Start)?;
         let (child, missing) = Child::new(process, stream, self.limits)?;
-        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        *locked(&self.missing) = missing;
         Ok(child)
+    }
+
+    /// Has a process started, and tells where it is to be had.
+    fn order(&self) -> Result<Receiver<Started>, Error> {
+        let (answer, started) = bounded(1);
+        self.orders.send(answer).map_err(|_| gone())?;
+        Ok(started)
+    }
+}
+
+fn gone() -> Error {
+    Error::Start(io::Error::other("the thread that starts children is gone"))
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -240,7 +250,7 @@ fn spawn(program: &Path) -> Started {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()?;
-    Ok((process, ours))
+    Ok((Process::new(process), ours))
 }
 
 /// This very program, also where its file was replaced or deleted since it was started: children speak its language alone.
@@ -250,4 +260,126 @@ fn spawn(program: &Path) -> Started {
 pub fn this_program() -> io::Result<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
     if own.exists() { Ok(own) } else { std::env::current_exe() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::child::messages::Reply;
+    use crate::child::wire;
+
+    /// What stands in for `vtp child`.
+    struct Stub {
+        folder: tempfile::TempDir,
+        name: &'static str,
+    }
+
+    impl Stub {
+        /// Its name tells its processes from those of other tests, and is as long as the kernel tells.
+        fn new(name: &'static str, then: &str) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            // The shell's own words: what it starts outlives it.
+            let script = format!("#!/bin/sh\n{then}\n");
+            // Written elsewhere: what this process has open for writing, others that it starts may have open, too.
+            let write = format!("cat > {name} && chmod +x {name}");
+            let mut writer = Command::new("sh");
+            writer.args(["-c", &write]).current_dir(&folder).stdin(Stdio::piped());
+            let mut writer = writer.spawn().unwrap();
+            io::Write::write_all(&mut writer.stdin.take().unwrap(), script.as_bytes()).unwrap();
+            assert!(writer.wait().unwrap().success());
+            Self { folder, name }
+        }
+
+        fn pool(&self) -> Pool {
+            Pool::new(self.folder.path().join(self.name), Limits { silence: 5, ..Limits::DEFAULT }).unwrap()
+        }
+
+        /// Processes of it that are there, dead or alive.
+        fn left(&self) -> usize {
+            let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok());
+            let stats = pids.filter_map(|pid| fs::read_to_string(pid.path().join("stat")).ok());
+            stats.filter(|stat| stat.contains(&format!("({})", self.name))).count()
+        }
+    }
+
+    /// Says that it is ready, and reads until nobody is there.
+    fn waits() -> String {
+        let ready = wire::encode(&Reply::Ready { missing: Vec::new() }).unwrap();
+        let ready: String = ready.iter().map(|byte| format!("\\\\{byte:03o}")).collect();
+        format!("printf {ready} >&0; {READS}")
+    }
+
+    const READS: &str = "while read line; do :; done";
+
+    /// Fails where `work` takes for ever.
+    fn ends(work: impl FnOnce() + Send + 'static) {
+        let (tell, told) = bounded(1);
+        let worker = std::thread::spawn(move || {
+            work();
+            drop(tell);
+        });
+        let told: Result<(), _> = told.recv_timeout(Duration::from_secs(60));
+        assert!(matches!(told, Err(crossbeam_channel::RecvTimeoutError::Disconnected)), "it waits for ever");
+        worker.join().unwrap();
+    }
+
+    #[test]
+    fn whoever_waits_for_a_child_gets_it_while_others_close_the_pool() {
+        ends(|| {
+            let stub = Stub::new("vtp-closed", &waits());
+            let (pool, hired) = (&stub.pool(), &AtomicUsize::new(0));
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..25 {
+                            pool.dismiss(pool.hire().unwrap());
+                            hired.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+                while hired.load(Ordering::Relaxed) < 100 {
+                    pool.close();
+                    std::thread::yield_now();
+                }
+            });
+        });
+    }
+
+    #[test]
+    fn a_pool_that_was_closed_with_children_started_ahead_still_has_some() {
+        ends(|| {
+            let stub = Stub::new("vtp-ahead", &waits());
+            let pool = stub.pool();
+            pool.start_ahead(2);
+            pool.close();
+            assert_eq!(stub.left(), 0);
+            drop(pool.hire().unwrap());
+        });
+    }
+
+    #[test]
+    fn children_that_nobody_came_for_are_gone_with_their_pool() {
+        let stub = Stub::new("vtp-unwanted", &waits());
+        let pool = stub.pool();
+        pool.start_ahead(2);
+        let begun = std::time::Instant::now();
+        while stub.left() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "none is started");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(pool);
+        assert_eq!(stub.left(), 0);
+    }
+
+    #[test]
+    fn a_child_that_says_nonsense_is_waited_for() {
+        let stub = Stub::new("vtp-nonsense", &format!("echo nonsense >&0; {READS}"));
+        let pool = stub.pool();
+        assert!(pool.hire().is_err());
+        assert_eq!(stub.left(), 0);
+    }
 }

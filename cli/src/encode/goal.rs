@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use tempfile::TempDir;
+use vtp_stitcher::Durability;
 use vtp_store::Location;
 
 use super::output::{self, Dirs, Output};
@@ -16,6 +16,7 @@ use crate::place::Place;
 use crate::progress::ProgressEvent;
 use crate::records;
 use crate::report::Report;
+use crate::scratch::Scratch;
 use crate::stores::{Bucket, Stores, Trouble};
 
 /// Where a run writes, and what becomes of it. Dropping it leaves nothing.
@@ -33,7 +34,7 @@ struct Remote {
     /// What was there before, and is replaced.
     before: Before,
     /// The folder that it is made in.
-    _scratch: TempDir,
+    _scratch: Scratch,
 }
 
 /// What an earlier attempt at the fleet's job `run` has published, if one has: it may have been lost, or told to stop, before it was
@@ -92,8 +93,8 @@ impl Goal {
                 "{location} {why}; choose another --out, or give --force to replace it"
             )));
         }
-        let scratch = tempfile::Builder::new().prefix("vtp-ladder-").tempdir();
-        let scratch = scratch.context("cannot make a folder for temporary files").map_err(Failure::Internal)?;
+        let scratch =
+            Scratch::new("ladder").context("cannot make a folder for temporary files").map_err(Failure::Internal)?;
         let output = Output::prepare(&scratch.path().join("ladder"), arguments.input.path(), false)?;
         let store = Remote { location, bucket, claim: Claim::new(run), before, _scratch: scratch };
         Ok(Self { output, store: Some(store) })
@@ -117,7 +118,9 @@ impl Goal {
         if cancelled.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
         }
-        let folder = self.output.publish()?;
+        // What is uploaded next is in the store then, or nowhere.
+        let durability = if self.store.is_some() { Durability::Buffered } else { Durability::Synced };
+        let folder = self.output.publish(durability)?;
         let Some(store) = self.store else { return Ok(folder) };
         progress(ProgressEvent::Stage("uploading".into()));
         let pieces = upload::pieces(&folder).context("cannot read what was made").map_err(Failure::Internal)?;

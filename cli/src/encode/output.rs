@@ -2,21 +2,27 @@
 //!
 //! ```text
 //!   DIR absent or empty ──► written in place ─────────────────────┬─ publish ──► DIR complete
-//!   DIR with content, --force ──► written beside it (.DIR.vtp-new-PID) ─┘  (swapped by rename, then the old removed)
+//!   DIR with content, --force ──► written beside it (.DIR.vtp-new-…) ─┘  (swapped by rename, then the old removed)
 //!                                        └─ dropped ──► whatever was made is gone, an old DIR is as it was
 //! ```
 //!
 //! Chunks are spooled in a hidden folder inside the folder that is being written, so on the same filesystem;
-//! it goes on every path. As long as a run lives it holds a lock on the folder that it writes. One that has a hidden
-//! folder and no lock was left by a run that was killed: the next run into the same DIR begins with it emptied.
+//! it goes on every path. As long as a run lives it holds a lock on DIR, and on the folder that it writes. One that has a
+//! hidden folder and no lock was left by a run that was killed: the next run into the same DIR begins with it emptied.
+//!
+//! Nothing is touched, in DIR or beside it, by a run that does not hold DIR's lock, and what it holds is DIR only as long
+//! as the name leads to it.
 //!
 //! This module never touches the source and refuses to replace a folder that holds it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use vtp_stitcher::Durability;
+
 use crate::exit::Failure;
+use crate::held::{self, Held, Tried};
 
 /// What the names of work folders begin with.
 const WORK: &str = ".vtp-work-";
@@ -70,6 +76,9 @@ pub enum Error {
     /// Another run writes into it.
     #[error("another run is writing into {}; wait for it, or choose another --out", .0.display())]
     Busy(PathBuf),
+    /// While it was written it was moved away, or replaced.
+    #[error("{} is not the folder any more that it was when the run began; run it again", .0.display())]
+    Moved(PathBuf),
     /// It is a file.
     #[error("{} is not a folder; choose another --out", .0.display())]
     NotAFolder(PathBuf),
@@ -109,7 +118,7 @@ impl From<Error> for Failure {
         match error {
             Error::NotEmpty(_) | Error::NotAFolder(_) | Error::Precious { .. } => Self::Usage(error.to_string()),
             Error::Busy(_) => Self::Busy(error.to_string()),
-            Error::Io { .. } => Self::Internal(error.into()),
+            Error::Moved(_) | Error::Io { .. } => Self::Internal(error.into()),
         }
     }
 }
@@ -120,17 +129,20 @@ pub struct Output {
     dirs: Dirs,
     plan: Plan,
     published: bool,
-    /// Held while the run lives, where there are locks.
-    _lock: Option<File>,
+    /// The folder that is written, held while the run lives.
+    held: Held,
 }
 
 #[derive(Debug)]
 enum Plan {
     /// Written where it will stay; these folders were made for it, outermost first.
     InPlace { made: Vec<PathBuf> },
-    /// Written beside `target`, which it replaces.
-    Replace { target: PathBuf },
+    /// Written beside `target`, which it replaces, and which is held until then.
+    Replace { target: PathBuf, held: Held },
 }
+
+/// Another run that fails may take away, so many times, what this one was about to use.
+const MOST_TAKEN_AWAY: u32 = 8;
 
 impl Output {
     /// Makes the folders to write in. `source` is what must survive, if it is a file.
@@ -138,60 +150,104 @@ impl Output {
     /// # Errors
     /// [`Error`]; nothing is left behind then.
     pub fn prepare(target: &Path, source: Option<&Path>, force: bool) -> Result<Self, Error> {
-        tidy_beside(target)?;
-        match fs::read_dir(target) {
-            Ok(_) => Self::into_existing(target, source, force),
+        for _ in 0..MOST_TAKEN_AWAY {
+            if let Some(output) = Self::attempt(target, source, force)? {
+                return Ok(output);
+            }
+        }
+        Err(Error::Busy(target.to_owned()))
+    }
+
+    /// `None` where another run has taken away what this one was about to use.
+    fn attempt(target: &Path, source: Option<&Path>, force: bool) -> Result<Option<Self>, Error> {
+        let made = match fs::read_dir(target) {
+            Ok(_) => Vec::new(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let made = make_folders(target)?;
-                if made.last().is_none_or(|last| last != target) {
-                    return Self::into_existing(target, source, force);
-                }
-                let lock = hold(target).inspect_err(|error| {
-                    // Another run that was quicker has it now.
-                    if !matches!(error, Error::Busy(_)) {
-                        unmake(&made);
-                    }
-                })?;
-                Self::start(target.to_owned(), Plan::InPlace { made }, lock)
+                put_back(target)?;
+                make_folders(target)?
             }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Error::NotAFolder(target.to_owned())),
-            Err(cause) => Err(Error::Io { action: "read", path: target.to_owned(), cause }),
-        }
-    }
-
-    fn into_existing(target: &Path, source: Option<&Path>, force: bool) -> Result<Self, Error> {
-        let lock = hold(target)?;
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::NotAFolder(target.to_owned()));
+            }
+            Err(cause) => return Err(Error::Io { action: "read", path: target.to_owned(), cause }),
+        };
+        let held = match Held::take(target) {
+            Ok(Tried::Held(held)) => held,
+            Ok(Tried::Gone) => {
+                unmake(but_last(&made));
+                return Ok(None);
+            }
+            // Another run that was quicker has what was made.
+            Ok(Tried::Busy) if !force && is_being_replaced(target) => return Err(Error::NotEmpty(target.to_owned())),
+            Ok(Tried::Busy) => return Err(Error::Busy(target.to_owned())),
+            Err(cause) => {
+                unmake(&made);
+                return Err(Error::Io { action: "read", path: target.to_owned(), cause });
+            }
+        };
+        let place = canonical(target)?;
+        tidy_beside(&place).inspect_err(|_| unmake(&made))?;
         let is_empty = fs::read_dir(target).map_err(io_error("read", target))?.next().is_none();
-        if !is_empty && force {
-            return Self::beside(target, source);
+        if is_empty {
+            // The folder itself may be another's.
+            let made = if made.last().is_some_and(|last| last == target) { made } else { Vec::new() };
+            return Self::start(target.to_owned(), Plan::InPlace { made }, held);
         }
-        if !is_empty {
-            // That nobody holds it is only known where there are locks.
-            let was_killed = lock.is_some() && !named(target, WORK)?.is_empty();
-            if !was_killed {
-                return Err(Error::NotEmpty(target.to_owned()));
-            }
-            refuse_precious(&canonical(target)?, source)?;
-            clear(target, None)?;
+        if force {
+            return Self::beside(place, source, held);
         }
-        Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, lock)
+        // That nobody holds it is only known where there are locks.
+        let was_killed = held.is_locked() && !named(target, WORK)?.is_empty();
+        if !was_killed {
+            return Err(Error::NotEmpty(target.to_owned()));
+        }
+        refuse_precious(&place, source)?;
+        clear(target, None)?;
+        Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, held)
     }
 
-    fn beside(target: &Path, source: Option<&Path>) -> Result<Self, Error> {
-        let target = canonical(target)?;
+    fn beside(target: PathBuf, source: Option<&Path>, held: Held) -> Result<Option<Self>, Error> {
         refuse_precious(&target, source)?;
-        let new = sibling(&target, "new");
-        fs::create_dir(&new).map_err(io_error("create", &new))?;
-        let lock = hold(&new)?;
-        Self::start(new, Plan::Replace { target }, lock)
+        let new =
+            sibling(&target, "new", |new| fs::create_dir(new)).map_err(io_error("create a folder beside", &target))?;
+        match Held::take(&new) {
+            Ok(Tried::Held(lock)) => Self::start(new, Plan::Replace { target, held }, lock),
+            Ok(Tried::Busy | Tried::Gone) => Ok(None),
+            Err(cause) => {
+                unmake(std::slice::from_ref(&new));
+                Err(Error::Io { action: "read", path: new, cause })
+            }
+        }
     }
 
-    /// Begins to write into `out`, which is there and held by `lock`. On an error all that was made is removed.
-    fn start(out: PathBuf, plan: Plan, lock: Option<File>) -> Result<Self, Error> {
+    /// Begins to write into `out`, which is there and `held`. On an error all that was made is removed.
+    fn start(out: PathBuf, plan: Plan, held: Held) -> Result<Option<Self>, Error> {
         let work = out.join(format!("{WORK}{}", std::process::id()));
-        let output = Self { dirs: Dirs { out, work }, plan, published: false, _lock: lock };
-        fs::create_dir(&output.dirs.work).map_err(io_error("write to", &output.dirs.out))?;
-        Ok(output)
+        let mut output = Self { dirs: Dirs { out, work }, plan, published: false, held };
+        match fs::create_dir(&output.dirs.work) {
+            Ok(()) if output.is_in_place() => Ok(Some(output)),
+            Ok(()) => {
+                // It was replaced at this very moment, and this went into another's.
+                unmake(std::slice::from_ref(&output.dirs.work));
+                Ok(None)
+            }
+            // Where there are no locks: what is there is not ours.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                output.published = true;
+                Err(Error::Busy(output.dirs.out.clone()))
+            }
+            Err(_) if !output.is_in_place() => Ok(None),
+            Err(cause) => Err(Error::Io { action: "write to", path: output.dirs.out.clone(), cause }),
+        }
+    }
+
+    /// Whether the names still lead to what is held.
+    fn is_in_place(&self) -> bool {
+        let replaced = match &self.plan {
+            Plan::InPlace { .. } => true,
+            Plan::Replace { target, held } => held.is_at(target),
+        };
+        replaced && self.held.is_at(&self.dirs.out)
     }
 
     /// Where to write.
@@ -199,19 +255,37 @@ impl Output {
         &self.dirs
     }
 
-    /// Keeps what was written and returns where it is. An old folder of that name is gone afterwards.
+    /// Keeps what was written and returns where it is: also through a loss of power, where it is to be [`Durability::Synced`]. An old
+    /// folder of that name is gone afterwards.
     ///
     /// # Errors
-    /// [`Error::Io`]; an old folder is as it was then, and what was written is removed.
-    pub fn publish(mut self) -> Result<PathBuf, Error> {
-        fs::remove_dir_all(&self.dirs.work).map_err(io_error("remove", &self.dirs.work))?;
+    /// [`Error::Io`], [`Error::Moved`]; an old folder is as it was then, and what was written is removed, unless the disk fails
+    /// when all is in its place.
+    pub fn publish(mut self, durability: Durability) -> Result<PathBuf, Error> {
+        let (out, work) = (&self.dirs.out, &self.dirs.work);
         let published = match &self.plan {
-            Plan::InPlace { .. } => self.dirs.out.clone(),
-            Plan::Replace { target } => {
-                swap_in(&self.dirs.out, target)?;
-                target.clone()
-            }
+            Plan::InPlace { .. } => out.clone(),
+            Plan::Replace { target, .. } => target.clone(),
         };
+        if !self.is_in_place() {
+            return Err(Error::Moved(published));
+        }
+        // What was spooled need not reach the disk. The folder stays, for it says that the rest is not there yet.
+        clear(work, None)?;
+        if durability == Durability::Synced {
+            self.held.sync_filesystem().map_err(io_error("write", out))?;
+        }
+        fs::remove_dir(work).map_err(io_error("remove", work))?;
+        if durability == Durability::Synced {
+            self.held.sync().map_err(io_error("write", out))?;
+        }
+        if let Plan::Replace { target, .. } = &self.plan {
+            let replaced = swap_in(out, target)?;
+            if durability == Durability::Synced {
+                sync_names_beside(target)?;
+            }
+            remove_all(&replaced).map_err(io_error("remove the old output", &replaced))?;
+        }
         self.published = true;
         Ok(published)
     }
@@ -222,32 +296,37 @@ pub fn is_finished(folder: &Path) -> bool {
     named(folder, WORK).is_ok_and(|work| work.is_empty())
 }
 
-/// Removes all that was made, as far as it can: an error here must not hide the one that led to it.
-fn discard(dirs: &Dirs, plan: &Plan) {
+/// Removes all that was made, as far as it can: an error here must not hide the one that led to it. What is there in the place of the
+/// folder that is `held` is another's.
+fn discard(dirs: &Dirs, plan: &Plan, held: &Held) {
+    let is_ours = held.is_at(&dirs.out);
     match plan {
-        Plan::Replace { .. } => drop(fs::remove_dir_all(&dirs.out)),
-        Plan::InPlace { made } => {
+        Plan::Replace { .. } if is_ours => drop(fs::remove_dir_all(&dirs.out)),
+        Plan::Replace { .. } => {}
+        Plan::InPlace { made } if is_ours => {
             empty(&dirs.out);
             unmake(made);
         }
+        Plan::InPlace { made } => unmake(but_last(made)),
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
         if !self.published {
-            discard(&self.dirs, &self.plan);
+            discard(&self.dirs, &self.plan, &self.held);
         }
     }
+}
+
+fn but_last(made: &[PathBuf]) -> &[PathBuf] {
+    made.split_last().map_or(&[], |(_, parents)| parents)
 }
 
 /// Removes folders that were made, outermost first in `made`, as far as nobody else has put anything there.
 fn unmake(made: &[PathBuf]) {
     made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
 }
-
-/// Another run that fails may take the parents away so many times that this one was about to use.
-const MOST_TAKEN_AWAY: u32 = 8;
 
 /// Creates a folder and its missing parents. Returns those that it made, outermost first: others may have been made by
 /// another run in the meantime, the folder itself among them.
@@ -281,43 +360,52 @@ fn refuse_precious(target: &Path, source: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-/// Holds `folder` against other runs as long as what it answers lives; `None` where the filesystem has no locks.
-///
-/// # Errors
-/// [`Error::Busy`] if another run holds it.
-fn hold(folder: &Path) -> Result<Option<File>, Error> {
-    let lock = File::open(folder).map_err(io_error("read", folder))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(TryLockError::WouldBlock) => Err(Error::Busy(folder.to_owned())),
-        Err(TryLockError::Error(error)) => {
-            tracing::debug!(%error, folder = %folder.display(), "there are no locks here");
-            Ok(None)
-        }
-    }
+/// Whether the run that holds `target` replaces what is there, as only force does.
+fn is_being_replaced(target: &Path) -> bool {
+    let Ok(place) = target.canonicalize() else { return false };
+    let new = |parent| named(parent, &sibling_prefix(&place, "new"));
+    folder_of(&place).is_some_and(|parent| new(parent).is_ok_and(|new| !new.is_empty()))
 }
 
-/// Removes what killed runs left beside `target`. An old output whose place nothing has taken is put back.
-fn tidy_beside(target: &Path) -> Result<(), Error> {
-    let parent = match target.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) if parent.is_dir() => parent,
-        _ => return Ok(()),
-    };
-    // Where it can't be listed, nothing is known to be left.
-    if fs::read_dir(parent).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
-        return Ok(());
-    }
+/// The folder in which `target` is, if that can be looked through: where it can't, nothing is known to be there.
+fn folder_of(target: &Path) -> Option<&Path> {
+    let parent = target.parent()?;
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let is_closed = || fs::read_dir(parent).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    (parent.is_dir() && !is_closed()).then_some(parent)
+}
+
+/// Puts an old output back that a killed run has moved away, where its place `target` is free.
+///
+/// # Errors
+/// [`Error::Busy`] if the run lives that has moved it.
+fn put_back(target: &Path) -> Result<(), Error> {
+    let Some(parent) = folder_of(target) else { return Ok(()) };
     for old in named(parent, &sibling_prefix(target, "old"))? {
-        if target.exists() {
-            remove_all(&old).map_err(io_error("remove", &old))?;
-        } else {
-            fs::rename(&old, target).map_err(io_error("put back", target))?;
-        }
+        let _held = match Held::take(&old).map_err(io_error("read", &old))? {
+            Tried::Held(held) => held,
+            Tried::Gone => continue,
+            Tried::Busy => return Err(Error::Busy(target.to_owned())),
+        };
+        return match fs::rename(&old, target) {
+            // Where there are no locks, another run has done it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed.map_err(io_error("put back", target)),
+        };
     }
-    for new in named(parent, &sibling_prefix(target, "new"))? {
-        if let Ok(Some(_lock)) = hold(&new) {
-            remove_all(&new).map_err(io_error("remove", &new))?;
+    Ok(())
+}
+
+/// Removes what killed runs left beside `target`, which this run holds.
+fn tidy_beside(target: &Path) -> Result<(), Error> {
+    let Some(parent) = folder_of(target) else { return Ok(()) };
+    for (role, is_known_by_lock) in [("old", false), ("new", true)] {
+        for left in named(parent, &sibling_prefix(target, role))? {
+            if let Ok(Tried::Held(held)) = Held::take(&left)
+                && (held.is_locked() || !is_known_by_lock)
+            {
+                remove_all(&left).map_err(io_error("remove", &left))?;
+            }
         }
     }
     Ok(())
@@ -344,26 +432,38 @@ fn is_called(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
-/// Puts `new` in the place of `target` and removes what was there; both at once where the filesystem can.
-fn swap_in(new: &Path, target: &Path) -> Result<(), Error> {
+/// Puts `new` in the place of `target`, and tells where what was there is now; both at once where the filesystem can.
+fn swap_in(new: &Path, target: &Path) -> Result<PathBuf, Error> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     if renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE).is_ok() {
-        return remove_all(new).map_err(io_error("remove the old output", new));
+        return Ok(new.to_owned());
     }
-    let old = sibling(target, "old");
-    fs::rename(target, &old).map_err(io_error("replace", target))?;
-    if let Err(cause) = fs::rename(new, target) {
-        return Err(match fs::rename(&old, target) {
+    let old = sibling(target, "old", |old| fs::rename(target, old)).map_err(io_error("replace", target))?;
+    match fs::rename(new, target) {
+        Ok(()) => Ok(old),
+        Err(cause) => Err(match fs::rename(&old, target) {
             Ok(()) => Error::Io { action: "replace", path: target.to_owned(), cause },
             Err(cause) => Error::Io { action: "put back the old output, which is now", path: old, cause },
-        });
+        }),
     }
-    remove_all(&old).map_err(io_error("remove the old output", &old))
 }
 
-/// A hidden name beside `target`, of this process alone.
-fn sibling(target: &Path, role: &str) -> PathBuf {
-    target.with_file_name(sibling_prefix(target, role) + &std::process::id().to_string())
+/// Has the names in the folder of `target` on the disk.
+fn sync_names_beside(target: &Path) -> Result<(), Error> {
+    let Some(parent) = folder_of(target) else { return Ok(()) };
+    File::open(parent).and_then(|parent| held::sync_names(&parent)).map_err(io_error("write", parent))
+}
+
+/// A hidden name beside `target` that nobody else has, for which `make` makes something: a process's number may be another's, too,
+/// on another machine or in another container.
+fn sibling(target: &Path, role: &str, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
+    loop {
+        let path = target.with_file_name(format!("{}{:016x}", sibling_prefix(target, role), fastrand::u64(..)));
+        match make(&path) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {}
+            made => return made.map(|()| path),
+        }
+    }
 }
 
 fn sibling_prefix(target: &Path, role: &str) -> String {
@@ -435,7 +535,7 @@ mod tests {
         let scene = Scene::new();
         let output = scene.prepare("a/b/out", false).unwrap();
         write_ladder(&output);
-        let published = output.publish().unwrap();
+        let published = output.publish(Durability::Synced).unwrap();
         assert_eq!(published, scene.at("a/b/out"));
         let names: BTreeSet<_> = fs::read_dir(published).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, BTreeSet::from(["hd".into(), "master.m3u8".into()]));
@@ -481,7 +581,7 @@ mod tests {
             let scene = Scene::new();
             let outputs = at_once(4, |number| scene.prepare(&format!("a/b/out-{number}"), false));
             for output in outputs {
-                output.unwrap_or_else(|error| panic!("round {round}: {error}")).publish().unwrap();
+                output.unwrap_or_else(|error| panic!("round {round}: {error}")).publish(Durability::Buffered).unwrap();
             }
             assert_eq!(fs::read_dir(scene.at("a/b")).unwrap().count(), 4);
         }
@@ -500,6 +600,76 @@ mod tests {
     }
 
     #[test]
+    fn of_runs_that_replace_an_output_at_once_one_does_and_the_others_are_told() {
+        for round in 0..100 {
+            let scene = Scene::new().with_old_output();
+            let outputs = at_once(4, |_| scene.prepare("out", true));
+            let (mut made, refused): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Result::is_ok);
+            assert_eq!(made.len(), 1, "round {round}: {refused:?}");
+            assert!(refused.iter().all(|it| matches!(it, Err(Error::Busy(_)))), "round {round}: {refused:?}");
+            let output = made.remove(0).unwrap();
+            write_ladder(&output);
+            output.publish(Durability::Buffered).unwrap();
+            assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
+            assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
+        }
+    }
+
+    #[test]
+    fn runs_that_fail_take_no_folder_away_that_another_has_begun_to_write() {
+        let scene = Scene::new();
+        let runs = at_once(4, |number| {
+            for _ in 0..500 {
+                match scene.prepare("a/out", number % 2 == 0) {
+                    Ok(output) => assert!(output.dirs().work.is_dir(), "another run has taken it away"),
+                    Err(Error::Busy(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            scene.prepare(&format!("last-{number}"), false)
+        });
+        runs.into_iter().for_each(|run| drop(run.unwrap()));
+    }
+
+    #[test]
+    fn a_folder_that_was_replaced_meanwhile_is_neither_published_nor_emptied() {
+        for force in [false, true] {
+            let scene = if force { Scene::new().with_old_output() } else { Scene::new() };
+            let replaced = |output: &Output| {
+                write_ladder(output);
+                fs::rename(scene.at("out"), scene.at("elsewhere")).unwrap();
+                fs::create_dir(scene.at("out")).unwrap();
+                fs::write(scene.at("out/notes"), b"another's").unwrap();
+            };
+            let output = scene.prepare("out", force).unwrap();
+            replaced(&output);
+            assert!(matches!(output.publish(Durability::Buffered).unwrap_err(), Error::Moved(_)));
+            assert_eq!(fs::read(scene.at("out/notes")).unwrap(), b"another's");
+            assert_eq!(scene.names(), BTreeSet::from(["elsewhere".into(), "in.mp4".into(), "out".into()]));
+        }
+    }
+
+    #[test]
+    fn a_new_output_that_nobody_has_locked_yet_is_left_alone_by_who_does_not_hold_the_folder() {
+        let scene = Scene::new().with_old_output();
+        let _output = scene.prepare("out", true).unwrap();
+        fs::create_dir(scene.at(".out.vtp-new-1")).unwrap();
+        assert!(matches!(scene.prepare("out", true).unwrap_err(), Error::Busy(_)));
+        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
+        assert!(scene.at(".out.vtp-new-1").is_dir());
+    }
+
+    #[test]
+    fn an_old_output_is_not_put_back_while_the_run_lives_that_replaces_it() {
+        let scene = Scene::new().with_old_output();
+        let _output = scene.prepare("out", true).unwrap();
+        // As between the two steps of a swap.
+        fs::rename(scene.at("out"), scene.at(".out.vtp-old-1")).unwrap();
+        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::Busy(_)));
+        assert!(scene.at(".out.vtp-old-1").is_dir());
+    }
+
+    #[test]
     fn an_existing_output_is_refused_without_force_and_untouched() {
         let scene = Scene::new().with_old_output();
         let error = scene.prepare("out", false).unwrap_err();
@@ -514,7 +684,7 @@ mod tests {
         let output = scene.prepare("out", true).unwrap();
         write_ladder(&output);
         assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-        output.publish().unwrap();
+        output.publish(Durability::Synced).unwrap();
         assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
         assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
     }
@@ -532,7 +702,10 @@ mod tests {
     /// What a run that is killed leaves: nothing of it is dropped, but its lock is gone.
     fn killed(output: Output) {
         let output = std::mem::ManuallyDrop::new(output);
-        output._lock.as_ref().unwrap().unlock().unwrap();
+        output.held.release().unwrap();
+        if let Plan::Replace { held, .. } = &output.plan {
+            held.release().unwrap();
+        }
     }
 
     #[test]
@@ -545,7 +718,7 @@ mod tests {
         let output = scene.prepare("a/out", false).unwrap();
         assert_eq!(fs::read_dir(scene.at("a/out")).unwrap().count(), 1, "the work folder alone");
         write_ladder(&output);
-        output.publish().unwrap();
+        output.publish(Durability::Buffered).unwrap();
         assert_eq!(fs::read(scene.at("a/out/master.m3u8")).unwrap(), b"new");
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -16,34 +16,85 @@ use vtp_fleet::metrics::BYTES;
 use vtp_fleet::transfer::quic::Server;
 
 use crate::exit::Failure;
+use crate::held::{Held, Tried};
+use crate::scratch::Scratch;
 use crate::{Outcome, interrupt};
 
 /// How often a process says that it is alive: far below a lease, and often enough for a driver that has just been started.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How long a process waits for the one before it to leave: what most of them are given to drain, and some.
+const LEAVES: Duration = Duration::from_secs(130);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// A folder to work in, of which only what is below one name is touched, and gone at the end if it is not the user's.
 pub(super) struct Workplace {
     /// What is under way lies here; empty at the start.
     pub(super) work: PathBuf,
-    _own: Option<tempfile::TempDir>,
+    _held: Held,
+    _own: Option<Scratch>,
 }
 
 impl Workplace {
-    /// Below `folder`, or where the system keeps temporary files. What an earlier life has left is of no use, and removed.
-    pub(super) fn prepare(folder: Option<&Path>, name: &str) -> Result<Self, Failure> {
+    /// Below `folder`, or where the system keeps temporary files, as a `role`'s. What an earlier life has left is of no use, and
+    /// removed; nobody else works there from now on.
+    pub(super) fn prepare(folder: Option<&Path>, name: &str, role: &str) -> Result<Self, Failure> {
         let own = match folder {
             Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix(name).tempdir()),
+            None => Some(Scratch::new(role)),
         };
         let own = own.transpose().map_err(|error| Failure::Internal(error.into()))?;
-        let folder = folder.or(own.as_ref().map(tempfile::TempDir::path)).unwrap_or(Path::new("."));
+        let folder = folder.or(own.as_ref().map(Scratch::path)).unwrap_or(Path::new("."));
         let work = folder.join(name);
-        let cleared = match std::fs::remove_dir_all(&work) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => std::fs::create_dir_all(&work),
-        };
-        cleared.map_err(|error| Failure::Usage(format!("{}: {error}", work.display())))?;
-        Ok(Self { work, _own: own })
+        let held = occupy(&work, "--folder")?;
+        clear(&work).map_err(|error| unusable(&work, &error))?;
+        Ok(Self { work, _held: held, _own: own })
+    }
+}
+
+fn clear(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+fn unusable(folder: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!("{}: {error}", folder.display()))
+}
+
+/// Makes `folder`, if it is not there, and holds it against other processes. One that had it before and is about to leave is waited
+/// for; `option` is what tells two that are to stay apart.
+///
+/// # Errors
+/// [`Failure::Usage`]: another one stays, or there can be no such folder.
+pub(super) fn occupy(folder: &Path, option: &str) -> Result<Held, Failure> {
+    occupy_within(LEAVES, folder, option)
+}
+
+fn occupy_within(patience: Duration, folder: &Path, option: &str) -> Result<Held, Failure> {
+    let (begun, mut is_told) = (Instant::now(), false);
+    loop {
+        std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+        match Held::take(folder).map_err(|error| unusable(folder, &error))? {
+            Tried::Held(held) => return Ok(held),
+            Tried::Busy | Tried::Gone if begun.elapsed() >= patience => {
+                let folder = folder.display();
+                return Err(Failure::Usage(format!(
+                    "{folder} is in use by another process: end that one, or give each a {option} of its own"
+                )));
+            }
+            Tried::Busy if !is_told => {
+                eprintln!("waiting for the process that works in {}", folder.display());
+                is_told = true;
+            }
+            Tried::Busy | Tried::Gone => std::thread::sleep(LOOK.min(patience)),
+        }
     }
 }
 
@@ -158,5 +209,51 @@ pub(super) struct Stop(pub(super) Arc<AtomicBool>);
 impl Drop for Stop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_process_in_the_same_folder_is_told_what_to_do_and_touches_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let place = Workplace::prepare(Some(root.path()), "work", "node").unwrap();
+        std::fs::write(place.work.join("chunk"), "under way").unwrap();
+        let told = occupy_within(Duration::ZERO, &place.work, "--folder").unwrap_err();
+        assert_eq!(told.code(), 2);
+        let told = told.sentence().unwrap();
+        assert!(
+            told.ends_with("is in use by another process: end that one, or give each a --folder of its own"),
+            "{told}"
+        );
+        assert!(place.work.join("chunk").exists());
+        drop(place);
+        let place = Workplace::prepare(Some(root.path()), "work", "node").unwrap();
+        assert_eq!(std::fs::read_dir(&place.work).unwrap().count(), 0, "what an earlier life has left");
+    }
+
+    #[test]
+    fn whoever_is_about_to_leave_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("data");
+        let before = occupy(&folder, "--data").unwrap();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| occupy(&folder, "--data"));
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(!next.is_finished());
+            drop(before);
+            next.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_place_of_ones_own_is_gone_at_the_end() {
+        let place = Workplace::prepare(None, "work", "node").unwrap();
+        let work = place.work.clone();
+        assert!(work.is_dir());
+        drop(place);
+        assert!(!work.parent().unwrap().exists());
     }
 }

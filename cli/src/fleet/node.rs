@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let slots = arguments.slots.unwrap_or_else(cores).get().min(usize::from(u16::MAX));
-    let place = Workplace::prepare(arguments.folder.as_deref(), WORK)?;
+    let place = Workplace::prepare(arguments.folder.as_deref(), WORK, "node")?;
     member::live(slots + 16, |leave| async move {
         let member = &arguments.member;
         member.metrics.serve()?;

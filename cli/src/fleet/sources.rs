@@ -126,8 +126,9 @@ impl Sources {
         if known.len() > MOST_SOURCES {
             known.pop_front();
         }
-        let cold = known.iter().rev().skip(WARM).filter_map(|(_, cell)| cell.get().cloned());
-        let cold: Vec<Arc<Opened>> = cold.collect();
+        // Whoever packs from a source, or is about to, has it too: its children are wanted.
+        let cold = known.iter().rev().skip(WARM).filter_map(|(_, cell)| cell.get());
+        let cold: Vec<Arc<Opened>> = cold.filter(|opened| Arc::strong_count(opened) == 1).cloned().collect();
         drop(known);
         cold.iter().for_each(|opened| opened.children.close());
         cell

@@ -70,7 +70,7 @@ impl Arguments {
 pub fn run(arguments: &Arguments) -> Outcome {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let slots = arguments.slots.unwrap_or_else(cores).get();
-    let place = Workplace::prepare(arguments.folder.as_deref(), WORK)?;
+    let place = Workplace::prepare(arguments.folder.as_deref(), WORK, "splitter")?;
     member::live(2 * slots + 16, |leave| async move {
         let member = &arguments.member;
         member.metrics.serve()?;

@@ -78,6 +78,8 @@ impl Arguments {
 /// [`Failure::Usage`] for what can't be reached or is set wrongly.
 pub fn run(arguments: &Arguments) -> Outcome {
     let slots = arguments.slots.get();
+    // Until the end: what lies there is of one life.
+    let _held = member::occupy(&arguments.data, "--data")?;
     let (delivered, kept) = (arguments.data.join("delivered"), arguments.data.join("kept"));
     tidy(&delivered, &kept).map_err(|error| Failure::Usage(format!("{}: {error}", arguments.data.display())))?;
     member::live(slots + 16, |leave| async move {
@@ -125,7 +127,12 @@ fn tidy(delivered: &Path, kept: &Path) -> std::io::Result<()> {
 fn tidy_kept(kept: &Path, at_work: &dyn Fn(&Path) -> bool) -> std::io::Result<()> {
     for entry in std::fs::read_dir(kept)? {
         let entry = entry?;
-        let age = SystemTime::now().duration_since(entry.metadata()?.modified()?).unwrap_or_default();
+        let facts = match entry.metadata() {
+            // Its job has ended meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            facts => facts?,
+        };
+        let age = SystemTime::now().duration_since(facts.modified()?).unwrap_or_default();
         if age > FORGOTTEN && !at_work(&entry.path()) {
             deliveries::remove(&entry.path());
         }
@@ -327,5 +334,44 @@ impl EncodeOrder {
     pub(super) fn arguments(self) -> Result<encode::Arguments, Failure> {
         let line = Line::try_parse_from(self.words).map_err(|error| Failure::Usage(error.to_string()))?;
         line.arguments.given_in(Path::new(&self.folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept_long_ago(kept: &Path, jobs: [&str; 3]) {
+        for job in jobs {
+            std::fs::create_dir(kept.join(job)).unwrap();
+            let long_ago = SystemTime::now() - 2 * FORGOTTEN;
+            std::fs::File::open(kept.join(job)).unwrap().set_modified(long_ago).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_goes_while_it_is_looked_for_what_was_kept_for_too_long_keeps_nothing_else() {
+        let kept = tempfile::tempdir().unwrap();
+        kept_long_ago(kept.path(), ["1", "2", "3"]);
+        // Whichever is looked at first, another goes at that moment.
+        let first = std::cell::RefCell::new(None);
+        let at_work = |path: &Path| {
+            if first.replace(Some(path.to_owned())).is_none() {
+                let mut others = std::fs::read_dir(kept.path()).unwrap().map(|entry| entry.unwrap().path());
+                std::fs::remove_dir(others.find(|other| other != path).unwrap()).unwrap();
+            }
+            false
+        };
+        tidy_kept(kept.path(), &at_work).unwrap();
+        assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_job_keeps_that_is_at_work_stays_however_long_ago_it_was() {
+        let kept = tempfile::tempdir().unwrap();
+        kept_long_ago(kept.path(), ["1", "2", "3"]);
+        tidy_kept(kept.path(), &|path| path.ends_with("2")).unwrap();
+        assert!(kept.path().join("2").is_dir());
+        assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 1);
     }
 }

@@ -12,13 +12,15 @@ mod tools;
 
 pub use tools::identity;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use tempfile::NamedTempFile;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, StageCpu};
 use vtp_engine::ladder::Rendition;
 
@@ -59,9 +61,7 @@ impl Cache {
     /// The folder can't be made or written to.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let probe = folder.join(temporary_name());
-        File::create(&probe)?;
-        fs::remove_file(&probe)?;
+        temporary(folder)?.close()?;
         let (tools, trouble) = (OnceLock::new(), OnceLock::new());
         Ok(Self { folder: folder.to_owned(), tools, reused: AtomicU64::new(0), trouble })
     }
@@ -135,7 +135,7 @@ impl Cache {
     fn take(&self, key: &Key, of: &Rendition, spool: &Path) -> Option<EncodedRendition> {
         let entry = self.path(key, of);
         let path = spool.join(spool::name(of));
-        let taken = entry::read(&entry).and_then(|encoded| {
+        let taken = entry::read(&entry, key.as_bytes()).and_then(|encoded| {
             remove(&path)?;
             link_or_copy(&entry, &path)?;
             Ok(encoded)
@@ -158,7 +158,7 @@ impl Cache {
 
     /// Seals the encoding's spool file and links it into the cache.
     fn keep(&self, key: &Key, of: &Rendition, encoded: &EncodedRendition) -> io::Result<()> {
-        entry::seal(encoded)?;
+        entry::seal(encoded, key.as_bytes())?;
         let entry = self.path(key, of);
         match link_or_copy(&encoded.spool, &entry) {
             // Another process was faster; the bytes are the same.
@@ -265,9 +265,11 @@ fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf
 
 const TEMPORARY: &str = ".new-";
 
-fn temporary_name() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{TEMPORARY}{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+/// A file in `folder` that is nobody else's, gone when it is dropped: processes of several containers may have one number.
+fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    // As any new file: what the user's mask leaves of it.
+    let open = Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(open).tempfile_in(folder)
 }
 
 /// Gives `from` the second name `to`, or, where that can't be (another filesystem, one without links, somebody else's
@@ -280,12 +282,11 @@ fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    let half = to.with_file_name(temporary_name());
-    let copied = fs::copy(from, &half).and_then(|_| File::open(&half)?.sync_all()).and_then(|()| fs::rename(&half, to));
-    if copied.is_err() {
-        drop(fs::remove_file(&half));
-    }
-    copied
+    let mut half = temporary(to.parent().unwrap_or(Path::new(".")))?;
+    io::copy(&mut File::open(from)?, half.as_file_mut())?;
+    half.as_file().sync_all()?;
+    half.persist(to)?;
+    Ok(())
 }
 
 /// Remembers that an entry was used just now. Where that fails it is deleted a little early.

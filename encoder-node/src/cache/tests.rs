@@ -225,6 +225,39 @@ fn a_delivered_spool_file_may_be_deleted_and_one_that_is_made_again_leaves_the_k
     assert_eq!(scene.encoded(), ["large small"]);
 }
 
+#[test]
+fn an_entry_that_holds_another_encoding_is_made_again() {
+    let scene = Scene::new();
+    let whole = without_spool(scene.run(&source(&[b"packet"]), &scene.task()));
+    scene.encoded();
+    let entries = scene.entries();
+    let [one, other] = &*entries else { panic!("{entries:?}") };
+    let (ours, theirs) = (fs::read(one).unwrap(), fs::read(other).unwrap());
+    for (entry, bytes) in [(one, theirs), (other, ours)] {
+        fs::remove_file(entry).unwrap();
+        fs::write(entry, bytes).unwrap();
+    }
+    assert_eq!(without_spool(scene.run(&source(&[b"packet"]), &scene.task())), whole);
+    assert_eq!(scene.encoded(), ["large small"]);
+}
+
+#[test]
+fn what_another_process_of_the_same_number_has_half_copied_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let halves: Vec<_> =
+        (0..1000).map(|count| folder.path().join(format!("{TEMPORARY}{}-{count}", std::process::id()))).collect();
+    halves.iter().for_each(|half| fs::write(half, "half").unwrap());
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    fs::write(&from, "whole").unwrap();
+    Cache::open(folder.path()).unwrap();
+    copy(&from, &to).unwrap();
+    assert_eq!(fs::read(&to).unwrap(), b"whole");
+    assert!(halves.iter().all(|half| fs::read(half).unwrap() == b"half"));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), halves.len() + 2);
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode(&to), mode(&from));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

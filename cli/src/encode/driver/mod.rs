@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod subtitles;
 mod survey;
+mod ticks;
 mod timing;
 mod turns;
 

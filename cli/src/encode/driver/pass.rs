@@ -169,17 +169,34 @@ impl Pass<'_> {
             fleet: self.fleet,
             archive: self.archive,
         };
+        let no_sound = AtomicBool::new(false);
         let (audio, gathered) = std::thread::scope(|scope| {
             let span = tracing::info_span!("sound", tracks = span::number(configs.len()));
-            let sound =
-                sound.map(|sound| scope.spawn(|| span::within(span, || audio::run(self, sound, writers, job.stop))));
-            let run = Run::start(self, scope, &job, &mut stitcher).carry_out();
+            let made = |sound| {
+                let mut watched = Watched { has_failed: &no_sound, is_well: false };
+                let made = span::within(span, || audio::run(self, sound, writers, job.stop));
+                watched.is_well = made.is_ok();
+                made
+            };
+            let sound = sound.map(|sound| scope.spawn(|| made(sound)));
+            let run = Run::start(self, scope, &job, &mut stitcher, &no_sound).carry_out();
             if run.is_err() {
                 job.stop.store(true, Ordering::Relaxed);
             }
             let audio = sound.map(|thread| thread.join().map_err(panicked)).transpose();
-            let gathered = run?;
-            Ok::<_, PassError>((audio?.transpose()?.flatten(), gathered))
+            let audio = audio.map_err(PassError::from).and_then(|audio| Ok(audio.transpose()?.flatten()));
+            match (run, audio) {
+                // Nobody cancelled it: it was given up for the sound.
+                (Err(PassError::Failure(EncodeFailure::Cancelled)), Err(sound))
+                    if !self.cancel.load(Ordering::Relaxed) =>
+                {
+                    Err(sound)
+                }
+                (run, audio) => {
+                    let gathered = run?;
+                    Ok((audio?, gathered))
+                }
+            }
         })?;
         watch.lap("encode");
         if self.cancel.load(Ordering::Relaxed) {
@@ -331,6 +348,20 @@ fn not_streamed(names: &[String]) -> Option<String> {
         others => (format!("{} and {last}", others.join(", ")), "are"),
     };
     Some(format!("{names} {are} not in master-ts.m3u8: old devices play upright H.264 with 8 bits in 4:2:0"))
+}
+
+/// Raises a flag at its end, however that comes, unless all is well.
+struct Watched<'a> {
+    has_failed: &'a AtomicBool,
+    is_well: bool,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if !self.is_well {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 fn panicked(_: Box<dyn std::any::Any + Send>) -> EncodeFailure {

@@ -6,11 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tracing::Span;
 use vtp_encoder_node as node;
 use vtp_engine::chunk::{EncodedChunk, StageCpu};
@@ -26,6 +26,7 @@ use vtp_stitcher::Stitcher;
 use super::EncodeFailure;
 use super::crew::{ChunkError, Job, Order, Told, Work};
 use super::pass::{Pass, PassError};
+use super::ticks::{Came, Ticks};
 use crate::child;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
@@ -43,6 +44,8 @@ pub(super) struct Run<'a, 'j> {
     pass: &'a Pass<'a>,
     job: &'a Job<'j>,
     stitcher: &'a mut Stitcher,
+    /// What is made besides has failed, so that this is of no use.
+    in_vain: &'a AtomicBool,
     coordinator: Coordinator,
     /// What the coordinator is still to be told.
     events: VecDeque<Event>,
@@ -76,6 +79,7 @@ impl<'a, 'j> Run<'a, 'j> {
         scope: &'scope Scope<'scope, 'env>,
         job: &'env Job<'j>,
         stitcher: &'a mut Stitcher,
+        in_vain: &'a AtomicBool,
     ) -> Self
     where
         'env: 'a,
@@ -97,6 +101,7 @@ impl<'a, 'j> Run<'a, 'j> {
             pass,
             job,
             stitcher,
+            in_vain,
             events: VecDeque::new(),
             gathering: Gathering::new(target, job.renditions, seconds),
             orders: orders.collect(),
@@ -120,11 +125,12 @@ impl<'a, 'j> Run<'a, 'j> {
         for worker in 0..self.orders.len() as u64 {
             self.apply(Event::Joined { worker: WorkerId(worker), skills: Skills::NONE });
         }
+        let mut ticks = Ticks::every(TICK);
         while self.end.is_none() {
-            match self.told.recv_timeout(TICK) {
-                Ok(told) => self.told(told),
-                Err(RecvTimeoutError::Timeout) => self.tick(),
-                Err(RecvTimeoutError::Disconnected) => self.end(Err(crew_is_gone())),
+            match ticks.next(&self.told) {
+                Came::Message(told) => self.told(told),
+                Came::Tick => self.tick(),
+                Came::End => self.end(Err(crew_is_gone())),
             }
         }
         if self.end.as_ref().is_some_and(Result::is_err) {
@@ -140,7 +146,7 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     fn tick(&mut self) {
-        if self.pass.cancel.load(Ordering::Relaxed) {
+        if self.pass.cancel.load(Ordering::Relaxed) || self.in_vain.load(Ordering::Relaxed) {
             self.job.stop.store(true, Ordering::Relaxed);
             let jobs: Vec<JobId> = [JOB].into_iter().chain(self.gathering.repairs().map(repair_of)).collect();
             return jobs.into_iter().for_each(|job| self.apply(Event::Cancel { job }));
