@@ -9,7 +9,6 @@ use dash_mpd_core::{
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::source::AudioPurpose;
-use vtp_engine::units::gcd;
 
 use crate::Error;
 use crate::listing::{AudioListing, Listing, Presentation, SubtitleListing, VideoListing, Written};
@@ -134,17 +133,12 @@ fn video_set(id: usize, codec: VideoCodec, sets: usize, presentation: &Presentat
 }
 
 fn video_representation(video: &VideoListing, presentation: &Presentation) -> Representation {
-    let (rate, aspect) = (video.frame_rate, video.sample_aspect);
-    let divisor = gcd(rate.num, rate.den).max(1);
-    let rate = match (rate.num / divisor, rate.den / divisor) {
-        (whole, 1) => whole.to_string(),
-        (num, den) => format!("{num}/{den}"),
-    };
+    let aspect = video.sample_aspect;
     Representation {
         width: Some(video.size.width.into()),
         height: Some(video.size.height.into()),
         sar: Some(format!("{}:{}", aspect.num(), aspect.den())),
-        frameRate: Some(rate),
+        frameRate: Some(video.frame_rate.told()),
         ..representation(&video.listing, "video/mp4", presentation)
     }
 }

@@ -93,6 +93,8 @@ pub struct Listed {
     pub size: Option<(u64, u64)>,
     /// Frames a second.
     pub frame_rate: Option<f64>,
+    /// The same as it is told.
+    pub frame_rate_text: Option<String>,
     /// Samples a second.
     pub sampling_rate: Option<u64>,
     /// Whether it is said to be encrypted.
@@ -232,6 +234,7 @@ impl Levels<'_> {
             base.and_then(|base| base.timescale),
             list.and_then(|list| list.timescale),
         ];
+        let frame_rate = own.frameRate.as_deref().or(set.frameRate.as_deref());
         let mut listed = Listed {
             name: own.id.clone().unwrap_or_else(|| "without id".to_owned()),
             aligned: set.segmentAlignment.unwrap_or(false),
@@ -240,7 +243,8 @@ impl Levels<'_> {
             codecs: own.codecs.clone().or_else(|| set.codecs.clone()),
             mime: own.mimeType.clone().or_else(|| set.mimeType.clone()),
             size: own.width.or(set.width).zip(own.height.or(set.height)),
-            frame_rate: own.frameRate.as_deref().or(set.frameRate.as_deref()).and_then(ratio),
+            frame_rate: frame_rate.and_then(ratio),
+            frame_rate_text: frame_rate.map(str::to_owned),
             sampling_rate: own
                 .audioSamplingRate
                 .as_deref()
