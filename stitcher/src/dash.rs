@@ -21,6 +21,8 @@ const ROLES: &str = "urn:mpeg:dash:role:2011";
 /// Common encryption, and ClearKey's licences (DASH-IF, content protection identifiers).
 const PROTECTION: &str = "urn:mpeg:dash:mp4protection:2011";
 const CLEAR_KEY: &str = "urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e";
+/// The namespace of where ClearKey's licences are.
+const LICENSES: &str = "http://dashif.org/guidelines/clearKey";
 /// Players may go on in these other sets (ISO/IEC 23009-1 5.3.3.5).
 const SWITCHING: &str = "urn:mpeg:dash:adaptation-set-switching:2016";
 /// Transfer characteristics by their number in ITU-T H.273 (ISO/IEC 23091-2).
@@ -79,7 +81,7 @@ pub fn protect(mpd: &mut MPD, seal: Option<&Seal>) {
     let clear_key = seal.license_url.as_ref().map(|url| ContentProtection {
         schemeIdUri: CLEAR_KEY.to_owned(),
         value: Some("ClearKey1.0".to_owned()),
-        laurl: Some(Laurl { lic_type: Some("EME-1.0".to_owned()), content: Some(url.clone()) }),
+        clearkey_laurl: Some(Laurl { lic_type: Some("EME-1.0".to_owned()), content: Some(url.clone()) }),
         ..ContentProtection::default()
     });
     for set in mpd.periods.iter_mut().flat_map(|period| &mut period.adaptations) {
@@ -93,7 +95,14 @@ pub fn protect(mpd: &mut MPD, seal: Option<&Seal>) {
 pub fn text(mpd: &MPD) -> Result<Vec<u8>, Error> {
     use std::fmt::Write;
     let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+    let from = xml.len();
     writeln!(xml, "{mpd}").map_err(|_| Error::Xml)?;
+    let sets = mpd.periods.iter().flat_map(|period| &period.adaptations);
+    if sets.flat_map(|set| &set.ContentProtection).any(|protection| protection.clearkey_laurl.is_some()) {
+        // Of the prefixes that the crate writes, this is one that its MPD has no field to declare.
+        let at = from + xml[from..].find("<MPD").ok_or(Error::Xml)? + "<MPD".len();
+        xml.insert_str(at, &format!(" xmlns:clearkey=\"{LICENSES}\""));
+    }
     Ok(xml.into_bytes())
 }
 
@@ -273,4 +282,40 @@ fn timeline(segments: &[Written]) -> Vec<S> {
 
 fn micros(seconds: f64) -> Duration {
     Duration::from_micros((seconds.max(0.0) * 1e6).round() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use dash_mpd_core::parse;
+
+    use super::*;
+    use crate::check::mpd::read;
+    use crate::seal::{ContentKey, Scheme};
+
+    #[test]
+    fn where_a_licence_is_stands_in_a_namespace_that_is_declared() {
+        let sets = ["video", "audio", "text"]
+            .map(|kind| AdaptationSet { contentType: Some(kind.to_owned()), ..AdaptationSet::default() });
+        let period = Period { adaptations: sets.into(), ..Period::default() };
+        let plain = MPD { xmlns: Some(NAMESPACE.to_owned()), periods: vec![period], ..MPD::default() };
+        let seal = |license_url| Seal {
+            scheme: Scheme::Cbcs,
+            key: ContentKey::new([1; 16]),
+            key_id: [2; 16],
+            iv: [3; 16],
+            key_uri: "key".to_owned(),
+            license_url,
+        };
+        for license in [Some("https://l/?a=1&b=2".to_owned()), None] {
+            let mut mpd = plain.clone();
+            protect(&mut mpd, Some(&seal(license.clone())));
+            let text = String::from_utf8(text(&mpd).unwrap()).unwrap();
+            assert_eq!(read(text.as_bytes()).unwrap().problems, [], "{text}");
+            assert_eq!(text.contains(LICENSES), license.is_some(), "{text}");
+            let sets = &parse(&text).unwrap().periods[0].adaptations;
+            let told = |set: &AdaptationSet| set.ContentProtection.iter().find_map(|it| it.clearkey_laurl.clone());
+            let urls: Vec<_> = sets.iter().map(|set| told(set).and_then(|laurl| laurl.content)).collect();
+            assert_eq!(urls, [license.clone(), license, None]);
+        }
+    }
 }
