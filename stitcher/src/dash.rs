@@ -35,17 +35,16 @@ const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
 pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
     let (start, end) = presentation.interval();
     let length = micros(end - start);
-    // Players switch within a set, so a set has one codec.
-    let mut codecs: Vec<VideoCodec> = Vec::new();
-    for video in &presentation.video {
-        if !codecs.contains(&video.codec) {
-            codecs.push(video.codec);
+    let mut kinds: Vec<Kind> = Vec::new();
+    for kind in presentation.video.iter().map(Kind::of) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
         }
     }
-    let video = (1_usize..).zip(&codecs).map(|(id, codec)| video_set(id, *codec, codecs.len(), presentation));
+    let video = (0..kinds.len()).map(|place| video_set(place, &kinds, presentation));
     let audio =
-        (codecs.len().max(1) + 1..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
-    let first = codecs.len().max(1) + 1 + presentation.audio.len();
+        (kinds.len().max(1) + 1..).zip(&presentation.audio).map(|(id, audio)| audio_set(id, audio, presentation));
+    let first = kinds.len().max(1) + 1 + presentation.audio.len();
     let text = (first..).zip(&presentation.subtitles).map(|(id, track)| text_set(id, track, presentation));
     let images = presentation.sheets.iter().map(|sheets| sheets.set(first + presentation.subtitles.len()));
     let period = Period {
@@ -106,24 +105,40 @@ pub fn text(mpd: &MPD) -> Result<Vec<u8>, Error> {
     Ok(xml.into_bytes())
 }
 
-/// All video renditions have the same segments, so they share one timeline.
-fn video_set(id: usize, codec: VideoCodec, sets: usize, presentation: &Presentation) -> AdaptationSet {
-    let videos: Vec<&VideoListing> = presentation.video.iter().filter(|video| video.codec == codec).collect();
-    let others: Vec<String> = (1..=sets).filter(|other| *other != id).map(|other| other.to_string()).collect();
+/// What the renditions of a set have in common. Players switch within a set, and know by it whether they can show it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Kind {
+    codec: VideoCodec,
+    /// The transfer function of a high dynamic range.
+    range: Option<u8>,
+}
+
+impl Kind {
+    fn of(video: &VideoListing) -> Self {
+        Self { codec: video.codec, range: Some(video.transfer).filter(|transfer| matches!(transfer, 16 | 18)) }
+    }
+}
+
+/// The set of one of these kinds. All video renditions have the same segments, so they share one timeline.
+fn video_set(place: usize, kinds: &[Kind], presentation: &Presentation) -> AdaptationSet {
+    let Kind { codec, range } = kinds[place];
+    let videos: Vec<&VideoListing> =
+        presentation.video.iter().filter(|video| Kind::of(video) == kinds[place]).collect();
+    let alike = |other: &usize| *other != place && kinds[*other].range == range;
+    let others: Vec<String> = (0..kinds.len()).filter(alike).map(|other| (other + 1).to_string()).collect();
     let switching = (!others.is_empty()).then(|| SupplementalProperty {
         schemeIdUri: SWITCHING.to_owned(),
         value: Some(others.join(",")),
         ..SupplementalProperty::default()
     });
     // A player that knows no high dynamic range must leave the set alone.
-    let transfer = videos.first().map(|video| video.transfer).filter(|transfer| matches!(transfer, 16 | 18));
-    let range = transfer.map(|transfer| EssentialProperty {
+    let range = range.map(|transfer| EssentialProperty {
         schemeIdUri: TRANSFER.to_owned(),
         value: Some(transfer.to_string()),
         ..EssentialProperty::default()
     });
     AdaptationSet {
-        id: Some(id.to_string()),
+        id: Some((place + 1).to_string()),
         supplemental_property: switching.into_iter().collect(),
         essential_property: range.into_iter().collect(),
         contentType: Some("video".to_owned()),
@@ -287,9 +302,11 @@ fn micros(seconds: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use dash_mpd_core::parse;
+    use vtp_engine::units::{Ratio, Size};
 
     use super::*;
     use crate::check::mpd::read;
+    use crate::listing::FrameRate;
     use crate::seal::{ContentKey, Scheme};
 
     #[test]
@@ -317,5 +334,47 @@ mod tests {
             let urls: Vec<_> = sets.iter().map(|set| told(set).and_then(|laurl| laurl.content)).collect();
             assert_eq!(urls, [license.clone(), license, None]);
         }
+    }
+
+    /// One of `kinds` each of video, in the order of the presentation.
+    fn of_video(kinds: &[(VideoCodec, u8)]) -> Presentation {
+        let size = Size { width: 64, height: 36 };
+        let video = kinds.iter().enumerate().map(|(place, (codec, transfer))| VideoListing {
+            listing: Listing::new(place.to_string(), "x".to_owned(), 10, &[], 0),
+            size,
+            display: size,
+            sample_aspect: Ratio::ONE,
+            codec: *codec,
+            frame_rate: FrameRate { num: 25, den: 1 },
+            transfer: *transfer,
+            pictures: Vec::new(),
+        });
+        Presentation {
+            video: video.collect(),
+            audio: Vec::new(),
+            subtitles: Vec::new(),
+            captions: Vec::new(),
+            sheets: None,
+            told_target_s: 0,
+        }
+    }
+
+    #[test]
+    fn a_set_has_one_codec_and_one_range_and_players_go_on_in_those_of_their_range() {
+        use VideoCodec::{H264, Hevc};
+        let mpd = mpd(&of_video(&[(Hevc, 16), (Hevc, 16), (H264, 1), (Hevc, 1), (H264, 6)]), 1.0);
+        let sets = mpd.periods[0].adaptations.iter().map(|set| {
+            let ids: Vec<_> = set.representations.iter().filter_map(|it| it.id.clone()).collect();
+            let others = set.supplemental_property.first().and_then(|it| it.value.clone());
+            let range = set.essential_property.first().and_then(|it| it.value.clone());
+            (set.id.clone().unwrap(), ids.join(","), others, range)
+        });
+        let some = |text: &str| Some(text.to_owned());
+        let due = [
+            ("1".into(), "0,1".into(), None, some("16")),
+            ("2".into(), "2,4".into(), some("3"), None),
+            ("3".into(), "3".into(), some("2"), None),
+        ];
+        assert_eq!(sets.collect::<Vec<_>>(), due);
     }
 }
