@@ -30,6 +30,8 @@ const TRANSFER: &str = "urn:mpeg:mpegB:cicp:TransferCharacteristics";
 const CEA_608: &str = "urn:scte:dash:cc:cea-608:2015";
 const CEA_708: &str = "urn:scte:dash:cc:cea-708:2015";
 const CHANNELS: &str = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011";
+/// Channel configurations by their number in ISO/IEC 23091-3.
+const CONFIGURATIONS: &str = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
 
 /// The MPD. `buffer_s` is what `@bandwidth` of every Representation needs (23009-1 5.3.5.2).
 pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
@@ -187,11 +189,7 @@ fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> Ad
     let told = audio.sample_rate <= u32::from(u16::MAX);
     let one = Representation {
         audioSamplingRate: told.then(|| audio.sample_rate.to_string()),
-        AudioChannelConfiguration: vec![AudioChannelConfiguration {
-            schemeIdUri: CHANNELS.to_owned(),
-            value: Some(audio.channels.to_string()),
-            ..AudioChannelConfiguration::default()
-        }],
+        AudioChannelConfiguration: vec![channels(audio.channels)],
         supplemental_property: audio.objects.map(objects).into_iter().flatten().collect(),
         ..representation(&audio.listing, "audio/mp4", presentation)
     };
@@ -207,6 +205,20 @@ fn audio_set(id: usize, audio: &AudioListing, presentation: &Presentation) -> Ad
         SegmentTemplate: Some(template(&audio.listing)),
         representations: vec![one],
         ..AdaptationSet::default()
+    }
+}
+
+/// The usual configuration of so many channels. Up to 5.1 its number is theirs; 6.1 and 7.1 are 11 and 12.
+fn channels(count: u16) -> AudioChannelConfiguration {
+    let (scheme, value) = match count {
+        7 => (CONFIGURATIONS, 11),
+        8 => (CONFIGURATIONS, 12),
+        other => (CHANNELS, other),
+    };
+    AudioChannelConfiguration {
+        schemeIdUri: scheme.to_owned(),
+        value: Some(value.to_string()),
+        ..AudioChannelConfiguration::default()
     }
 }
 
@@ -376,5 +388,15 @@ mod tests {
             ("3".into(), "3".into(), some("2"), None),
         ];
         assert_eq!(sets.collect::<Vec<_>>(), due);
+    }
+
+    #[test]
+    fn more_channels_than_5_1_are_told_by_the_number_of_their_configuration() {
+        let told = [2, 6, 7, 8].map(|count| {
+            let it = channels(count);
+            (it.schemeIdUri, it.value.unwrap())
+        });
+        let due = [(CHANNELS, "2"), (CHANNELS, "6"), (CONFIGURATIONS, "11"), (CONFIGURATIONS, "12")];
+        assert_eq!(told, due.map(|(scheme, value)| (scheme.to_owned(), value.to_owned())));
     }
 }
