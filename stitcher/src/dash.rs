@@ -35,8 +35,8 @@ const CONFIGURATIONS: &str = "urn:mpeg:mpegB:cicp:ChannelConfiguration";
 
 /// The MPD. `buffer_s` is what `@bandwidth` of every Representation needs (23009-1 5.3.5.2).
 pub fn mpd(presentation: &Presentation, buffer_s: f64) -> MPD {
-    let (start, end) = presentation.interval();
-    let length = micros(end - start);
+    // The period starts at 0, whatever begins later.
+    let length = micros(presentation.interval().1);
     let mut kinds: Vec<Kind> = Vec::new();
     for kind in presentation.video.iter().map(Kind::of) {
         if !kinds.contains(&kind) {
@@ -398,5 +398,12 @@ mod tests {
         });
         let due = [(CHANNELS, "2"), (CHANNELS, "6"), (CONFIGURATIONS, "11"), (CONFIGURATIONS, "12")];
         assert_eq!(told, due.map(|(scheme, value)| (scheme.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn a_presentation_lasts_from_the_start_of_its_period_on() {
+        let mut presentation = of_video(&[(VideoCodec::H264, 1)]);
+        presentation.video[0].listing.segments = vec![Written { start: 7, ticks: 50, bytes: 10, samples: 5 }];
+        assert_eq!(mpd(&presentation, 1.0).mediaPresentationDuration, Some(Duration::from_millis(5700)));
     }
 }
