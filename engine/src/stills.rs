@@ -154,7 +154,7 @@ fn fit(shown: Size, within: Size) -> Size {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::{FrameEntry, FrameList};
+    use crate::index::FrameEntry;
     use crate::source::{Color, HdrMetadata, Rotation};
     use crate::units::{PacketIndex, TimeBase};
 

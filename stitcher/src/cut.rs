@@ -232,7 +232,7 @@ fn reorder_delay(shown: &[u64], sorted: &[u64]) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use vtp_engine::index::{FrameEntry, FrameList};
+    use vtp_engine::index::FrameEntry;
     use vtp_engine::units::{ChunkIndex, PacketIndex};
 
     use super::*;

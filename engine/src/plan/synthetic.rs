@@ -1,6 +1,6 @@
 //! Indices of sources that do not exist: GOP structures with leading pictures, B-frames, field pairs, gaps.
 
-use crate::index::{CutClass, FrameEntry, FrameList, Index, PacketEntry};
+use crate::index::{CutClass, FrameEntry, Index, PacketEntry};
 use crate::units::PacketIndex;
 
 /// One GOP in presentation order: leading pictures, the cut picture, then groups of B-frames with their anchor.

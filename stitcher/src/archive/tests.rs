@@ -1,7 +1,7 @@
 use std::fs;
 
 use vtp_engine::chunk::Sample;
-use vtp_engine::index::{FrameEntry, FrameList};
+use vtp_engine::index::FrameEntry;
 use vtp_engine::ladder::{AudioCodec, Method, Search, ffv1 as held};
 use vtp_engine::plan::Plan;
 use vtp_engine::source::{AudioPurpose, Color, HdrMetadata, Rotation};

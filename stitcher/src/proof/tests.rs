@@ -1,6 +1,6 @@
 //! Every property that is proved, broken once.
 
-use vtp_engine::index::{FrameEntry, FrameList, Index};
+use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::units::{ChunkIndex, PacketIndex};
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vtp_engine::chunk::{EncodedChunk, EncodedRendition, Sample, StageCpu};
-use vtp_engine::index::{FrameEntry, FrameList, Index};
+use vtp_engine::index::{FrameEntry, Index};
 use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::plan::{ChunkPlan, Plan};
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
