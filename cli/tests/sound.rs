@@ -309,6 +309,44 @@ fn what_a_track_is_for_stands_in_both_manifests() {
     assert!(broken.len() == 1 && broken[0].starts_with("✗ variants "), "{}", checked.stdout);
 }
 
+/// The seconds that a media playlist's segments last.
+fn lasts(scene: &Scene, playlist: &str) -> f64 {
+    let text = std::fs::read_to_string(scene.path(playlist)).unwrap();
+    let tags = text.lines().filter_map(|line| line.strip_prefix("#EXTINF:"));
+    tags.map(|tag| tag.trim_end_matches(',').parse::<f64>().unwrap()).sum()
+}
+
+#[test]
+fn a_track_that_ends_before_the_picture_is_silent_up_to_its_end() {
+    let scene = Scene::new();
+    let pictures = "-f lavfi -i testsrc2=size=160x96:rate=25:duration=10";
+    let sounds = "-f lavfi -i sine=440:r=48000:d=4 -f lavfi -i sine=660:r=48000:d=10";
+    scene.ffmpeg(&format!(
+        "{pictures} {sounds} -map 0:v -map 1:a -map 2:a -c:v libx264 -preset ultrafast -g 25 -c:a aac in.mp4"
+    ));
+    let heard = |input: &str| decoded(&scene, &format!("-i {input}"), 1).remove(0);
+    let source = heard("in.mp4");
+    for (audio, out) in [("aac --hls-ts", "encoded"), ("copy --hls-ts", "copied"), ("opus", "opus")] {
+        let report = scene.encode_into(out, &format!("in.mp4 --no-measure --segment 2s --audio {audio}"));
+        let folders: Vec<&str> =
+            report["audio"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+        let seconds: Vec<f64> =
+            folders.iter().map(|folder| lasts(&scene, &format!("{out}/{folder}/index.m3u8"))).collect();
+        assert!(seconds.iter().all(|seconds| (10.0..10.05).contains(seconds)), "{folders:?}: {seconds:?}");
+        // The first track's own sound, and nothing else.
+        let ours = heard(&format!("{out}/{}/index.m3u8", folders[0]));
+        let volume = |samples: &[f64]| (samples.iter().map(|it| it * it).sum::<f64>() / samples.len() as f64).sqrt();
+        let (begin, end) = (RATE as usize, 4 * RATE as usize);
+        assert!((volume(&ours[begin..end]) / volume(&source[begin..end]) - 1.0).abs() < 0.05, "{audio}");
+        assert!(ours.len() >= 10 * RATE as usize && ours[end + 4096..].iter().all(|it| it.abs() < 1e-3), "{audio}");
+        let checked = scene.vtp(&format!("check {out} --failed"));
+        let broken: Vec<&str> = checked.stdout.lines().filter(|line| line.starts_with('✗')).collect();
+        // One size of pictures makes one variant.
+        let known = |line: &&str| line.starts_with("✗ variants ") || (audio == "opus" && line.contains("stereo-aac"));
+        assert!(broken.iter().all(known), "{}", checked.stdout);
+    }
+}
+
 /// Checksums of a track's packets.
 fn packets(scene: &Scene, file: &str, track: usize) -> Vec<String> {
     let hashes = scene.ffmpeg(&format!("-i {file} -map 0:a:{track} -c copy -f framehash -hash crc32 -"));

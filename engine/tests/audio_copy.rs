@@ -7,7 +7,7 @@ mod audio_fixture;
 
 use std::path::{Path, PathBuf};
 
-use audio_fixture::{CLICKS, Track, clip, half_seconds, make_as, synthesise};
+use audio_fixture::{CLICKS, Track, clip, half_seconds, make_as, make_until, synthesise};
 use vtp_engine::media::audio::AudioMode;
 
 fn clicks(dir: &Path, name: &str, how: &str) -> PathBuf {
@@ -54,6 +54,23 @@ fn a_transport_stream_loses_its_adts_headers_and_a_gap_is_filled() {
     assert_eq!(track.config.config.len(), 2);
     assert_eq!(track.assert_clicks_as_in(&path, 0), 4);
     assert!((track.outcome.inserted_silence_s - 25.0 * 1024.0 / 48_000.0).abs() < 0.012, "{:?}", track.outcome);
+}
+
+#[test]
+fn units_of_silence_follow_up_to_the_end_of_the_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = clicks(dir.path(), "a.mp4", "-c:a aac");
+    let until = |end_ms| make_until(AudioMode::CopyIfPossible, &path, (0, Some(end_ms)), &[]).remove(0);
+    let (plain, filled) = (copy(&path, 0), until(8000));
+    let missing = (8 * 48_000 - plain.outcome.samples).div_ceil(1024) * 1024;
+    assert_eq!(filled.outcome.silence_after, missing);
+    assert_eq!(filled.outcome.samples, plain.outcome.samples + missing);
+    assert!((filled.outcome.inserted_silence_s - missing as f64 / 48_000.0).abs() < 1e-9, "{:?}", filled.outcome);
+    assert_eq!(filled.outcome.end_s, plain.outcome.end_s);
+    assert_eq!(filled.units[..plain.units.len()], plain.units);
+    filled.assert_clicks(&half_seconds(0, 5));
+    filled.assert_samples(8.0);
+    assert_eq!(until(5400).units, plain.units);
 }
 
 #[test]

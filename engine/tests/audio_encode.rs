@@ -8,7 +8,9 @@ mod audio_fixture;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use audio_fixture::{CLICKS, Track, audio_infos, clip, half_seconds, known, make, span_heard_by_ffmpeg, synthesise};
+use audio_fixture::{
+    CLICKS, Track, audio_infos, clip, half_seconds, known, make, make_until, span_heard_by_ffmpeg, synthesise,
+};
 use vtp_engine::index::TimeShift;
 use vtp_engine::ladder::AudioCodec;
 use vtp_engine::media::Error;
@@ -164,6 +166,28 @@ fn several_tracks_are_made_in_one_pass() {
 }
 
 #[test]
+fn a_track_that_ends_before_the_picture_goes_on_in_silence_and_one_that_hardly_does_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = clicks(dir.path(), "a.mov", ("mono", 1), 37_800, 5, "-c:a pcm_s16le");
+    let until = |end_ms| only(make_until(AudioMode::Encode, &path, (0, Some(end_ms)), &[]));
+    let (plain, filled) = (only(make(&path, 0, &[])), until(9004));
+    assert_eq!(
+        (plain.outcome.samples, filled.outcome.samples, filled.outcome.silence_after),
+        (240_000, 432_192, 192_192)
+    );
+    assert!((filled.outcome.inserted_silence_s - 4.004).abs() < 1e-9, "{:?}", filled.outcome);
+    assert_eq!((filled.outcome.start_s, filled.outcome.end_s), (plain.outcome.start_s, plain.outcome.end_s));
+    filled.assert_clicks(&half_seconds(0, 5));
+    filled.assert_samples(9.004);
+    // The encoder looks an access unit ahead.
+    let same = (240_000 + 1024) / 1024 - 1;
+    assert_eq!(filled.units[..same], plain.units[..same]);
+    for end_ms in [5499, 5000, 3000] {
+        assert_eq!(until(end_ms).units, plain.units, "{end_ms}");
+    }
+}
+
+#[test]
 fn a_cancelled_task_ends_without_an_outcome() {
     let dir = tempfile::tempdir().unwrap();
     let path = clicks(dir.path(), "a.mp4", ("mono", 1), 48_000, 5, "-c:a aac");
@@ -174,6 +198,7 @@ fn a_cancelled_task_ends_without_an_outcome() {
         codec: AudioCodec::Aac,
         speakers: Speakers::Stereo,
         loudness: None,
+        until: None,
     };
     let origin = Moment { ticks: 0, time_base: TimeBase::per_second(1).unwrap() };
     let task = AudioTask::open(&known(&path), &[request], origin).unwrap();

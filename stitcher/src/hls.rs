@@ -210,10 +210,11 @@ pub(crate) fn video_range(transfer: u8) -> &'static str {
 }
 
 fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
-    // Of several tracks in one language only one may be chosen by itself (RFC 8216bis 4.4.6.1): the default or the first.
-    let mut spoken: HashSet<String> =
-        group.tracks.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    // Of several tracks of one language and with the same characteristics only one may be chosen by itself (RFC 8216bis
+    // 4.4.6.1): the default or the first.
     let describes = |track: &AudioListing| track.purpose == AudioPurpose::Description;
+    let kind = |track: &AudioListing| (track.language.tag(), describes(track));
+    let mut chosen: HashSet<_> = group.tracks.iter().filter(|track| track.default).map(|track| kind(track)).collect();
     let one = |track: &&AudioListing| AlternativeMedia {
         media_type: AlternativeMediaType::Audio,
         uri: (!track.muxed).then(|| format!("{}/{PLAYLIST}", track.listing.folder)),
@@ -221,10 +222,7 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
         language: Some(track.language.tag()),
         name: track.name.clone(),
         default: track.default,
-        // What describes pictures is chosen by who asked for descriptions, beside the one of its language.
-        autoselect: describes(track)
-            || track.default
-            || (track.purpose != AudioPurpose::Commentary && spoken.insert(track.language.tag())),
+        autoselect: track.default || (track.purpose != AudioPurpose::Commentary && chosen.insert(kind(track))),
         characteristics: describes(track).then(|| DESCRIBES.to_owned()),
         // Of objects their number and how they are coded (Apple's authoring rules, 9.12).
         channels: Some(match track.objects {
@@ -237,9 +235,9 @@ fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
 }
 
 fn subtitle_alternatives(tracks: &[SubtitleListing]) -> Vec<AlternativeMedia> {
-    // As with sound: one of a language is chosen by itself. Forced ones always are (RFC 8216bis 4.4.6.1).
-    let mut written: HashSet<String> =
-        tracks.iter().filter(|track| track.default).map(|track| track.language.tag()).collect();
+    // As with sound: one of a kind is chosen by itself. Forced ones always are (RFC 8216bis 4.4.6.1).
+    let kind = |track: &SubtitleListing| (track.language.tag(), track.forced, track.hearing_impaired);
+    let mut chosen: HashSet<_> = tracks.iter().filter(|track| track.default).map(kind).collect();
     let one = |track: &SubtitleListing| AlternativeMedia {
         media_type: AlternativeMediaType::Subtitles,
         uri: Some(format!("{}/{PLAYLIST}", track.files.folder)),
@@ -247,7 +245,7 @@ fn subtitle_alternatives(tracks: &[SubtitleListing]) -> Vec<AlternativeMedia> {
         language: Some(track.language.tag()),
         name: track.name.clone(),
         default: track.default,
-        autoselect: track.forced || track.default || written.insert(track.language.tag()),
+        autoselect: track.forced || track.default || chosen.insert(kind(track)),
         forced: track.forced,
         characteristics: track.hearing_impaired.then(|| ACCESSIBLE.to_owned()),
         ..AlternativeMedia::default()
@@ -280,4 +278,51 @@ fn caption_alternatives(captions: &[Channel]) -> Vec<AlternativeMedia> {
 #[allow(clippy::cast_possible_truncation)]
 pub(crate) fn single(seconds: f64) -> f32 {
     seconds as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::Language;
+
+    #[test]
+    fn one_track_of_a_language_and_of_its_characteristics_is_chosen_by_itself() {
+        use AudioPurpose::{Commentary, Description, Programme};
+        let track = |language, purpose, default| AudioListing {
+            listing: Listing::new("a".to_owned(), "mp4a.40.2".to_owned(), 10, &[], 0),
+            name: "A".to_owned(),
+            language: Language::of(Some(language)),
+            default,
+            surround: false,
+            muxed: false,
+            purpose,
+            codec: AudioCodec::Aac,
+            channels: 2,
+            objects: None,
+            sample_rate: 48_000,
+        };
+        let audio = [
+            (track("en", Description, true), true),
+            (track("en", Programme, false), true),
+            (track("en", Programme, false), false),
+            (track("en", Description, false), false),
+            (track("de", Commentary, false), false),
+            (track("de", Description, false), true),
+        ];
+        let group = Group { id: Some("audio"), tracks: audio.iter().map(|(track, _)| track).collect() };
+        let found: Vec<bool> = alternatives(&group).iter().map(|it| it.autoselect).collect();
+        assert_eq!(found, audio.iter().map(|(_, due)| *due).collect::<Vec<_>>());
+        let text = |forced, hearing_impaired| SubtitleListing {
+            files: Listing::new("t".to_owned(), "wvtt".to_owned(), 10, &[], 0),
+            fragments: Listing::new("t".to_owned(), "wvtt".to_owned(), 10, &[], 0),
+            name: "T".to_owned(),
+            language: Language::of(Some("en")),
+            default: false,
+            forced,
+            hearing_impaired,
+        };
+        let texts = [(false, false), (false, true), (true, false), (false, true)].map(|(a, b)| text(a, b));
+        let found: Vec<bool> = subtitle_alternatives(&texts).iter().map(|it| it.autoselect).collect();
+        assert_eq!(found, [true, true, true, false]);
+    }
 }

@@ -47,8 +47,10 @@ pub struct VideoTimeline {
     pub time_base: TimeBase,
     /// The timestamp that becomes 0 of the output; not after the first frame.
     pub origin: i64,
-    /// Colour description of every rendition.
+    /// Colour description of renditions that keep the source's pictures (lossless, copied).
     pub color: Color,
+    /// That of renditions that are made anew and keep its dynamic range: RGB, say, becomes something else.
+    pub made_color: Color,
     /// What a high dynamic range was mastered for, of renditions that keep it.
     pub hdr: HdrMetadata,
     /// How the pictures of renditions that keep the source's pictures (lossless, copied) are to be turned.

@@ -259,7 +259,39 @@ impl FrameRate {
     pub fn as_f64(self) -> f64 {
         self.num as f64 / self.den as f64
     }
+
+    /// As an MPD tells it (FrameRateType of ISO/IEC 23009-1). Players read both parts as integers of 31 bits, which those of
+    /// a mean over many frames exceed. A denominator that is usual is told as it is; otherwise a usual rate within a
+    /// thousandth, or thousandths of a frame.
+    pub fn told(self) -> String {
+        let Self { num, den } = if self.den <= USUAL && self.num <= MOST_PART { self } else { self.rounded() };
+        if den == 1 { num.to_string() } else { format!("{num}/{den}") }
+    }
+
+    fn rounded(self) -> Self {
+        let rate = self.as_f64();
+        let whole = |rate: f64| rate.round().clamp(1.0, (MOST_PART / 1000) as f64) as u64;
+        let usual = [(1, 1), (1000, USUAL)].map(|(num, den)| {
+            let frames = whole(rate * den as f64 / num as f64);
+            Self { num: frames * num, den }
+        });
+        let off = |it: &Self| (it.as_f64() / rate - 1.0).abs();
+        let nearest = usual.into_iter().filter(|it| off(it) <= 1e-3).min_by(|a, b| off(a).total_cmp(&off(b)));
+        // Of rates below one a second, how long a frame lasts has more digits.
+        let thousandths = || if rate < 1.0 { (1000, whole(1000.0 / rate)) } else { (whole(1000.0 * rate), 1000) };
+        let Self { num, den } = nearest.unwrap_or_else(|| {
+            let (num, den) = thousandths();
+            Self { num, den }
+        });
+        let divisor = gcd(num, den).max(1);
+        Self { num: num / divisor, den: den / divisor }
+    }
 }
+
+/// The largest part of a frame rate that is told.
+pub(crate) const MOST_PART: u64 = (1 << 31) - 1;
+/// The largest denominator of usual frame rates.
+const USUAL: u64 = 1001;
 
 #[cfg(test)]
 mod tests {
@@ -280,5 +312,22 @@ mod tests {
     fn a_constant_rate_is_told_in_lowest_terms() {
         assert_eq!(FrameRate::new(299, 299 * 1001, 30_000), FrameRate { num: 30_000, den: 1001 });
         assert_eq!(FrameRate::new(0, 40, 1000), FrameRate { num: 25, den: 1 });
+    }
+
+    #[test]
+    fn an_mpd_tells_a_rate_in_parts_of_31_bits() {
+        let told = |num, den| FrameRate { num, den }.told();
+        assert_eq!(told(25, 1), "25");
+        assert_eq!(told(30_000, 1001), "30000/1001");
+        assert_eq!(told(25, 2), "25/2");
+        assert_eq!(told(30_599 * 90_000, 91_879_203), "30000/1001", "in whole milliseconds, thirteen minutes");
+        assert_eq!(told(19_999 * 90_000, 75_071_247), "24000/1001", "24 is a thousandth away");
+        assert_eq!(told(10_000 * 1_000_000, 400_000_003), "25");
+        assert_eq!(told(20_000 * 90_000, 101_234_567), "889/50", "a variable rate, in lowest terms");
+        assert_eq!(told(100 * 90_000, 100_000_007), "1000/11111", "and one below one frame a second");
+        let parts = |text: String| text.split('/').map(|part| part.parse::<u64>().unwrap()).collect::<Vec<_>>();
+        for (num, den) in [(u64::MAX, 1), (u64::MAX, 3), (1, u64::MAX), (1 << 40, 1 << 39 | 1)] {
+            assert!(parts(told(num, den)).iter().all(|part| (1..=MOST_PART).contains(part)), "{num}/{den}");
+        }
     }
 }

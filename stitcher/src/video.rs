@@ -158,7 +158,13 @@ impl VideoTrack {
         let range = || self.cut_error(it.plan, cut::Error::Range { segment: it.plan.segments.start });
         let delay = cut::delay(&it.encoded.samples, &layout.plan, index, self.clock).ok_or_else(range)?;
         let (color, hdr) = match self.rendition.look() {
-            Look::Kept => (layout.video.color, layout.video.hdr),
+            Look::Kept => {
+                let color = match self.rendition.method {
+                    Method::Capped { .. } => layout.video.made_color,
+                    Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => layout.video.color,
+                };
+                (color, layout.video.hdr)
+            }
             Look::Sdr => {
                 let chroma_location = layout.video.color.chroma_location;
                 (Color { chroma_location, ..Color::BT709 }, HdrMetadata::default())

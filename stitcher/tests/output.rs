@@ -12,7 +12,7 @@ use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::chunk::{EncodedChunk, Sample};
 use vtp_engine::index::Index;
 use vtp_engine::ladder::{AudioCodec, Method, Rendition};
-use vtp_engine::source::AudioPurpose;
+use vtp_engine::source::{AudioPurpose, Color};
 use vtp_engine::stills::{POSTER, Poster, Stills, Thumbnails, rgb_bytes};
 use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{ChunkIndex, Size};
@@ -132,7 +132,7 @@ impl Job {
     }
 
     fn sounds(&self) -> [SourceSound; 2] {
-        [SourceSound { start_s: 1.0, end_s: 11.0, silence_before: 0, samples: SAMPLES }; 2]
+        [SourceSound { start_s: 1.0, end_s: 11.0, silence_before: 0, silence_after: 0, samples: SAMPLES }; 2]
     }
 
     fn run(&self, order: [u32; 3]) -> Result<Published, Error> {
@@ -372,6 +372,22 @@ fn the_mpd_can_be_parsed_and_lists_the_same_segments() {
     assert_eq!(sets[1].lang.as_deref(), Some("de"));
     assert_eq!(mpd.mediaPresentationDuration.unwrap().as_millis(), 10_005);
     assert!(mpd.maxSegmentDuration.unwrap().as_millis() >= 2005);
+}
+
+#[test]
+fn pictures_that_are_kept_have_their_own_colours_beside_those_that_are_made() {
+    let mut job = Job::new();
+    job.layout.renditions[0].method = Method::Copy;
+    let made = Color { primaries: 1, transfer: 13, matrix: 1, full_range: Some(false), chroma_location: 0 };
+    (job.layout.video.color, job.layout.video.made_color) = (Color { matrix: 0, full_range: Some(true), ..made }, made);
+    job.run([0, 1, 2]).unwrap();
+    let told = |path: &str| {
+        let bytes = fs::read(job.out().join(path)).unwrap();
+        let at = bytes.windows(8).position(|it| it == b"colrnclx").unwrap() + 8;
+        bytes[at..at + 7].to_vec()
+    };
+    assert_eq!(told("hd/init.mp4"), [0, 1, 0, 13, 0, 0, 0x80]);
+    assert_eq!(told("mobile/init.mp4"), [0, 1, 0, 13, 0, 1, 0]);
 }
 
 #[test]

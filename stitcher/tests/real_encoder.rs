@@ -127,7 +127,7 @@ impl Job {
         };
         let renditions = vec![support::rendition("hd", 320, 240), support::rendition("mobile", 160, 120)];
         let mut layout = support::layout(renditions, vec![track], plan, (1, 30_000), times[0]);
-        layout.video.color =
+        layout.video.made_color =
             Color { primaries: 1, transfer: 1, matrix: 1, full_range: Some(false), chroma_location: 0 };
         Ok(Self { folder, layout, videos, audio, index: Arc::new(support::index(&times)) })
     }
@@ -157,7 +157,7 @@ impl Job {
         let audio = writing.join().expect("the audio thread")?;
         let samples = u64::from(RATE) * 9;
         let start_s = self.layout.video.time_base.seconds(self.layout.video.origin);
-        let sound = SourceSound { start_s, end_s: start_s + 9.0, silence_before: 0, samples };
+        let sound = SourceSound { start_s, end_s: start_s + 9.0, silence_before: 0, silence_after: 0, samples };
         Ok(stitcher.finish(vec![audio], &[sound])?)
     }
 

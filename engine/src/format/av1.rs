@@ -159,17 +159,27 @@ pub fn record(headers: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(record)
 }
 
-/// The codec as section 5 of the binding names it, by its record: profile, level, tier and depth. `None` if that is cut
-/// short.
+/// The codec as section 5 of the binding names it, by its record: profile, level, tier and depth, and what is left out where
+/// all of it is as players take it to be then: 4:2:0 in the colours of BT.709, in limited range. Colours that nobody
+/// tells are taken for these, too. `None` if the record is cut short.
 pub fn name(record: &[u8]) -> Option<String> {
-    let &[_, profile, format, ..] = record else { return None };
+    let &[_, profile, format, _, ref header @ ..] = record else { return None };
     let tier = if format & 0x80 == 0 { 'M' } else { 'H' };
     let depth = match format >> 5 & 3 {
         0 => 8,
         2 => 10,
         _ => 12,
     };
-    Some(format!("av01.{}.{:02}{tier}.{depth:02}", profile >> 5, profile & 31))
+    let mut name = format!("av01.{}.{:02}{tier}.{depth:02}", profile >> 5, profile & 31);
+    let header = Obus(header).map_while(Result::ok).find(|obu| obu.kind == obu::SEQUENCE_HEADER);
+    if let Some(facts) = header.and_then(|header| Sequence::read(header.payload)).filter(|facts| !facts.is_usual()) {
+        let Sequence { monochrome, subsampled: (across, down), color: (primaries, transfer, matrix), .. } = facts;
+        let [monochrome, across, down, full] = [monochrome, across, down, facts.full_range].map(u8::from);
+        let position = facts.chroma_position;
+        let chroma = format!("{monochrome}.{across}{down}{position}");
+        name += &format!(".{chroma}.{primaries:02}.{transfer:02}.{matrix:02}.{full}");
+    }
+    Some(name)
 }
 
 /// What the record repeats of a sequence header.
@@ -182,9 +192,20 @@ struct Sequence {
     monochrome: bool,
     subsampled: (bool, bool),
     chroma_position: u8,
+    /// Primaries, transfer function and matrix (ITU-T H.273).
+    color: (u64, u64, u64),
+    full_range: bool,
 }
 
 impl Sequence {
+    /// Whether it is what a name without the optional fields says. Where chroma lies within 4:2:0 no player minds.
+    fn is_usual(&self) -> bool {
+        let is_usual = |code| matches!(code, 1 | 2);
+        let (primaries, transfer, matrix) = self.color;
+        let colors = is_usual(primaries) && is_usual(transfer) && is_usual(matrix) && !self.full_range;
+        colors && !self.monochrome && self.subsampled == (true, true)
+    }
+
     /// `sequence_header_obu` (5.5.1), up to `color_config` (5.5.2).
     fn read(payload: &[u8]) -> Option<Self> {
         let bits = &mut Bits::new(payload);
@@ -219,14 +240,16 @@ impl Sequence {
             monochrome,
             subsampled: (true, true),
             chroma_position: 0,
+            color,
+            full_range: true,
         };
+        if !monochrome && color == (1, 13, 0) {
+            return Some(Self { subsampled: (false, false), ..facts });
+        }
+        facts.full_range = bits.bit()? == 1;
         if monochrome {
             return Some(facts);
         }
-        if color == (1, 13, 0) {
-            return Some(Self { subsampled: (false, false), ..facts });
-        }
-        let _full_range = bits.bit()?;
         facts.subsampled = match (profile, depth) {
             (0, _) => (true, true),
             (1, _) => (false, false),
@@ -316,6 +339,30 @@ mod tests {
         assert_eq!(is_key(&[&HEADERS[..], &[3 << 3 | 2, 1, 0b1000_0000]].concat()), Some(false), "an old frame, shown");
         assert_eq!(is_key(&[]), None);
         assert!(write_sample(&[6 << 3 | 2, 9, 0], &mut Vec::new()).is_err());
+    }
+
+    /// A record whose sequence header ends with these fields: each a number and its bits.
+    fn record_of(depth: u64, monochrome: u64, colors: &[(u64, u32)]) -> Vec<u8> {
+        // A reduced header of profile 0, level 8, and a size of one bit each; no tools.
+        let head = [(0, 3), (1, 1), (1, 1), (8, 5), (0, 4), (0, 4), (0, 1), (0, 1), (0, 3), (0, 3)];
+        let fields = head.iter().copied().chain([(u64::from(depth > 8), 1), (monochrome, 1)]).chain(colors.to_vec());
+        let bits: Vec<u8> =
+            fields.flat_map(|(value, width)| (0..width).rev().map(move |at| (value >> at & 1) as u8)).collect();
+        let payload: Vec<u8> =
+            bits.chunks(8).map(|byte| byte.iter().enumerate().map(|(at, bit)| bit << (7 - at)).sum()).collect();
+        record(&[&[0x0A, payload.len() as u8][..], &payload].concat()).unwrap()
+    }
+
+    #[test]
+    fn a_name_tells_colours_that_are_not_the_usual_ones() {
+        let of = |depth, monochrome, colors: &[_]| name(&record_of(depth, monochrome, colors)).unwrap();
+        let told = |colors: [u64; 3]| [(1, 1), (colors[0], 8), (colors[1], 8), (colors[2], 8)];
+        assert_eq!(of(8, 0, &[(0, 1), (0, 1), (0, 2)]), "av01.0.08M.08", "nothing is told");
+        assert_eq!(of(8, 0, &[&told([1, 1, 1])[..], &[(0, 1), (1, 2)]].concat()), "av01.0.08M.08");
+        assert_eq!(of(10, 0, &[&told([9, 16, 9])[..], &[(0, 1), (2, 2)]].concat()), "av01.0.08M.10.0.112.09.16.09.0");
+        assert_eq!(of(8, 0, &[&told([1, 1, 1])[..], &[(1, 1), (0, 2)]].concat()), "av01.0.08M.08.0.110.01.01.01.1");
+        assert_eq!(of(8, 1, &[(0, 1), (0, 1)]), "av01.0.08M.08.1.110.02.02.02.0");
+        assert_eq!(name(&record(&HEADERS).unwrap()).unwrap(), "av01.0.05M.08");
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub fn record<'a>(units: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<u8>, 
     let told: Vec<_> = arrays.iter().filter(|(_, array)| !array.is_empty()).collect();
     record.push(told.len() as u8);
     for (kind, array) in told {
-        record.push(0x80 | kind);
+        // Complete as parameter sets have to be; messages come with the samples, too (8.3.3.1.3).
+        let is_complete = u8::from(*kind != hevc::PREFIX_SEI);
+        record.push(is_complete << 7 | kind);
         let count = u16::try_from(array.len()).map_err(|_| Error::TooLong(array.len()))?;
         record.extend_from_slice(&count.to_be_bytes());
         for unit in array {
@@ -178,6 +180,18 @@ mod tests {
         assert_eq!(record[23..31], [0xA0, 0, 1, 0, 3, VPS[0], VPS[1], VPS[2]]);
         assert_eq!(name(&record).unwrap(), "hvc1.1.6.L93.90");
         assert_eq!(name(&record[..12]), None);
+    }
+
+    #[test]
+    fn parameter_sets_are_all_in_the_record_and_messages_may_be_elsewhere_too() {
+        let message = [hevc::PREFIX_SEI << 1, 1, 137, 0, 0x80];
+        let record = record([&VPS[..], &sps(), &PPS, &message]).unwrap();
+        let (mut arrays, mut rest) = (Vec::new(), &record[23..]);
+        while let [head, _, 1, high, low, ..] = rest {
+            arrays.push(*head);
+            rest = &rest[5 + usize::from(u16::from_be_bytes([*high, *low]))..];
+        }
+        assert_eq!(arrays, [0x80 | 32, 0x80 | 33, 0x80 | 34, hevc::PREFIX_SEI]);
     }
 
     #[test]

@@ -158,7 +158,18 @@ pub(crate) fn known(path: &Path) -> KnownContainer {
 
 /// As [`make`], the way `mode` says.
 pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[TimeShift]) -> Vec<Track> {
+    make_until(mode, path, (origin_ms, None), shifts)
+}
+
+/// As [`make_as`], with pictures that end at the second time.
+pub(crate) fn make_until(
+    mode: AudioMode,
+    path: &Path,
+    (origin_ms, end_ms): (i64, Option<i64>),
+    shifts: &[TimeShift],
+) -> Vec<Track> {
     media::silence_log();
+    let moment = |ticks| Moment { ticks, time_base: TimeBase::per_second(1000).unwrap() };
     let request = |info| AudioRequest {
         info,
         shifts: shifts.to_vec(),
@@ -166,10 +177,10 @@ pub(crate) fn make_as(mode: AudioMode, path: &Path, origin_ms: i64, shifts: &[Ti
         codec: AudioCodec::Aac,
         speakers: Speakers::Stereo,
         loudness: None,
+        until: end_ms.map(moment),
     };
     let requests: Vec<AudioRequest> = audio_infos(path).into_iter().map(request).collect();
-    let origin = Moment { ticks: origin_ms, time_base: TimeBase::per_second(1000).unwrap() };
-    let task = AudioTask::open(&known(path), &requests, origin).unwrap();
+    let task = AudioTask::open(&known(path), &requests, moment(origin_ms)).unwrap();
     let configs = task.configs();
     let mut units = vec![Vec::new(); configs.len()];
     let mut sink = |track: usize, unit: &[u8]| -> Result<(), Error> {

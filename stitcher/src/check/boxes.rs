@@ -7,7 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 
 use mp4_atom::{Atom, Elst, Mdhd, Sidx, Tfdt, Tfhd, Tkhd, Trex, Trun};
 
-use super::codecs;
+use super::codecs::{self, Colors};
 use super::key;
 
 /// Largest initialization segment that is read, in bytes.
@@ -100,8 +100,8 @@ pub struct Entry {
     pub channels: u16,
     /// Samples a second; 0 for what is no audio, or where it is too large to be told.
     pub rate: u32,
-    /// Transfer function (ITU-T H.273 table 3), where `colr` tells.
-    pub transfer: Option<u16>,
+    /// Its colours, where `colr` tells.
+    pub colors: Option<Colors>,
 }
 
 /// A media segment's fragments, track by track.
@@ -280,7 +280,7 @@ fn entry(kind: String, body: &[u8], media: Media) -> Result<Entry, Damage> {
         pixel: (1, 1),
         channels: 0,
         rate: 0,
-        transfer: None,
+        colors: None,
     };
     // 14496-12 12.1.3, 12.2.3; what QuickTime puts between is longer in its version 1.
     let head = match media {
@@ -312,7 +312,12 @@ fn entry(kind: String, body: &[u8], media: Media) -> Result<Entry, Damage> {
                 entry.pixel = (number(0), number(4));
             }
             b"colr" if matches!(inner.get(..4), Some(b"nclx" | b"nclc")) => {
-                entry.transfer = inner.get(6..8).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+                let code = |at: usize| inner.get(at..at + 2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+                entry.colors = (|| {
+                    let (primaries, transfer, matrix) = (code(4)?, code(6)?, code(8)?);
+                    let full_range = inner.get(10).is_some_and(|flags| flags & 0x80 != 0);
+                    Some(Colors { primaries, transfer, matrix, full_range })
+                })();
             }
             b"sinf" => {
                 entry.encrypted = true;
@@ -323,7 +328,7 @@ fn entry(kind: String, body: &[u8], media: Media) -> Result<Entry, Damage> {
             _ => {}
         }
     }
-    entry.codec = codecs::name(&entry.kind, &entry.config);
+    entry.codec = codecs::name(&entry.kind, &entry.config, entry.colors);
     Ok(entry)
 }
 

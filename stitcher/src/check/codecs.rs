@@ -3,16 +3,29 @@
 //!
 //! They are made anew here and not by what names our own renditions (`vtp_engine::format`): who judges shares no mistakes.
 
+/// What `colr` tells, by ITU-T H.273.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Colors {
+    /// ColourPrimaries.
+    pub primaries: u16,
+    /// TransferCharacteristics.
+    pub transfer: u16,
+    /// MatrixCoefficients.
+    pub matrix: u16,
+    /// VideoFullRangeFlag.
+    pub full_range: bool,
+}
+
 /// The name of a sample entry `kind` with the payload `config` of its configuration box (`avcC`, `hvcC`, `av1C`, `vpcC`
-/// without its version and flags, `esds` likewise). `None` where the configuration can't be read.
-pub(super) fn name(kind: &str, config: &[u8]) -> Option<String> {
+/// without its version and flags, `esds` likewise), which shows these colours. `None` where the configuration can't be read.
+pub(super) fn name(kind: &str, config: &[u8], colors: Option<Colors>) -> Option<String> {
     match kind {
         "avc1" | "avc3" => {
             let &[_, profile, compatibility, level, ..] = config else { return None };
             Some(format!("{kind}.{profile:02X}{compatibility:02X}{level:02X}"))
         }
         "hvc1" | "hev1" => hevc(kind, config),
-        "av01" => av1(config),
+        "av01" => av1(config, colors),
         "vp09" => {
             let &[profile, level, depth, ..] = config else { return None };
             Some(format!("vp09.{profile:02}.{level:02}.{:02}", depth >> 4))
@@ -35,8 +48,8 @@ fn hevc(kind: &str, config: &[u8]) -> Option<String> {
     Some(format!("{kind}.{space}{}.{compatible:X}.{tier}{}{tail}", head[1] & 31, head[12]))
 }
 
-/// AV1 in ISOBMFF 5.
-fn av1(config: &[u8]) -> Option<String> {
+/// AV1 in ISOBMFF 5, with all that may be left out where the colours are known.
+fn av1(config: &[u8], colors: Option<Colors>) -> Option<String> {
     let &[_, profile_level, flags, ..] = config else { return None };
     let depth = match (flags >> 6 & 1, flags >> 5 & 1) {
         (0, _) => 8,
@@ -44,7 +57,11 @@ fn av1(config: &[u8]) -> Option<String> {
         _ => 12,
     };
     let tier = if flags & 0x80 == 0 { 'M' } else { 'H' };
-    Some(format!("av01.{}.{:02}{tier}.{depth:02}", profile_level >> 5, profile_level & 31))
+    let name = format!("av01.{}.{:02}{tier}.{depth:02}", profile_level >> 5, profile_level & 31);
+    let Some(Colors { primaries, transfer, matrix, full_range }) = colors else { return Some(name) };
+    let [monochrome, across, down] = [4, 3, 2].map(|bit| flags >> bit & 1);
+    let colors = format!("{primaries:02}.{transfer:02}.{matrix:02}.{}", u8::from(full_range));
+    Some(format!("{name}.{monochrome}.{across}{down}{}.{colors}", flags & 3))
 }
 
 /// The object type and, of MPEG-4 audio, the audio object type of an ES descriptor (ISO/IEC 14496-1 7.2.6.5, 14496-3
@@ -93,13 +110,18 @@ fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// Whether a manifest's name is that of the `actual` codec. Of HEVC, zero constraint bytes at the end may be told or not;
-/// of AV1 and VP9, four fields count; AAC with implicit spectral band replication may be told as either.
+/// of AV1 all fields count that are told, of VP9 four; AAC with implicit spectral band replication may be told as either.
 pub(super) fn same(declared: &str, actual: &str) -> bool {
     let (declared, actual) = (declared.trim().to_ascii_lowercase(), actual.to_ascii_lowercase());
     let fields = |text: &str, count: usize| text.split('.').take(count).collect::<Vec<_>>().join(".");
     match actual.split('.').next().unwrap_or_default() {
         "hvc1" | "hev1" => without_zeros(&declared) == without_zeros(&actual),
-        "av01" | "vp09" => fields(&declared, 4) == fields(&actual, 4),
+        "av01" => {
+            let count = |name: &str| name.split('.').count();
+            let both = count(&declared).min(count(&actual)).max(4);
+            fields(&declared, both) == fields(&actual, both)
+        }
+        "vp09" => fields(&declared, 4) == fields(&actual, 4),
         "stpp" => fields(&declared, 1) == "stpp",
         "mp4a" => declared == actual || (is_aac(&declared) && is_aac(&actual)),
         _ => declared == actual,
@@ -123,12 +145,19 @@ pub(super) fn is_aac(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn name(kind: &str, config: &[u8]) -> Option<String> {
+        super::name(kind, config, None)
+    }
+
     #[test]
     fn names_are_those_of_rfc_6381() {
         assert_eq!(name("avc1", &[1, 0x64, 0, 0x1F, 0xFF]).as_deref(), Some("avc1.64001F"));
         let hvcc = [1, 2, 0x20, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 93];
         assert_eq!(name("hvc1", &hvcc).as_deref(), Some("hvc1.2.4.L93.90"));
         assert_eq!(name("av01", &[0x81, 0x08, 0x4C, 0]).as_deref(), Some("av01.0.08M.10"));
+        let colors = Colors { primaries: 9, transfer: 16, matrix: 9, full_range: false };
+        let whole = super::name("av01", &[0x81, 0x08, 0x4E, 0], Some(colors));
+        assert_eq!(whole.as_deref(), Some("av01.0.08M.10.0.112.09.16.09.0"));
         assert_eq!(name("vp09", &[0, 31, 0x82]).as_deref(), Some("vp09.00.31.08"));
         let mut esds = vec![3, 22, 0, 1, 0, 4, 17, 0x40, 0x15];
         esds.extend([0; 11]);
@@ -142,6 +171,9 @@ mod tests {
         assert!(same("hvc1.2.4.L93.90.0", "hvc1.2.4.L93.90"));
         assert!(!same("hvc1.2.4.L90.90", "hvc1.2.4.L93.90"));
         assert!(same("av01.0.08M.10.0.110", "av01.0.08M.10"));
+        assert!(same("av01.0.08M.10", "av01.0.08M.10.0.112.09.16.09.0"));
+        assert!(same("av01.0.08M.10.0.112.09.16.09.0", "av01.0.08M.10.0.112.09.16.09.0"));
+        assert!(!same("av01.0.08M.10.0.110.01.01.01.0", "av01.0.08M.10.0.110.09.16.09.0"));
         assert!(same("AVC1.64001f", "avc1.64001F"));
         assert!(same("mp4a.40.5", "mp4a.40.2"));
         assert!(!same("mp4a.40.2", "mp4a.40.42"));

@@ -7,6 +7,9 @@ use std::time::Duration;
 use dash_mpd_core::{
     AdaptationSet, BaseURL, MPD, Period, Representation, SegmentList, SegmentTemplate, SegmentTimeline,
 };
+use quick_xml::NsReader;
+use quick_xml::events::Event;
+use quick_xml::name::ResolveResult;
 
 use super::boxes::Init;
 use super::stream::{Contents, Found};
@@ -93,6 +96,8 @@ pub struct Listed {
     pub size: Option<(u64, u64)>,
     /// Frames a second.
     pub frame_rate: Option<f64>,
+    /// The same as it is told.
+    pub frame_rate_text: Option<String>,
     /// Samples a second.
     pub sampling_rate: Option<u64>,
     /// Whether it is said to be encrypted.
@@ -149,8 +154,39 @@ pub fn read(bytes: &[u8]) -> Result<Outline, String> {
     if has_endless_duration(xml) {
         return Err("a duration has too many digits".to_owned());
     }
-    let mpd = dash_mpd_core::parse(xml.strip_prefix('\u{FEFF}').unwrap_or(xml)).map_err(|error| error.to_string())?;
-    Ok(outline(&mpd))
+    let xml = xml.strip_prefix('\u{FEFF}').unwrap_or(xml);
+    let mpd = dash_mpd_core::parse(xml).map_err(|error| error.to_string())?;
+    let mut outline = outline(&mpd);
+    outline.problems.extend(lax(xml).map(|problem| ("MPD".to_owned(), problem)));
+    Ok(outline)
+}
+
+/// What `dash-mpd-core` reads and others refuse: characters that XML does not have (XML 1.0, 2.2), and prefixes that are
+/// bound to no namespace (Namespaces in XML 1.0, 5).
+fn lax(xml: &str) -> Option<String> {
+    let is_none =
+        |c: &char| matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}');
+    if let Some(odd) = xml.chars().find(is_none) {
+        return Some(format!("U+{:04X} in it is no character of XML", u32::from(odd)));
+    }
+    let mut reader = NsReader::from_str(xml);
+    loop {
+        let element = match reader.read_event().ok()? {
+            Event::Start(element) | Event::Empty(element) => element,
+            Event::Eof => return None,
+            _ => continue,
+        };
+        let resolver = reader.resolver();
+        let attributes = element.attributes().flatten().map(|attribute| resolver.resolve_attribute(attribute.key).0);
+        let names = std::iter::once(resolver.resolve_element(element.name()).0).chain(attributes);
+        let unbound = names.into_iter().find_map(|name| match name {
+            ResolveResult::Unknown(prefix) => Some(prefix),
+            ResolveResult::Unbound | ResolveResult::Bound(_) => None,
+        });
+        if let Some(prefix) = unbound {
+            return Some(format!("the prefix {} is bound to no namespace", super::playlist::short(&prefix)));
+        }
+    }
 }
 
 /// Whether a duration has a number that `dash-mpd-core` would multiply beyond 64 bits, be it behind references to plain
@@ -232,6 +268,7 @@ impl Levels<'_> {
             base.and_then(|base| base.timescale),
             list.and_then(|list| list.timescale),
         ];
+        let frame_rate = own.frameRate.as_deref().or(set.frameRate.as_deref());
         let mut listed = Listed {
             name: own.id.clone().unwrap_or_else(|| "without id".to_owned()),
             aligned: set.segmentAlignment.unwrap_or(false),
@@ -240,7 +277,8 @@ impl Levels<'_> {
             codecs: own.codecs.clone().or_else(|| set.codecs.clone()),
             mime: own.mimeType.clone().or_else(|| set.mimeType.clone()),
             size: own.width.or(set.width).zip(own.height.or(set.height)),
-            frame_rate: own.frameRate.as_deref().or(set.frameRate.as_deref()).and_then(ratio),
+            frame_rate: frame_rate.and_then(ratio),
+            frame_rate_text: frame_rate.map(str::to_owned),
             sampling_rate: own
                 .audioSamplingRate
                 .as_deref()
@@ -508,6 +546,18 @@ mod tests {
         assert!(read(b"<html/>").is_err() || read(b"<html/>").unwrap().representations.is_empty());
         assert!(read(b"\xFF").is_err());
         assert!(read(b"<MPD mediaPresentationDuration=\"P99999999999999999Y\"><Period/></MPD>").is_err());
+    }
+
+    #[test]
+    fn what_only_a_lax_reader_takes_is_a_problem() {
+        let of = |inside: &str| {
+            let text = format!("<MPD xmlns=\"urn:m\" xmlns:a=\"urn:a\">{inside}</MPD>");
+            read(text.as_bytes()).unwrap().problems.into_iter().map(|(_, what)| what).collect::<Vec<_>>()
+        };
+        assert_eq!(of("<Period a:x=\"1\" xml:lang=\"en\"><a:y/></Period><b:z xmlns:b=\"urn:b\"/>"), [""; 0]);
+        assert_eq!(of("<Period><b:y/></Period>"), ["the prefix b is bound to no namespace"]);
+        assert_eq!(of("<Period b:x=\"\"/>"), ["the prefix b is bound to no namespace"]);
+        assert_eq!(of("<Period id=\"\u{FFFE}\"/>"), ["U+FFFE in it is no character of XML"]);
     }
 
     #[test]

@@ -409,6 +409,7 @@ const DAMAGES: &[Damage] = &[
     (|s| s.replace(MPD, "codecs=\"avc1.64001F\"", "codecs=\"avc1.640028\""), &["mpd-codecs"]),
     (|s| s.replace(MPD, "width=\"64\"", "width=\"66\""), &["mpd-media"]),
     (|s| s.replace(MPD, "frameRate=\"5\"", "frameRate=\"30000/1001\""), &["mpd-media"]),
+    (|s| s.replace(MPD, "frameRate=\"5\"", "frameRate=\"2753910000/550782000\""), &["mpd-media"]),
     (|s| s.replace(MPD, "bandwidth=\"", "bandwidth=\"1\" old=\""), &["mpd-bandwidth"]),
 ];
 

@@ -17,7 +17,9 @@ pub struct SourceSound {
     pub end_s: f64,
     /// Samples of silence that were put before it so that the track starts at 0 of the output.
     pub silence_before: u64,
-    /// Samples that were given to the encoder, that silence included, at the output's sample rate.
+    /// Samples of silence that were put behind it so that the track ends with the picture.
+    pub silence_after: u64,
+    /// Samples that were given to the encoder, all that silence included, at the output's sample rate.
     pub samples: u64,
 }
 
@@ -85,7 +87,8 @@ pub struct Shift {
 pub fn shift(sound: &SourceSound, rate: u32, source: (f64, f64), output: (f64, f64)) -> Shift {
     let ours = |samples: u64| samples as f64 / f64::from(rate);
     let start = (ours(sound.silence_before) - output.0) - (sound.start_s - source.0);
-    let end = (ours(sound.samples) - output.1) - (sound.end_s - source.1);
+    let heard = sound.samples.saturating_sub(sound.silence_after);
+    let end = (ours(heard) - output.1) - (sound.end_s - source.1);
     Shift { start_ms: start * 1000.0, end_ms: end * 1000.0 }
 }
 

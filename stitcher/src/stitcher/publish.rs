@@ -380,17 +380,30 @@ fn text<'a>(listing: &'a SubtitleListing, track: &'a SubtitleTrack) -> (&'a str,
 }
 
 /// What users read: the title, else the language in English, else a number. A quoted string of a playlist holds no
-/// quotes and no control characters.
+/// quotes, no control characters and no ends of lines; XML does not have the last two characters of the first plane.
 fn display_name(title: Option<&str>, language: &Language, kind: &str, track: usize) -> String {
     let clean: String = title
         .unwrap_or_default()
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFFE}' | '\u{FFFF}'))
         .map(|c| if c == '"' { '\'' } else { c })
         .collect();
     match clean.trim() {
         "" if language.is_known() => language.to_string(),
         "" => format!("{kind} {}", track + 1),
         title => title.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_only_what_playlists_and_xml_can_hold() {
+        let name = |title| display_name(Some(title), &Language::of(Some("de")), "Audio", 0);
+        assert_eq!(name(" \"A\u{FFFE}\"\u{2028}b\u{FFFF}\u{85}\u{2029}\n "), "'A'b");
+        assert_eq!(name("\u{FFFE}\u{FEFF}"), "\u{FEFF}");
+        assert_eq!(name("\u{FFFF}"), "German");
     }
 }

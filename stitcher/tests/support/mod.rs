@@ -49,6 +49,7 @@ pub(crate) fn layout(
         time_base,
         origin,
         color: Color::UNSPECIFIED,
+        made_color: Color::UNSPECIFIED,
         hdr: HdrMetadata::default(),
         rotation: Rotation::default(),
     };

@@ -51,8 +51,13 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
         return Ok(None);
     }
     let origin = Moment { ticks: source.origin, time_base: source.info.video.time_base };
-    let heard = wanted_by(pass).into_iter().map(|wanted| wanted.request(source, pass.request.loudness));
-    let kept = kept_by(pass).into_iter().map(|wanted| wanted.request(source, None));
+    let end = Moment { ticks: source.index.end(), ..origin };
+    let heard = wanted_by(pass).into_iter().map(|wanted| AudioRequest {
+        loudness: pass.request.loudness,
+        until: Some(end),
+        ..wanted.request(source)
+    });
+    let kept = kept_by(pass).into_iter().map(|wanted| wanted.request(source));
     let requests: Vec<AudioRequest> = heard.chain(kept).collect();
     let seconds = total_seconds(source);
     let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
@@ -74,14 +79,16 @@ impl Wanted {
         matches!(self.codec, AudioCodec::Ac3 | AudioCodec::Eac3)
     }
 
-    fn request(self, source: &Source, loudness: Option<f64>) -> AudioRequest {
+    /// The request for it as it is.
+    fn request(self, source: &Source) -> AudioRequest {
         AudioRequest {
             info: source.info.audio[self.place].clone(),
             shifts: source.audio_shifts[self.place].clone(),
             mode: self.mode,
             codec: self.codec,
             speakers: self.speakers,
-            loudness,
+            loudness: None,
+            until: None,
         }
     }
 }
@@ -343,6 +350,7 @@ fn sound(outcome: &AudioOutcome, config: &AudioTrackConfig, origin_s: f64) -> So
         start_s: origin_s + outcome.start_s,
         end_s: origin_s + outcome.end_s,
         silence_before: (outcome.start_s.max(0.0) * f64::from(config.sample_rate)).round() as u64,
+        silence_after: outcome.silence_after,
         samples: outcome.samples,
     }
 }

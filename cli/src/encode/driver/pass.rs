@@ -11,7 +11,6 @@ use vtp_engine::ladder::{AudioChoice, Look, Method, Rendition, VideoCodec};
 use vtp_engine::media::audio::AudioMode;
 use vtp_engine::media::scale::output_color;
 use vtp_engine::plan::{Plan, plan};
-use vtp_engine::source::Color;
 use vtp_engine::stills::{Every, Stills};
 use vtp_engine::subtitles::file::Parsed;
 use vtp_splitter::Source;
@@ -286,7 +285,8 @@ impl Pass<'_> {
             video: VideoTimeline {
                 time_base: video.time_base,
                 origin: self.source.origin,
-                color: self.color(),
+                color: video.color,
+                made_color: output_color(video, Look::Kept),
                 hdr: video.hdr,
                 rotation: video.rotation,
             },
@@ -299,13 +299,6 @@ impl Pass<'_> {
             stills,
             durability: Durability::Buffered,
         }
-    }
-
-    /// Pictures kept as they are keep their colours; made ones may not be able to (RGB).
-    fn color(&self) -> Color {
-        let keeps = |r: &Rendition| matches!(r.method, Method::Lossless { .. } | Method::Copy);
-        let video = &self.source.info.video;
-        if self.renditions.iter().any(keeps) { video.color } else { output_color(video, Look::Kept) }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::asc::AacHeader;
 use super::encoder::Encoder;
-use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, UnitSink};
+use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, End, UnitSink};
 use crate::format::dolby;
 use crate::index::TimeShift;
 use crate::ladder::AudioCodec;
@@ -22,6 +22,9 @@ pub(super) struct Copier {
     held: Option<(Option<i64>, Vec<u8>)>,
     heard: Option<(f64, f64)>,
     start_s: f64,
+    end: End,
+    /// Access units of silence behind the sound.
+    after: u64,
     inserted: u64,
     dropped: u64,
     damaged: u32,
@@ -176,6 +179,8 @@ impl Copier {
             held: None,
             heard: None,
             start_s: clock.seconds_at(request.info.start),
+            end: End::new(request, clock.origin, clock.rate),
+            after: 0,
             inserted: 0,
             dropped: 0,
             damaged: 0,
@@ -253,17 +258,33 @@ impl Copier {
         (0..units).try_for_each(|_| sink(&self.silence))
     }
 
+    /// Samples to be heard so far.
+    fn samples(&self) -> u64 {
+        (self.count * u64::from(self.units.frame())).saturating_sub(self.priming.into())
+    }
+
+    /// Goes on in silence up to the end of the picture, or a part of an access unit further.
+    fn last_out<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        if self.heard.is_none() {
+            return Ok(());
+        }
+        self.after = self.end.missing(self.samples()).div_ceil(self.units.frame().into());
+        self.fall_silent(self.after, sink)
+    }
+
     pub(super) fn finish<E: From<Error>>(mut self, sink: &mut UnitSink<'_, E>) -> Result<AudioOutcome, E> {
         if let Some((pts, unit)) = self.held.take() {
             self.lay(pts, &unit, None, sink)?;
         }
+        self.last_out(sink)?;
         let lead_s = if self.lead > 0 { self.seconds(self.lead.into()) - self.priming_s() } else { 0.0 };
         let (start_s, end_s) = self.heard.unwrap_or_default();
         Ok(AudioOutcome {
-            samples: (self.count * u64::from(self.units.frame())).saturating_sub(self.priming.into()),
+            samples: self.samples(),
             start_s,
             end_s,
-            inserted_silence_s: lead_s + self.seconds(self.inserted),
+            inserted_silence_s: lead_s + self.seconds(self.inserted + self.after),
+            silence_after: self.after * u64::from(self.units.frame()),
             dropped_s: self.seconds(self.dropped),
             damaged: self.damaged,
             slips: self.timeline.slips(),

@@ -36,6 +36,33 @@ pub struct AudioRequest {
     pub speakers: Speakers,
     /// How loud a track that is encoded is made, in LUFS (EBU R 128); `None` is as loud as it is.
     pub loudness: Option<f64>,
+    /// Where the picture ends. A track that ends before it by more than half a second goes on in silence up to there: players
+    /// end, or stall, where the shortest track does. `None` is a track that ends where it does.
+    pub until: Option<Moment>,
+}
+
+/// The end of the picture as a track counts it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// Samples from the origin on; 0 where it does not matter.
+    due: u64,
+    rate: u32,
+}
+
+impl End {
+    /// At `rate`, of an output that begins at `origin`.
+    pub(super) fn new(request: &AudioRequest, origin: Moment, rate: u32) -> Self {
+        // A float becomes an integer by saturating; samples of a lifetime are far below 2^53.
+        let samples = |until: Moment| ((until.seconds() - origin.seconds()) * f64::from(rate)).round() as u64;
+        Self { due: request.until.map_or(0, samples), rate }
+    }
+
+    /// Samples of silence that belong behind so many. No viewer misses half a second, and sound that hardly ends earlier is
+    /// left as it is.
+    pub(super) fn missing(self, samples: u64) -> u64 {
+        let missing = self.due.saturating_sub(samples);
+        if missing > u64::from(self.rate) / 2 { missing } else { 0 }
+    }
 }
 
 /// What a track that is encoded is heard on.
@@ -101,8 +128,10 @@ pub struct AudioOutcome {
     pub start_s: f64,
     /// When the source's last sample ends, likewise.
     pub end_s: f64,
-    /// Seconds of silence put in, before the first sample and in gaps.
+    /// Seconds of silence put in, before the first sample, in gaps, and behind the last sample.
     pub inserted_silence_s: f64,
+    /// Samples of silence put in behind the last one, up to the end of the picture.
+    pub silence_after: u64,
     /// Seconds left out because they lie before the origin or overlap what came before.
     pub dropped_s: f64,
     /// Packets and frames that the decoder complained of.

@@ -3,7 +3,7 @@
 use super::encoder::{Encoder, rate_for};
 use super::form::Kept;
 use super::resample::Resampler;
-use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, KeptSound, UnitSink};
+use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, End, KeptSound, UnitSink};
 use super::{AudioDecoder, Sound};
 use crate::ladder::AudioCodec;
 use crate::loudness::{Loudness, Measured, Meter};
@@ -102,10 +102,16 @@ struct Layer {
     rate: u32,
     channels: u16,
     heard: Option<(f64, f64)>,
+    end: End,
+    /// Those of silence behind the sound.
+    silence_after: u64,
     inserted_s: f64,
     dropped_s: f64,
     unusable: u32,
 }
+
+/// Samples of silence that are made at once.
+const SILENT_RUN: u64 = 1 << 16;
 
 /// What follows a run.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +144,8 @@ impl Layer {
             rate,
             channels,
             heard: None,
+            end: End::new(request, origin, rate),
+            silence_after: 0,
             inserted_s: 0.0,
             dropped_s: 0.0,
             unusable: 0,
@@ -257,8 +265,27 @@ impl Layer {
         self.drain_resampler()?;
         match &mut self.meter {
             Some(meter) => self.encoder.measure(meter).map_err(E::from),
-            None => self.encoder.finish(sink),
+            None => {
+                self.last_out(sink)?;
+                self.encoder.finish(sink)
+            }
         }
+    }
+
+    /// Goes on in silence up to the end of the picture.
+    fn last_out<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
+        let heard = self.encoder.samples();
+        if heard == 0 {
+            return Ok(());
+        }
+        let missing = self.end.missing(heard);
+        while self.encoder.samples() < heard + missing {
+            self.encoder.set_samples((heard + missing).min(self.encoder.samples() + SILENT_RUN));
+            self.encoder.encode(sink)?;
+        }
+        self.silence_after = missing;
+        self.inserted_s += missing as f64 / f64::from(self.rate);
+        Ok(())
     }
 
     /// Bits a sample, where the sound is lossless.
@@ -273,6 +300,7 @@ impl Layer {
             start_s,
             end_s,
             inserted_silence_s: self.inserted_s,
+            silence_after: self.silence_after,
             dropped_s: self.dropped_s,
             damaged: self.unusable,
             slips: self.timeline.slips(),

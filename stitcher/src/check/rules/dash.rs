@@ -8,6 +8,7 @@ use super::super::mpd::{Addressing, Dash, DashSegment, DashTrack, Listed, Outlin
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
 use super::super::stream::{Form, Stream};
 use super::multivariant::Rates;
+use crate::listing::MOST_PART;
 use crate::rates::BufferModel;
 
 const fn rule(
@@ -300,6 +301,11 @@ fn media(stream: &Stream) -> Verdict {
             findings.hold((width, height) == coded, &place, || {
                 format!("it is said to be {width}x{height}, the pictures are {}x{}", coded.0, coded.1)
             });
+        }
+        if let Some(told) = &listed.frame_rate_text {
+            // Players read the parts as signed integers of 32 bits.
+            let fits = told.split('/').all(|part| part.trim().parse::<u64>().is_ok_and(|part| part <= MOST_PART));
+            findings.hold(fits, &place, || format!("frameRate is {told}, whose parts are no integers of 31 bits"));
         }
         if let Some(told) = listed.frame_rate.filter(|_| own.media == Media::Video) {
             let runs: Vec<&Run> = track.segments.iter().filter_map(run).map(|(_, run)| run).collect();

@@ -341,7 +341,7 @@ fn video_range(stream: &Stream) -> Verdict {
     let listed: Vec<_> = variants(hls, master).collect();
     let of_pictures = |rendition: &super::Rendition| {
         let track = rendition.playlist()?.track(Media::Video)?;
-        Some(match track.entry.transfer? {
+        Some(match track.entry.colors?.transfer {
             16 => "PQ",
             18 => "HLG",
             _ => "SDR",
