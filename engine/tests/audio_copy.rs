@@ -61,16 +61,16 @@ fn units_of_silence_follow_up_to_the_end_of_the_picture() {
     let dir = tempfile::tempdir().unwrap();
     let path = clicks(dir.path(), "a.mp4", "-c:a aac");
     let until = |end_ms| make_until(AudioMode::CopyIfPossible, &path, (0, Some(end_ms)), &[]).remove(0);
-    let (plain, filled) = (copy(&path, 0), until(8000));
-    let missing = (8 * 48_000 - plain.outcome.samples).div_ceil(1024) * 1024;
+    let (plain, filled) = (copy(&path, 0), until(16_000));
+    let missing = (16 * 48_000 - plain.outcome.samples).div_ceil(1024) * 1024;
     assert_eq!(filled.outcome.silence_after, missing);
     assert_eq!(filled.outcome.samples, plain.outcome.samples + missing);
     assert!((filled.outcome.inserted_silence_s - missing as f64 / 48_000.0).abs() < 1e-9, "{:?}", filled.outcome);
     assert_eq!(filled.outcome.end_s, plain.outcome.end_s);
     assert_eq!(filled.units[..plain.units.len()], plain.units);
     filled.assert_clicks(&half_seconds(0, 5));
-    filled.assert_samples(8.0);
-    assert_eq!(until(5400).units, plain.units);
+    filled.assert_samples(16.0);
+    assert_eq!(until(14_900).units, plain.units);
 }
 
 #[test]

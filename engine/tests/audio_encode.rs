@@ -170,19 +170,19 @@ fn a_track_that_ends_before_the_picture_goes_on_in_silence_and_one_that_hardly_d
     let dir = tempfile::tempdir().unwrap();
     let path = clicks(dir.path(), "a.mov", ("mono", 1), 37_800, 5, "-c:a pcm_s16le");
     let until = |end_ms| only(make_until(AudioMode::Encode, &path, (0, Some(end_ms)), &[]));
-    let (plain, filled) = (only(make(&path, 0, &[])), until(9004));
+    let (plain, filled) = (only(make(&path, 0, &[])), until(16_004));
     assert_eq!(
         (plain.outcome.samples, filled.outcome.samples, filled.outcome.silence_after),
-        (240_000, 432_192, 192_192)
+        (240_000, 768_192, 528_192)
     );
-    assert!((filled.outcome.inserted_silence_s - 4.004).abs() < 1e-9, "{:?}", filled.outcome);
+    assert!((filled.outcome.inserted_silence_s - 11.004).abs() < 1e-9, "{:?}", filled.outcome);
     assert_eq!((filled.outcome.start_s, filled.outcome.end_s), (plain.outcome.start_s, plain.outcome.end_s));
     filled.assert_clicks(&half_seconds(0, 5));
-    filled.assert_samples(9.004);
+    filled.assert_samples(16.004);
     // The encoder looks an access unit ahead.
     let same = (240_000 + 1024) / 1024 - 1;
     assert_eq!(filled.units[..same], plain.units[..same]);
-    for end_ms in [5499, 5000, 3000] {
+    for end_ms in [15_000, 5000, 3000] {
         assert_eq!(until(end_ms).units, plain.units, "{end_ms}");
     }
 }

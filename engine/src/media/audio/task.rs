@@ -36,10 +36,14 @@ pub struct AudioRequest {
     pub speakers: Speakers,
     /// How loud a track that is encoded is made, in LUFS (EBU R 128); `None` is as loud as it is.
     pub loudness: Option<f64>,
-    /// Where the picture ends. A track that ends before it by more than half a second goes on in silence up to there: players
-    /// end, or stall, where the shortest track does. `None` is a track that ends where it does.
+    /// Where the picture ends. A track that ends before it by more than [`MOST_MISSING_S`] goes on in silence up to there: players
+    /// stall where a track has ended and more of the others is left than they fetch ahead. `None` is a track that ends where it
+    /// does.
     pub until: Option<Moment>,
 }
+
+/// So many seconds before the picture sound may end: players fetch as much ahead, or more, and play to the end of what is there.
+pub const MOST_MISSING_S: u64 = 10;
 
 /// The end of the picture as a track counts it.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +61,10 @@ impl End {
         Self { due: request.until.map_or(0, samples), rate }
     }
 
-    /// Samples of silence that belong behind so many. No viewer misses half a second, and sound that hardly ends earlier is
-    /// left as it is.
+    /// Samples of silence that belong behind so many. Sound that hardly ends earlier is left as it is.
     pub(super) fn missing(self, samples: u64) -> u64 {
         let missing = self.due.saturating_sub(samples);
-        if missing > u64::from(self.rate) / 2 { missing } else { 0 }
+        if missing > u64::from(self.rate) * MOST_MISSING_S { missing } else { 0 }
     }
 }
 
