@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -71,14 +71,15 @@ fn parent_of(pid: Pid) -> Option<u32> {
     (fields.next()? != "Z").then(|| fields.next()?.parse().ok())?
 }
 
-/// Whether a process has taken its right to call the kernel as it likes away from itself, the last thing before it is ready.
-fn is_confined(pid: &Pid) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
-    status.is_ok_and(|status| status.lines().any(|line| line == "Seccomp:\t2"))
+/// Hundredths of a second of CPU that a process has taken; `None` of one that has ended.
+fn ticks_of(pid: Pid) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
 }
 
 /// Waits until `is_so`, which it is soon.
-fn wait_until(is_so: impl Fn() -> bool) {
+fn wait_until(mut is_so: impl FnMut() -> bool) {
     for _ in 0..12_000 {
         if is_so() {
             return;
@@ -140,21 +141,26 @@ fn a_source_that_crashes_whoever_indexes_it_is_corrupt() {
 
 /// Lets whatever works on a chunk crash when that is begun, so many times.
 fn crash(times: u32) -> impl FnMut(&Run, &Value) {
-    let (mut left, mut crashed) = (times, HashSet::new());
+    let mut left = times;
     move |run, event| {
-        if left == 0 || event["event"] != "chunk_started" {
-            return;
+        if left > 0 && event["event"] == "chunk_started" {
+            left -= 1;
+            kill_process(busy(run), Signal::ILL).unwrap();
         }
-        left -= 1;
-        // Whoever takes the place of one that crashed has to be there first, and all have to be ready: one that is not yet does
-        // not work on a chunk.
-        wait_until(|| {
-            let children = run.children();
-            children.iter().any(|child| !crashed.contains(child)) && children.iter().all(is_confined)
-        });
-        std::thread::sleep(Duration::from_millis(150));
-        crashed.extend(run.signal_children(Signal::ILL));
     }
+}
+
+/// The child that works: what others take to start, and to wait, is far less.
+fn busy(run: &Run) -> Pid {
+    let mut before = HashMap::new();
+    let mut found = None;
+    wait_until(|| {
+        let children = run.children();
+        let spent = children.iter().filter_map(|&child| Some((child, ticks_of(child)?)));
+        found = spent.into_iter().find(|&(child, ticks)| ticks >= *before.entry(child).or_insert(ticks) + 20);
+        found.is_some()
+    });
+    found.unwrap().0
 }
 
 /// Ten seconds without sound, so that all children work on pictures.
