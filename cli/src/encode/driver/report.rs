@@ -28,7 +28,9 @@ pub(super) fn build(
     for rendition in &mut published.renditions {
         rendition.joins = joins(rendition, &gathered.joins);
     }
-    warnings.extend(audio.iter().flat_map(audio_warnings));
+    let video = &source.info.video;
+    let seconds = video.time_base.seconds(source.index.end() - source.origin);
+    warnings.extend(audio.iter().flat_map(|finished| audio_warnings(finished, seconds)));
     warnings.extend(of_subtitles);
     warnings.extend(gathered.concealed.iter().map(concealment));
     warnings.extend(published.renditions.iter().filter_map(cap_warning));
@@ -187,7 +189,11 @@ fn join_warning(rendition: &RenditionReport) -> Option<String> {
     ))
 }
 
-fn audio_warnings(finished: &Finished) -> Vec<String> {
+/// So many seconds that sound ends before the picture nobody notices.
+const UNNOTICED_S: f64 = 0.5;
+
+/// What a user should know of the sound beside a picture that ends after so many seconds.
+fn audio_warnings(finished: &Finished, picture_s: f64) -> Vec<String> {
     let mut warnings = Vec::new();
     for (outcome, track) in finished.outcomes.iter().take(finished.own).zip(1..) {
         let mut warn =
@@ -196,6 +202,13 @@ fn audio_warnings(finished: &Finished) -> Vec<String> {
         warn(outcome.damaged > 0, format!("{} packets are damaged", outcome.damaged));
         warn(outcome.dropped_s > 0.0005, format!("{:.3} s overlap and are left out", outcome.dropped_s));
         warn(outcome.slips > 0, format!("its timestamps jump {} times to another clock", outcome.slips));
+        let early_s = picture_s - outcome.end_s;
+        let what = match outcome.silence_after {
+            0 => "players may stall there, or end",
+            _ => "it is silent from there on",
+        };
+        let is_noticed = outcome.samples > 0 && early_s > UNNOTICED_S;
+        warn(is_noticed, format!("it ends {early_s:.1} s before the picture: {what}"));
     }
     let told = |(place, why): &(usize, String)| format!("audio track {} was encoded, not copied: {why}", place + 1);
     warnings.extend(finished.not_copied.iter().map(told));

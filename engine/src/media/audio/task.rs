@@ -36,13 +36,12 @@ pub struct AudioRequest {
     pub speakers: Speakers,
     /// How loud a track that is encoded is made, in LUFS (EBU R 128); `None` is as loud as it is.
     pub loudness: Option<f64>,
-    /// Where the picture ends. A track that ends before it by more than [`MOST_MISSING_S`] goes on in silence up to there: players
-    /// stall where a track has ended and more of the others is left than they fetch ahead. `None` is a track that ends where it
-    /// does.
+    /// Where the picture ends. A track that ends before it by more than [`MOST_MISSING_S`] goes on in silence up to there, for
+    /// players stall where a track has ended. `None` is a track that ends where it does.
     pub until: Option<Moment>,
 }
 
-/// So many seconds before the picture sound may end: players fetch as much ahead, or more, and play to the end of what is there.
+/// So many seconds before the picture sound may end without silence behind it: so near to its end it is kept to the sample.
 pub const MOST_MISSING_S: u64 = 10;
 
 /// The end of the picture as a track counts it.
