@@ -15,14 +15,16 @@
 //!
 //! This module never touches the source and refuses to replace a folder that holds it.
 
-use std::fs::{self, File};
+mod beside;
+
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use vtp_stitcher::Durability;
 
 use crate::exit::Failure;
-use crate::held::{self, Held, Tried};
+use crate::held::{Held, Tried};
 
 /// What the names of work folders begin with.
 const WORK: &str = ".vtp-work-";
@@ -163,7 +165,7 @@ impl Output {
         let made = match fs::read_dir(target) {
             Ok(_) => Vec::new(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                put_back(target)?;
+                beside::put_back(target)?;
                 make_folders(target)?
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -178,7 +180,9 @@ impl Output {
                 return Ok(None);
             }
             // Another run that was quicker has what was made.
-            Ok(Tried::Busy) if !force && is_being_replaced(target) => return Err(Error::NotEmpty(target.to_owned())),
+            Ok(Tried::Busy) if !force && beside::is_being_replaced(target) => {
+                return Err(Error::NotEmpty(target.to_owned()));
+            }
             Ok(Tried::Busy) => return Err(Error::Busy(target.to_owned())),
             Err(cause) => {
                 unmake(&made);
@@ -186,7 +190,7 @@ impl Output {
             }
         };
         let place = canonical(target)?;
-        tidy_beside(&place).inspect_err(|_| unmake(&made))?;
+        beside::tidy(&place).inspect_err(|_| unmake(&made))?;
         let is_empty = fs::read_dir(target).map_err(io_error("read", target))?.next().is_none();
         if is_empty {
             // The folder itself may be another's.
@@ -208,8 +212,8 @@ impl Output {
 
     fn beside(target: PathBuf, source: Option<&Path>, held: Held) -> Result<Option<Self>, Error> {
         refuse_precious(&target, source)?;
-        let new =
-            sibling(&target, "new", |new| fs::create_dir(new)).map_err(io_error("create a folder beside", &target))?;
+        let new = beside::sibling(&target, "new", |new| fs::create_dir(new))
+            .map_err(io_error("create a folder beside", &target))?;
         match Held::take(&new) {
             Ok(Tried::Held(lock)) => Self::start(new, Plan::Replace { target, held }, lock),
             Ok(Tried::Busy | Tried::Gone) => Ok(None),
@@ -280,9 +284,9 @@ impl Output {
             self.held.sync().map_err(io_error("write", out))?;
         }
         if let Plan::Replace { target, .. } = &self.plan {
-            let replaced = swap_in(out, target)?;
+            let replaced = beside::swap_in(out, target)?;
             if durability == Durability::Synced {
-                sync_names_beside(target)?;
+                beside::sync_names(target)?;
             }
             remove_all(&replaced).map_err(io_error("remove the old output", &replaced))?;
         }
@@ -360,57 +364,6 @@ fn refuse_precious(target: &Path, source: Option<&Path>) -> Result<(), Error> {
     }
 }
 
-/// Whether the run that holds `target` replaces what is there, as only force does.
-fn is_being_replaced(target: &Path) -> bool {
-    let Ok(place) = target.canonicalize() else { return false };
-    let new = |parent| named(parent, &sibling_prefix(&place, "new"));
-    folder_of(&place).is_some_and(|parent| new(parent).is_ok_and(|new| !new.is_empty()))
-}
-
-/// The folder in which `target` is, if that can be looked through: where it can't, nothing is known to be there.
-fn folder_of(target: &Path) -> Option<&Path> {
-    let parent = target.parent()?;
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let is_closed = || fs::read_dir(parent).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-    (parent.is_dir() && !is_closed()).then_some(parent)
-}
-
-/// Puts an old output back that a killed run has moved away, where its place `target` is free.
-///
-/// # Errors
-/// [`Error::Busy`] if the run lives that has moved it.
-fn put_back(target: &Path) -> Result<(), Error> {
-    let Some(parent) = folder_of(target) else { return Ok(()) };
-    for old in named(parent, &sibling_prefix(target, "old"))? {
-        let _held = match Held::take(&old).map_err(io_error("read", &old))? {
-            Tried::Held(held) => held,
-            Tried::Gone => continue,
-            Tried::Busy => return Err(Error::Busy(target.to_owned())),
-        };
-        return match fs::rename(&old, target) {
-            // Where there are no locks, another run has done it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            renamed => renamed.map_err(io_error("put back", target)),
-        };
-    }
-    Ok(())
-}
-
-/// Removes what killed runs left beside `target`, which this run holds.
-fn tidy_beside(target: &Path) -> Result<(), Error> {
-    let Some(parent) = folder_of(target) else { return Ok(()) };
-    for (role, is_known_by_lock) in [("old", false), ("new", true)] {
-        for left in named(parent, &sibling_prefix(target, role))? {
-            if let Ok(Tried::Held(held)) = Held::take(&left)
-                && (held.is_locked() || !is_known_by_lock)
-            {
-                remove_all(&left).map_err(io_error("remove", &left))?;
-            }
-        }
-    }
-    Ok(())
-}
-
 /// Removes a folder that another run may be removing, too.
 fn remove_all(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
@@ -432,44 +385,6 @@ fn is_called(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
-/// Puts `new` in the place of `target`, and tells where what was there is now; both at once where the filesystem can.
-fn swap_in(new: &Path, target: &Path) -> Result<PathBuf, Error> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    if renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE).is_ok() {
-        return Ok(new.to_owned());
-    }
-    let old = sibling(target, "old", |old| fs::rename(target, old)).map_err(io_error("replace", target))?;
-    match fs::rename(new, target) {
-        Ok(()) => Ok(old),
-        Err(cause) => Err(match fs::rename(&old, target) {
-            Ok(()) => Error::Io { action: "replace", path: target.to_owned(), cause },
-            Err(cause) => Error::Io { action: "put back the old output, which is now", path: old, cause },
-        }),
-    }
-}
-
-/// Has the names in the folder of `target` on the disk.
-fn sync_names_beside(target: &Path) -> Result<(), Error> {
-    let Some(parent) = folder_of(target) else { return Ok(()) };
-    File::open(parent).and_then(|parent| held::sync_names(&parent)).map_err(io_error("write", parent))
-}
-
-/// A hidden name beside `target` that nobody else has, for which `make` makes something: a process's number may be another's, too,
-/// on another machine or in another container.
-fn sibling(target: &Path, role: &str, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
-    loop {
-        let path = target.with_file_name(format!("{}{:016x}", sibling_prefix(target, role), fastrand::u64(..)));
-        match make(&path) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {}
-            made => return made.map(|()| path),
-        }
-    }
-}
-
-fn sibling_prefix(target: &Path, role: &str) -> String {
-    format!(".{}.vtp-{role}-", target.file_name().unwrap_or_default().to_string_lossy())
-}
-
 fn empty(folder: &Path) {
     for path in marks_last(fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()) {
         let is_folder = path.symlink_metadata().is_ok_and(|it| it.is_dir());
@@ -487,317 +402,4 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// A folder with a source in it, and a place for the output beside it.
-    struct Scene {
-        root: tempfile::TempDir,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let root = tempfile::tempdir().unwrap();
-            fs::write(root.path().join("in.mp4"), b"source").unwrap();
-            Self { root }
-        }
-
-        fn at(&self, path: &str) -> PathBuf {
-            self.root.path().join(path)
-        }
-
-        fn with_old_output(self) -> Self {
-            fs::create_dir(self.at("out")).unwrap();
-            fs::write(self.at("out/master.m3u8"), b"old").unwrap();
-            self
-        }
-
-        fn prepare(&self, out: &str, force: bool) -> Result<Output, Error> {
-            Output::prepare(&self.at(out), Some(&self.at("in.mp4")), force)
-        }
-
-        fn names(&self) -> BTreeSet<String> {
-            let entries = fs::read_dir(self.root.path()).unwrap();
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-        }
-    }
-
-    fn write_ladder(output: &Output) {
-        fs::write(output.dirs().work.join("chunk"), b"spooled").unwrap();
-        fs::create_dir(output.dirs().out.join("hd")).unwrap();
-        fs::write(output.dirs().out.join("master.m3u8"), b"new").unwrap();
-    }
-
-    #[test]
-    fn a_published_folder_holds_the_ladder_and_no_spool() {
-        let scene = Scene::new();
-        let output = scene.prepare("a/b/out", false).unwrap();
-        write_ladder(&output);
-        let published = output.publish(Durability::Synced).unwrap();
-        assert_eq!(published, scene.at("a/b/out"));
-        let names: BTreeSet<_> = fs::read_dir(published).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, BTreeSet::from(["hd".into(), "master.m3u8".into()]));
-    }
-
-    #[test]
-    fn a_failed_run_leaves_nothing_not_even_the_parents_it_made() {
-        let scene = Scene::new();
-        let output = scene.prepare("a/b/out", false).unwrap();
-        write_ladder(&output);
-        drop(output);
-        assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into()]));
-    }
-
-    #[test]
-    fn a_failed_run_leaves_an_empty_folder_empty() {
-        let scene = Scene::new();
-        fs::create_dir(scene.at("out")).unwrap();
-        let output = scene.prepare("out", false).unwrap();
-        write_ladder(&output);
-        drop(output);
-        assert_eq!(fs::read_dir(scene.at("out")).unwrap().count(), 0);
-    }
-
-    /// Has so many runs prepare their outputs at the same moment.
-    fn at_once(count: usize, prepare: impl Fn(usize) -> Result<Output, Error> + Sync) -> Vec<Result<Output, Error>> {
-        let (all, prepare) = (&std::sync::Barrier::new(count), &prepare);
-        std::thread::scope(|scope| {
-            let run = |number| {
-                scope.spawn(move || {
-                    all.wait();
-                    prepare(number)
-                })
-            };
-            let runs: Vec<_> = (0..count).map(run).collect();
-            runs.into_iter().map(|run| run.join().unwrap()).collect()
-        })
-    }
-
-    #[test]
-    fn runs_that_begin_at_once_share_the_parents_that_one_of_them_made() {
-        for round in 0..100 {
-            let scene = Scene::new();
-            let outputs = at_once(4, |number| scene.prepare(&format!("a/b/out-{number}"), false));
-            for output in outputs {
-                output.unwrap_or_else(|error| panic!("round {round}: {error}")).publish(Durability::Buffered).unwrap();
-            }
-            assert_eq!(fs::read_dir(scene.at("a/b")).unwrap().count(), 4);
-        }
-    }
-
-    #[test]
-    fn of_runs_that_begin_at_once_in_one_folder_one_has_it_whole() {
-        for round in 0..100 {
-            let scene = Scene::new();
-            let outputs = at_once(4, |_| scene.prepare("a/out", false));
-            let (made, refused): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Result::is_ok);
-            assert_eq!(made.len(), 1, "round {round}: {refused:?}");
-            assert!(refused.iter().all(|it| matches!(it, Err(Error::Busy(_)))), "round {round}: {refused:?}");
-            assert!(made[0].as_ref().unwrap().dirs().work.is_dir(), "round {round}: another run emptied it");
-        }
-    }
-
-    #[test]
-    fn of_runs_that_replace_an_output_at_once_one_does_and_the_others_are_told() {
-        for round in 0..100 {
-            let scene = Scene::new().with_old_output();
-            let outputs = at_once(4, |_| scene.prepare("out", true));
-            let (mut made, refused): (Vec<_>, Vec<_>) = outputs.into_iter().partition(Result::is_ok);
-            assert_eq!(made.len(), 1, "round {round}: {refused:?}");
-            assert!(refused.iter().all(|it| matches!(it, Err(Error::Busy(_)))), "round {round}: {refused:?}");
-            let output = made.remove(0).unwrap();
-            write_ladder(&output);
-            output.publish(Durability::Buffered).unwrap();
-            assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
-            assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
-        }
-    }
-
-    #[test]
-    fn runs_that_fail_take_no_folder_away_that_another_has_begun_to_write() {
-        let scene = Scene::new();
-        let runs = at_once(4, |number| {
-            for _ in 0..500 {
-                match scene.prepare("a/out", number % 2 == 0) {
-                    Ok(output) => assert!(output.dirs().work.is_dir(), "another run has taken it away"),
-                    Err(Error::Busy(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-            scene.prepare(&format!("last-{number}"), false)
-        });
-        runs.into_iter().for_each(|run| drop(run.unwrap()));
-    }
-
-    #[test]
-    fn a_folder_that_was_replaced_meanwhile_is_neither_published_nor_emptied() {
-        for force in [false, true] {
-            let scene = if force { Scene::new().with_old_output() } else { Scene::new() };
-            let replaced = |output: &Output| {
-                write_ladder(output);
-                fs::rename(scene.at("out"), scene.at("elsewhere")).unwrap();
-                fs::create_dir(scene.at("out")).unwrap();
-                fs::write(scene.at("out/notes"), b"another's").unwrap();
-            };
-            let output = scene.prepare("out", force).unwrap();
-            replaced(&output);
-            assert!(matches!(output.publish(Durability::Buffered).unwrap_err(), Error::Moved(_)));
-            assert_eq!(fs::read(scene.at("out/notes")).unwrap(), b"another's");
-            assert_eq!(scene.names(), BTreeSet::from(["elsewhere".into(), "in.mp4".into(), "out".into()]));
-        }
-    }
-
-    #[test]
-    fn a_new_output_that_nobody_has_locked_yet_is_left_alone_by_who_does_not_hold_the_folder() {
-        let scene = Scene::new().with_old_output();
-        let _output = scene.prepare("out", true).unwrap();
-        fs::create_dir(scene.at(".out.vtp-new-1")).unwrap();
-        assert!(matches!(scene.prepare("out", true).unwrap_err(), Error::Busy(_)));
-        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
-        assert!(scene.at(".out.vtp-new-1").is_dir());
-    }
-
-    #[test]
-    fn an_old_output_is_not_put_back_while_the_run_lives_that_replaces_it() {
-        let scene = Scene::new().with_old_output();
-        let _output = scene.prepare("out", true).unwrap();
-        // As between the two steps of a swap.
-        fs::rename(scene.at("out"), scene.at(".out.vtp-old-1")).unwrap();
-        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::Busy(_)));
-        assert!(scene.at(".out.vtp-old-1").is_dir());
-    }
-
-    #[test]
-    fn an_existing_output_is_refused_without_force_and_untouched() {
-        let scene = Scene::new().with_old_output();
-        let error = scene.prepare("out", false).unwrap_err();
-        assert!(matches!(error, Error::NotEmpty(_)));
-        assert_eq!(Failure::from(error).code(), 2);
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-    }
-
-    #[test]
-    fn with_force_the_old_output_stays_until_the_new_one_is_complete() {
-        let scene = Scene::new().with_old_output();
-        let output = scene.prepare("out", true).unwrap();
-        write_ladder(&output);
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-        output.publish(Durability::Synced).unwrap();
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
-        assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
-    }
-
-    #[test]
-    fn with_force_a_failed_run_leaves_the_old_output_as_it_was() {
-        let scene = Scene::new().with_old_output();
-        let output = scene.prepare("out", true).unwrap();
-        write_ladder(&output);
-        drop(output);
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-        assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
-    }
-
-    /// What a run that is killed leaves: nothing of it is dropped, but its lock is gone.
-    fn killed(output: Output) {
-        let output = std::mem::ManuallyDrop::new(output);
-        output.held.release().unwrap();
-        if let Plan::Replace { held, .. } = &output.plan {
-            held.release().unwrap();
-        }
-    }
-
-    #[test]
-    fn what_a_killed_run_left_is_taken_over() {
-        let scene = Scene::new();
-        let output = scene.prepare("a/out", false).unwrap();
-        write_ladder(&output);
-        fs::rename(&output.dirs.work, scene.at("a/out/.vtp-work-1")).unwrap();
-        killed(output);
-        let output = scene.prepare("a/out", false).unwrap();
-        assert_eq!(fs::read_dir(scene.at("a/out")).unwrap().count(), 1, "the work folder alone");
-        write_ladder(&output);
-        output.publish(Durability::Buffered).unwrap();
-        assert_eq!(fs::read(scene.at("a/out/master.m3u8")).unwrap(), b"new");
-    }
-
-    #[test]
-    fn what_is_cut_off_while_it_removes_an_unfinished_output_leaves_the_mark_that_says_so() {
-        let paths = |names: [&str; 4]| names.map(|name| Path::new("out").join(name)).to_vec();
-        let removed = marks_last(paths([".vtp-work-7", "hd", ".vtp-work-1", "master.m3u8"]));
-        assert_eq!(removed, paths(["hd", "master.m3u8", ".vtp-work-7", ".vtp-work-1"]));
-    }
-
-    #[test]
-    fn a_folder_that_a_run_is_writing_is_refused_even_with_force() {
-        let scene = Scene::new();
-        let output = scene.prepare("out", false).unwrap();
-        write_ladder(&output);
-        for force in [false, true] {
-            assert!(matches!(scene.prepare("out", force).unwrap_err(), Error::Busy(_)));
-        }
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"new");
-    }
-
-    #[test]
-    fn a_new_output_that_is_about_to_take_its_place_is_left_alone() {
-        let scene = Scene::new().with_old_output();
-        let output = scene.prepare("out", true).unwrap();
-        write_ladder(&output);
-        // As between the last two steps of publishing.
-        fs::remove_dir_all(&output.dirs.work).unwrap();
-        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
-        assert_eq!(fs::read(output.dirs.out.join("master.m3u8")).unwrap(), b"new");
-    }
-
-    #[test]
-    fn what_a_killed_run_left_beside_an_old_output_goes_with_the_next_run() {
-        let scene = Scene::new().with_old_output();
-        let output = scene.prepare("out", true).unwrap();
-        write_ladder(&output);
-        fs::rename(&output.dirs.out, scene.at(".out.vtp-new-1")).unwrap();
-        killed(output);
-        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
-        assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into(), "out".into()]));
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-    }
-
-    #[test]
-    fn an_old_output_that_was_moved_away_by_a_killed_run_is_put_back() {
-        let scene = Scene::new().with_old_output();
-        fs::rename(scene.at("out"), scene.at(".out.vtp-old-1")).unwrap();
-        assert!(matches!(scene.prepare("out", false).unwrap_err(), Error::NotEmpty(_)));
-        assert_eq!(fs::read(scene.at("out/master.m3u8")).unwrap(), b"old");
-    }
-
-    #[test]
-    fn force_never_deletes_the_source() {
-        let scene = Scene::new();
-        let error = Output::prepare(scene.root.path(), Some(&scene.at("in.mp4")), true).unwrap_err();
-        assert!(matches!(error, Error::Precious { .. }));
-        assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into()]));
-    }
-
-    #[test]
-    fn force_never_deletes_the_folder_that_the_command_runs_in() {
-        let scene = Scene::new();
-        let error = Output::prepare(Path::new(".."), Some(&scene.at("in.mp4")), true).unwrap_err();
-        assert!(matches!(error, Error::Precious { .. }));
-    }
-
-    #[test]
-    fn a_file_in_the_place_of_the_folder_is_refused() {
-        let scene = Scene::new();
-        assert!(matches!(scene.prepare("in.mp4", true).unwrap_err(), Error::NotAFolder(_)));
-        assert!(matches!(scene.prepare("in.mp4/out", true).unwrap_err(), Error::NotAFolder(_)));
-    }
-
-    #[test]
-    fn a_full_disk_is_told_with_what_to_do() {
-        let cause = io::Error::from(io::ErrorKind::StorageFull);
-        let error = Error::Io { action: "write to", path: "out".into(), cause };
-        assert!(error.to_string().ends_with("free some space or choose another --out"));
-        assert_eq!(Failure::from(error).code(), 1);
-    }
-}
+mod tests;
