@@ -105,7 +105,10 @@ fn from_one_command_to_a_ladder_that_is_played() {
 
     // The same by the command that uses the API for people.
     let submitted = scene.vtp("submit film.mp4 --api platform --ladder mobile --speed ultrafast").ok();
-    assert!(submitted.stdout.starts_with(&format!("hls   {}/play/", platform.url)), "{}", submitted.stdout);
+    let lines: Vec<_> = submitted.stdout.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    assert_eq!(lines.iter().map(|it| it.0).collect::<Vec<_>>(), ["hls", "dash", "poster", "thumbnails"]);
+    let play = format!("{}/play/", platform.url);
+    assert!(lines.iter().all(|it| it.1.trim_start().starts_with(&play)), "{}", submitted.stdout);
     assert!(submitted.stderr.contains("100 %  uploading"), "{}", submitted.stderr);
     scene.vtp("submit text.mp4 --api platform").failed(3, "error 1001: text.mp4 is not a video file we read");
     let listed = scene.vtp("jobs --api platform").ok().stdout;

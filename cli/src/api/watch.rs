@@ -62,10 +62,11 @@ fn failure(event: &Value) -> Failure {
 fn tell(client: &Client, job: &str) -> Outcome {
     let outputs = client.get(&format!("/v1/jobs/{job}/outputs"))?;
     let all = outputs["data"].as_array().into_iter().flatten();
-    let lines = all.filter(|it| it["format"] != "rendition").filter_map(|it| {
-        let (format, url) = (it["format"].as_str()?, it["playback_url"].as_str()?);
-        Some(format!("{format:<5} {}\n", client.address(url)))
-    });
+    let named = all.filter(|it| it["format"] != "rendition");
+    let shown: Vec<(&str, &str)> =
+        named.filter_map(|it| it["format"].as_str().zip(it["playback_url"].as_str())).collect();
+    let width = shown.iter().map(|(format, _)| format.len()).max().unwrap_or_default();
+    let lines = shown.iter().map(|(format, url)| format!("{format:<width$}  {}\n", client.address(url)));
     print(&lines.collect::<String>())
 }
 
