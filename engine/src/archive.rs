@@ -188,6 +188,10 @@ impl<R: Read> Reader<R> {
         let mut fields = Fields::new(&mut self.input);
         let place = fields.number()?;
         if place == self.head.packets.end {
+            // A damaged place may look like the end.
+            if (&mut self.input).bytes().next().transpose()?.is_some() {
+                return Err(Error::Damaged("something behind their end"));
+            }
             self.is_at_end = true;
             return Ok(None);
         }
@@ -345,6 +349,15 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).is_err(), "{length}");
         }
+    }
+
+    #[test]
+    fn a_place_that_looks_like_the_end_does_not_end_it() {
+        let mut bytes = example();
+        let second = bytes.len() - 4 - 42;
+        assert_eq!(bytes[second], 9);
+        bytes[second] = 10;
+        assert!(matches!(read(&bytes), Err(Error::Damaged("something behind their end"))));
     }
 
     #[test]
