@@ -358,6 +358,37 @@ fn shows_and_plays(players: &[Player], late: f64) {
     }
 }
 
+/// Where the picture begins later than the sound, the manifests tell so, and players keep them together.
+#[test]
+fn a_picture_that_begins_after_its_sound_stays_with_it() {
+    const LATE_S: f64 = 2.5;
+    // The sound rises while this picture is shown.
+    const RISES_S: f64 = 5.0;
+    const RISES_TO: f64 = 2000.0;
+    let scene = Scene::new();
+    let picture = format!("-i {} -t 6 -an -vf {} -c:v libx264 -preset veryfast -g 24", bundled().display(), numbers());
+    scene.ffmpeg(&format!("{picture} picture.mp4"));
+    let sound = format!("aevalsrc='sin(2*PI*t*if(lt(t\\,{RISES_S})\\,500\\,{RISES_TO}))':s=48000:d=9");
+    scene.ffmpeg(&format!(
+        "-itsoffset {LATE_S} -i picture.mp4 -f lavfi -i {sound} -map 0:v -map 1:a -c:v copy -c:a aac in.mp4"
+    ));
+    scene.vtp(
+        "encode in.mp4 --out out --ladder mobile --speed ultrafast --no-measure --segment 2s --progress none --json",
+    );
+    let asked = [json!({ "do": "audio", "place": 0, "hz": RISES_TO })];
+    let cases: Vec<Value> =
+        PLAYERS.iter().map(|player| player.case("out", &json!({ "autoplay": true }), &asked)).collect();
+    let Some(results) = drive(&scene.path(""), 1, &cases) else { return };
+    for result in &results {
+        let heard = &steps(result)[1];
+        assert_eq!(heard["failure"], Value::Null, "{}: {result:#}", result["player"]);
+        // It plays on for half a second.
+        let shown = number(&heard["frames"].as_array().unwrap().last().unwrap()[1]);
+        let late = shown / RATE - (RISES_S - LATE_S + 0.5);
+        assert!((-0.1..0.7).contains(&late), "{}: the picture is {late:+.2} s from its sound", result["player"]);
+    }
+}
+
 /// Of the codecs that Chromium lacks, HEVC stands beside one that it has.
 #[test]
 fn av1_and_vp9_play_and_hevc_is_passed_over() {

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::atomic::Ordering;
 
+use chrono::DateTime;
 use m3u8_rs::{
     AlternativeMedia, AlternativeMediaType, ClosedCaptionGroupId, InstreamId, Key, KeyMethod, Map, MasterPlaylist,
     MediaPlaylist, MediaPlaylistType, MediaSegment, QuotedOrUnquoted, Resolution, VariantStream,
@@ -20,6 +21,7 @@ use crate::iframes;
 use crate::layout::audio_kind;
 use crate::listing::{
     AudioListing, INIT, Listing, PLAYLIST, Presentation, SubtitleListing, VideoListing, segment_name, text_name,
+    whole_ms,
 };
 use crate::pictures::SheetListing;
 use crate::rates;
@@ -71,6 +73,14 @@ pub fn protect(playlist: &mut MediaPlaylist, seal: Option<&Seal>) {
         Scheme::Aes128 => KeyMethod::AES128,
     };
     first.key = Some(Key { method, uri: Some(seal.key_uri.clone()), ..Key::default() });
+}
+
+/// Has the playlist of what begins at `start_s` seconds tell its place in `presentation`, where not all begins together:
+/// without a date players may take all playlists to begin at the same time, and show a picture that begins after its
+/// sound too early (Shaka Player does). The clock of the presentation begins with 1970 (RFC 8216bis 4.4.4.6).
+pub fn date(playlist: &mut MediaPlaylist, presentation: &Presentation, start_s: f64) {
+    let Some(first) = playlist.segments.first_mut().filter(|_| presentation.begins_apart()) else { return };
+    first.program_date_time = DateTime::from_timestamp_millis(whole_ms(start_s)).map(|date| date.fixed_offset());
 }
 
 /// The media playlist of a track of subtitles.

@@ -88,12 +88,23 @@ impl Listing {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
+    /// When it begins, in seconds; 0 without segments.
+    pub fn start_s(&self) -> f64 {
+        self.interval().map_or(0.0, |(start, _)| start)
+    }
+
     /// Start and end in seconds; `None` without segments.
     pub fn interval(&self) -> Option<(f64, f64)> {
         let (first, last) = (self.segments.first()?, self.segments.last()?);
         let seconds = |ticks: u64| ticks as f64 / f64::from(self.timescale);
         Some((seconds(first.start), seconds(last.start + last.ticks)))
     }
+}
+
+/// Whole milliseconds, the nearest.
+#[allow(clippy::cast_possible_truncation)] // saturating
+pub(crate) fn whole_ms(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
 }
 
 /// A duration as `m3u8-rs` prints it: single precision, six decimals.
@@ -208,6 +219,12 @@ impl Presentation {
     /// Whatever has segments.
     fn timed(&self) -> impl Iterator<Item = &Listing> {
         self.listings().chain(self.subtitles.iter().flat_map(|track| [&track.files, &track.fragments]))
+    }
+
+    /// Whether something begins a millisecond or more after something else.
+    pub fn begins_apart(&self) -> bool {
+        let mut starts = self.timed().filter_map(Listing::interval).map(|(start, _)| whole_ms(start));
+        starts.next().is_some_and(|first| starts.any(|other| other != first))
     }
 
     /// The longest segment in seconds.

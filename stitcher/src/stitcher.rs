@@ -243,7 +243,8 @@ impl Stitcher {
         let presentation = self.presentation(&heard.collect::<Vec<_>>(), &[], &Ruler::new(&cuts, end, timescale))?;
         let (target_s, is_playable) = (early.target_s, early.is_playable);
         for listing in presentation.listings() {
-            let playlist = early::media(listing, target_s);
+            let mut playlist = early::media(listing, target_s);
+            hls::date(&mut playlist, &presentation, listing.start_s());
             self.tell(&listing.folder, PLAYLIST, |bytes| playlist.write_to(bytes))?;
         }
         if !is_playable {

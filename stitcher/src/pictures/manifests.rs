@@ -112,14 +112,17 @@ impl SheetListing {
         text
     }
 
-    /// The image media playlist.
-    pub fn playlist(&self) -> String {
+    /// The image media playlist; `dated` where the others tell their places by dates, as [`crate::hls::date`] has them.
+    pub fn playlist(&self, dated: bool) -> String {
         let seconds = |place: usize| (self.end_s - place as f64 * self.sheet_s()).min(self.sheet_s()).max(0.001);
         let target = ((0..self.listed).map(seconds).fold(0.0, f64::max) + 0.5).floor().max(1.0);
         let (tile, grid) = (self.tile, self.grid);
         let mut text = format!(
             "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-IMAGES-ONLY\n"
         );
+        if dated {
+            text += "#EXT-X-PROGRAM-DATE-TIME:1970-01-01T00:00:00.000Z\n";
+        }
         for (place, name) in self.files().take(self.listed).enumerate() {
             let _ = write!(
                 text,
@@ -222,7 +225,7 @@ mod tests {
         let expected = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:50\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-IMAGES-ONLY\n\
             #EXTINF:50.000000,\n#EXT-X-TILES:RESOLUTION=284x160,LAYOUT=5x5,DURATION=2.000\nsprite-001.jpg\n\
             #EXTINF:2.500000,\n#EXT-X-TILES:RESOLUTION=284x160,LAYOUT=5x5,DURATION=2.000\nsprite-002.jpg\n#EXT-X-ENDLIST\n";
-        assert_eq!(listing().playlist(), expected);
+        assert_eq!(listing().playlist(false), expected);
         let line = listing().stream().to_string();
         assert_eq!(
             line,

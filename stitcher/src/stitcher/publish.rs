@@ -264,17 +264,20 @@ impl Stitcher {
         }
         for listing in presentation.listings() {
             let (folder, mut playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
+            hls::date(&mut playlist, presentation, listing.start_s());
             hls::protect(&mut playlist, self.seal.as_ref());
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
         }
         for track in &presentation.subtitles {
-            let (folder, playlist) = (self.dir.join(&track.files.folder), hls::subtitles(track, target));
+            let (folder, mut playlist) = (self.dir.join(&track.files.folder), hls::subtitles(track, target));
+            hls::date(&mut playlist, presentation, track.files.start_s());
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
         }
         for video in presentation.video.iter().filter(|video| !video.pictures.is_empty()) {
             let (folder, mut playlist) = (self.dir.join(&video.listing.folder), iframes::playlist(video, target));
+            hls::date(&mut playlist, presentation, video.listing.start_s());
             hls::protect(&mut playlist, self.seal.as_ref());
             let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
             manifests.push(Manifest { folder, name: IFRAMES, bytes: text });
@@ -282,7 +285,11 @@ impl Stitcher {
         if let Some(sheets) = &presentation.sheets {
             let folder = self.dir.join(THUMBNAILS);
             manifests.push(Manifest { folder: folder.clone(), name: VTT, bytes: sheets.vtt().into_bytes() });
-            manifests.push(Manifest { folder, name: PLAYLIST, bytes: sheets.playlist().into_bytes() });
+            manifests.push(Manifest {
+                folder,
+                name: PLAYLIST,
+                bytes: sheets.playlist(presentation.begins_apart()).into_bytes(),
+            });
         }
         if let Some((jpeg, ..)) = &pictures.poster {
             manifests.push(Manifest { folder: self.dir.clone(), name: POSTER_FILE, bytes: jpeg.clone() });

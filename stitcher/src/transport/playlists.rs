@@ -29,12 +29,21 @@ pub(crate) fn all(streams: &Presentation, seal: Option<&Seal>) -> io::Result<Vec
     let target_s = streams.target_s();
     let media = streams.listings().map(|listing| {
         let mut playlist = media(listing, target_s);
+        hls::date(&mut playlist, streams, listing.start_s());
         hls::protect(&mut playlist, seal);
         (&listing.folder, PLAYLIST, playlist)
     });
-    let text = streams.subtitles.iter().map(|track| (&track.files.folder, PLAYLIST, subtitles(track, target_s)));
+    let text = streams.subtitles.iter().map(|track| {
+        let mut playlist = subtitles(track, target_s);
+        hls::date(&mut playlist, streams, track.files.start_s());
+        (&track.files.folder, PLAYLIST, playlist)
+    });
     let videos = streams.video.iter().filter(|video| !video.pictures.is_empty());
-    let iframes = videos.map(|video| (&video.listing.folder, IFRAMES, iframes(video, target_s)));
+    let iframes = videos.map(|video| {
+        let mut playlist = iframes(video, target_s);
+        hls::date(&mut playlist, streams, video.listing.start_s());
+        (&video.listing.folder, IFRAMES, playlist)
+    });
     let mut texts = Vec::new();
     for (folder, name, playlist) in media.chain(text).chain(iframes) {
         texts.push((folder.clone(), name, hls::text(|bytes| playlist.write_to(bytes))?));

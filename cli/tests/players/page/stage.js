@@ -70,8 +70,8 @@ class Stage {
     };
   }
 
-  /** Loads a manifest; tells what it offers. */
-  async load({ url, buffer = 4, clear_keys }) {
+  /** Loads a manifest; tells what it offers. With `autoplay` it begins to play as soon as it can, and is paused then. */
+  async load({ url, buffer = 4, clear_keys, autoplay = false }) {
     const video = this.#video;
     const report = { error: (text) => this.#errors.push(text) };
     video.addEventListener('error', () => report.error(`video: ${video.error?.code} ${video.error?.message}`));
@@ -79,7 +79,9 @@ class Stage {
     this.#watch();
     this.#player = new this.#Player(video, report, { buffer, clear_keys });
     await this.#player.load(url);
+    if (autoplay) await this.#within('playing', video.play());
     await this.#until('the first picture', () => video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA);
+    if (autoplay) video.pause();
     return {
       version: this.#Player.version,
       growing: this.#player.isGrowing?.() ?? false,
