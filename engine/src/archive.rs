@@ -189,7 +189,7 @@ impl<R: Read> Reader<R> {
         let place = fields.number()?;
         if place == self.head.packets.end {
             // A damaged place may look like the end.
-            if (&mut self.input).bytes().next().transpose()?.is_some() {
+            if (&mut self.input).take(1).read_to_end(&mut Vec::new())? > 0 {
                 return Err(Error::Damaged("something behind their end"));
             }
             self.is_at_end = true;
