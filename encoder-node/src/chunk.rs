@@ -28,11 +28,12 @@ use vtp_engine::media::encode::{self, ChunkShape, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::source::VideoInfo;
 
+use crate::lane::{Lane, Order, Stop, Subject, shared};
 use crate::lineup::Lineup;
-use crate::rendition::{Finished, Order, Subject, Work};
+use crate::rendition::{Finished, Work};
 use crate::spool::{Spool, SpoolFolder};
 use crate::stills::{StillsLane, is_stills};
-use crate::view::{View, shared};
+use crate::view::View;
 use crate::{Error, Extractors, Observer, PacketSource};
 
 /// Pictures that wait for each encoder.
@@ -178,12 +179,6 @@ pub(crate) fn shape(task: &EncodeTask) -> ChunkShape {
     }
 }
 
-/// The way to one rendition's encoder.
-pub(crate) struct Lane<'a> {
-    pub(crate) orders: Sender<Order>,
-    pub(crate) rendition: &'a Rendition,
-}
-
 type Running<'scope> = ScopedJoinHandle<'scope, Result<Finished, Error>>;
 
 fn spawn<'scope>(
@@ -197,26 +192,6 @@ fn spawn<'scope>(
     match thread {
         Ok(thread) => Ok((Lane { orders, rendition }, thread)),
         Err(error) => Err(media::Error::new(Kind::Retryable, format!("no thread to encode with: {error}")).into()),
-    }
-}
-
-/// Why feeding the encoders ended early.
-pub(crate) enum Stop {
-    /// Something failed here.
-    Error(Error),
-    /// An encoder takes no more; it knows why.
-    LaneClosed,
-}
-
-impl From<media::Error> for Stop {
-    fn from(error: media::Error) -> Self {
-        Self::Error(error.into())
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
     }
 }
 

@@ -18,7 +18,7 @@ use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Summary, fault, weights};
 use vtp_engine::units::{PacketIndex, Size};
 
-use crate::view::shared;
+use crate::lane::shared;
 use crate::viewer::is_near;
 use crate::{Error, Extractors};
 

@@ -15,6 +15,7 @@ mod extractors;
 pub mod fuzzing;
 mod gated;
 mod gauge;
+mod lane;
 mod lineup;
 mod rendition;
 mod spool;

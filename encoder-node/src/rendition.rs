@@ -1,8 +1,6 @@
 //! One rendition's thread: pictures in, samples spooled durably. It decodes and scales nothing.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
@@ -10,29 +8,12 @@ use crossbeam_channel::Receiver;
 use vtp_engine::chunk::{EncodeTask, EncodedRendition, Sample};
 use vtp_engine::ladder::{Method, Rendition, Search};
 use vtp_engine::media::encode::{self, ChunkShape, EncodedPicture, VideoEncoder};
-use vtp_engine::media::{self, Kind, Picture, cpu, vmaf};
+use vtp_engine::media::{self, Kind, cpu, vmaf};
 
 use crate::gauge::Gauge;
+use crate::lane::{Order, Subject};
 use crate::spool::{self, SpoolWriter};
 use crate::{Equipment, Error, Observer};
-
-/// What a rendition's thread is told.
-pub(crate) enum Order {
-    /// Encode this picture.
-    Encode(Subject),
-    /// That was the last one. How much the source moves at full size, by position.
-    Finish(Arc<BTreeMap<u32, f64>>),
-}
-
-/// A picture to encode.
-pub(crate) struct Subject {
-    /// Which of the task's frames it is.
-    pub(crate) position: usize,
-    /// At the rendition's size.
-    pub(crate) picture: Picture,
-    /// At the size that the source is shown at, if it is to be looked at so.
-    pub(crate) full: Option<Picture>,
-}
 
 /// One rendition of one task.
 pub(crate) struct Work<'a> {

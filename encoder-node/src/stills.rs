@@ -12,8 +12,7 @@ use vtp_engine::media::tone::ToneMapper;
 use vtp_engine::media::{Kind, Picture};
 use vtp_engine::source::DynamicRange;
 
-use crate::chunk::{Lane, Stop};
-use crate::rendition::{Order, Subject};
+use crate::lane::{Lane, Order, Stop, Subject};
 
 /// Whether a rendition is of pictures by themselves.
 pub(crate) fn is_stills(rendition: &Rendition) -> bool {

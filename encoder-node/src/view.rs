@@ -9,11 +9,10 @@ use vtp_engine::chunk::{EncodeTask, StageCpu};
 use vtp_engine::ladder::{Look, Method, full_size};
 use vtp_engine::media::scale::{Scaler, Shape, output_color};
 use vtp_engine::media::tone::ToneMapper;
-use vtp_engine::media::{self, Kind, Picture, cpu};
+use vtp_engine::media::{Picture, cpu};
 
 use crate::Error;
-use crate::chunk::{Lane, Stop};
-use crate::rendition::{Order, Subject};
+use crate::lane::{Lane, Order, Stop, Subject, shared};
 use crate::viewer::Viewer;
 
 /// A look of the source, and who is shown it.
@@ -80,12 +79,4 @@ impl View {
         }
         Ok(())
     }
-}
-
-/// The same picture again.
-///
-/// # Errors
-/// Lack of memory.
-pub(crate) fn shared(picture: &Picture) -> Result<Picture, media::Error> {
-    picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory to share a picture"))
 }

@@ -7,8 +7,8 @@ use vtp_engine::media::demux::{SourcePacket, StreamFacts};
 use vtp_engine::source::AudioInfo;
 
 use crate::Error;
+use crate::clock::{believable, microseconds};
 use crate::heal::Healer;
-use crate::scan::{believable, microseconds};
 
 /// A track while the source is read.
 pub(crate) struct AudioScan {

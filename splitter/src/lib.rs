@@ -7,6 +7,7 @@
 
 mod audio;
 mod census;
+mod clock;
 mod frames;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -13,6 +13,7 @@ use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::audio::AudioScan;
+use crate::clock::{MICROSECONDS, believable, microseconds};
 use crate::frames::{self, ScannedPacket};
 use crate::heal::{self, Healer};
 use crate::others::Others;
@@ -148,21 +149,6 @@ fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
     let (Some(start), Some(end)) = (healer.began_us(), healer.reached_us()) else { return Ok(()) };
     let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(MICROSECONDS);
     Ok(limits.check(Limit::Duration, seconds)?)
-}
-
-const MICROSECONDS: u32 = 1_000_000;
-
-pub(crate) fn microseconds() -> TimeBase {
-    TimeBase(Ratio::new(1, MICROSECONDS).unwrap_or(Ratio::ONE))
-}
-
-/// No source lasts longer than this, in microseconds, or begins as much later than 0: 285 years.
-const LATEST_US: u64 = 1 << 53;
-
-/// A time in ticks of `base` that can be meant; damage makes others, which count as not told.
-pub(crate) fn believable(base: TimeBase, time: Option<i64>) -> Option<i64> {
-    let is_sum_of_two_safe = |ticks: &i64| ticks.unsigned_abs() < 1 << 61;
-    time.filter(is_sum_of_two_safe).filter(|&ticks| base.rescale(ticks, microseconds()).unsigned_abs() <= LATEST_US)
 }
 
 /// Presentation and decode time of the next packet of `stream`, healed, in ticks of `base`. Those that can't be meant

@@ -6,8 +6,8 @@ use vtp_engine::source::SubtitleInfo;
 use vtp_engine::subtitles::packet::Form;
 use vtp_engine::subtitles::{Cue, Cues};
 
+use crate::clock::{believable, microseconds};
 use crate::heal::Healer;
-use crate::scan::{believable, microseconds};
 
 /// How long a cue is shown of which the container does not say so, at most, in microseconds; the next one ends it.
 const UNTOLD_US: i64 = 5_000_000;

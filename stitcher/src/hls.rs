@@ -20,8 +20,8 @@ use vtp_engine::source::AudioPurpose;
 use crate::iframes;
 use crate::layout::audio_kind;
 use crate::listing::{
-    AudioListing, INIT, Listing, PLAYLIST, Presentation, SubtitleListing, VideoListing, segment_name, text_name,
-    whole_ms,
+    AudioListing, INIT, Listing, PLAYLIST, Presentation, SubtitleListing, VERSION, VideoListing, segment_name, single,
+    text_name, video_range, whole_ms,
 };
 use crate::pictures::SheetListing;
 use crate::rates;
@@ -29,9 +29,6 @@ use crate::seal::{Scheme, Seal};
 
 /// The rate players should start at, in bits a second (HLS authoring specification for Apple devices, 1.32).
 pub const DEFAULT_RATE: f64 = 2_000_000.0;
-
-/// Fragmented MP4 (EXT-X-MAP without I-frames only) needs 6; 7 is what fMP4 packagers declare (RFC 8216 7).
-pub(crate) const VERSION: usize = 7;
 
 /// The one group of subtitles.
 const SUBTITLE_GROUP: &str = "subtitles";
@@ -210,15 +207,6 @@ fn variant(video: &VideoListing, group: &Group<'_>, presentation: &Presentation)
     }
 }
 
-/// VIDEO-RANGE of a transfer function (ITU-T H.273 table 3).
-pub(crate) fn video_range(transfer: u8) -> &'static str {
-    match transfer {
-        16 => "PQ",
-        18 => "HLG",
-        _ => "SDR",
-    }
-}
-
 fn alternatives(group: &Group<'_>) -> Vec<AlternativeMedia> {
     // Of several tracks of one language and with the same characteristics only one may be chosen by itself (RFC 8216bis
     // 4.4.6.1): the default or the first.
@@ -281,13 +269,6 @@ fn caption_alternatives(captions: &[Channel]) -> Vec<AlternativeMedia> {
         }
     };
     captions.iter().map(one).collect()
-}
-
-/// Single precision is what the crate holds; six decimals of it are exact up to 8 seconds, and within half a
-/// microsecond in a thousand seconds of playlist.
-#[allow(clippy::cast_possible_truncation)]
-pub(crate) fn single(seconds: f64) -> f32 {
-    seconds as f32
 }
 
 #[cfg(test)]

@@ -18,23 +18,14 @@ use m3u8_rs::{
 };
 
 use crate::cut::Segment;
-use crate::hls::{VERSION, single, video_range};
-use crate::listing::{IFRAMES, INIT, Presentation, Rates, VideoListing, as_written, segment_name};
+use crate::listing::{
+    IFRAMES, INIT, KeyPicture, Presentation, Rates, VERSION, VideoListing, as_written, segment_name, single,
+    video_range,
+};
 use crate::rates::{self, Weight};
 
 /// Key pictures that are named are at least so far apart, in seconds, unless they open a segment.
 const LEAST_GAP_S: u64 = 1;
-
-/// A key picture that can be fetched alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPicture {
-    /// The segment that it is in, counted from 0.
-    pub segment: u32,
-    /// Its fragment, in bytes of the segment's file.
-    pub range: Range<u64>,
-    /// When it is shown, in media time.
-    pub shown: u64,
-}
 
 /// Samples of a segment that share a `moof`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,19 @@
 //! What manifests say of the renditions: names, segments on the presentation timeline, sizes and rates. Pure.
 
+use std::ops::Range;
+
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::format::captions;
 use vtp_engine::ladder::{AudioCodec, VideoCodec};
 use vtp_engine::source::AudioPurpose;
 use vtp_engine::units::{Ratio, Size, gcd};
 
-use crate::iframes::KeyPicture;
 use crate::language::Language;
 use crate::pictures::SheetListing;
 use crate::rates::{self, Weight};
+
+/// Fragmented MP4 (EXT-X-MAP without I-frames only) needs 6; 7 is what fMP4 packagers declare (RFC 8216 7).
+pub(crate) const VERSION: usize = 7;
 
 /// The name of every initialization segment.
 pub const INIT: &str = "init.mp4";
@@ -101,10 +105,26 @@ impl Listing {
     }
 }
 
+/// VIDEO-RANGE of a transfer function (ITU-T H.273 table 3).
+pub(crate) fn video_range(transfer: u8) -> &'static str {
+    match transfer {
+        16 => "PQ",
+        18 => "HLG",
+        _ => "SDR",
+    }
+}
+
 /// Whole milliseconds, the nearest.
 #[allow(clippy::cast_possible_truncation)] // saturating
 pub(crate) fn whole_ms(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
+}
+
+/// Single precision is what the crate holds; six decimals of it are exact up to 8 seconds, and within half a
+/// microsecond in a thousand seconds of playlist.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) fn single(seconds: f64) -> f32 {
+    seconds as f32
 }
 
 /// A duration as `m3u8-rs` prints it: single precision, six decimals.
@@ -132,6 +152,17 @@ pub struct VideoListing {
     pub transfer: u8,
     /// The key pictures that can be fetched alone, in order.
     pub pictures: Vec<KeyPicture>,
+}
+
+/// A key picture that can be fetched alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPicture {
+    /// The segment that it is in, counted from 0.
+    pub segment: u32,
+    /// Its fragment, in bytes of the segment's file.
+    pub range: Range<u64>,
+    /// When it is shown, in media time.
+    pub shown: u64,
 }
 
 /// An audio track.

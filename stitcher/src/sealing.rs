@@ -6,9 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::files::{Folder, at, write_bytes};
-use crate::iframes::KeyPicture;
 use crate::layout::Durability;
-use crate::listing::{INIT, Listing, Presentation, segment_name};
+use crate::listing::{INIT, KeyPicture, Listing, Presentation, segment_name};
 use crate::seal::{self, Content, Scheme, Seal};
 use crate::{Error, transport};
 

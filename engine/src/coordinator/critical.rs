@@ -9,15 +9,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::pace::Pace;
+use super::pace::{Length, Pace};
 use super::skills::Skills;
 use super::types::{Cost, JobId, TaskId};
 use super::{Coordinator, Effect};
-
-/// How long the longest task that waits of a job and of equal needs takes by what is usual, in microseconds; 0 as long as
-/// that is not known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Length(pub(super) u64);
 
 /// What of a backlog is one job's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use crate::units::{Attempt, ChunkIndex};
 
 use super::event::NewTask;
 use super::pace::Pace;
-use super::queue::{Account, JobTurn, LaneId};
+use super::queue::{Account, JobTurn, LaneId, Standing};
 use super::task::{Lease, Leases, TaskState};
 use super::tasks::Tasks;
 use super::terms::Terms;
@@ -28,16 +28,6 @@ pub(super) struct Job {
     pub(super) last_start: u64,
     pub(super) pace: Pace,
     pub(super) progress: Progress,
-    pub(super) active: bool,
-}
-
-/// What of a job decides on its place in the queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) turn: JobTurn,
-    pub(super) last_start: u64,
-    /// As [`Waiting::filled`].
-    pub(super) filled: u64,
     pub(super) active: bool,
 }
 

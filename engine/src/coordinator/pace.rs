@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::config::Speculation;
-use super::critical::Length;
 use super::types::Cost;
 
 /// From how many tasks on something is known of how long others take.
 const HANDFUL: u32 = 3;
+
+/// How long a task, or the longest of some, takes by what is usual, in microseconds; 0 as long as that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Length(pub(super) u64);
 
 /// What the accepted tasks of a job cost and took.
 #[derive(Clone, Copy, Debug, Default)]

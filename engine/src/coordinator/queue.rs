@@ -17,7 +17,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::critical::{Backlog, Share};
-use super::job::Standing;
 use super::pace::Pace;
 use super::skills::Skills;
 use super::terms::{Priority, Weight};
@@ -72,6 +71,16 @@ pub(super) struct JobTurn {
     pub(super) served: Cost,
     pub(super) sequence: u64,
     pub(super) job: JobId,
+}
+
+/// What of a job decides on its place in the queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) turn: JobTurn,
+    pub(super) last_start: u64,
+    /// As [`Waiting::filled`].
+    pub(super) filled: u64,
+    pub(super) active: bool,
 }
 
 impl Account {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::units::ChunkIndex;
 
-use super::critical::{Length, Share};
+use super::critical::Share;
+use super::pace::Length;
 use super::skills::Skills;
 use super::types::Cost;
 

@@ -497,7 +497,7 @@ fn run(
             if run.samples.is_empty() {
                 run.sync = sync;
                 if track.media == Media::Video && !track.entry.encrypted && is_in(media, at, at + u64::from(size)) {
-                    run.key = key::is_key(&track.entry, &picture(file, at, size)?);
+                    run.key = key::is_key(&track.entry.kind, &track.entry.config, &picture(file, at, size)?);
                 }
             }
             if sync && track.media == Media::Video {

@@ -2,14 +2,12 @@
 
 use vtp_engine::bitstream::{Access, Classifier};
 
-use super::boxes::Entry;
-
-/// Whether the sample is a key picture: IDR in H.264 and HEVC, a key frame in AV1 and VP9. `None` where the codec is
+/// Whether a sample of sample entries of this `kind`, with this decoder configuration, is a key picture: IDR in H.264 and HEVC, a key frame in AV1 and VP9. `None` where the codec is
 /// none of these.
-pub(super) fn is_key(entry: &Entry, sample: &[u8]) -> Option<bool> {
-    match entry.kind.as_str() {
-        "avc1" | "avc3" => Some(resets("h264", &entry.config, sample)),
-        "hvc1" | "hev1" => Some(resets("hevc", &entry.config, sample)),
+pub(super) fn is_key(kind: &str, config: &[u8], sample: &[u8]) -> Option<bool> {
+    match kind {
+        "avc1" | "avc3" => Some(resets("h264", config, sample)),
+        "hvc1" | "hev1" => Some(resets("hevc", config, sample)),
         "av01" => Some(opens_with_av1_key(sample)),
         "vp09" => Some(is_vp9_key(sample)),
         _ => None,

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::boxes::{self, Extent, Init, Subsegment};
-use super::mpd::{self, Addressing, Dash, DashSegment, DashTrack, Listed, Reference};
+use super::mpd::{self, Addressing, Listed, Reference};
 use super::playlist::{self, Encryption, Playlist};
-use super::stream::{Absent, Contents, Form, Found, Hls, MediaPlaylist, Rendition, Role, Segment, Stream};
+use super::stream::{
+    Absent, Contents, Dash, DashSegment, DashTrack, Form, Found, Hls, MediaPlaylist, Rendition, Role, Segment, Stream,
+};
 use super::{transport, webvtt};
 
 /// Most samples of all segments together: eight renditions of a day at sixty pictures a second.

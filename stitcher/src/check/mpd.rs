@@ -1,7 +1,6 @@
 //! The MPD (ISO/IEC 23009-1) as a linter needs it: every Representation with the segments that it lists. Pure; takes any
 //! bytes. Read by `dash-mpd-core`.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use dash_mpd_core::{
@@ -11,48 +10,12 @@ use quick_xml::NsReader;
 use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
 
-use super::boxes::Init;
-use super::stream::{Contents, Found};
-
 /// Largest MPD that is read, in bytes.
 pub const MOST_BYTES: u64 = 16 << 20;
 /// Most segments of a Representation.
 const MOST_SEGMENTS: usize = 200_000;
 /// Most segments of all Representations.
 const MOST_SEGMENTS_OF_ALL: usize = 1_000_000;
-
-/// An MPD.
-#[derive(Clone, Debug)]
-pub struct Dash {
-    /// Its file.
-    pub name: String,
-    /// What it says, or why it can't be read.
-    pub outline: Result<Outline, String>,
-    /// What its Representations lead to, in their order.
-    pub tracks: Vec<DashTrack>,
-}
-
-/// What a Representation leads to.
-#[derive(Clone, Debug)]
-pub struct DashTrack {
-    /// Its initialization segment: its name, and what was found; `None` where it names none.
-    pub init: Option<(String, Found<Rc<Init>>)>,
-    /// Its segments.
-    pub segments: Vec<DashSegment>,
-}
-
-/// A segment of a Representation.
-#[derive(Clone, Debug)]
-pub struct DashSegment {
-    /// Its file and byte range.
-    pub name: String,
-    /// Start in units of the timescale, on the media timeline.
-    pub start: u64,
-    /// Duration in the same.
-    pub ticks: u64,
-    /// What is in it.
-    pub contents: Found<Rc<Contents>>,
-}
 
 /// What an MPD says.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::boxes::{Fragments, Init, Media, Run, Track};
-use super::mpd::Dash;
+use super::mpd::Outline;
 use super::playlist::{Encryption, Playlist};
 use super::transport::{self, Transport};
 use super::webvtt::WebVtt;
@@ -294,4 +294,37 @@ impl std::fmt::Display for Absent {
             Self::Opaque(why) => write!(out, "{why}"),
         }
     }
+}
+
+/// An MPD.
+#[derive(Clone, Debug)]
+pub struct Dash {
+    /// Its file.
+    pub name: String,
+    /// What it says, or why it can't be read.
+    pub outline: Result<Outline, String>,
+    /// What its Representations lead to, in their order.
+    pub tracks: Vec<DashTrack>,
+}
+
+/// What a Representation leads to.
+#[derive(Clone, Debug)]
+pub struct DashTrack {
+    /// Its initialization segment: its name, and what was found; `None` where it names none.
+    pub init: Option<(String, Found<Rc<Init>>)>,
+    /// Its segments.
+    pub segments: Vec<DashSegment>,
+}
+
+/// A segment of a Representation.
+#[derive(Clone, Debug)]
+pub struct DashSegment {
+    /// Its file and byte range.
+    pub name: String,
+    /// Start in units of the timescale, on the media timeline.
+    pub start: u64,
+    /// Duration in the same.
+    pub ticks: u64,
+    /// What is in it.
+    pub contents: Found<Rc<Contents>>,
 }

@@ -15,9 +15,10 @@ use super::source::Track;
 use super::{clock, segment_name};
 use crate::Error;
 use crate::files::{Folder, at, write_bytes};
-use crate::iframes::KeyPicture;
 use crate::layout::Durability;
-use crate::listing::{AudioListing, Listing, Presentation, SubtitleListing, VideoListing, Written, text_name};
+use crate::listing::{
+    AudioListing, KeyPicture, Listing, Presentation, SubtitleListing, VideoListing, Written, text_name,
+};
 use crate::proof::read::{Reason, unreadable};
 
 /// How much earlier than its pictures the sound of a segment may begin, in ticks: half a second.

@@ -10,11 +10,11 @@ use vtp_engine::units::{Ratio, Size};
 use crate::boxes::codec::VideoConfig;
 use crate::boxes::{AudioInit, FragmentSamples, VideoInit, audio_init, fragment_head, segment_type, video_init};
 use crate::cut::TimedSample;
-use crate::iframes::KeyPicture;
 use crate::language::Language;
 use crate::layout::Durability;
 use crate::listing::{
-    AudioListing, FrameRate, INIT, Listing, Presentation, SubtitleListing, VideoListing, Written, segment_name,
+    AudioListing, FrameRate, INIT, KeyPicture, Listing, Presentation, SubtitleListing, VideoListing, Written,
+    segment_name,
 };
 use crate::subtitles::{self, Ruler};
 

@@ -3,7 +3,7 @@
 
 use super::asc::AacHeader;
 use super::encoder::Encoder;
-use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, End, UnitSink};
+use super::terms::{AudioOutcome, AudioRequest, AudioTrackConfig, End, UnitSink};
 use crate::format::dolby;
 use crate::index::TimeShift;
 use crate::ladder::AudioCodec;

@@ -7,7 +7,7 @@ use ffmpeg_next::{self as ffmpeg, ChannelLayout, Packet, codec, ffi, frame};
 
 use super::form::{Form, Kept, pack, whole};
 use super::resample::Planes;
-use super::task::UnitSink;
+use super::terms::UnitSink;
 use crate::format::flac;
 use crate::ladder::AudioCodec;
 use crate::loudness::Meter;

@@ -8,8 +8,10 @@ mod encoder;
 mod form;
 mod resample;
 pub mod task;
+mod terms;
 mod track;
 
 pub(in crate::media) use asc::is_aac_lc;
 pub use decode::{AudioDecoder, Sound};
-pub use task::{AudioMode, AudioOutcome, AudioRequest, AudioTask, AudioTrackConfig, KeptSound, Speakers, TaskSink};
+pub use task::{AudioTask, TaskSink};
+pub use terms::{AudioMode, AudioOutcome, AudioRequest, AudioTrackConfig, KeptSound, MOST_MISSING_S, Speakers};

@@ -3,7 +3,7 @@
 use super::encoder::{Encoder, rate_for};
 use super::form::Kept;
 use super::resample::Resampler;
-use super::task::{AudioOutcome, AudioRequest, AudioTrackConfig, End, KeptSound, UnitSink};
+use super::terms::{AudioOutcome, AudioRequest, AudioTrackConfig, End, KeptSound, UnitSink};
 use super::{AudioDecoder, Sound};
 use crate::ladder::AudioCodec;
 use crate::loudness::{Loudness, Measured, Meter};

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::boxes::{Media, Run, Track};
 use super::super::codecs;
-use super::super::mpd::{Addressing, Dash, DashSegment, DashTrack, Listed, Outline};
+use super::super::mpd::{Addressing, Listed, Outline};
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
-use super::super::stream::{Form, Stream};
+use super::super::stream::{Dash, DashSegment, DashTrack, Form, Stream};
 use super::multivariant::Rates;
 use crate::listing::MOST_PART;
 use crate::rates::BufferModel;
