@@ -1,12 +1,12 @@
 //! How a command fails: the exit code that scripts read and the words that people read. Prints, never exits.
 
+use std::io;
 use std::process::ExitCode;
 
 use vtp_engine::ladder;
 
 use crate::child;
-use crate::encode::driver::EncodeFailure;
-use crate::encode::output;
+use crate::encode::failure::EncodeFailure;
 
 /// Exit code of a failure that is the product's or the machine's, not the user's.
 pub const INTERNAL: u8 = 1;
@@ -103,8 +103,19 @@ pub(crate) fn with_causes(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    let advice = error.chain().find_map(|cause| cause.downcast_ref()).map_or("", output::advice);
+    let advice = error.chain().find_map(|cause| cause.downcast_ref()).map_or("", advice);
     text + advice
+}
+
+/// What a user can do about it, as a clause; empty where that is not known.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; choose an --out that you may write to"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space or choose another --out",
+        _ => "",
+    }
 }
 
 impl From<EncodeFailure> for Failure {

@@ -21,6 +21,7 @@ pub mod fleet;
 pub mod fuzzing;
 mod held;
 pub mod interrupt;
+mod limits;
 pub mod page;
 pub mod parse;
 pub mod place;
@@ -55,7 +56,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Encode(Box<encode::Arguments>),
+    Encode(Box<encode::arguments::Arguments>),
     Probe(probe::Arguments),
     Plan(plan::Arguments),
     Report(redraw::Arguments),

@@ -72,7 +72,12 @@ impl From<&str> for Place {
 /// What reads places from the command line.
 pub(crate) fn parser() -> impl clap::builder::TypedValueParser<Value = Place> {
     use clap::builder::TypedValueParser as _;
-    clap::builder::OsStringValueParser::new().try_map(Place::read)
+    clap::builder::OsStringValueParser::new().try_map(|word| {
+        if word.is_empty() {
+            return Err("it is empty: give a path".to_owned());
+        }
+        Place::read(word).map_err(|error| error.to_string())
+    })
 }
 
 #[cfg(test)]

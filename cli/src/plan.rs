@@ -15,8 +15,10 @@ use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
 use vtp_splitter::Source;
 
-use crate::encode::{self, LimitArguments, ShapeArguments, driver};
+use crate::encode::arguments::{Arguments as EncodeArguments, ShapeArguments};
+use crate::encode::driver;
 use crate::exit::Failure;
+use crate::limits::LimitArguments;
 use crate::place::{self, Place};
 use crate::report::{duration_s, source_warnings};
 use crate::text::{self, Align, Table};
@@ -103,7 +105,7 @@ fn shaped(source: &Source, shape: &ShapeArguments) -> Result<(Ladder, Plan), Fai
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn outline(source: &Source, arguments: &encode::Arguments) -> Result<Outline, Failure> {
+pub(crate) fn outline(source: &Source, arguments: &EncodeArguments) -> Result<Outline, Failure> {
     let (ladder, plan) = shaped(source, arguments.shape())?;
     let planned = Planned { info: &source.info, index: &source.index, ladder: &ladder, plan: &plan };
     arguments.check_files(&source.info, &ladder.renditions)?;

@@ -11,8 +11,8 @@ use vtp_engine::index::{CutClass, FrameList, Index};
 use vtp_engine::source::{AudioInfo, SourceInfo, SubtitleInfo, VideoInfo};
 use vtp_engine::units::Ratio;
 
-use crate::encode::LimitArguments;
 use crate::exit::Failure;
+use crate::limits::LimitArguments;
 use crate::place::{self, Place};
 use crate::report::{channel, duration_s, source_warnings};
 use crate::text;

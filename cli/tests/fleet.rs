@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use common::{Scene, VTP, bundled, files, shared, skipped};
 use vtp_cli::child::Pool;
-use vtp_cli::encode::EncodeRequest;
 use vtp_cli::encode::driver::{self, Fleet};
 use vtp_cli::encode::output::Dirs;
+use vtp_cli::encode::request::EncodeRequest;
 use vtp_cli::encode::subtitles::SubtitleArguments;
 use vtp_cli::fleet::nearby::Nearby;
 use vtp_cli::place::Place;

@@ -137,8 +137,11 @@ fn what_is_there_already_stays_unless_it_is_to_be_replaced() {
     fs::create_dir_all(old.parent().unwrap()).unwrap();
     fs::write(&old, "old").unwrap();
     let line = format!("encode in.mp4 --out s3://films/a/ {OPTIONS}");
+    cloud.vtp(&line).failed(2, "s3://films/a/ is not empty, and no ladder; choose another --out");
+    cloud.vtp(&format!("{line} --force")).failed(2, "--force replaces ladders alone");
+    fs::write(old.with_file_name("master.m3u8"), "#EXTM3U").unwrap();
     cloud.vtp(&line).failed(2, "s3://films/a/ is not empty; choose another --out, or give --force to replace it");
-    assert_eq!(cloud.there("a").len(), 1);
+    assert_eq!(cloud.there("a").len(), 2);
     cloud.vtp(&format!("{line} --force")).ok();
     assert!(!old.exists() && cloud.there("a").len() > 5);
     assert!(cloud.scene.path("s3/films/sources/in.mp4").exists(), "what stands beside it is not touched");

@@ -209,6 +209,20 @@ fn a_track_beyond_a_limit_is_left_out_with_a_sentence() {
     assert!(probed.lines().any(|line| line.starts_with("subtitles ")), "{probed}");
 }
 
+/// It makes the container as long as FFmpeg counts: 1193 hours.
+#[test]
+fn a_cue_that_ends_before_it_begins_does_not_refuse_the_video() {
+    let scene = Scene::with_clip(72);
+    let cues = "1\n00:00:00,500 --> 00:00:01,000\nright\n\n2\n00:00:02,500 --> 00:00:02,000\nwrong\n";
+    std::fs::write(scene.path("cues.srt"), cues).unwrap();
+    scene.ffmpeg("-i in.mp4 -i cues.srt -map 0:v -map 1:s -c copy wrong.mkv");
+    let report = scene.encode("wrong.mkv --no-measure --ladder mobile");
+    assert_eq!(report["proof"]["frames_out"], 72);
+    let track = report["subtitles"][0]["name"].as_str().unwrap();
+    assert_eq!(all(&scene, track)[0], cue("00:00:00.500 --> 00:00:01.000", "right"));
+    assert!(!report["warnings"].to_string().contains("declares"), "{}", report["warnings"]);
+}
+
 #[test]
 fn bitmap_subtitles_are_left_out_with_the_reason() {
     let Some(source) = shared("media/torture/mts_sony_paff_1080i.mts") else { return };

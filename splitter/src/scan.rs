@@ -87,7 +87,7 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
         }
     }
     let last_text = cues.iter().flatten().map(|cue: &Cue| cue.end_us).max();
-    warnings.extend(missing_end(demuxer.declared_duration_s(), &healer, last_text));
+    warnings.extend(missing_end(demuxer.declared_duration_s(), &healer, last_text, limits));
     let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
     let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
     for track in audio {
@@ -127,9 +127,11 @@ fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &H
 
 /// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
 /// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text
-/// may be shown for longer than there are pictures and sound.
-fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i64>) -> Option<String> {
-    let declared = declared_s?;
+/// may be shown for longer than there are pictures and sound. Where times jumped, or no source is that long, what is declared
+/// says nothing.
+fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i64>, limits: &Limits) -> Option<String> {
+    let is_meant = |declared: &f64| *declared <= limits.duration as f64 && healer.jumps().is_empty();
+    let declared = declared_s.filter(is_meant)?;
     let (start, end) = (healer.began_us()?, healer.reached_us()?);
     let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(MICROSECONDS);
     let (found, with_text) = (seconds(end), seconds(end.max(last_text_us.unwrap_or(end))));

@@ -8,9 +8,10 @@ use anyhow::Context as _;
 use vtp_stitcher::Durability;
 use vtp_store::Location;
 
+use super::arguments::Arguments;
+use super::made::Made;
 use super::output::{self, Dirs, Output};
 use super::upload::{self, Before, Claim, Piece, Upload, UploadError};
-use super::{Arguments, Made};
 use crate::exit::Failure;
 use crate::place::Place;
 use crate::progress::ProgressEvent;
@@ -83,15 +84,20 @@ impl Goal {
         let before = bucket.block_on(upload::look(&bucket.store, &location.key, run));
         let before = before.map_err(|error| Trouble::Store { location: location.clone(), error })?;
         let refused = match before {
+            Before::Something if arguments.force => {
+                Some("is not empty, and no ladder; choose another --out, for --force replaces ladders alone")
+            }
+            Before::Something => Some("is not empty, and no ladder; choose another --out"),
             _ if arguments.force => None,
             Before::Nothing | Before::Remains => None,
-            Before::Unfinished => Some("has what another run has left that was cut off, or is under way"),
-            Before::Something => Some("is not empty"),
+            Before::Unfinished => Some(
+                "has what another run has left that was cut off, or is under way; choose another --out, or give --force to \
+                 replace it",
+            ),
+            Before::Ladder => Some("is not empty; choose another --out, or give --force to replace it"),
         };
         if let Some(why) = refused {
-            return Err(Failure::Usage(format!(
-                "{location} {why}; choose another --out, or give --force to replace it"
-            )));
+            return Err(Failure::Usage(format!("{location} {why}")));
         }
         let scratch =
             Scratch::new("ladder").context("cannot make a folder for temporary files").map_err(Failure::Internal)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   DIR absent or empty ──► written in place ─────────────────────┬─ publish ──► DIR complete
-//!   DIR with content, --force ──► written beside it (.DIR.vtp-new-…) ─┘  (swapped by rename, then the old removed)
+//!   DIR with a ladder, --force ─► written beside it (.DIR.vtp-new-…) ─┘  (swapped by rename, then the old removed)
 //!                                        └─ dropped ──► whatever was made is gone, an old DIR is as it was
 //! ```
 //!
@@ -13,7 +13,8 @@
 //! Nothing is touched, in DIR or beside it, by a run that does not hold DIR's lock, and what it holds is DIR only as long
 //! as the name leads to it.
 //!
-//! This module never touches the source and refuses to replace a folder that holds it.
+//! This module never touches the source, and replaces ladders alone: no folder that holds something else, or the source, or the
+//! user's home.
 
 mod beside;
 
@@ -23,8 +24,12 @@ use std::path::{Path, PathBuf};
 
 use vtp_stitcher::Durability;
 
-use crate::exit::Failure;
+use crate::exit::{Failure, advice};
 use crate::held::{Held, Tried};
+use crate::records;
+
+/// How many things are named that stand in the way.
+const NAMED: usize = 3;
 
 /// What the names of work folders begin with.
 const WORK: &str = ".vtp-work-";
@@ -75,6 +80,19 @@ pub enum Error {
     /// There is something in it already.
     #[error("{} is not empty; choose another --out, or give --force to replace it", .0.display())]
     NotEmpty(PathBuf),
+    /// There is something else in it than a ladder.
+    #[error(
+        "{} is not empty, and not a ladder: it holds {holds}; choose another --out{}",
+        .folder.display(), if *.forced { ", for --force replaces ladders alone" } else { "" }
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// Some of what is in it.
+        holds: String,
+        /// Whether it was to be replaced.
+        forced: bool,
+    },
     /// Another run writes into it.
     #[error("another run is writing into {}; wait for it, or choose another --out", .0.display())]
     Busy(PathBuf),
@@ -84,8 +102,8 @@ pub enum Error {
     /// It is a file.
     #[error("{} is not a folder; choose another --out", .0.display())]
     NotAFolder(PathBuf),
-    /// Replacing it would delete the source, or the folder that the command runs in.
-    #[error("{} would be deleted, which is inside of {}; choose another --out", .inside.display(), .folder.display())]
+    /// Replacing it would delete the source, the folder that the command runs in, or the user's own.
+    #[error("{} would be deleted with {}; choose another --out", .inside.display(), .folder.display())]
     Precious {
         /// The folder to be replaced.
         folder: PathBuf,
@@ -104,21 +122,12 @@ pub enum Error {
     },
 }
 
-/// What a user can do about it, as a clause; empty where that is not known.
-pub(crate) fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "; choose an --out that you may write to"
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space or choose another --out",
-        _ => "",
-    }
-}
-
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotEmpty(_) | Error::NotAFolder(_) | Error::Precious { .. } => Self::Usage(error.to_string()),
+            Error::NotEmpty(_) | Error::Foreign { .. } | Error::NotAFolder(_) | Error::Precious { .. } => {
+                Self::Usage(error.to_string())
+            }
             Error::Busy(_) => Self::Busy(error.to_string()),
             Error::Moved(_) | Error::Io { .. } => Self::Internal(error.into()),
         }
@@ -203,6 +212,7 @@ impl Output {
         // That nobody holds it is only known where there are locks.
         let was_killed = held.is_locked() && !named(target, WORK)?.is_empty();
         if !was_killed {
+            refuse_foreign(target, false)?;
             return Err(Error::NotEmpty(target.to_owned()));
         }
         refuse_precious(&place, source)?;
@@ -212,6 +222,7 @@ impl Output {
 
     fn beside(target: PathBuf, source: Option<&Path>, held: Held) -> Result<Option<Self>, Error> {
         refuse_precious(&target, source)?;
+        refuse_foreign(&target, true)?;
         let new = beside::sibling(&target, "new", |new| fs::create_dir(new))
             .map_err(io_error("create a folder beside", &target))?;
         match Held::take(&new) {
@@ -354,11 +365,35 @@ fn make_folders(target: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(made)
 }
 
-/// The source, and the folder that the command runs in, are not to be deleted with `target`.
+/// What a ladder has, of which one is there even where somebody has tidied up.
+pub(super) const SIGNS: [&str; 4] = [records::REPORT, "master.m3u8", "manifest.mpd", "master-ts.m3u8"];
+
+/// Refuses a folder that holds other things than a ladder, or one that was left unfinished: nobody's films are replaced for a
+/// mistyped --out.
+fn refuse_foreign(folder: &Path, forced: bool) -> Result<(), Error> {
+    if SIGNS.iter().any(|sign| folder.join(sign).exists()) || !named(folder, WORK)?.is_empty() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(folder).map_err(io_error("read", folder))?;
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(NAMED);
+    let mut holds = names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        holds = format!("{holds} and {more} more");
+    }
+    Err(Error::Foreign { folder: folder.to_owned(), holds, forced })
+}
+
+/// The source, the folder that the command runs in and the user's own are not to be deleted with `target`.
 fn refuse_precious(target: &Path, source: Option<&Path>) -> Result<(), Error> {
     let here = std::env::current_dir().map_err(io_error("look at", Path::new(".")))?;
     let precious = source.into_iter().chain([&*here]).map(canonical).collect::<Result<Vec<_>, _>>()?;
-    match precious.into_iter().find(|inside| inside.starts_with(target)) {
+    let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
+    let precious = precious.into_iter().chain(home);
+    let mut precious = precious;
+    match precious.find(|inside| inside.starts_with(target)) {
         Some(inside) => Err(Error::Precious { folder: target.to_owned(), inside }),
         None => Ok(()),
     }

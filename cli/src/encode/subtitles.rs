@@ -9,8 +9,8 @@ use vtp_engine::limits::Limits;
 use vtp_engine::subtitles::file::{self, Parsed};
 use vtp_stitcher::language::Language;
 
-use super::output::advice;
 use crate::exit::Failure;
+use crate::exit::advice;
 
 /// Which subtitles go into the output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]

@@ -9,7 +9,8 @@ use vtp_engine::chunk::{EncodeTask, EncodedChunk};
 use vtp_splitter::Source;
 
 use crate::child::{self, Pool};
-use crate::encode::driver::{ChunkError, EncodeFailure, Fleet, Pack};
+use crate::encode::driver::{ChunkError, Fleet, Pack};
+use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
 use crate::work::{self, ChunkOrder};
 

@@ -17,7 +17,7 @@ use vtp_splitter::Source;
 
 use super::orders::{self, IndexOrder, PacketsOrder, Stamp};
 use crate::child::{self, Adoption, Pool};
-use crate::encode::driver::EncodeFailure;
+use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
 use crate::stores::Stores;
 use crate::telemetry::span;

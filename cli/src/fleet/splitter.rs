@@ -23,7 +23,7 @@ use super::access::{ListenArguments, MOST, MemberArguments, SPLITTERS, pool};
 use super::member::{self, HEARTBEAT, Workplace};
 use super::orders::{self, EncodeOrder, Indexed, SplitOrder};
 use super::sources::Sources;
-use crate::encode::driver::EncodeFailure;
+use crate::encode::failure::EncodeFailure;
 use crate::exit::Failure;
 use crate::telemetry::span;
 use crate::{Outcome, plan, probe};

@@ -26,7 +26,8 @@ use super::deliveries::{self, Deliveries};
 use super::member::{self, HEARTBEAT, Stop};
 use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
 use super::remote::{Remote, Yard};
-use crate::encode::{self, Made};
+use crate::encode;
+use crate::encode::made::Made;
 use crate::exit::Failure;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
@@ -232,7 +233,7 @@ async fn announce(bus: NatsBus, job: u64, mut told: mpsc::Receiver<ProgressEvent
 #[command(name = "vtp encode", no_binary_name = true)]
 struct Line {
     #[command(flatten)]
-    arguments: encode::Arguments,
+    arguments: encode::arguments::Arguments,
 }
 
 impl Shared {
@@ -287,7 +288,7 @@ impl Shared {
     fn ladder(
         &self,
         job: u64,
-        arguments: &encode::Arguments,
+        arguments: &encode::arguments::Arguments,
         tell: &mpsc::Sender<ProgressEvent>,
         stop: &AtomicBool,
     ) -> Result<Encoded, Failure> {
@@ -331,7 +332,7 @@ impl Shared {
 
 impl EncodeOrder {
     /// The command that was given elsewhere.
-    pub(super) fn arguments(self) -> Result<encode::Arguments, Failure> {
+    pub(super) fn arguments(self) -> Result<encode::arguments::Arguments, Failure> {
         let line = Line::try_parse_from(self.words).map_err(|error| Failure::Usage(error.to_string()))?;
         line.arguments.given_in(Path::new(&self.folder))
     }

@@ -19,7 +19,7 @@ use vtp_fleet::messages::{JobNumber, NodeId, Standing};
 use super::access::LoginArguments;
 use super::member;
 use super::orders::{self, EncodeOrder, Encoded};
-use crate::encode::Made;
+use crate::encode::made::Made;
 use crate::exit::Failure;
 use crate::progress::{Progress, ProgressEvent};
 use crate::telemetry::span;

@@ -9,7 +9,7 @@ use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use vtp_fleet::messages::TraceContext;
 
-use crate::encode::driver::EncodeFailure;
+use crate::encode::failure::EncodeFailure;
 use crate::exit::Failure;
 
 /// The span that this thread is in, for whoever goes on elsewhere; none where nothing is traced.

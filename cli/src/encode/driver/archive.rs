@@ -5,9 +5,9 @@ use vtp_engine::media::audio::AudioOutcome;
 use vtp_splitter::Source;
 use vtp_stitcher::{ArchiveSpec, AudioTrack};
 
-use super::EncodeFailure;
 use super::pass::Pass;
-use crate::encode::EncodeRequest;
+use crate::encode::failure::EncodeFailure;
+use crate::encode::request::EncodeRequest;
 
 /// Channels that FLAC has at most (RFC 9639 9.1.3).
 const MOST_CHANNELS: u16 = 8;

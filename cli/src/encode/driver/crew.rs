@@ -22,9 +22,9 @@ use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex, PacketIndex};
 use vtp_splitter::Source;
 
-use super::EncodeFailure;
 use super::turns::HERE;
 use crate::child::{self, Adoption, Child, Pool};
+use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
 use crate::telemetry::span;
 use crate::work::{self, ChunkOrder, Hand, Kept};

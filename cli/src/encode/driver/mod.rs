@@ -11,6 +11,7 @@
 mod archive;
 mod audio;
 mod crew;
+mod making;
 mod pass;
 mod report;
 mod run;
@@ -22,21 +23,22 @@ mod turns;
 
 use std::sync::atomic::AtomicBool;
 
-use vtp_encoder_node as node;
 use vtp_encoder_node::cache::Cache;
 use vtp_engine::index::FrameList;
-use vtp_engine::ladder::{self, FactorRequest, Ladder, LadderRequest, Rendition, ladder, smart};
+use vtp_engine::ladder::{FactorRequest, Ladder, LadderRequest, Rendition, ladder, smart};
 
-use crate::child::{self, Failure, Pool};
+use crate::child::Pool;
 use crate::curves::Curves;
-use crate::encode::EncodeRequest;
+use crate::encode::failure::EncodeFailure;
 use crate::encode::output::Dirs;
+use crate::encode::request::EncodeRequest;
 use crate::progress::ProgressEvent;
 use crate::report::{Choice, Report};
 use crate::telemetry::span;
 pub use crew::{ChunkError, Fleet, Pack};
-pub(crate) use pass::copied;
-use pass::{Made, Pass, PassError};
+use making::Made;
+pub(crate) use making::copied;
+use pass::{Pass, PassError};
 use timing::Stopwatch;
 
 /// What a finished run leaves besides its files.
@@ -46,66 +48,6 @@ pub struct Outcome {
     pub report: Report,
     /// What the renditions are like over time.
     pub curves: Curves,
-}
-
-/// Why a run ended without a ladder.
-#[derive(Debug)]
-pub enum EncodeFailure {
-    /// The source is unusable.
-    Input {
-        /// 1001: not a video that is read. 1005: corrupt.
-        code: u16,
-        /// What is wrong and what to do.
-        message: String,
-    },
-    /// The request cannot be met; the sentence says what to change.
-    Usage(String),
-    /// `cancel` became true.
-    Cancelled,
-    /// A fault of the product or of the machine.
-    Internal(anyhow::Error),
-}
-
-impl From<vtp_splitter::Error> for EncodeFailure {
-    fn from(error: vtp_splitter::Error) -> Self {
-        match error.code() {
-            Some(code) => Self::Input { code, message: error.to_string() },
-            None => Self::Internal(error.into()),
-        }
-    }
-}
-
-impl From<child::Error> for EncodeFailure {
-    fn from(error: child::Error) -> Self {
-        match error {
-            child::Error::Cancelled => Self::Cancelled,
-            child::Error::Failed(Failure::Source(error)) => error.into(),
-            child::Error::Failed(Failure::Media(error) | Failure::Node(node::Error::Media(error))) => {
-                vtp_splitter::Error::from(error).into()
-            }
-            child::Error::Died(death) if death.cause.is_own() => {
-                let message = format!("{death}; the source is damaged, or made to do harm: get another copy of it");
-                Self::Input { code: 1005, message }
-            }
-            child::Error::Place(trouble) if trouble.is_of_the_place() => {
-                Self::Input { code: 1001, message: trouble.to_string() }
-            }
-            child::Error::Unread(error @ vtp_store::Error::Changed) => {
-                Self::Input { code: 1001, message: format!("the source can't be read on: {error}") }
-            }
-            error => Self::Internal(error.into()),
-        }
-    }
-}
-
-impl From<ladder::Error> for EncodeFailure {
-    fn from(error: ladder::Error) -> Self {
-        if error.is_usage() {
-            Self::Usage(error.to_string())
-        } else {
-            Self::Input { code: 1001, message: error.to_string() }
-        }
-    }
 }
 
 /// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; `children` do what touches the source, and what is in
@@ -192,7 +134,7 @@ pub fn run(
 /// parts is not tried; it gets all rungs.
 fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choice>), PassError> {
     if pass.request.ladder != LadderRequest::Smart || pass.in_one_chunk {
-        return Ok((pass.run(watch)?, Vec::new()));
+        return Ok((making::make(pass, watch)?, Vec::new()));
     }
     let trials = span::within(tracing::info_span!("survey"), || survey::survey(pass))?;
     watch.lap("survey");
@@ -202,7 +144,7 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
     // Those that are too small to be measured are the smallest.
     let untried = |of: &&Rendition| trials.iter().all(|trial| trial.rendition.name != of.name);
     renditions.extend(pass.renditions.iter().filter(untried).cloned());
-    let made = Pass { renditions: &renditions, ..*pass }.run(watch)?;
+    let made = making::make(&Pass { renditions: &renditions, ..*pass }, watch)?;
     Ok((made, trials.iter().zip(verdicts).map(|(trial, verdict)| Choice::new(trial, verdict)).collect()))
 }
 

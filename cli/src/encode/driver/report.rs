@@ -10,7 +10,7 @@ use vtp_splitter::Source;
 use vtp_stitcher::{AudioReport, JoinReport, Published, RenditionReport, TimedScore};
 
 use super::audio::Finished;
-use super::pass::Made;
+use super::making::Made;
 use super::timing::Stopwatch;
 use crate::curves::{Curve, Curves, Point, SegmentSize, VERSION};
 use crate::report::{Audio, Loudness, Parts, Proof, Report};
@@ -183,7 +183,7 @@ fn join_warning(rendition: &RenditionReport) -> Option<String> {
     Some(format!(
         "{}: quality steps visibly between chunks, {} in all; the largest, of {:.1} points, is at {:.3} s",
         rendition.name,
-        crate::text::plural(left().count() as u64, "step"),
+        text::plural(left().count() as u64, "step"),
         worst.step.abs(),
         worst.at_s
     ))
@@ -199,9 +199,11 @@ fn audio_warnings(finished: &Finished, picture_s: f64) -> Vec<String> {
         let mut warn =
             |happened: bool, text: String| warnings.extend(happened.then(|| format!("audio track {track}: {text}")));
         warn(outcome.samples == 0, "nothing of it could be decoded; it is left out".to_owned());
-        warn(outcome.damaged > 0, format!("{} packets are damaged", outcome.damaged));
+        let (damaged, slips) = (u64::from(outcome.damaged), u64::from(outcome.slips));
+        let are = if damaged == 1 { "is" } else { "are" };
+        warn(damaged > 0, format!("{} {are} damaged", text::plural(damaged, "packet")));
         warn(outcome.dropped_s > 0.0005, format!("{:.3} s overlap and are left out", outcome.dropped_s));
-        warn(outcome.slips > 0, format!("its timestamps jump {} times to another clock", outcome.slips));
+        warn(slips > 0, format!("its timestamps jump {} to another clock", text::plural(slips, "time")));
         let early_s = picture_s - outcome.end_s;
         let what = match outcome.silence_after {
             0 => "players may stall there, or end",

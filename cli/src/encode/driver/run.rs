@@ -23,11 +23,11 @@ use vtp_engine::ladder::Rendition;
 use vtp_engine::units::{Attempt, ChunkIndex};
 use vtp_stitcher::Stitcher;
 
-use super::EncodeFailure;
 use super::crew::{ChunkError, Job, Order, Told, Work};
 use super::pass::{Pass, PassError};
 use super::ticks::{Came, Ticks};
 use crate::child;
+use crate::encode::failure::EncodeFailure;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
 use crate::text;

@@ -7,7 +7,7 @@ use vtp_engine::subtitles::{Cue, Cues, Shown, markup, shown};
 use vtp_splitter::Source;
 use vtp_stitcher::SubtitleTrack;
 
-use super::EncodeFailure;
+use crate::encode::failure::EncodeFailure;
 use crate::encode::subtitles::{SubtitleArguments, SubtitleFile};
 use crate::exit::Failure;
 

@@ -14,10 +14,10 @@ use vtp_engine::quality::{Check, Sampling, Summary, Target, shown};
 use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, ChunkIndex};
 
-use super::EncodeFailure;
 use super::crew::{ChunkError, Job, Order, Work};
 use super::pass::{Pass, PassError};
 use super::run::JOB;
+use crate::encode::failure::EncodeFailure;
 use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
 

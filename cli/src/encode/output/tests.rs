@@ -297,6 +297,33 @@ fn force_never_deletes_the_folder_that_the_command_runs_in() {
 }
 
 #[test]
+fn force_replaces_ladders_alone() {
+    let scene = Scene::new();
+    fs::create_dir(scene.at("films")).unwrap();
+    for name in ["a.mkv", "b.mkv", "c.mkv", "d.mkv"] {
+        fs::write(scene.at("films").join(name), b"a film").unwrap();
+    }
+    for (force, advice) in [(false, "choose another --out"), (true, "--force replaces ladders alone")] {
+        let error = scene.prepare("films", force).unwrap_err().to_string();
+        assert!(
+            error.contains("not a ladder: it holds a.mkv, b.mkv, c.mkv and 1 more") && error.contains(advice),
+            "{error}"
+        );
+    }
+    assert_eq!(fs::read_dir(scene.at("films")).unwrap().count(), 4);
+    fs::write(scene.at("films/master.m3u8"), b"#EXTM3U").unwrap();
+    scene.prepare("films", true).unwrap();
+}
+
+#[test]
+fn force_never_deletes_the_users_own_folder() {
+    let scene = Scene::new();
+    let home = std::env::home_dir().unwrap().canonicalize().unwrap();
+    let error = refuse_precious(&home, Some(&scene.at("in.mp4"))).unwrap_err();
+    assert!(matches!(error, Error::Precious { inside, .. } if inside == home));
+}
+
+#[test]
 fn a_file_in_the_place_of_the_folder_is_refused() {
     let scene = Scene::new();
     assert!(matches!(scene.prepare("in.mp4", true).unwrap_err(), Error::NotAFolder(_)));

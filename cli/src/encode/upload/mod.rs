@@ -19,6 +19,7 @@ use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use vtp_store::{About, Body, Error, Key, Store};
 
+use super::output::SIGNS;
 use crate::stores::patiently;
 use pieces::Turn;
 pub(super) use pieces::{Piece, pieces};
@@ -53,7 +54,9 @@ pub(super) enum Before {
     Remains,
     /// What another run has left that was cut off, or is under way.
     Unfinished,
-    /// Something.
+    /// A ladder.
+    Ladder,
+    /// Something else.
     Something,
 }
 
@@ -114,8 +117,19 @@ pub(super) async fn look<S: Store>(store: &S, prefix: &str, run: u64) -> Result<
     Ok(match claimed(store, prefix).await? {
         Some(claim) if claim.run == run => Before::Remains,
         Some(_) => Before::Unfinished,
+        None if has_one_of(store, prefix, &SIGNS).await? => Before::Ladder,
         None => Before::Something,
     })
+}
+
+async fn has_one_of<S: Store>(store: &S, prefix: &str, names: &[&str]) -> Result<bool, Error> {
+    for name in names {
+        let Ok(key) = Key::new(format!("{prefix}{name}")) else { continue };
+        if patiently(|| false, || store.head(&key)).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The file `piece` of what was put under `prefix` and is whole; `None` if it is not there, or an upload is under way or was cut off.
@@ -178,7 +192,7 @@ impl<'a, S: Store> Upload<'a, S> {
     /// Whether something that was there before may be damaged.
     pub(super) fn has_damaged(&self) -> bool {
         let is_piece = |key: &Key| !key.as_str().ends_with(CLAIM);
-        matches!(self.before, Before::Something | Before::Unfinished) && self.begun().iter().any(is_piece)
+        matches!(self.before, Before::Ladder | Before::Unfinished) && self.begun().iter().any(is_piece)
     }
 
     async fn put_all(&self, pieces: &[Piece]) -> Result<(), UploadError> {

@@ -116,7 +116,7 @@ async fn what_is_to_be_replaced_is_gone_and_what_stands_beside_it_is_not() {
     let scene = Scene::new();
     scene.put("a/hd/seg-00001.m4s", "old");
     scene.put("a2/master.m3u8", "old");
-    scene.upload(&scene.store, 1, Before::Something).await.unwrap();
+    scene.upload(&scene.store, 1, Before::Ladder).await.unwrap();
     scene.is_whole();
     assert_eq!(scene.there("a/hd/seg-00001.m4s"), None);
     assert_eq!(scene.there("a2/master.m3u8"), Some("old".into()));
@@ -185,7 +185,7 @@ async fn what_was_left_by_an_attempt_is_gone_on_with_by_the_next_and_by_nobody_e
     assert_eq!(look(&scene.store, "a/", 7).await.unwrap(), Before::Remains);
     scene.upload(&scene.store, 7, Before::Remains).await.unwrap();
     scene.is_whole();
-    assert_eq!(look(&scene.store, "a/", 7).await.unwrap(), Before::Something);
+    assert_eq!(look(&scene.store, "a/", 7).await.unwrap(), Before::Ladder);
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_store_that_takes_nothing_keeps_what_it_has() {
         Call::Put(_) => Err(Error::Denied("read only".to_owned())),
         _ => Ok(()),
     });
-    let upload = Upload::new((&denies, "a/"), Claim::new(1), Before::Something, &scene.cancelled);
+    let upload = Upload::new((&denies, "a/"), Claim::new(1), Before::Ladder, &scene.cancelled);
     let done = upload.carry_out(&scene.pieces).await;
     assert!(matches!(done, Err(UploadError::Put { .. })) && !upload.has_damaged(), "{done:?}");
     assert_eq!(scene.names().await, ["a/master.m3u8"]);

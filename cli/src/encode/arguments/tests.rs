@@ -1,4 +1,4 @@
-//! What the command line of `vtp encode` becomes, and what becomes of it.
+//! What the command line of `vtp encode` becomes.
 
 use clap::Parser;
 use vtp_engine::ladder::Preset;
@@ -92,35 +92,6 @@ fn every_option_reaches_the_request() {
 fn asking_for_quality_without_measuring_is_a_usage_error() {
     let error = parse(&["in.mp4", "--out", "d", "--no-measure", "--strict-quality"]).unwrap_err();
     assert_eq!(error.exit_code(), 2);
-}
-
-#[test]
-fn strictness_names_the_first_chunk_that_misses_and_counts_the_others() {
-    let mut report = crate::report::tests::report();
-    assert!(strictly(&report).is_ok());
-    for chunk in &mut report.renditions[0].chunks {
-        chunk.met_target = Some(false);
-    }
-    let failure = strictly(&report).unwrap_err();
-    assert_eq!(failure.code(), 4);
-    let message = failure.message().unwrap();
-    assert!(
-        message.starts_with("error: chunk 0 of standard at 0.0 s is not as good as asked (mean 94.5, "),
-        "{message}"
-    );
-    assert!(message.contains("and 1 chunk more"), "{message}");
-}
-
-#[test]
-fn curves_are_written_beside_the_report_where_there_are_some() {
-    let report = crate::report::tests::report();
-    let curves = Curves { version: crate::curves::VERSION, renditions: Vec::new() };
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(records::curves(folder.path()).unwrap(), None);
-    write_report(&report, &curves, folder.path()).unwrap();
-    assert_eq!(records::curves(folder.path()).unwrap(), Some(curves));
-    assert_eq!(records::report(folder.path()).unwrap(), report);
-    assert!(folder.path().join(records::PAGE).exists());
 }
 
 #[test]

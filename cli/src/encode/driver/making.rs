@@ -1,0 +1,229 @@
+//! What a pass does: plans, encodes, stitches and proves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use vtp_encoder_node::Copier;
+use vtp_engine::bitstream::captions::Channel;
+use vtp_engine::ladder::{AudioChoice, Method, Rendition, VideoCodec};
+use vtp_engine::media::audio::AudioTrackConfig;
+use vtp_engine::plan::Plan;
+use vtp_splitter::Source;
+use vtp_stitcher::seal::{Scheme, Seal};
+use vtp_stitcher::{OutputLayout, Published, Stitcher};
+
+use super::archive;
+use super::audio::{self, Finished, Writer};
+use super::crew::Job;
+use super::pass::{Pass, PassError};
+use super::run::{Gathered, Run};
+use super::subtitles;
+use super::timing::Stopwatch;
+use crate::child::Sound;
+use crate::encode::failure::EncodeFailure;
+use crate::plan::settings as plan_settings;
+use crate::progress::ProgressEvent;
+use crate::telemetry::span;
+
+/// What a pass made.
+pub(super) struct Made {
+    pub(super) plan: Plan,
+    pub(super) published: Published,
+    pub(super) audio: Option<Finished>,
+    pub(super) gathered: Gathered,
+    /// The captions that the pictures carry.
+    pub(super) captions: Vec<Channel>,
+    /// What a user should know of the subtitles and the archive.
+    pub(super) warnings: Vec<String>,
+}
+
+impl From<audio::Error> for EncodeFailure {
+    fn from(error: audio::Error) -> Self {
+        match error {
+            audio::Error::Child(error) => error.into(),
+            audio::Error::Otherwise => Self::Internal(error.into()),
+            audio::Error::Stitcher(error) => error.into(),
+        }
+    }
+}
+
+/// Plans, encodes, stitches and proves.
+pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassError> {
+    let plan = pass.plan();
+    pass.announce(&plan);
+    let index = Arc::new(pass.source.index.clone());
+    let sound = audio::open(pass)?;
+    let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
+    let stills = pass.stills(&plan);
+    let mut texts = subtitles::gather(&pass.request.subtitles, pass.source, pass.files, pass.children.limits());
+    let captions = pass.captions(&mut texts.warnings);
+    let layout = OutputLayout {
+        subtitles: texts.tracks,
+        captions: captions.clone(),
+        ..pass.layout(plan.clone(), audio::tracks(pass, &configs), stills.clone())
+    };
+    let heard = layout.audio.len();
+    let mut stitcher = Stitcher::new(&pass.dirs.out, layout, Arc::clone(&index))?;
+    texts.warnings.extend(prepare(&mut stitcher, pass, &configs)?);
+    let writer = |track: usize| match track.checked_sub(heard) {
+        None => stitcher.audio_writer(track).map(Writer::from),
+        Some(track) => stitcher.archive_sound(track).map(Writer::from),
+    };
+    let writers: Vec<Writer> = (0..configs.len()).map(writer).collect::<Result<_, _>>()?;
+    let stop = AtomicBool::new(false);
+    let job = Job {
+        source: pass.source,
+        children: pass.children,
+        adoption: pass.adoption,
+        index,
+        plan: &plan,
+        renditions: pass.renditions,
+        spool: &pass.dirs.work,
+        context_frames: plan_settings(&pass.source.info, pass.renditions, pass.request.segment_s, None).context_frames,
+        encoded: AtomicU64::new(0),
+        stop: &stop,
+        one_frame_a_packet: pass.source.index.has_one_frame_a_packet(),
+        hidden: pass.source.index.hidden_packets(),
+        check: pass.request.check,
+        cache: pass.cache,
+        stills,
+        copy: copied(pass.source, pass.renditions)?,
+        fleet: pass.fleet,
+        archive: pass.archive,
+    };
+    let (audio, gathered) = encode(pass, &job, &mut stitcher, sound.map(|sound| (sound, writers)))?;
+    watch.lap("encode");
+    if pass.cancel.load(Ordering::Relaxed) {
+        return Err(EncodeFailure::Cancelled.into());
+    }
+    (pass.progress)(ProgressEvent::Stage("proving".into()));
+    let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
+    stitcher.archived(audio.as_ref().map(|a| a.archived.clone()).unwrap_or_default());
+    let published = span::within(tracing::info_span!("proof"), || stitcher.finish(tracks, &sounds))?;
+    watch.lap("prove");
+    let kept = audio.as_ref().and_then(|audio| audio.outcomes.get(heard..)).unwrap_or_default();
+    texts.warnings.extend(archive::warnings(pass, kept));
+    Ok(Made { plan, published, audio, gathered, captions, warnings: texts.warnings })
+}
+
+/// Tells the stitcher of all that is asked for besides the ladder. What can't be had of it is a warning.
+fn prepare(
+    stitcher: &mut Stitcher,
+    pass: &Pass<'_>,
+    configs: &[AudioTrackConfig],
+) -> Result<Option<String>, PassError> {
+    if let Some(seal) = &pass.request.seal {
+        sealable(pass.renditions, &pass.request.audio, seal)?;
+        stitcher.seal_with(seal.clone());
+    }
+    if pass.request.play_early {
+        stitcher.play_early();
+    }
+    stitcher.also_write(&pass.request.files).map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
+    let mut left_out = None;
+    if pass.request.hls_ts {
+        let left = stitcher.also_stream(&pass.source.info.video.pixel_format);
+        left_out = not_streamed(&left.map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?);
+    }
+    if let Some(rendition) = pass.archive {
+        let spec = archive::spec(pass, rendition, audio::archived(pass, configs));
+        stitcher.also_archive(spec).map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
+    }
+    Ok(left_out)
+}
+
+/// Makes pictures and sound side by side. Where one of them fails, the other is given up.
+fn encode(
+    pass: &Pass<'_>,
+    job: &Job<'_>,
+    stitcher: &mut Stitcher,
+    sound: Option<(Sound, Vec<Writer>)>,
+) -> Result<(Option<Finished>, Gathered), PassError> {
+    let no_sound = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let tracks = sound.as_ref().map_or(0, |(_, writers)| writers.len());
+        let span = tracing::info_span!("sound", tracks = span::number(tracks));
+        let made = |(sound, writers)| {
+            let mut watched = Watched { has_failed: &no_sound, is_well: false };
+            let made = span::within(span, || audio::run(pass, sound, writers, job.stop));
+            watched.is_well = made.is_ok();
+            made
+        };
+        let sound = sound.map(|sound| scope.spawn(|| made(sound)));
+        let run = Run::start(pass, scope, job, stitcher, &no_sound).carry_out();
+        if run.is_err() {
+            job.stop.store(true, Ordering::Relaxed);
+        }
+        let audio = sound.map(|thread| thread.join().map_err(panicked)).transpose();
+        let audio = audio.map_err(PassError::from).and_then(|audio| Ok(audio.transpose()?.flatten()));
+        match (run, audio) {
+            // Nobody cancelled it: it was given up for the sound.
+            (Err(PassError::Failure(EncodeFailure::Cancelled)), Err(sound)) if !pass.cancel.load(Ordering::Relaxed) => {
+                Err(sound)
+            }
+            (run, audio) => {
+                let gathered = run?;
+                Ok((audio?, gathered))
+            }
+        }
+    })
+}
+
+/// The rendition that copies the packets of `source`, if one does.
+///
+/// # Errors
+/// [`EncodeFailure::Usage`] if they can't be copied.
+pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option<Rendition>, EncodeFailure> {
+    let Some(rendition) = renditions.iter().find(|r| r.method == Method::Copy) else { return Ok(None) };
+    let parameters = source.video_parameters()?;
+    match Copier::new(&source.info.video, &source.index, parameters) {
+        Ok(_) => Ok(Some(rendition.clone())),
+        Err(refused) => Err(EncodeFailure::Usage(refused.to_string())),
+    }
+}
+
+/// Every rendition can be sealed so.
+///
+/// # Errors
+/// [`EncodeFailure::Usage`] if one can't.
+fn sealable(renditions: &[Rendition], audio: &[AudioChoice], seal: &Seal) -> Result<(), EncodeFailure> {
+    let mut codecs = renditions.iter().map(Rendition::codec);
+    let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1)).map(VideoCodec::name);
+    let opus = audio.contains(&AudioChoice::Opus).then(|| AudioChoice::Opus.name());
+    let unfit = unfit.or(opus);
+    match unfit.filter(|_| seal.scheme == Scheme::Cbcs) {
+        None => Ok(()),
+        Some(codec) => {
+            let what = format!("{codec} is not encrypted by cbcs here: leave it out, or take --encrypt aes-128");
+            Err(EncodeFailure::Usage(what))
+        }
+    }
+}
+
+/// What is told of renditions that are in no transport stream.
+fn not_streamed(names: &[String]) -> Option<String> {
+    let (last, others) = names.split_last()?;
+    let (names, are) = match others {
+        [] => (last.clone(), "is"),
+        others => (format!("{} and {last}", others.join(", ")), "are"),
+    };
+    Some(format!("{names} {are} not in master-ts.m3u8: old devices play upright H.264 with 8 bits in 4:2:0"))
+}
+
+/// Raises a flag at its end, however that comes, unless all is well.
+struct Watched<'a> {
+    has_failed: &'a AtomicBool,
+    is_well: bool,
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if !self.is_well {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> EncodeFailure {
+    EncodeFailure::Internal(anyhow::anyhow!("the audio thread panicked"))
+}
