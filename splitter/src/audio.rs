@@ -30,7 +30,11 @@ impl AudioScan {
         let base = self.facts.time_base;
         if let Some(time) = believable(base, packet.pts().or(packet.dts())) {
             let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
-            let shift = healer.place(track, base.rescale(time, microseconds()), duration);
+            // What an edit leaves out, and only decodes, lies where the edit before it is.
+            let shift = match packet.is_discarded() {
+                true => healer.shift_us(track),
+                false => healer.place(track, base.rescale(time, microseconds()), duration),
+            };
             let shift = microseconds().rescale(shift, base);
             if self.shifts.last().map_or(0, |last| last.shift) != shift {
                 self.shifts.push(TimeShift { from_packet: self.packets, shift });

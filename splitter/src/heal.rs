@@ -112,6 +112,11 @@ impl Healer {
         shift
     }
 
+    /// The shift that timestamps of `stream` need where it is now, in microseconds.
+    pub fn shift_us(&self, stream: usize) -> i64 {
+        self.shifts[self.streams[stream].epoch]
+    }
+
     /// Where the first packet of all starts, in microseconds; `None` before any packet.
     pub fn began_us(&self) -> Option<i64> {
         self.began

@@ -177,6 +177,13 @@ pub(crate) fn healed(
     [pts, dts].map(|time| believable(base, time.map(|ticks| ticks.saturating_add(shift))))
 }
 
+/// The same of a packet that is decoded and not shown, as before what an edit list has cut out: it lies where the edit before it
+/// is, so it tells nothing of where the stream goes on.
+fn shifted(healer: &Healer, stream: usize, base: TimeBase, times: [Option<i64>; 2]) -> [Option<i64>; 2] {
+    let shift = microseconds().rescale(healer.shift_us(stream), base);
+    times.map(|time| believable(base, believable(base, time).map(|ticks| ticks.saturating_add(shift))))
+}
+
 struct VideoScan {
     facts: StreamFacts,
     classifier: Classifier,
@@ -232,7 +239,10 @@ impl VideoScan {
         limits.check(Limit::Frames, count)?;
         limits.check(Limit::Index, count * size_of::<ScannedPacket>() as u64 + self.sets_bytes)?;
         let times = [packet.pts(), packet.dts()];
-        let [pts, dts] = healed(healer, 0, self.facts.time_base, times, packet.duration());
+        let [pts, dts] = match packet.is_discarded() {
+            true => shifted(healer, 0, self.facts.time_base, times),
+            false => healed(healer, 0, self.facts.time_base, times, packet.duration()),
+        };
         let class = match packet.data() {
             // Writers leave such where a picture is missing; the one before it is shown on.
             [] => PacketClass { access: Access::None, hidden: true },

@@ -325,3 +325,71 @@ fn parts_that_share_some_pictures_are_shown_one_after_the_other() {
     assert_eq!(order.len(), 100);
     assert!(order[..50].iter().all(|&packet| packet < 50), "{order:?}");
 }
+
+/// An MP4 whose `moov` stands at its end, with these edits (start and length in milliseconds) in every track, in place of its
+/// own (ISO/IEC 14496-12, 8.6.6).
+fn edited(mp4: &[u8], edits: &[(u32, u32)]) -> Vec<u8> {
+    children(mp4).flat_map(|(name, body)| if name == b"moov" { moov(body, edits) } else { boxed(name, body) }).collect()
+}
+
+fn moov(body: &[u8], edits: &[(u32, u32)]) -> Vec<u8> {
+    let with_edits = |body: &[u8]| -> Vec<u8> {
+        let timescale = find(find(body, b"mdia"), b"mdhd")[12..16].try_into().map(u32::from_be_bytes).unwrap();
+        // The movie counts in milliseconds, as FFmpeg writes it.
+        let ticks = |ms: u32| u64::from(ms) * u64::from(timescale) / 1000;
+        let entry = |&(start, length): &(u32, u32)| [length, u32::try_from(ticks(start)).unwrap(), 1 << 16];
+        let numbers = [0, u32::try_from(edits.len()).unwrap()].into_iter().chain(edits.iter().flat_map(entry));
+        let elst = boxed(b"elst", &numbers.flat_map(u32::to_be_bytes).collect::<Vec<_>>());
+        let kept = children(body).filter(|(name, _)| *name != b"edts");
+        let kept = kept.flat_map(|(name, body)| {
+            let own = boxed(name, body);
+            if name == b"tkhd" { [own, boxed(b"edts", &elst)].concat() } else { own }
+        });
+        boxed(b"trak", &kept.collect::<Vec<_>>())
+    };
+    let tracks =
+        children(body).flat_map(|(name, body)| if name == b"trak" { with_edits(body) } else { boxed(name, body) });
+    boxed(b"moov", &tracks.collect::<Vec<_>>())
+}
+
+fn boxed(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&u32::try_from(body.len() + 8).unwrap().to_be_bytes(), &name[..], body].concat()
+}
+
+fn children(mut bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let length = u32::from_be_bytes(bytes.get(..4)?.try_into().unwrap()) as usize;
+        let (this, rest) = bytes.split_at(length);
+        bytes = rest;
+        Some((this[4..8].try_into().unwrap(), &this[8..]))
+    })
+}
+
+fn find<'a>(bytes: &'a [u8], name: &[u8; 4]) -> &'a [u8] {
+    children(bytes).find(|(found, _)| *found == name).unwrap().1
+}
+
+/// What is decoded before an edit and not shown lies where the edit before it is: that is no jump.
+#[test]
+fn edits_that_cut_out_the_middle_keep_pictures_and_sound_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = "-f lavfi -i testsrc2=s=160x90:r=25:d=6 -f lavfi -i sine=d=6 -c:v libx264 -preset ultrafast -bf 2 -g 25 \
+                     -pix_fmt yuv420p -c:a aac";
+    let Some(path) = generate(folder.path(), "whole.mp4", arguments) else { return };
+    let path_of = |name: &str, edits: &[(u32, u32)]| {
+        let edited_path = folder.path().join(name);
+        std::fs::write(&edited_path, edited(&std::fs::read(&path).unwrap(), edits)).unwrap();
+        edited_path
+    };
+    // From key picture to key picture, and from within a group.
+    for (name, edits) in [("key.mp4", [(80, 1000), (3080, 2000)]), ("within.mp4", [(80, 1000), (3480, 2000)])] {
+        let source = open(&path_of(name, &edits));
+        assert_eq!(source.index.heals, [], "{name}");
+        assert_eq!(source.index.frame_count(), 75, "{name}");
+        let base = source.info.video.time_base;
+        let first = source.index.frames[0].pts;
+        let last = base.seconds(source.index.frames[74].pts - first);
+        assert!((last - 2.96).abs() < 0.05, "{name}: the last picture is shown at {last} s");
+        assert_eq!(source.audio_shifts, [[]], "{name}");
+    }
+}
