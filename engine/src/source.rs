@@ -98,6 +98,19 @@ impl Color {
     pub const BT709: Color =
         Color { primaries: 1, transfer: 1, matrix: 1, full_range: Some(false), chroma_location: 1 };
 
+    /// This, and what it does not say as `other` says it.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let point = |own: u8, other: u8| if own == 2 { other } else { own };
+        Self {
+            primaries: point(self.primaries, other.primaries),
+            transfer: point(self.transfer, other.transfer),
+            matrix: point(self.matrix, other.matrix),
+            full_range: self.full_range.or(other.full_range),
+            chroma_location: if self.chroma_location == 0 { other.chroma_location } else { self.chroma_location },
+        }
+    }
+
     /// What the transfer characteristics say of the dynamic range (ITU-T H.273, table 3), each by its name.
     pub fn dynamic_range(&self) -> DynamicRange {
         match self.transfer {
@@ -139,6 +152,14 @@ pub struct HdrMetadata {
     pub mastering: Option<MasteringDisplay>,
     /// How bright they get.
     pub light: Option<ContentLight>,
+}
+
+impl HdrMetadata {
+    /// This, and what it does not say as `other` says it.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { mastering: self.mastering.or(other.mastering), light: self.light.or(other.light) }
+    }
 }
 
 /// The colour volume of the mastering display (SMPTE ST 2086; ITU-T H.265, D.3.28), in the units of those messages.

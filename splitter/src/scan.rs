@@ -335,6 +335,11 @@ fn too_long() -> Error {
 }
 
 fn nothing_decodes(codec: &str) -> Error {
+    // So FFmpeg takes what is newer than FLV itself (Enhanced RTMP).
+    if codec == "vp6f" {
+        let what = "the video in the FLV is not read: if it is H.265, VP9 or AV1, put it into MP4 or MKV, without encoding it anew";
+        return Error::Unsupported(what.into());
+    }
     Error::Corrupt(format!("not one picture of the {codec} video can be decoded; get another copy of the file"))
 }
 
@@ -354,8 +359,9 @@ fn video_info(facts: &StreamFacts, picture: &Picture, rate: Option<Ratio>) -> Vi
         picture_aspect: picture.own_sample_aspect(),
         rotation: facts.rotation,
         pixel_format: picture.pixel_format().0,
-        color: picture.color(),
-        hdr: picture.hdr(),
+        // The codec's word counts before the container's.
+        color: picture.color().or(facts.color),
+        hdr: picture.hdr().or(facts.hdr),
         interlaced: facts.interlaced || picture.is_interlaced(),
         top_field_first: picture.is_top_field_first(),
         frame_rate: rate.or_else(|| Ratio::new(25, 1)).unwrap_or(Ratio::ONE),

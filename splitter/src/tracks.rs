@@ -9,6 +9,9 @@ use vtp_engine::subtitles::packet::Form;
 
 use crate::Error;
 
+/// FFmpeg's name of FLV.
+pub(crate) const FLASH: &str = "flv";
+
 /// The streams that are used, with decoders that have seen nothing yet.
 pub(crate) struct Tracks {
     pub(crate) video: StreamFacts,
@@ -29,6 +32,7 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
     let (mut subtitles, mut other_videos) = (Vec::new(), Vec::new());
     let mut left_out = Vec::new();
     let streams = demuxer.streams();
+    let is_flash = demuxer.container() == FLASH;
     let first = streams.iter().find(|facts| facts.medium == Medium::Video);
     let programmes = first.map_or_else(Vec::new, |facts| facts.programmes.clone());
     for facts in streams {
@@ -44,6 +48,8 @@ pub(crate) fn choose(demuxer: &Demuxer, limits: &Limits) -> Result<Tracks, Error
             }
             Medium::Cover => left_out.push(format!("stream {index} ({codec}) is a cover picture")),
             Medium::Other => left_out.push(format!("stream {index} ({codec}) is neither video, audio nor subtitles")),
+            // FFmpeg takes all that scripts are told for text, such as the metadata that recorders repeat in mid-stream.
+            Medium::Subtitle if is_flash => left_out.push(format!("stream {index} ({codec}) is data for scripts")),
             Medium::Subtitle => match Form::of(&codec) {
                 Some(form) => subtitles.push((facts, form)),
                 None if is_pictures(&codec) => left_out.push(format!(

@@ -393,3 +393,56 @@ fn edits_that_cut_out_the_middle_keep_pictures_and_sound_together() {
         assert_eq!(source.audio_shifts, [[]], "{name}");
     }
 }
+
+/// The same FLV with its first script tag (Adobe's Flash Video File Format 10.1, annex E) again behind `share` of its tags, at
+/// the time of the one before, as recorders of streams write it.
+fn with_metadata_again(flv: &[u8], share: f64) -> Vec<u8> {
+    const HEAD: usize = 13;
+    let (mut tags, mut rest) = (Vec::new(), &flv[HEAD..]);
+    while rest.len() >= 15 {
+        let size = u32::from_be_bytes([0, rest[1], rest[2], rest[3]]) as usize + 15;
+        tags.push(&rest[..size]);
+        rest = &rest[size..];
+    }
+    let place = (tags.len() as f64 * share) as usize;
+    let mut again = tags[0].to_vec();
+    again[4..8].copy_from_slice(&tags[place][4..8]);
+    tags.insert(place, &again);
+    [&flv[..HEAD], &tags.concat()].concat()
+}
+
+#[test]
+fn metadata_in_the_middle_of_a_recorded_stream_are_no_subtitles() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=2 -c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+    let Some(path) = generate(folder.path(), "live.flv", pictures) else { return };
+    std::fs::write(&path, with_metadata_again(&std::fs::read(&path).unwrap(), 0.5)).unwrap();
+    let source = open(&path);
+    assert_eq!((source.info.subtitles.len(), source.index.frame_count()), (0, 50));
+}
+
+/// What only the container says of colours and of the display they were made for.
+#[test]
+fn colours_that_the_container_alone_tells_are_the_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures =
+        "-f lavfi -i testsrc2=s=160x90:r=25:d=1 -c:v libx265 -x265-params log-level=none -pix_fmt yuv420p10le";
+    let Some(plain) = generate(folder.path(), "plain.mkv", pictures) else { return };
+    let colours = "-color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc -color_range tv";
+    let told = format!("-i {} -c copy {colours}", plain.display());
+    let Some(path) = generate(folder.path(), "told.mkv", &told) else { return };
+    let color = open(&path).info.video.color;
+    assert_eq!((color.primaries, color.transfer, color.matrix, color.full_range), (9, 16, 9, Some(false)));
+    assert_eq!(open(&plain).info.video.color.transfer, 2);
+}
+
+#[test]
+fn what_is_cropped_on_the_left_is_as_wide_as_the_stream_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = "-f lavfi -i testsrc2=s=320x240:r=25:d=1 -c:v libx264 -preset ultrafast -pix_fmt yuv420p";
+    let Some(whole) = generate(folder.path(), "whole.mp4", pictures) else { return };
+    let cropped = format!("-i {} -c copy -bsf:v h264_metadata=crop_left=8:crop_right=8", whole.display());
+    let Some(path) = generate(folder.path(), "cropped.mp4", &cropped) else { return };
+    let size = open(&path).info.video.size;
+    assert_eq!((size.width, size.height), (304, 240));
+}

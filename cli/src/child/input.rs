@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vtp_engine::limits::Limits;
@@ -39,7 +39,8 @@ impl Input {
     /// # Errors
     /// It can't be opened.
     pub(super) fn open(place: &Place, limits: Limits, stores: &Stores) -> Result<Self, Error> {
-        let name = place.name();
+        // Only people read it, and what guesses a format by its ending.
+        let name = PathBuf::from(place.name().to_string_lossy().into_owned());
         let (bytes, size, served) = match place {
             Place::Path(path) => {
                 let (file, size) = open_file(path)?;

@@ -40,6 +40,7 @@ impl From<child::Error> for EncodeFailure {
             child::Error::Failed(Failure::Media(error) | Failure::Node(node::Error::Media(error))) => {
                 vtp_splitter::Error::from(error).into()
             }
+            child::Error::Failed(Failure::Node(error @ node::Error::Copy(_))) => Self::Usage(error.to_string()),
             child::Error::Died(death) if death.cause.is_own() => {
                 let message = format!("{death}; the source is damaged, or made to do harm: get another copy of it");
                 Self::Input { code: 1005, message }

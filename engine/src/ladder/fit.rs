@@ -24,8 +24,14 @@ const BUFFER_S: u64 = 2;
 /// The least width and height of a scaled rung: a macroblock.
 const LEAST_SIDE: u32 = 16;
 
-/// The least width and height that SVT-AV1 takes.
-const LEAST_SIDE_OF_AV1: u32 = 64;
+/// The least width and height that an encoder takes: SVT-AV1 refuses smaller ones, and in x265's lookahead memory is overwritten
+/// below its largest block (3.5, 34 to 48 samples).
+fn least_side(codec: VideoCodec) -> u32 {
+    match codec {
+        VideoCodec::H264 | VideoCodec::Vp9 => 1,
+        VideoCodec::Hevc | VideoCodec::Av1 => 64,
+    }
+}
 
 /// The greatest width and height that common H.264 decoders accept.
 const GREATEST_SIDE: u32 = 16_384;
@@ -106,8 +112,12 @@ pub enum Error {
         size: Size,
     },
     /// The picture is smaller than the encoder takes.
-    #[error("{name} would be {size}, and SVT-AV1 takes no picture below 64x64: leave av1 out")]
-    TooSmallForAv1 {
+    #[error("{name} would be {size}, and {} takes no picture below {least}x{least}: leave {codec} out", .codec.encoder_name())]
+    TooSmall {
+        /// The codec.
+        codec: VideoCodec,
+        /// The least width and height.
+        least: u32,
         /// The rendition's name.
         name: String,
         /// Its size.
@@ -277,8 +287,9 @@ impl Fit<'_> {
         let is_first = codecs(self.options).first() == Some(&codec);
         let name = if is_first { rung.to_owned() } else { format!("{rung}-{codec}") };
         check_limits(&name, size)?;
-        if codec == VideoCodec::Av1 && size.width.min(size.height) < LEAST_SIDE_OF_AV1 {
-            return Err(Error::TooSmallForAv1 { name, size });
+        let least = least_side(codec);
+        if size.width.min(size.height) < least {
+            return Err(Error::TooSmall { codec, least, name, size });
         }
         let cap = cap.unwrap_or_else(|| cap_for(size));
         let max_rate = BitRate((cap.0 as f64 * codec.share_of_cap()) as u64);

@@ -187,6 +187,23 @@ fn every_rung_is_made_with_every_codec_under_a_cap_of_its_own_and_the_first_has_
 }
 
 #[test]
+fn pictures_below_what_an_encoder_takes_are_refused_for_it_alone() {
+    let of = |codec, width, height| {
+        let options = LadderOptions { codecs: vec![codec], ..LadderOptions::default() };
+        ladder(&LadderRequest::Auto, &square(width, height), &options).map(|ladder| ladder.renditions[0].size.width)
+    };
+    for codec in [VideoCodec::Hevc, VideoCodec::Av1] {
+        assert_eq!(of(codec, 64, 64), Ok(64));
+        for (width, height) in [(48, 100), (100, 48)] {
+            let error = of(codec, width, height).unwrap_err();
+            assert!(matches!(error, Error::TooSmall { least: 64, .. }), "{error}");
+            assert!(error.to_string().contains(&format!("leave {codec} out")), "{error}");
+        }
+    }
+    assert_eq!(of(VideoCodec::H264, 34, 34), Ok(34));
+}
+
+#[test]
 fn a_high_dynamic_range_is_kept_in_ten_bits_and_mapped_where_there_are_eight() {
     use VideoCodec::{Av1, H264, Hevc, Vp9};
     let one = |codec, depth| {

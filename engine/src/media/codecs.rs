@@ -49,6 +49,8 @@ pub(super) fn context(
     unsafe {
         let raw = &mut *context.as_mut_ptr();
         raw.thread_count = 1;
+        // Else what is cropped on the left is rounded to what vector instructions like.
+        raw.flags |= ffi::AV_CODEC_FLAG_UNALIGNED as i32;
         raw.max_pixels = i64::try_from(most_pixels).unwrap_or(i64::MAX);
         ffi::av_free(raw.codec_whitelist.cast());
         raw.codec_whitelist = ffi::av_strdup(list.as_ptr());

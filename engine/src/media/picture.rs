@@ -139,19 +139,12 @@ impl Picture {
     /// Colour description of this picture.
     pub fn color(&self) -> Color {
         let raw = self.raw();
-        let point = |value: u32| u8::try_from(value).unwrap_or(2);
-        let full_range = match raw.color_range {
-            ffi::AVColorRange::AVCOL_RANGE_MPEG => Some(false),
-            ffi::AVColorRange::AVCOL_RANGE_JPEG => Some(true),
-            _ => self.pixel_format().1.then_some(true),
-        };
-        Color {
-            primaries: point(raw.color_primaries as u32),
-            transfer: point(raw.color_trc as u32),
-            matrix: point(raw.colorspace as u32),
-            full_range,
-            chroma_location: u8::try_from(raw.chroma_location as u32).unwrap_or(0),
-        }
+        let color = described(
+            [raw.color_primaries as u32, raw.color_trc as u32, raw.colorspace as u32],
+            raw.color_range,
+            raw.chroma_location,
+        );
+        Color { full_range: color.full_range.or_else(|| self.pixel_format().1.then_some(true)), ..color }
     }
 
     /// What a high dynamic range was mastered for, as far as the picture says.
@@ -236,6 +229,23 @@ impl Picture {
     }
 }
 
+/// A colour description of FFmpeg's: primaries, transfer and matrix are numbered as in ITU-T H.273.
+pub(super) fn described(points: [u32; 3], range: ffi::AVColorRange, chroma_location: ffi::AVChromaLocation) -> Color {
+    let [primaries, transfer, matrix] = points.map(|value| u8::try_from(value).unwrap_or(2));
+    let full_range = match range {
+        ffi::AVColorRange::AVCOL_RANGE_MPEG => Some(false),
+        ffi::AVColorRange::AVCOL_RANGE_JPEG => Some(true),
+        _ => None,
+    };
+    Color {
+        primaries,
+        transfer,
+        matrix,
+        full_range,
+        chroma_location: u8::try_from(chroma_location as u32).unwrap_or(0),
+    }
+}
+
 /// `AVMasteringDisplayMetadata` of libavutil's `mastering_display_metadata.h`, which the bindings leave out. Its layout has
 /// been the same since it came, and part of the public interface.
 #[repr(C)]
@@ -272,6 +282,26 @@ fn mastering_display(raw: &RawMasteringDisplay) -> Option<MasteringDisplay> {
         most: fits(&raw.max_luminance, 10_000.0)?,
         least: fits(&raw.min_luminance, 10_000.0)?,
     })
+}
+
+/// What a container says that pictures of a high dynamic range were mastered for, in the bytes of the same structures.
+pub(super) fn hdr_told(mastering: Option<[u8; 88]>, light: Option<[u8; 8]>) -> HdrMetadata {
+    let number = |bytes: &[u8], at: usize| bytes[4 * at..4 * at + 4].try_into().map_or(0, i32::from_ne_bytes);
+    let mastering = mastering.and_then(|bytes| {
+        let ratio = |at: usize| ffi::AVRational { num: number(&bytes, 2 * at), den: number(&bytes, 2 * at + 1) };
+        let pair = |at: usize| [ratio(at), ratio(at + 1)];
+        mastering_display(&RawMasteringDisplay {
+            display_primaries: [pair(0), pair(2), pair(4)],
+            white_point: pair(6),
+            min_luminance: ratio(8),
+            max_luminance: ratio(9),
+            has_primaries: number(&bytes, 20),
+            has_luminance: number(&bytes, 21),
+        })
+    });
+    let unsigned = |bytes: &[u8], at: usize| u32::try_from(number(bytes, at)).unwrap_or(0);
+    let light = light.map(|bytes| RawContentLight { max_cll: unsigned(&bytes, 0), max_fall: unsigned(&bytes, 1) });
+    HdrMetadata { mastering, light: light.as_ref().and_then(content_light) }
 }
 
 fn content_light(raw: &RawContentLight) -> Option<ContentLight> {

@@ -9,8 +9,14 @@ use std::collections::VecDeque;
 use graph::Graph;
 
 use super::{Error, Kind, Picture};
-use crate::source::{Rotation, VideoInfo};
+use crate::source::{Color, DynamicRange, Rotation, VideoInfo};
 use crate::units::{Ratio, Size};
+
+/// By way of RGB in single samples: else greys get darker.
+const EXACT: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp";
+
+/// The code point of what is not said (ITU-T H.273).
+const UNSPECIFIED: u8 = 2;
 
 /// Conditions the pictures of one chunk, in presentation order.
 ///
@@ -22,6 +28,7 @@ pub struct Conditioner {
     /// What the first picture of the stream itself says of that.
     picture_aspect: Option<Ratio>,
     rotation: Rotation,
+    color: Color,
     interlaced: bool,
     stage: Option<Stage>,
     previous: Option<(i64, Picture)>,
@@ -49,6 +56,7 @@ impl Conditioner {
             aspect: video.sample_aspect,
             picture_aspect: video.picture_aspect,
             rotation: video.rotation,
+            color: video.color,
             interlaced: false,
             stage: None,
             previous: None,
@@ -60,7 +68,7 @@ impl Conditioner {
     ///
     /// # Errors
     /// Whatever `sink` answers, [`Kind::Unsupported`] for a pixel format that can't be filtered,
-    /// [`Kind::Internal`] if a picture is lost or doubled.
+    /// [`Kind::Unsupported`] for a picture of another dynamic range, [`Kind::Internal`] if a picture is lost or doubled.
     pub fn send<E: From<Error>>(
         &mut self,
         ordinal: i64,
@@ -69,6 +77,7 @@ impl Conditioner {
     ) -> Result<(), E> {
         picture.name_range();
         self.interlaced |= picture.is_interlaced();
+        self.refuse_other_range(&picture)?;
         let filters = self.filters(&picture);
         let input = (picture.size(), picture.pixel_format().0);
         if self.stage.as_ref().is_some_and(|stage| stage.input != input || stage.filters != filters) {
@@ -105,11 +114,42 @@ impl Conditioner {
         }
     }
 
+    /// Within one stream pictures can't be shown right whose range is another: renditions have one transfer function.
+    fn refuse_other_range(&self, picture: &Picture) -> Result<(), Error> {
+        let (first, own) = (self.color, picture.color());
+        if first.transfer == UNSPECIFIED || own.transfer == UNSPECIFIED || first.dynamic_range() == own.dynamic_range()
+        {
+            return Ok(());
+        }
+        let named = |color: Color| match color.dynamic_range() {
+            DynamicRange::Standard => "SDR",
+            DynamicRange::Pq => "HDR (PQ)",
+            DynamicRange::Hlg => "HDR (HLG)",
+        };
+        Err(Error::new(
+            Kind::Unsupported,
+            format!(
+                "the video changes from {} to {} in mid-stream; give each part as a file of its own",
+                named(first),
+                named(own)
+            ),
+        ))
+    }
+
     /// The filters that this picture needs, in libavfilter's notation; empty if none.
     fn filters(&self, picture: &Picture) -> String {
         let mut filters = Vec::new();
         if self.interlaced {
             filters.push("bwdif=mode=send_frame:parity=auto:deint=interlaced".to_owned());
+        }
+        // What the renditions say of their colours is true of all pictures then.
+        if let (Some(own), Some(first)) = (matrix(picture.color().matrix), matrix(self.color.matrix))
+            && own != first
+        {
+            let range = range(picture);
+            filters.push(format!(
+                "scale=flags={EXACT}:in_color_matrix={own}:out_color_matrix={first}:in_range={range}:out_range={range}"
+            ));
         }
         let aspect = self.aspect_of(picture);
         if picture.size() != self.reference || aspect != self.aspect.as_f64() {
@@ -186,20 +226,38 @@ fn upright(rotation: Rotation) -> Vec<&'static str> {
 /// Fits a picture with samples of shape `aspect` into `frame` with samples of shape `frame_aspect`, with black bars where
 /// the shapes differ.
 fn letterbox(picture: &Picture, aspect: f64, frame: Size, frame_aspect: Ratio) -> String {
+    // The filter knows no odd frames of subsampled pictures; what is one sample smaller is scaled to the rungs all the same.
+    let even = |length: u32| (length / 2 * 2).max(2);
+    let frame = Size { width: even(frame.width), height: even(frame.height) };
     let Size { width, height } = fit(picture.size(), aspect, frame, frame_aspect);
     let even_half = |outer: u32, inner: u32| (outer - inner) / 4 * 2;
     let (left, top) = (even_half(frame.width, width), even_half(frame.height, height));
-    // Unless told, the filter would make limited range of full range.
-    let range = match picture.color().full_range {
-        None => "auto",
-        Some(false) => "limited",
-        Some(true) => "full",
-    };
+    let range = range(picture);
     format!(
         "scale={width}:{height}:flags=bicubic:in_range={range}:out_range={range},setsar={frame_aspect},\
          pad={}:{}:{left}:{top}:black",
         frame.width, frame.height
     )
+}
+
+/// The picture's range as the scaler calls it, which unless told would make limited range of full range.
+fn range(picture: &Picture) -> &'static str {
+    match picture.color().full_range {
+        None => "auto",
+        Some(false) => "limited",
+        Some(true) => "full",
+    }
+}
+
+/// The scaler's name of MatrixCoefficients (ITU-T H.273, table 4), where it has one: of those that sources have.
+fn matrix(code: u8) -> Option<&'static str> {
+    match code {
+        1 => Some("bt709"),
+        5 | 6 => Some("bt601"),
+        7 => Some("smpte240m"),
+        9 => Some("bt2020"),
+        _ => None,
+    }
 }
 
 /// The largest size within `frame` that shows a picture in its own shape.

@@ -1,3 +1,4 @@
+use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;
 
 use super::*;
@@ -124,6 +125,60 @@ fn a_picture_of_another_size_is_fitted_into_the_first_with_black_bars() {
     assert_eq!((column(1, 32, 2), column(1, 32, 24), column(1, 32, 46)), (16, 235, 16));
     assert_eq!((column(2, 2, 24), column(2, 32, 24), column(2, 62, 24)), (16, 235, 16));
     assert_eq!(column(3, 2, 2), 235);
+}
+
+#[test]
+fn a_picture_is_fitted_into_a_first_one_of_odd_size() {
+    let pictures = vec![
+        picture(size(63, 47), Pixel::YUV420P, &|_, _, _| 90),
+        picture(size(64, 36), Pixel::YUV420P, &|_, _, _| 90),
+        picture(size(128, 200), Pixel::YUV420P, &|_, _, _| 90),
+    ];
+    let out = run(&mut Conditioner::new(&video(size(63, 47), "yuv420p")), pictures);
+    assert_numbered(&out, 3);
+    assert_eq!(out.iter().map(|(_, it)| it.size()).collect::<Vec<_>>(), [size(63, 47), size(62, 46), size(62, 46)]);
+}
+
+/// Green of BT.709, in its own numbers and in those of BT.601.
+#[test]
+fn a_picture_of_another_matrix_is_converted_to_the_first() {
+    let of = |matrix: u8, yuv: [u8; 3]| {
+        let mut picture = picture(size(64, 48), Pixel::YUV420P, &|plane, _, _| yuv[plane]);
+        let space =
+            if matrix == 1 { ffi::AVColorSpace::AVCOL_SPC_BT709 } else { ffi::AVColorSpace::AVCOL_SPC_SMPTE170M };
+        // SAFETY: the frame is valid and owned by the picture.
+        unsafe { (*picture.frame_mut().as_mut_ptr()).colorspace = space };
+        picture
+    };
+    let mut source = video(size(64, 48), "yuv420p");
+    source.color = Color { full_range: Some(false), ..Color::BT709 };
+    let green = |matrix: u8| of(matrix, if matrix == 1 { [173, 42, 26] } else { [145, 54, 34] });
+    let out = run(&mut Conditioner::new(&source), vec![green(1), green(6), green(1)]);
+    assert_numbered(&out, 3);
+    for (ordinal, picture) in &out {
+        let shown = [0, 1, 2].map(|plane| picture.frame().data(plane)[0]);
+        let near = shown.iter().zip([173, 42, 26]).all(|(shown, due)| shown.abs_diff(due) <= 2);
+        assert!(near, "{ordinal}: {shown:?}");
+    }
+}
+
+#[test]
+fn a_picture_of_another_dynamic_range_is_refused_and_one_that_says_nothing_is_not() {
+    let of = |transfer| {
+        let mut picture = progressive(0);
+        // SAFETY: the frame is valid and owned by the picture.
+        unsafe { (*picture.frame_mut().as_mut_ptr()).color_trc = transfer };
+        picture
+    };
+    use ffi::AVColorTransferCharacteristic::{AVCOL_TRC_BT709, AVCOL_TRC_SMPTE2084, AVCOL_TRC_UNSPECIFIED};
+    let mut source = video(size(64, 48), "yuv420p");
+    source.color.transfer = 16;
+    let mut conditioner = Conditioner::new(&source);
+    let mut send = |transfer| conditioner.send(0, of(transfer), &mut |_, _| Ok::<_, Error>(()));
+    assert!(send(AVCOL_TRC_SMPTE2084).is_ok() && send(AVCOL_TRC_UNSPECIFIED).is_ok());
+    let error = send(AVCOL_TRC_BT709).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(error.to_string().contains("changes from HDR (PQ) to SDR"), "{error}");
 }
 
 #[test]

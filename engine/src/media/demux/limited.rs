@@ -53,10 +53,9 @@ pub(super) fn find_stream_info(input: &mut format::context::Input, limits: &Limi
     if code >= 0 {
         return Ok(());
     }
-    match (ffmpeg::Error::from(code), Error::code("reading the streams' headers", code)) {
-        (ffmpeg::Error::Other { errno }, error) if errno != ffi::ENOMEM => {
-            Err(Error::new(Kind::Corrupt, error.to_string()))
-        }
-        (_, error) => Err(error),
+    let error = Error::code("reading the streams' headers", code);
+    if matches!(ffmpeg::Error::from(code), ffmpeg::Error::Other { errno: ffi::ENOMEM }) {
+        return Err(error);
     }
+    Err(Error::new(Kind::Corrupt, format!("{error}; the file is cut short or damaged: get another copy of it")))
 }

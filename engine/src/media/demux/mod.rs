@@ -9,6 +9,7 @@ use ffmpeg_next::{self as ffmpeg, Packet, ffi, format};
 
 use super::{Error, Kind, codecs};
 use crate::archive::PacketRecord;
+use crate::source::Color;
 
 mod file;
 pub(in crate::media) mod known;
@@ -200,6 +201,8 @@ fn add_side_data(packet: &mut Packet, kind: ffi::AVPacketSideDataType, bytes: &[
 /// An open container.
 pub struct Demuxer {
     input: format::context::Input,
+    /// What the container says of the colours of its streams.
+    colors: Vec<Color>,
     damaged_end: bool,
     /// Behind `input`, which reads by it.
     _reading: Reading,
@@ -251,11 +254,13 @@ impl Demuxer {
         // SAFETY: `raw` is the open context; `Input` owns and closes it from here on, before `reading` is dropped.
         let mut input = unsafe { format::context::Input::wrap(raw) };
         limited::check(&input, file.limits())?;
+        // FFmpeg's decoders put their own word in its place, where it has one: none.
+        let colors = input.streams().map(|stream| stream::color(&stream)).collect();
         if !known::skips_probing(&mut input, known)? {
             limited::find_stream_info(&mut input, file.limits())?;
             limited::check(&input, file.limits())?;
         }
-        Ok(Self { input, damaged_end: false, _reading: reading })
+        Ok(Self { input, colors, damaged_end: false, _reading: reading })
     }
 
     /// What each stream is, by which the container in the same file is opened again quickly: see [`KnownContainer`].
@@ -280,7 +285,10 @@ impl Demuxer {
         let of =
             |index: usize| programmes.iter().filter(move |(_, streams)| streams.contains(&index)).map(|&(id, _)| id);
         let facts = self.input.streams().map(|stream| stream::facts(&stream));
-        facts.map(|facts| StreamFacts { programmes: of(facts.index).collect(), ..facts }).collect()
+        let color = |index: usize| self.colors.get(index).copied().unwrap_or(Color::UNSPECIFIED);
+        facts
+            .map(|facts| StreamFacts { programmes: of(facts.index).collect(), color: color(facts.index), ..facts })
+            .collect()
     }
 
     /// The codec parameters of stream `index`.
@@ -373,7 +381,7 @@ fn open_error(file: &SourceFile, code: i32) -> Error {
     match error {
         // Not on the whitelist, or nothing that any demuxer recognises.
         ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(file.name()),
-        ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound => unreadable(file),
+        ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound | ffmpeg::Error::Eof => unreadable(file),
         // A header that is cut off, asks for all the memory there is, or has numbers out of any range; with a file that can
         // be read it is no fault of the machine.
         ffmpeg::Error::Other { .. } if file.is_readable() => unreadable(file),

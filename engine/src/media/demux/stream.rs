@@ -5,7 +5,8 @@ use std::ptr;
 use ffmpeg_next::{self as ffmpeg, ffi, format, media};
 
 use crate::media::audio::is_aac_lc;
-use crate::source::{AudioPurpose, Rotation};
+use crate::media::picture::{described, hdr_told};
+use crate::source::{AudioPurpose, Color, HdrMetadata, Rotation};
 use crate::units::{Ratio, TimeBase};
 
 /// What a stream carries.
@@ -58,6 +59,10 @@ pub struct StreamFacts {
     pub rotation: Rotation,
     /// Whether the codec's headers say that frames consist of fields.
     pub interlaced: bool,
+    /// What its colours are by the container's word, before anybody has looked at a picture.
+    pub color: Color,
+    /// What a high dynamic range was mastered for by the container's word.
+    pub hdr: HdrMetadata,
     /// Whether its pictures are in Dolby Vision, and how.
     pub dolby_vision: Option<DolbyVision>,
     /// ISO 639 language, if told.
@@ -107,6 +112,8 @@ pub(super) fn facts(stream: &format::stream::Stream<'_>) -> StreamFacts {
             raw.field_order,
             ffi::AVFieldOrder::AV_FIELD_UNKNOWN | ffi::AVFieldOrder::AV_FIELD_PROGRESSIVE
         ),
+        color: Color::UNSPECIFIED,
+        hdr: hdr(stream),
         dolby_vision: dolby_vision(stream),
         language: text("language"),
         title: text("title"),
@@ -197,6 +204,23 @@ fn side_data<const N: usize>(stream: &format::stream::Stream<'_>, kind: ffi::AVP
 fn dolby_vision(stream: &format::stream::Stream<'_>) -> Option<DolbyVision> {
     let record: [u8; 8] = side_data(stream, ffi::AVPacketSideDataType::AV_PKT_DATA_DOVI_CONF)?;
     Some(DolbyVision { profile: record[2], compatibility: record[7] })
+}
+
+fn hdr(stream: &format::stream::Stream<'_>) -> HdrMetadata {
+    use ffi::AVPacketSideDataType::{AV_PKT_DATA_CONTENT_LIGHT_LEVEL, AV_PKT_DATA_MASTERING_DISPLAY_METADATA};
+    hdr_told(
+        side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA),
+        side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL),
+    )
+}
+
+/// The colours of `stream` as they are told now.
+pub(super) fn color(stream: &format::stream::Stream<'_>) -> Color {
+    let parameters = stream.parameters();
+    // SAFETY: the parameters belong to the open context that `stream` borrows.
+    let raw = unsafe { &*parameters.as_ptr() };
+    let points = [raw.color_primaries as u32, raw.color_trc as u32, raw.color_space as u32];
+    described(points, raw.color_range, raw.chroma_location)
 }
 
 fn rotation(stream: &format::stream::Stream<'_>) -> Rotation {
