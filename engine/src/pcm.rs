@@ -9,6 +9,7 @@
 //! | more, building up slowly | clocks that drift apart | one sample more or less a run, which nobody hears |
 //! | more than 20 ms at once (or 1.5 ticks) | a gap or an overlap | silence, or the overlapping samples are left out |
 //! | more than 10 ms (or 1.5 ticks), and as much in the run after it | the same | the same |
+//! | either, but no more than three times what runs differ by from one to the next | jitter, as of what is recorded as it arrives | nothing |
 //! | more than 3 ms, in the last run of all | a gap or an overlap | the same |
 //! | more than half a second, in one run only | a damaged timestamp | nothing |
 //! | a backward jump of more than a minute, a forward one of more than six hours | another clock | the sound follows on |
@@ -90,7 +91,9 @@ const FARTHEST_FORWARD_S: f64 = 6.0 * 3600.0;
 const SMALLEST_JUMP_S: f64 = 0.020;
 /// What the last run may deviate by.
 const LARGEST_END_S: f64 = 0.003;
-/// Runs over which a drift is averaged.
+/// So many times what runs differ by from one to the next is no jump.
+const JITTERS: f64 = 3.0;
+/// Runs over which drift and jitter are averaged.
 const DRIFT_RUNS: f64 = 16.0;
 
 /// The output's samples as they are laid one after the other.
@@ -103,6 +106,10 @@ pub struct Timeline {
     slip: i64,
     /// Moving average of the deviation, in samples.
     drift: f64,
+    /// Moving average of what the deviations of two runs differ by, in samples, over as many runs.
+    jitter: (f64, f64),
+    /// The deviation of the run before.
+    before: i64,
     correcting: bool,
     slips: u32,
 }
@@ -110,14 +117,25 @@ pub struct Timeline {
 impl Timeline {
     /// An empty timeline.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, next: 0, begun: false, slip: 0, drift: 0.0, correcting: false, slips: 0 }
+        Self {
+            clock,
+            next: 0,
+            begun: false,
+            slip: 0,
+            drift: 0.0,
+            jitter: (0.0, 0.0),
+            before: 0,
+            correcting: false,
+            slips: 0,
+        }
     }
 
     /// Goes on at another sample rate, whose samples are counted from `next` on.
     pub fn set_rate(&mut self, rate: u32, next: i64) {
         let scale = f64::from(rate) / f64::from(self.clock.rate);
         self.slip = (self.slip as f64 * scale).round() as i64;
-        self.drift *= scale;
+        (self.drift, self.jitter.0) = (self.drift * scale, self.jitter.0 * scale);
+        self.before = (self.before as f64 * scale).round() as i64;
         self.clock.rate = rate;
         self.next = next;
     }
@@ -188,8 +206,9 @@ impl Timeline {
             return Edit::Keep;
         }
         let steady = following.is_some_and(|f| f.abs_diff(deviation) <= self.clock.samples(0.002, 1.0).unsigned_abs());
-        if !self.begun || more_than(if steady { 0.010 } else { SMALLEST_JUMP_S }, 1.5) {
-            (self.drift, self.correcting) = (0.0, false);
+        let is_jitter = (size as f64) <= JITTERS * self.jitter.0;
+        if !self.begun || (!is_jitter && more_than(if steady { 0.010 } else { SMALLEST_JUMP_S }, 1.5)) {
+            (self.drift, self.before, self.correcting) = (0.0, 0, false);
             return match deviation {
                 0 => Edit::Keep,
                 1.. => Edit::Silence(size),
@@ -201,6 +220,9 @@ impl Timeline {
 
     /// Follows a slow drift, a sample at a time.
     fn nudge(&mut self, deviation: i64) -> Edit {
+        let (jitter, runs) = (self.jitter.0, (self.jitter.1 + 1.0).min(DRIFT_RUNS));
+        self.jitter = (jitter + (deviation.abs_diff(self.before) as f64 - jitter) / runs, runs);
+        self.before = deviation;
         self.drift += (deviation as f64 - self.drift) / DRIFT_RUNS;
         let tolerance = self.clock.samples(0.003, 2.0) as f64;
         self.correcting = self.drift.abs() > if self.correcting { tolerance / 4.0 } else { tolerance };
@@ -284,6 +306,29 @@ mod tests {
         let edits = place_all(&mut timeline, &starts);
         assert!(matches!(edits[50], Edit::Silence(1023..=1025)), "{:?}", edits[50]);
         assert_eq!(edits.iter().filter(|&&e| e != Edit::Keep).count(), 1);
+    }
+
+    /// As of what is recorded with the times at which it arrives.
+    #[test]
+    fn times_that_jitter_by_a_frame_cut_nothing_once_that_is_known() {
+        let mut timeline = Timeline::new(clock(1000, 48_000, 0));
+        let jitter = |run: usize| [0.0, 0.012, -0.014, 0.008, -0.009, 0.015, -0.013, 0.003][run % 8];
+        let starts: Vec<f64> = steady(400, 48_000, 0.1).iter().enumerate().map(|(run, at)| at + jitter(run)).collect();
+        let edits = place_all(&mut timeline, &starts);
+        assert!(edits[8..].iter().all(|edit| *edit == Edit::Keep), "{edits:?}");
+        // What is lost is known all the same.
+        let mut lost = steady(400, 48_000, 0.1);
+        lost.drain(200..204);
+        let mut timeline = Timeline::new(clock(1000, 48_000, 0));
+        let starts: Vec<f64> = lost.iter().enumerate().map(|(run, at)| at + jitter(run)).collect();
+        let edits = place_all(&mut timeline, &starts);
+        let silent: Vec<(usize, u64)> = edits
+            .iter()
+            .enumerate()
+            .skip(8)
+            .filter_map(|(run, edit)| if let Edit::Silence(samples) = edit { Some((run, *samples)) } else { None })
+            .collect();
+        assert!(matches!(silent[..], [(200, 3500..=4700)]), "{silent:?}");
     }
 
     #[test]
