@@ -18,13 +18,14 @@ use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample};
 use vtp_engine::limits::Limits;
 use vtp_splitter::Source;
 
+use super::adoption::Adoption;
 use super::death::{Cause, Death, LastWords};
+use super::error::Error;
 use super::input::Input;
-use super::messages::{Failure, Reply, Request};
+use super::messages::{Reply, Request};
 use super::process::Process;
 use super::served::Serving;
 use super::wire::{self, Came, Inbox};
-use crate::stores::Trouble;
 
 /// How often somebody who waits for a child looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -34,65 +35,6 @@ const LEAST_CPU_S: u64 = 600;
 const MOST_CPU_S: u64 = 1 << 30;
 /// CPU seconds for a mebibyte of a source to be looked into, which may take decoding it once.
 const INDEX_S_PER_MIB: u64 = 30;
-
-/// Why a child did not do what it was asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// It said why.
-    #[error(transparent)]
-    Failed(#[from] Failure),
-    /// It is dead.
-    #[error("{0}")]
-    Died(Death),
-    /// What it made could not be written.
-    #[error("writing {}: {error}", path.display())]
-    Spool {
-        /// Where to.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        error: io::Error,
-    },
-    /// The source could not be read on.
-    #[error("the source could not be read: {0}")]
-    Unread(#[source] vtp_store::Error),
-    /// The place of the source can't be used.
-    #[error(transparent)]
-    Place(#[from] Trouble),
-    /// There is none.
-    #[error("a process to work in can't be started: {0}")]
-    Start(#[source] io::Error),
-    /// It was not wanted any more.
-    #[error("cancelled")]
-    Cancelled,
-}
-
-/// A source that children work on, ready to be told to them.
-pub(crate) struct Adoption {
-    id: u64,
-    input: Input,
-    request: Vec<u8>,
-}
-
-impl Adoption {
-    /// `id` tells sources apart.
-    ///
-    /// # Errors
-    /// A source that is too large to be told.
-    pub(super) fn new(id: u64, input: Input, source: &Source) -> io::Result<Self> {
-        let request = Request::Adopt { given: input.given().clone(), source: Box::new(source.clone()) };
-        Ok(Self { id, request: wire::encode(&request)?, input })
-    }
-
-    /// A chunk's packets, in an archive, in place of a source.
-    ///
-    /// # Errors
-    /// A name that is too long.
-    pub(super) fn of_chunk(id: u64, input: Input) -> io::Result<Self> {
-        let request = Request::AdoptChunk { given: input.given().clone() };
-        Ok(Self { id, request: wire::encode(&request)?, input })
-    }
-}
 
 /// A child that lives until it is dropped.
 pub(crate) struct Child {
@@ -119,7 +61,7 @@ impl Child {
         let never = AtomicBool::new(false);
         match child.reply(&never)? {
             Reply::Ready { missing } => Ok((child, missing)),
-            _ => Err(child.is_wrong("it was not ready")),
+            _ => Err(child.condemn("it was not ready")),
         }
     }
 
@@ -159,7 +101,7 @@ impl Child {
                 self.adopted = Some(adoption.id);
                 Ok(())
             }
-            reply => Err(self.unasked(&reply)),
+            reply => Err(self.said_unasked(&reply)),
         }
     }
 
@@ -169,7 +111,7 @@ impl Child {
         self.send(&Request::Hash { packets })?;
         match self.reply(cancel)? {
             Reply::Hash(bytes) => Ok(SourceHash::from_bytes(bytes)),
-            reply => Err(self.unasked(&reply)),
+            reply => Err(self.said_unasked(&reply)),
         }
     }
 
@@ -190,7 +132,7 @@ impl Child {
                     self.or_dead(written.map_err(|error| Error::Spool { path, error }))?;
                 }
                 Reply::Packed => return Ok(()),
-                reply => return Err(self.unasked(&reply)),
+                reply => return Err(self.said_unasked(&reply)),
             }
         }
     }
@@ -220,7 +162,7 @@ impl Child {
         })?;
         let names = chunk.renditions.iter().map(|it| it.rendition.as_str());
         if chunk.chunk != task.chunk || !names.eq(takers.iter().map(|it| it.name)) {
-            return Err(self.is_wrong("it encoded something else"));
+            return Err(self.condemn("it encoded something else"));
         }
         let filled = takers.into_iter().zip(chunk.renditions).map(|(taker, rendition)| taker.fill(rendition));
         let renditions = self.or_dead(filled.collect::<io::Result<_>>().map_err(|error| unwritten(task, error)))?;
@@ -261,11 +203,11 @@ impl Child {
             let Reply::Sample { place, sample, bytes } = reply else {
                 return match last(reply) {
                     Ok(answer) => Ok(answer),
-                    Err(other) => Err(self.unasked(&other)),
+                    Err(other) => Err(self.said_unasked(&other)),
                 };
             };
             let Some(taker) = takers.get_mut(usize::from(place)).filter(|it| it.expects(sample, &bytes)) else {
-                return Err(self.is_wrong("it sent a sample that nobody asked for"));
+                return Err(self.condemn("it sent a sample that nobody asked for"));
             };
             observer.frames_encoded(taker.name, 1);
             if let Err(error) = taker.take(sample, &bytes) {
@@ -278,7 +220,7 @@ impl Child {
     fn source(&mut self, cancel: &AtomicBool) -> Result<Source, Error> {
         match self.reply(cancel)? {
             Reply::Source(source) if !source.index.frames.is_empty() => Ok(*source),
-            reply => Err(self.unasked(&reply)),
+            reply => Err(self.said_unasked(&reply)),
         }
     }
 
@@ -299,7 +241,7 @@ impl Child {
                 self.kill();
                 self.death(Cause::Silence(silence))
             }
-            _ => self.is_dead(),
+            _ => self.bury(),
         })
     }
 
@@ -309,7 +251,7 @@ impl Child {
     }
 
     fn give(&mut self, input: &Input) -> Result<(), Error> {
-        self.serving = input.give(&self.stream).map_err(|_| self.is_dead())?;
+        self.serving = input.give(&self.stream).map_err(|_| self.bury())?;
         Ok(())
     }
 
@@ -337,8 +279,8 @@ impl Child {
                     return Err(self.death(Cause::Silence(silence)));
                 }
                 Ok(Came::Nothing) => {}
-                Ok(Came::End) => return Err(self.is_dead()),
-                Err(error) => return Err(self.is_wrong(&error.to_string())),
+                Ok(Came::End) => return Err(self.bury()),
+                Err(error) => return Err(self.condemn(&error.to_string())),
             }
         }
     }
@@ -361,7 +303,7 @@ impl Child {
         let bounded = set(rlimit::Resource::DATA, memory).and_then(|()| set(rlimit::Resource::CPU, cpu_s));
         // One that is gone can't be bounded.
         bounded.map_err(|error| match self.process.try_wait() {
-            Ok(Some(_)) => self.is_dead(),
+            Ok(Some(_)) => self.bury(),
             _ => Error::Start(error),
         })
     }
@@ -371,17 +313,17 @@ impl Child {
         result.inspect_err(|_| self.kill())
     }
 
-    pub(super) fn unasked(&mut self, reply: &Reply) -> Error {
+    pub(super) fn said_unasked(&mut self, reply: &Reply) -> Error {
         let reply = format!("{reply:?}");
-        self.is_wrong(&format!("it said {}", reply.chars().take(60).collect::<String>()))
+        self.condemn(&format!("it said {}", reply.chars().take(60).collect::<String>()))
     }
 
-    pub(super) fn is_wrong(&mut self, why: &str) -> Error {
+    pub(super) fn condemn(&mut self, why: &str) -> Error {
         self.kill();
         self.death(Cause::Nonsense(why.to_owned()))
     }
 
-    fn is_dead(&mut self) -> Error {
+    fn bury(&mut self) -> Error {
         // Its end of the socket is closed a moment before it is gone.
         let status = self.wait_a_little();
         let cause = match status.map(|status| (status.signal(), status.code())) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vtp_engine::limits::Limits;
 use vtp_engine::media::demux::cannot_open;
 
-use super::handle::Error;
+use super::error::Error;
 use super::messages::{Failure, Given};
 use super::served::Serving;
 use super::wire;

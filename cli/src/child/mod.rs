@@ -15,7 +15,9 @@
 //! through the socket, and is taken for data that may be anything. One that dies, falls silent or talks nonsense is
 //! killed and reported with FFmpeg's last words; the next request has another child.
 
+mod adoption;
 mod death;
+mod error;
 mod handle;
 mod input;
 mod messages;
@@ -26,9 +28,10 @@ mod served;
 mod sound;
 pub(crate) mod wire;
 
+pub(crate) use adoption::Adoption;
 pub use death::{Cause, Death};
-pub use handle::Error;
-pub(crate) use handle::{Adoption, Child};
+pub use error::Error;
+pub(crate) use handle::Child;
 pub(crate) use input::{Bytes, Input};
 pub use messages::Failure;
 pub(crate) use pool::walls;

@@ -16,7 +16,9 @@ use vtp_engine::limits::Limits;
 use vtp_splitter::Source;
 
 use super::SUBCOMMAND;
-use super::handle::{Adoption, Child, Error};
+use super::adoption::Adoption;
+use super::error::Error;
+use super::handle::Child;
 use super::input::Input;
 use super::process::Process;
 use crate::place::Place;

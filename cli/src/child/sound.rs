@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 use vtp_engine::media::audio::{AudioOutcome, AudioRequest, AudioTrackConfig, TaskSink};
 use vtp_engine::pcm::Moment;
 
-use super::handle::{Adoption, Child, Error};
+use super::adoption::Adoption;
+use super::error::Error;
+use super::handle::Child;
 use super::messages::{Reply, Request};
 
 /// Sound that a child has prepared.
@@ -31,7 +33,7 @@ impl Sound {
         child.send(&Request::OpenSound { requests, origin })?;
         match child.reply(cancel)? {
             Reply::SoundConfigs(configs) if configs.len() == tracks => Ok(Self { child, configs }),
-            reply => Err(child.unasked(&reply)),
+            reply => Err(child.said_unasked(&reply)),
         }
     }
 
@@ -61,7 +63,7 @@ impl Sound {
                 Reply::SoundDone(outcomes) if outcomes.len() == self.configs.len() => {
                     return Ok((outcomes, self.child));
                 }
-                reply => return Err(self.child.unasked(&reply).into()),
+                reply => return Err(self.child.said_unasked(&reply).into()),
             }
         }
     }

@@ -108,7 +108,7 @@ impl Cache {
             cpu = made.cpu;
             for (at, encoded) in missing.into_iter().zip(made.renditions) {
                 if let Err(error) = self.keep(&keys[at], &task.renditions[at], &encoded) {
-                    self.is_troubled(&error);
+                    self.note_trouble(&error);
                 }
                 renditions[at] = Some(encoded);
             }
@@ -119,14 +119,14 @@ impl Cache {
 
     /// The keys of the task's renditions; `None` if it is not known what would be made.
     fn keys(&self, source: &SourceHash, extradata: &[u8], task: &EncodeTask) -> Option<Vec<Key>> {
-        let identity = || tools::identity().inspect_err(|error| self.is_troubled(error)).ok();
+        let identity = || tools::identity().inspect_err(|error| self.note_trouble(error)).ok();
         let tools = self.tools.get_or_init(identity).as_ref()?;
         let context = key::Context::new(tools, source, extradata, task);
         let keys = task.renditions.iter().map(|rendition| context.key(rendition)).collect::<io::Result<_>>();
-        keys.inspect_err(|error| self.is_troubled(error)).ok()
+        keys.inspect_err(|error| self.note_trouble(error)).ok()
     }
 
-    fn is_troubled(&self, error: &io::Error) {
+    fn note_trouble(&self, error: &io::Error) {
         tracing::debug!(%error, folder = %self.folder.display(), "an encoding is not kept for later runs");
         self.trouble.get_or_init(|| error.to_string());
     }
