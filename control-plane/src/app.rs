@@ -8,18 +8,22 @@ use tokio::sync::{OnceCell, Semaphore};
 use vtp_store::{AnyStore, Client, Directory, Location, S3};
 
 use crate::auth::{Hasher, KeySet};
-use crate::checking::TAKEN_OVER;
 use crate::config::Config;
 use crate::db::{self, events, jobs};
 use crate::fleet::Fleet;
-use crate::http::{LastStatus, Render, Streams};
 use crate::limits::Limits;
+use crate::metrics::Render;
 use crate::news::News;
 use crate::outside::{NoClient, Outside};
-use crate::part_urls::PartKey;
+use crate::part_key::PartKey;
 use crate::playback::PlaybackKey;
+use crate::status::LastStatus;
+use crate::streams::Streams;
 use crate::traces::{Traces, Untraced};
 use crate::usage::Usage;
+
+/// Uploads that somebody else had begun to check and that are checked here at the same time.
+const TAKEN_OVER: usize = 8;
 
 /// What handlers share. Clones share it.
 #[derive(Clone)]

@@ -26,8 +26,6 @@ const SETTLED_S: i64 = 600;
 const PAUSE_S: i64 = 10;
 /// How often what was fetched is checked that can't be, each time after a longer pause.
 const MOST_CHECKS: i64 = 14;
-/// Uploads that somebody else had begun to check and that are checked here at the same time.
-pub(crate) const TAKEN_OVER: usize = 8;
 /// Bytes that are hashed at a time.
 const BLOCK: u64 = 4 << 20;
 

@@ -154,7 +154,15 @@ pub enum ConfigError {
     Field(#[source] toml::de::Error),
 }
 
+/// The most parts of an upload: as many as one in S3 has.
+pub(crate) const MOST_PARTS: u64 = 10_000;
+
 impl Config {
+    /// The most bytes of a source: no more than its parts can hold.
+    pub(crate) fn largest_source(&self) -> u64 {
+        self.largest_bytes.min(self.chunk_bytes.saturating_mul(MOST_PARTS))
+    }
+
     /// The settings of `file`, if there is one, and of these variables.
     ///
     /// # Errors

@@ -15,7 +15,8 @@ use vtp_store::Store as _;
 use crate::app::App;
 use crate::checking;
 use crate::db;
-use crate::db::jobs::{self, Claimed, End, Lease};
+use crate::db::jobs::{self, Claimed, Lease};
+use crate::end::End;
 use crate::estimate::Effort;
 use crate::fetching;
 use crate::fleet::{Away, Made, Order, Progress};
@@ -27,7 +28,7 @@ use crate::problem::Problem;
 use crate::report::{self, Report};
 use crate::storage::{self, Object};
 use crate::template::Template;
-use crate::traces::Traceparent;
+use crate::traceparent::Traceparent;
 
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);

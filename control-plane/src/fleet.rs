@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::template::Codec;
 
-use crate::traces::Traceparent;
+use crate::traceparent::Traceparent;
 
 /// What is to be made.
 #[derive(Clone, PartialEq, Debug)]

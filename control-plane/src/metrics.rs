@@ -1,7 +1,12 @@
 //! What a control plane counts and measures, by the names that Prometheus shows. Whoever wants to see it installs a recorder of the
 //! crate `metrics`; without one nothing is kept.
 
+use std::sync::Arc;
+
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// What writes down all metrics of this process.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Histogram, s, by `method`, `endpoint` and `status`: from a request until its answer began.
 pub const REQUEST_TIME: &str = "vtp_http_request_seconds";

@@ -7,14 +7,9 @@
 use time::OffsetDateTime;
 use tracing::Span;
 
-use crate::db::jobs::End;
+use crate::end::End;
 use crate::ids::JobId;
-
-/// Which span something is below, as the header `traceparent` names it (<https://www.w3.org/TR/trace-context/>). Whoever makes
-/// spans reads it.
-#[derive(Clone, PartialEq, Eq, Debug, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct Traceparent(pub String);
+use crate::traceparent::Traceparent;
 
 /// Makes something of spans.
 ///

@@ -16,7 +16,8 @@ use base64::Engine as _;
 use fixture::{Platform, Somebody, until};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use vtp_control_plane::db::jobs::{self, End};
+use vtp_control_plane::db::jobs;
+use vtp_control_plane::end::End;
 
 const ALL: [&str; 6] =
     ["job.completed", "job.failed", "job.cancelled", "video.ready", "video.failed", "batch.completed"];

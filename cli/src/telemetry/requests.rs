@@ -6,9 +6,10 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::Status;
 use time::OffsetDateTime;
 use tracing::Span;
-use vtp_control_plane::db::jobs::End;
+use vtp_control_plane::end::End;
 use vtp_control_plane::ids::JobId;
-use vtp_control_plane::traces::{Traceparent, Traces};
+use vtp_control_plane::traceparent::Traceparent;
+use vtp_control_plane::traces::Traces;
 use vtp_fleet::messages::TraceContext;
 
 use super::ended::{Ended, Told};

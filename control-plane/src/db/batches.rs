@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::fetches::{self, NewFetch};
 use crate::ids::{BatchId, JobId, UserId, VideoId};
-use crate::traces::Traceparent;
+use crate::traceparent::Traceparent;
 
 /// A batch, and how its jobs stand.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema, sqlx::FromRow)]

@@ -19,10 +19,10 @@ use utoipa::ToSchema;
 
 use super::events;
 use super::outbox;
-use super::outputs::{self, NewOutput};
-use crate::estimate::Effort;
+use super::outputs;
+use crate::end::End;
 use crate::ids::{BatchId, JobId, UserId, VideoId};
-use crate::traces::Traceparent;
+use crate::traceparent::Traceparent;
 
 /// The channel on which whoever drives a job is told that it is wanted no longer.
 pub const CANCELS: &str = "job_cancels";
@@ -371,31 +371,6 @@ pub async fn progress(db: &PgPool, job: JobId, epoch: i64, thousandths: i16, bod
     Ok(true)
 }
 
-/// How a job has ended.
-#[derive(Clone, PartialEq, Debug)]
-pub enum End {
-    /// The ladder is there.
-    Completed {
-        /// Its report.
-        report: Value,
-        /// What was made.
-        outputs: Vec<NewOutput>,
-        /// Bytes of it.
-        bytes: i64,
-        /// What it took, if that is known.
-        effort: Option<Effort>,
-    },
-    /// It can't be made.
-    Failed {
-        /// A number of the API.
-        code: Option<u16>,
-        /// What is wrong and what to do.
-        message: String,
-    },
-    /// It was not wanted any longer.
-    Cancelled,
-}
-
 /// Ends a job, once; whether it was this lease that did.
 pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End) -> sqlx::Result<bool> {
     let (status, report, bytes, code, message) = match end {
@@ -459,18 +434,6 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<JobId>> {
           ORDER BY outputs_deleted_at LIMIT 100)",
     )
     .bind(settled_s as f64)
-    .fetch_all(db)
-    .await
-}
-
-/// Notes that what these jobs made is not wanted any longer, and tells which of them were completed.
-pub(super) async fn delete_outputs(db: &mut sqlx::PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<JobId>> {
-    sqlx::query("DELETE FROM processed_videos WHERE job_id = ANY($1)").bind(jobs).execute(&mut *db).await?;
-    sqlx::query_scalar(
-        "UPDATE transcoding_jobs SET outputs_deleted_at = now(), swept_at = NULL
-         WHERE id = ANY($1) AND status = 'completed' RETURNING id",
-    )
-    .bind(jobs)
     .fetch_all(db)
     .await
 }

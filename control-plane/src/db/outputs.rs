@@ -52,6 +52,18 @@ pub struct NewOutput {
     pub is_default: bool,
 }
 
+/// Notes that what these jobs made is not wanted any longer, and tells which of them were completed.
+pub(super) async fn forget(db: &mut sqlx::PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<JobId>> {
+    sqlx::query("DELETE FROM processed_videos WHERE job_id = ANY($1)").bind(jobs).execute(&mut *db).await?;
+    sqlx::query_scalar(
+        "UPDATE transcoding_jobs SET outputs_deleted_at = now(), swept_at = NULL
+         WHERE id = ANY($1) AND status = 'completed' RETURNING id",
+    )
+    .bind(jobs)
+    .fetch_all(db)
+    .await
+}
+
 /// Keeps what a job made, within the transaction that ends it.
 pub(super) async fn add(
     db: &mut sqlx::PgConnection,
@@ -93,7 +105,7 @@ pub async fn delete(db: &PgPool, user: UserId, job: JobId) -> sqlx::Result<Optio
     .fetch_optional(&mut *transaction)
     .await?;
     if has_ended == Some(true) {
-        super::jobs::delete_outputs(&mut transaction, &[job]).await?;
+        forget(&mut transaction, &[job]).await?;
         transaction.commit().await?;
     }
     Ok(has_ended)

@@ -464,7 +464,7 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId, with_outputs: boo
         .bind(user)
         .fetch_all(&mut *transaction)
         .await?;
-        gone = super::jobs::delete_outputs(&mut transaction, &all).await?;
+        gone = super::outputs::forget(&mut transaction, &all).await?;
     }
     transaction.commit().await?;
     Ok((deleted.rows_affected() > 0).then_some(gone))

@@ -20,7 +20,6 @@ use crate::app::App;
 use crate::checking;
 use crate::db::fetches::{self, Claimed, Noted};
 use crate::db::videos;
-use crate::http::largest;
 use crate::ids::VideoId;
 use crate::problem::Problem;
 use crate::storage;
@@ -137,7 +136,7 @@ impl Fetch {
 
     /// Notes how large a source is, if it may be that large and there is room for it, and what its contents are known by.
     async fn announce(&mut self, size: Option<u64>, version: Option<String>) -> Result<(), Stop> {
-        let most = largest(&self.app.config);
+        let most = self.app.config.largest_source();
         if size.is_some_and(|size| size > most) {
             return Err(too_large(most));
         }

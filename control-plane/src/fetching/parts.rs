@@ -6,7 +6,6 @@ use vtp_store::{About, Body, Store as _};
 
 use super::{Fetch, Stop, patience, taken, too_large};
 use crate::db::fetches::{self, Part};
-use crate::http::largest;
 use crate::problem::Problem;
 use crate::storage::Object;
 
@@ -57,7 +56,7 @@ impl<'a> Parts<'a> {
 
     /// Whether so much more may come, and has come soon enough.
     fn bound(&self, more: u64) -> Result<(), Stop> {
-        let (most, of) = (largest(&self.fetch.app.config), &self.fetch.of);
+        let (most, of) = (self.fetch.app.config.largest_source(), &self.fetch.of);
         let received = self.received() + more;
         match of.file_size.map(i64::unsigned_abs) {
             Some(size) if received > size => return Err(Stop::Anew),

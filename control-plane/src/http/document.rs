@@ -8,7 +8,6 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Described, RefOr};
 
-use super::uploads;
 use crate::config::Config;
 use crate::ids::SessionId;
 
@@ -47,7 +46,7 @@ pub(super) fn complete(document: &mut Described, config: &Config) {
     if let Some(RefOr::T(Schema::Object(upload))) = upload
         && let Some(RefOr::T(Schema::Object(size))) = upload.properties.get_mut("file_size")
     {
-        let largest = usize::try_from(uploads::largest(config)).unwrap_or(usize::MAX);
+        let largest = usize::try_from(config.largest_source()).unwrap_or(usize::MAX);
         size.maximum = Some(largest.into());
     }
 }

@@ -16,7 +16,7 @@ use ring::digest;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::{LONGEST_BATCH, PATIENCE};
+use super::bounds::{LONGEST_BATCH, PATIENCE};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::db::idempotency::{self, Answer, Known};

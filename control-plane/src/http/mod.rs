@@ -4,6 +4,7 @@
 mod audit;
 mod auth;
 mod batches;
+mod bounds;
 mod cors;
 mod device;
 mod document;
@@ -29,8 +30,6 @@ mod videos;
 pub(crate) mod visit;
 mod webhooks;
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, header};
@@ -43,27 +42,19 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::bounds::{LONGEST_BATCH, PATIENCE};
 use self::document::Document;
 use self::idempotency::ToItsEnd;
 pub use self::serve::serve;
-pub(crate) use self::stream::Streams;
-pub(crate) use self::system::LastStatus;
-pub use self::system::Render;
 use crate::app::App;
 use crate::config::Config;
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
-pub(crate) use self::uploads::largest;
-
 /// What a request is called.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest body of a request that is no part of an upload.
 const LONGEST: usize = 256 * 1024;
-/// The longest body of one that names ten thousand videos, each by a URL that is signed, say.
-const LONGEST_BATCH: usize = 16 << 20;
-/// The longest time for an answer that is no stream.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All there is of the API, and the document that describes it.
 fn api(config: &Config) -> (Router<App>, utoipa::openapi::OpenApi) {

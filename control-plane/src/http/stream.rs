@@ -1,9 +1,7 @@
 //! What goes on as it goes on: server-sent events (WHATWG HTML, 9.2), or WebSocket (RFC 6455) for whoever asks to switch to it. Both
 //! tell the same, and an idle listener costs some KiB: nothing is kept for it but where it is.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -20,8 +18,6 @@ use utoipa::IntoParams;
 
 use crate::app::App;
 use crate::auth::{Caller, PROTOCOL, asks_for_websocket};
-use crate::ids::UserId;
-use crate::metrics::STREAMS;
 use crate::problem::{Kind, Outcome, Problem};
 
 /// How often something is sent where nothing happens, so that whatever is between doesn't take the connection for dead.
@@ -110,49 +106,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Switch {
         }
         let switch = WebSocketUpgrade::from_request_parts(parts, state).await;
         switch.map(|it| Self(Some(it))).map_err(|refused| Problem::new(Kind::Invalid, refused.body_text()))
-    }
-}
-
-/// How many streams each user has open here. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Streams(Arc<Mutex<HashMap<UserId, u32>>>);
-
-/// A stream that is open, as it is counted.
-struct Open {
-    streams: Streams,
-    user: UserId,
-}
-
-impl Streams {
-    fn locked(&self) -> MutexGuard<'_, HashMap<UserId, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// One more, of so many at most.
-    fn open(&self, user: UserId, most: u32) -> Outcome<Open> {
-        let mut open = self.locked();
-        let count = open.entry(user).or_default();
-        if *count >= most {
-            let detail =
-                format!("{most} streams are open; end one of them, or listen to all jobs in one: GET /v1/events");
-            return Err(Problem::too_many(detail, 10));
-        }
-        *count += 1;
-        metrics::gauge!(STREAMS).increment(1);
-        Ok(Open { streams: self.clone(), user })
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let mut open = self.streams.locked();
-        if let Some(count) = open.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.user);
-            }
-        }
-        metrics::gauge!(STREAMS).decrement(1);
     }
 }
 

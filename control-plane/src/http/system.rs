@@ -1,15 +1,11 @@
 //! Whether it is there, whether it can do anything, and what it counts.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
-use tokio::sync::Mutex;
-use utoipa::ToSchema;
 use vtp_store::{Key, Store as _};
 
 use crate::app::App;
@@ -17,6 +13,7 @@ use crate::db::jobs;
 use crate::limits::address;
 use crate::metrics::{CONNECTIONS, JOBS};
 use crate::problem::{Outcome, Problem};
+use crate::status::{Components, Health, Status};
 
 /// For how long it counts what was found out.
 const FRESH: Duration = Duration::from_secs(5);
@@ -26,44 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const ANYTHING: &str = "status";
 /// What Prometheus expects.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What writes down all metrics of this process.
-pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
-
-/// How something is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Health {
-    /// It answers.
-    Ok,
-    /// It does not.
-    Away,
-}
-
-/// What the API needs, and how it is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub(crate) struct Components {
-    /// Users, videos and jobs. Without it nothing is answered.
-    database: Health,
-    /// The bytes of sources and ladders.
-    store: Health,
-    /// Who makes ladders. While it is away jobs are accepted, and wait.
-    fleet: Health,
-}
-
-/// How the whole is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub(crate) struct Status {
-    /// `away` where one of its components is.
-    status: Health,
-    /// Of this build.
-    version: &'static str,
-    components: Components,
-}
-
-/// What was found out last, and when. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastStatus(Arc<Mutex<Option<(Instant, Status)>>>);
 
 /// Whether the process lives.
 #[utoipa::path(get, path = "/health/live", tag = "system", security(()), responses((status = 204, description = "It lives")))]

@@ -56,7 +56,7 @@ async fn stamp(mut response: Response) -> Response {
 
 /// What is spoken here (OPTIONS). Nobody needs to be anybody for it.
 async fn about(State(app): State<App>) -> Response {
-    let largest = HeaderValue::from(uploads::largest(&app.config));
+    let largest = HeaderValue::from(app.config.largest_source());
     let said = [
         (VERSIONS, HeaderValue::from_static(tus::VERSION)),
         (EXTENSIONS, HeaderValue::from_static(tus::EXTENSIONS)),

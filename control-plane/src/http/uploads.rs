@@ -20,7 +20,6 @@ use super::integer::integer;
 use crate::app::App;
 use crate::auth::Writes;
 use crate::checking;
-use crate::config::Config;
 use crate::db::tus;
 use crate::db::videos::{self, ArrivedPart, Beginning, Begun, By, Video};
 use crate::ids::{UserId, VideoId};
@@ -29,8 +28,6 @@ use crate::problem::{Kind, Outcome, Problem};
 use crate::receiving;
 use crate::storage::Object;
 
-/// The most parts of an upload: as many as one in S3 has.
-pub(super) const MOST_PARTS: u64 = 10_000;
 /// How long somebody waits for their upload to be checked; it goes on without them.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,11 +66,6 @@ pub(crate) struct BegunUpload {
     /// Until when these addresses are good.
     #[serde(with = "time::serde::rfc3339")]
     urls_expire_at: OffsetDateTime,
-}
-
-/// The most bytes of a source.
-pub(crate) fn largest(config: &Config) -> u64 {
-    config.largest_bytes.min(config.chunk_bytes.saturating_mul(MOST_PARTS))
 }
 
 /// Begin an upload.
@@ -120,7 +112,7 @@ pub(super) async fn start(app: &App, user: UserId, id: VideoId, wanted: &NewUplo
     let sha256 = wanted.sha256.as_deref().map(|it| hex(it).ok_or_else(|| invalid("sha256: 64 digits of base 16")));
     let sha256 = sha256.transpose()?;
     let chunk = app.config.chunk_bytes;
-    let largest = largest(&app.config);
+    let largest = app.config.largest_source();
     if wanted.file_size == 0 {
         return Err(invalid("file_size: one byte at least"));
     }

@@ -6,9 +6,10 @@ use utoipa::ToSchema;
 
 use super::extract::{Json, Path};
 use super::integer::integers;
-use super::uploads::{MOST_PARTS, lacks, takes_parts, video_of};
+use super::uploads::{lacks, takes_parts, video_of};
 use crate::app::App;
 use crate::auth::Writes;
+use crate::config::MOST_PARTS;
 use crate::ids::VideoId;
 use crate::part_urls::{self, PartUrls};
 use crate::problem::{Kind, Outcome, Problem};

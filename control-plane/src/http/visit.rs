@@ -23,7 +23,7 @@ use crate::ids::UserId;
 use crate::limits::address;
 use crate::metrics::REQUEST_TIME;
 use crate::problem::Problem;
-use crate::traces::Traceparent;
+use crate::traceparent::Traceparent;
 
 /// Of what it is noted who used it.
 const API: &str = "/v1/";
