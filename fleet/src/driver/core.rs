@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use vtp_engine::coordinator::{Coordinator, Event, JobId, Now, RestoreError, WorkerId};
 
-use super::crew::{Crew, Work};
+use super::crew::Crew;
+use super::work::Work;
 use super::{Action, Config, Step};
 use crate::bus::Piece;
 use crate::ledger::{Record, State, Submission};

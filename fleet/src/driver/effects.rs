@@ -6,8 +6,8 @@ use vtp_engine::coordinator::{Effect, Event, Failure, TaskId, Variant, WorkerId}
 use vtp_engine::units::Attempt;
 
 use super::core::Core;
-use super::crew::Work;
 use super::spans::of_attempt;
+use super::work::Work;
 use super::{Action, Notice, Step};
 use crate::ledger::{Outcome, Record};
 use crate::messages::{AttemptId, Control, Offer};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use vtp_engine::coordinator::{Now, TaskId};
 
-use super::crew::{Stage, Work};
+use super::work::{Stage, Work};
 use crate::messages::{AttemptId, NodeId, Pool};
 
 /// How often it is looked whether what is urgent has to wait.

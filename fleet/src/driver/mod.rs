@@ -26,6 +26,7 @@ mod spans;
 mod tally;
 mod turns;
 mod upkeep;
+mod work;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use vtp_engine::coordinator::{Event, Failure, FailureKind, Now, WorkerId};
 
 use super::core::Core;
-use super::crew::{Claim, Stage, Surplus, Token};
+use super::crew::{Claim, Surplus, Token};
+use super::work::Stage;
 use super::{Action, Step};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report};
 
