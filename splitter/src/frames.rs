@@ -61,8 +61,8 @@ pub(crate) fn is_fenced(codec: &str) -> bool {
     ["h264", "hevc"].contains(&codec)
 }
 
-/// Where the packets lie at which decoding may start, if their times don't lead to them: they are not the container's, or some
-/// have none.
+/// Where the packets lie at which decoding may start, if their times don't lead to them: they are not the container's,
+/// or some have none.
 pub(crate) fn places(packets: &[ScannedPacket], are_healed: bool) -> Vec<PacketPlace> {
     let cuts = || packets.iter().zip(0..).filter(|(packet, _)| packet.entry.cut != CutClass::None);
     if !are_healed && cuts().all(|(packet, _)| packet.entry.dts.is_some()) {

@@ -2,13 +2,13 @@
 //!
 //! A forward gap of up to [`LONGEST_GAP_US`] belongs to the source and stays, as does a longer one that the packet
 //! before it is told to last. A jump backwards, or one further ahead than that, begins a new *epoch*: one shift for all
-//! streams. The stream which met the jump first goes on in it where it was. The others enter it when their own timestamps
-//! jump to where it is; what was further ahead than the first moves the whole epoch to its own end. So what belongs
-//! together stays together, and nothing is put over what came before.
+//! streams. The stream which met the jump first goes on in it where it was. The others enter it when their own
+//! timestamps jump to where it is; what was further ahead than the first moves the whole epoch to its own end. So what
+//! belongs together stays together, and nothing is put over what came before.
 //!
-//! Within a stream, what follows without a jump or a gap is a *run*. A short one that the stream returns from to where it
-//! was is *astray*: its timestamps are wrong. It gets a place beside its neighbours, and the epoch that it began is void.
-//! As the shift of a run is certain only after later packets have come, packets are noted by their runs.
+//! Within a stream, what follows without a jump or a gap is a *run*. A short one that the stream returns from to where
+//! it was is *astray*: its timestamps are wrong. It gets a place beside its neighbours, and the epoch that it began is
+//! void. As the shift of a run is certain only after later packets have come, packets are noted by their runs.
 
 /// Forward gaps up to this long are kept, in microseconds.
 pub const LONGEST_GAP_US: i64 = 60_000_000;
@@ -119,8 +119,8 @@ impl Healer {
         Self { epochs: vec![first], runs: Vec::new(), streams: vec![Position::NEW; streams], strays: 0 }
     }
 
-    /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the run that
-    /// it is in.
+    /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the run
+    /// that it is in.
     pub fn place(&mut self, stream: usize, time_us: i64, duration_us: i64) -> RunId {
         let position = self.streams[stream];
         let run = match position.last {
@@ -264,8 +264,8 @@ impl Healer {
         }
     }
 
-    /// A new epoch in which what is at `time` follows `last`. What began late, and nearer to this than to what was before
-    /// the jump, came early for the new epoch.
+    /// A new epoch in which what is at `time` follows `last`. What began late, and nearer to this than to what was
+    /// before the jump, came early for the new epoch.
     fn found(&mut self, last: Place, time: i64) -> usize {
         let (old, new) = (self.runs[last.run.0].epoch, self.epochs.len());
         for position in self.streams.iter_mut().filter(|position| position.apart > APART_US) {
