@@ -607,6 +607,9 @@ mod tests {
     #[test]
     fn sound_that_is_longer_than_the_pictures_keeps_them_company_where_their_clock_goes_on() {
         assert_eq!(shifts_of_parts(&[part(0, 4 * SECOND, 6 * SECOND), part(4 * SECOND, SECOND, SECOND)]), [0, 0]);
+        // They do also where both had a gap long before.
+        let gap = [part(0, SECOND, SECOND), part(20 * SECOND, 4 * SECOND, 6 * SECOND)];
+        assert_eq!(shifts_of_parts(&[&gap[..], &[part(24 * SECOND, SECOND, SECOND)]].concat()), [0, 0, 0]);
     }
 
     #[test]
