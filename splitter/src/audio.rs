@@ -8,22 +8,26 @@ use vtp_engine::source::AudioInfo;
 
 use crate::Error;
 use crate::clock::{believable, microseconds};
-use crate::heal::Healer;
+use crate::heal::{Healer, RunId};
+use crate::runs::{self, Runs};
 
 /// A track while the source is read.
 pub(crate) struct AudioScan {
     pub(crate) facts: StreamFacts,
     decoder: AudioDecoder,
     packets: u64,
-    shifts: Vec<TimeShift>,
-    /// Presentation time of the first packet, healed, and of the first decoded sample.
+    runs: Runs,
+    /// Presentation time of the first packet and of the first decoded sample, as the container tells them.
     first_packet: Option<i64>,
     start: Option<i64>,
+    /// The run that the first sample is in.
+    start_run: Option<RunId>,
 }
 
 impl AudioScan {
     pub(crate) fn new(facts: StreamFacts, decoder: AudioDecoder) -> Self {
-        Self { facts, decoder, packets: 0, shifts: Vec::new(), first_packet: None, start: None }
+        let (first_packet, start, start_run) = (None, None, None);
+        Self { facts, decoder, packets: 0, runs: Runs::default(), first_packet, start, start_run }
     }
 
     pub(crate) fn take(&mut self, mut packet: SourcePacket, track: usize, healer: &mut Healer) -> Result<(), Error> {
@@ -31,20 +35,14 @@ impl AudioScan {
         if let Some(time) = believable(base, packet.pts().or(packet.dts())) {
             let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
             // What an edit leaves out, and only decodes, lies where the edit before it is.
-            let shift = match packet.is_discarded() {
-                true => healer.shift_us(track),
-                false => healer.place(track, base.rescale(time, microseconds()), duration),
-            };
-            let shift = microseconds().rescale(shift, base);
-            if self.shifts.last().map_or(0, |last| last.shift) != shift {
-                self.shifts.push(TimeShift { from_packet: self.packets, shift });
+            if !packet.is_discarded() {
+                self.runs.note(self.packets, healer.place(track, base.rescale(time, microseconds()), duration));
             }
         }
         self.packets += 1;
         if self.start.is_none() {
-            let shift = self.shifts.last().map_or(0, |last| last.shift);
-            let shifted = |time: Option<i64>| believable(base, time).map(|ticks| ticks.saturating_add(shift));
-            packet.set_times(shifted(packet.pts()), shifted(packet.dts()));
+            packet.set_times(believable(base, packet.pts()), believable(base, packet.dts()));
+            self.start_run = self.runs.last();
             self.first_packet = self.first_packet.or(packet.pts()).or(packet.dts());
             let (start, facts, fallback) = (&mut self.start, &mut self.facts, self.first_packet.unwrap_or(0));
             self.decoder.send::<media::Error>(packet, &mut |sound| keep_start(start, facts, fallback, &sound))?;
@@ -52,13 +50,15 @@ impl AudioScan {
         Ok(())
     }
 
-    /// The stream's facts; `None` if it holds no sound.
-    pub(crate) fn finish(mut self) -> Result<Option<(AudioInfo, Vec<TimeShift>)>, Error> {
+    /// The stream's facts and shifts, once `healer` has taken all packets; `None` if it holds no sound.
+    pub(crate) fn finish(mut self, healer: &Healer) -> Result<Option<(AudioInfo, Vec<TimeShift>)>, Error> {
         if self.start.is_none() {
             let (start, facts, fallback) = (&mut self.start, &mut self.facts, self.first_packet.unwrap_or(0));
             self.decoder.finish::<media::Error>(&mut |sound| keep_start(start, facts, fallback, &sound))?;
         }
         let facts = self.facts;
+        let shift = self.start_run.map_or(0, |run| runs::shift(healer, run, facts.time_base));
+        let shifts = self.runs.shifts(healer, facts.time_base);
         Ok(self.start.map(|start| {
             let info = AudioInfo {
                 stream: facts.index,
@@ -71,9 +71,9 @@ impl AudioScan {
                 default: facts.default,
                 purpose: facts.purpose,
                 time_base: facts.time_base,
-                start,
+                start: start.saturating_add(shift),
             };
-            (info, self.shifts)
+            (info, shifts)
         }))
     }
 }

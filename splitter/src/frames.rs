@@ -1,7 +1,7 @@
 //! From packets to frames: which pictures a source shows, in presentation order, as far as its packets tell. Pure.
 
 use vtp_engine::bitstream::Access;
-use vtp_engine::index::{CutClass, FrameEntry, Heal, PacketEntry, PacketPlace};
+use vtp_engine::index::{CutClass, FrameEntry, PacketEntry, PacketPlace};
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 /// One video packet as the scan sees it.
@@ -61,11 +61,11 @@ pub(crate) fn is_fenced(codec: &str) -> bool {
     ["h264", "hevc"].contains(&codec)
 }
 
-/// Where the packets lie at which decoding may start, if their times don't lead to them: jumps were taken out of those, or some
-/// have none.
-pub(crate) fn places(packets: &[ScannedPacket], heals: &[Heal]) -> Vec<PacketPlace> {
+/// Where the packets lie at which decoding may start, if their times don't lead to them: they are not the container's,
+/// or some have none.
+pub(crate) fn places(packets: &[ScannedPacket], are_healed: bool) -> Vec<PacketPlace> {
     let cuts = || packets.iter().zip(0..).filter(|(packet, _)| packet.entry.cut != CutClass::None);
-    if heals.is_empty() && cuts().all(|(packet, _)| packet.entry.dts.is_some()) {
+    if !are_healed && cuts().all(|(packet, _)| packet.entry.dts.is_some()) {
         return Vec::new();
     }
     let place = |(packet, at): (&ScannedPacket, u32)| {

@@ -10,7 +10,8 @@ use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 use crate::frames::{self, ScannedPacket};
 use crate::heal::Healer;
 use crate::mend::mend;
-use crate::scan::healed;
+use crate::runs::Runs;
+use crate::scan::{heal, placed};
 
 /// More packets show nothing new.
 const MOST_PACKETS: usize = 500;
@@ -21,14 +22,16 @@ pub fn times(data: &[u8]) {
     let mut number = || u32::from(data.byte()) << 8 | u32::from(data.byte());
     let base = TimeBase(Ratio::new(number(), number()).unwrap_or(Ratio::ONE));
     let (mut healer, mut packets, mut is_fenced) = (Healer::new(2), Vec::new(), false);
+    let mut runs = Runs::default();
     while !data.is_at_end() && packets.len() < MOST_PACKETS {
         let flags = data.byte();
         is_fenced |= flags & 0x80 != 0;
         let mut told = |bit: u8| (flags & bit != 0).then(|| data.number());
         let (pts, dts, duration) = (told(1), told(2), told(4).filter(|&ticks| ticks > 0));
         let stream = usize::from(flags & 8 != 0);
-        let [pts, dts] = healed(&mut healer, stream, base, [pts, dts], duration);
+        let ([pts, dts], run) = placed(&mut healer, stream, base, [pts, dts], duration);
         if stream == 0 {
+            run.into_iter().for_each(|run| runs.note(packets.len() as u64, run));
             let access = [Access::None, Access::None, Access::Recovery, Access::Reset][usize::from(flags >> 4 & 3)];
             let entry = PacketEntry { pts, dts, size: 1, crc: 0, cut: CutClass::None };
             packets.push(ScannedPacket {
@@ -44,6 +47,7 @@ pub fn times(data: &[u8]) {
     if packets.is_empty() {
         return;
     }
+    heal(&mut packets, &runs, &healer, base);
     let told: Vec<Option<i64>> = packets.iter().map(|packet| packet.entry.pts).collect();
     frames::classify_cuts(&mut packets);
     let nominal = base.ticks(1.0 / 25.0).max(1);

@@ -1,18 +1,35 @@
 //! Takes timestamp jumps out of a source's timeline, audio and video together. Pure; it reads no packet itself.
 //!
 //! A forward gap of up to [`LONGEST_GAP_US`] belongs to the source and stays, as does a longer one that the packet
-//! before it is told to last. A jump backwards, or one further ahead than that, begins a new *epoch*: a shift that
-//! makes the stream which met the jump first go on where it was. The other streams enter the same epoch when their
-//! own timestamps jump, so that what belongs together stays together.
+//! before it is told to last. A jump backwards, or one further ahead than that, begins a new *epoch*: one shift for all
+//! streams. The stream which met the jump first goes on in it where it was. The others enter it when their own
+//! timestamps jump to where it is; what was further ahead than the first moves the whole epoch to its own end. So what
+//! belongs together stays together, and nothing is put over what came before.
+//!
+//! Within a stream, what follows without a jump or a gap is a *run*. A short one that the stream returns from to where
+//! it was is *astray*: its timestamps are wrong. It gets a place beside its neighbours, and the epoch that it began is
+//! void. As the shift of a run is certain only after later packets have come, packets are noted by their runs.
 
 /// Forward gaps up to this long are kept, in microseconds.
 pub const LONGEST_GAP_US: i64 = 60_000_000;
 /// What is told to last longer, in microseconds, isn't believed.
 const LONGEST_TOLD_US: i64 = 3_600_000_000;
-/// Timestamps may go back by this much without being taken for a jump, in microseconds: muxers jitter.
-const BACKWARD_TOLERANCE_US: i64 = 500_000;
-/// A stream that jumps to within this distance of where another one already is only had a gap, in microseconds.
+/// Timestamps may be off by this much without being taken for a jump, in microseconds: muxers jitter.
+const TOLERANCE_US: i64 = 500_000;
+/// Timestamps that are off by no more than this go on even where another stream has jumped, in microseconds.
+const JITTER_US: i64 = 100_000;
+/// A stream that jumps to within this distance of where another one already is belongs to it, in microseconds.
 const COMPANY_US: i64 = 10_000_000;
+/// A run that begins further than this from where its stream was, or from the others if it is the first, may be ahead
+/// of the others in the next epoch, in microseconds.
+const APART_US: i64 = 1_000_000;
+/// No stream moves an epoch by more than this, in microseconds.
+const LONGEST_LEAD_US: i64 = 3_600_000_000;
+/// A run of up to this length is young, in microseconds: it may yet turn out to be astray or in another epoch. Where
+/// only some packets are given times, many go by one; and one stream is stored this much before the other.
+const YOUNG_US: i64 = 1_000_000;
+/// Among so many of the latest epochs a stream looks for one in which it goes on.
+const EPOCHS_LOOKED_AT: usize = 16;
 /// So many packets of a stream may come without decode times before it is taken for one that has none: no codec here
 /// reorders by more (ITU-T H.264, A.3.1).
 const LONGEST_DELAY: u32 = 16;
@@ -31,30 +48,79 @@ pub struct Jump {
     pub shift_us: i64,
 }
 
-/// Healed timeline of several streams.
+/// Packets of one stream that follow each other without a jump, and have one shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunId(usize);
+
+/// Healed timeline of several streams. All times in it are the container's until they are asked for.
 #[derive(Debug)]
 pub struct Healer {
-    shifts: Vec<i64>,
+    epochs: Vec<Epoch>,
+    runs: Vec<Run>,
     streams: Vec<Position>,
-    jumps: Vec<Jump>,
-    began: Option<i64>,
+    strays: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    shift: i64,
+    /// The run that began it, and the time of its first packet.
+    founder: Option<(RunId, i64)>,
+    /// Whether it began with a run that was astray, which nothing followed.
+    is_void: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    epoch: usize,
+    earliest: i64,
+    /// How far it is shifted against its epoch: not at all, unless it is astray.
+    offset: i64,
+}
+
+impl Run {
+    /// Whether it is as far as `last` a young one.
+    fn is_young(&self, last: Place) -> bool {
+        last.time - self.earliest <= YOUNG_US
+    }
+}
+
+/// A packet of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    run: RunId,
+    time: i64,
+    duration: i64,
+}
+
+impl Place {
+    fn end(&self) -> i64 {
+        self.time + self.duration
+    }
+
+    /// Where it ends, unless it is told to last long.
+    fn soon(&self) -> i64 {
+        self.time + self.duration.min(YOUNG_US)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Position {
-    epoch: usize,
-    /// Healed time of the last packet and its duration.
-    last: Option<(i64, i64)>,
+    last: Option<Place>,
+    /// The packet before the run that `last` is in.
+    before: Option<Place>,
+    /// How far the run that `last` is in began from what was there in its epoch: the stream itself, or others.
+    apart: i64,
     /// Whether that is the time at which a first packet is shown: those after it may be decoded at earlier ones.
     is_shown: bool,
     /// How many packets came without decode times; `None` once one has come with it.
     untimed: Option<u32>,
-    /// Where the latest of the pictures ends that did not move `last`, healed.
+    /// Where the latest of the pictures ends that did not move `last`.
     shown_until: Option<i64>,
 }
 
 impl Position {
-    const NEW: Self = Self { epoch: 0, last: None, is_shown: false, untimed: Some(0), shown_until: None };
+    const NEW: Self = Self { last: None, before: None, apart: 0, is_shown: false, untimed: Some(0), shown_until: None };
 
     /// How far it has come that is at `at`.
     fn reached(&self, at: i64) -> i64 {
@@ -65,129 +131,315 @@ impl Position {
 impl Healer {
     /// A healer for `streams` streams, numbered from 0.
     pub fn new(streams: usize) -> Self {
-        Self { shifts: vec![0], streams: vec![Position::NEW; streams], jumps: Vec::new(), began: None }
+        let first = Epoch { shift: 0, founder: None, is_void: false };
+        Self { epochs: vec![first], runs: Vec::new(), streams: vec![Position::NEW; streams], strays: 0 }
     }
 
-    /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the
-    /// shift in microseconds that its timestamps need.
-    pub fn place(&mut self, stream: usize, time_us: i64, duration_us: i64) -> i64 {
-        let duration_us = duration_us.clamp(0, LONGEST_TOLD_US);
+    /// Takes the next packet of `stream`, which is decoded at `time_us` and lasts `duration_us`, and returns the run
+    /// that it is in.
+    pub fn place(&mut self, stream: usize, time_us: i64, duration_us: i64) -> RunId {
         let position = self.streams[stream];
-        let epoch = match position.last {
-            // A stream that begins late begins in the epoch that the others are in.
-            None => self.shifts.len() - 1,
-            Some((at, length)) => self.epoch_for(stream, position, time_us, at, length),
+        let run = match position.last {
+            None => self.begin(stream, time_us),
+            Some(last) => self.run_for(stream, position, last, time_us),
         };
-        let shift = self.shifts[epoch];
-        self.began = Some(self.began.unwrap_or(i64::MAX).min(time_us + shift));
-        let last = Some((time_us + shift, duration_us));
-        self.streams[stream] = Position { epoch, last, is_shown: false, untimed: None, ..position };
-        shift
+        let known = &mut self.runs[run.0];
+        known.earliest = known.earliest.min(time_us);
+        let now = &mut self.streams[stream];
+        now.last = Some(Place { run, time: time_us, duration: duration_us.clamp(0, LONGEST_TOLD_US) });
+        (now.is_shown, now.untimed) = (false, None);
+        run
     }
 
     /// The same for a packet of pictures of which only the time is told at which it is shown. Containers without decode
     /// times (Matroska) get them only once as many packets have come as pictures are held back. Until then, and where one
     /// is missing later, the times at which pictures are shown go up and down, which is no jump.
-    pub fn place_shown(&mut self, stream: usize, time_us: i64, duration_us: i64) -> i64 {
+    pub fn place_shown(&mut self, stream: usize, time_us: i64, duration_us: i64) -> RunId {
         let position = self.streams[stream];
         let untimed = position.untimed.map(|count| count.saturating_add(1));
         let has_none = untimed.is_some_and(|count| count > LONGEST_DELAY);
-        let shift = match position.last {
-            Some((at, _)) if !has_none => {
-                let shift = self.shifts[position.epoch];
-                let time = time_us + shift;
-                if time <= position.reached(at) + longest_delay_us(duration_us) {
-                    let end = time + duration_us.clamp(0, LONGEST_TOLD_US);
+        let run = match position.last {
+            Some(last) if !has_none => {
+                if time_us <= position.reached(last.time) + longest_delay_us(duration_us) {
+                    let end = time_us + duration_us.clamp(0, LONGEST_TOLD_US);
                     self.streams[stream].shown_until = position.shown_until.max(Some(end));
                 }
-                shift
+                last.run
             }
             last => {
-                let shift = self.place(stream, time_us, duration_us);
+                let run = self.place(stream, time_us, duration_us);
                 self.streams[stream].is_shown = last.is_none();
-                shift
+                run
             }
         };
         self.streams[stream].untimed = untimed;
-        shift
+        run
     }
 
-    /// The shift that timestamps of `stream` need where it is now, in microseconds.
-    pub fn shift_us(&self, stream: usize) -> i64 {
-        self.shifts[self.streams[stream].epoch]
+    /// The shift that the timestamps of the packets in `run` need, in microseconds, as far as that is known by now.
+    pub fn shift_us(&self, run: RunId) -> i64 {
+        let run = self.runs[run.0];
+        self.epochs[run.epoch].shift + run.offset
     }
 
     /// Where the first packet of all starts, in microseconds; `None` before any packet.
     pub fn began_us(&self) -> Option<i64> {
-        self.began
+        self.runs.iter().map(|run| run.earliest + self.epochs[run.epoch].shift + run.offset).min()
     }
 
     /// Where the stream that came furthest ends in the healed timeline, in microseconds; `None` before any packet.
     pub fn reached_us(&self) -> Option<i64> {
-        let end = |position: &Position| position.last.map(|(time, duration)| time + duration).max(position.shown_until);
+        let end = |position: &Position| {
+            let last = position.last?;
+            Some(position.reached(last.end()) + self.shift_us(last.run))
+        };
         self.streams.iter().filter_map(end).max()
     }
 
     /// Where `stream` is in the healed timeline, in microseconds; `None` before its first packet.
     pub fn at_us(&self, stream: usize) -> Option<i64> {
-        self.streams.get(stream)?.last.map(|(time, _)| time)
+        let last = self.streams.get(stream)?.last?;
+        Some(last.time + self.shift_us(last.run))
     }
 
-    /// Every shift that was needed so far, in microseconds, in the order in which they came; the first is 0.
-    pub fn shifts_us(&self) -> &[i64] {
-        &self.shifts
+    /// Every shift that was needed, in microseconds, in the order in which they came; the first is 0.
+    pub fn shifts_us(&self) -> Vec<i64> {
+        self.epochs.iter().filter(|epoch| !epoch.is_void).map(|epoch| epoch.shift).collect()
     }
 
-    /// The jumps that were taken out so far.
-    pub fn jumps(&self) -> &[Jump] {
-        &self.jumps
-    }
-
-    fn epoch_for(&mut self, stream: usize, position: Position, time_us: i64, at: i64, length: i64) -> usize {
-        let current = position.epoch;
-        let backward_us = if position.is_shown { LONGEST_GAP_US } else { BACKWARD_TOLERANCE_US };
-        let goes_on = |shift: i64| {
-            let time = time_us + shift;
-            (at - backward_us..=position.reached(at) + LONGEST_GAP_US).contains(&time)
-                || (time - at - length).abs() <= BACKWARD_TOLERANCE_US
+    /// The jumps that were taken out.
+    pub fn jumps(&self) -> Vec<Jump> {
+        let jump = |epoch: &Epoch| {
+            let (_, first) = epoch.founder?;
+            Some(Jump { at_us: first + epoch.shift, shift_us: epoch.shift })
         };
-        if goes_on(self.shifts[current]) || self.has_company(stream, current, time_us, at) {
-            return current;
-        }
-        if let Some(later) = (current + 1..self.shifts.len()).find(|&epoch| goes_on(self.shifts[epoch])) {
-            return later;
-        }
-        // Where something else follows, it does not wait longer.
-        let length = length.min(LONGEST_GAP_US);
-        let shift = at + length - time_us;
-        self.jumps.push(Jump { at_us: at + length, shift_us: shift });
-        self.shifts.push(shift);
-        self.shifts.len() - 1
+        self.epochs.iter().filter(|epoch| !epoch.is_void).filter_map(jump).collect()
     }
 
-    /// Whether another stream of the same epoch already is where this one jumps ahead to.
-    fn has_company(&self, stream: usize, epoch: usize, time_us: i64, at: i64) -> bool {
-        let target = time_us + self.shifts[epoch];
-        target > at
-            && self.streams.iter().enumerate().any(|(other, position)| {
-                other != stream
-                    && position.epoch == epoch
-                    && position.last.is_some_and(|(time, _)| (time - target).abs() <= COMPANY_US)
-            })
+    /// How many times a stream went astray and came back.
+    pub fn strays(&self) -> usize {
+        self.strays
     }
+
+    /// The first run of `stream`. One that begins late begins in the epoch that the others are in.
+    fn begin(&mut self, stream: usize, time: i64) -> RunId {
+        let newest = self.epochs.iter().rposition(|epoch| !epoch.is_void).unwrap_or(0);
+        let there = self.others(stream).filter(|(_, at)| self.runs[at.run.0].epoch == newest);
+        let nearest = there.map(|(_, at)| (at.time - time).abs()).min();
+        self.streams[stream].apart = nearest.unwrap_or(0);
+        self.new_run(newest, time)
+    }
+
+    /// The run that the next packet of `stream` is in, which comes after `last` and is decoded at `time`.
+    fn run_for(&mut self, stream: usize, position: Position, last: Place, time: i64) -> RunId {
+        let follows = follows(&position, last, time);
+        if follows && (time - last.end()).abs() <= JITTER_US {
+            return last.run;
+        }
+        let joined = self.joined(stream, last, time);
+        if follows && joined.is_none() {
+            return last.run;
+        }
+        if let Some(before) = position.before.filter(|&before| self.was_astray(before, last, time)) {
+            self.go_back(stream, before, last, time);
+            return before.run;
+        }
+        let current = self.runs[last.run.0].epoch;
+        let epoch = match joined.or_else(|| self.epoch_for(stream, position, last, time)) {
+            Some(epoch) => epoch,
+            None => self.found(last, time),
+        };
+        if joined.is_some() {
+            self.make_room(epoch, last, time);
+        }
+        let now = &mut self.streams[stream];
+        now.before = Some(last);
+        now.apart = if epoch == current { (time - last.time).abs().max(APART_US + 1) } else { 0 };
+        if epoch != current {
+            now.shown_until = None;
+        }
+        self.new_run(epoch, time)
+    }
+
+    /// The newest epoch, if it is a later one, in which another stream is nearer to `time` than `stream` is now.
+    fn joined(&self, stream: usize, last: Place, time: i64) -> Option<usize> {
+        let distance = COMPANY_US.min((time - last.time).abs() - 1);
+        let runs = self.others(stream).map(|(_, at)| (self.runs[at.run.0], at.soon()));
+        let near = runs.filter(|(run, end)| (run.earliest - distance..=end + distance).contains(&time));
+        let newest = near.map(|(run, _)| run.epoch).max();
+        newest.filter(|&newest| newest > self.runs[last.run.0].epoch)
+    }
+
+    /// The epoch that `stream` goes on in after a jump or a gap that no other stream has met, if there is one.
+    fn epoch_for(&self, stream: usize, position: Position, last: Place, time: i64) -> Option<usize> {
+        let current = self.runs[last.run.0].epoch;
+        if goes_on(&position, last, time) || self.has_company(stream, last, time) {
+            return Some(current);
+        }
+        let here = self.shift_us(last.run);
+        let mut newest = (current + 1..self.epochs.len()).rev().take(EPOCHS_LOOKED_AT);
+        newest.find(|&epoch| {
+            let epoch = self.epochs[epoch];
+            !epoch.is_void && goes_on(&position, last, time + epoch.shift - here)
+        })
+    }
+
+    /// Moves `epoch` and those after it so that what enters it at `time` does not come before the end of `last`.
+    fn make_room(&mut self, epoch: usize, last: Place, time: i64) {
+        let overlap = self.end_us(last) - (time + self.epochs[epoch].shift);
+        if overlap > TOLERANCE_US {
+            self.epochs[epoch..].iter_mut().for_each(|epoch| epoch.shift += overlap.min(LONGEST_LEAD_US));
+        }
+    }
+
+    /// A new epoch in which what is at `time` follows `last`. Young runs that began apart from what was before, but
+    /// with this, came early for it.
+    fn found(&mut self, last: Place, time: i64) -> usize {
+        let (old, new) = (self.runs[last.run.0].epoch, self.epochs.len());
+        let founder = Some((RunId(self.runs.len()), time));
+        self.epochs.push(Epoch { shift: self.end_us(last) - time, founder, is_void: false });
+        for stream in 0..self.streams.len() {
+            let position = self.streams[stream];
+            let Some(at) = position.last.filter(|_| position.apart > APART_US) else { continue };
+            let run = self.runs[at.run.0];
+            if run.epoch == old && run.is_young(at) && (run.earliest - time).abs() <= YOUNG_US {
+                self.runs[at.run.0].epoch = new;
+                self.streams[stream].apart = 0;
+                if let Some(before) = position.before {
+                    self.make_room(new, before, run.earliest);
+                }
+            }
+        }
+        new
+    }
+
+    /// Whether a stream that goes on at `time` only was astray from the packet after `before` until `last`.
+    fn was_astray(&self, before: Place, last: Place, time: i64) -> bool {
+        let run = self.runs[last.run.0];
+        let expected = before.end() + last.end() - run.earliest;
+        run.is_young(last) && (time - expected).abs() <= TOLERANCE_US
+    }
+
+    /// Puts the run of `last`, which was astray, between `before` and `time`.
+    fn go_back(&mut self, stream: usize, before: Place, last: Place, time: i64) {
+        let (epoch, home) = (self.runs[last.run.0].epoch, self.runs[before.run.0].epoch);
+        let stray = &mut self.runs[last.run.0];
+        let start = (before.time + time - (last.time - stray.earliest)) / 2;
+        (stray.epoch, stray.offset) = (home, start - stray.earliest);
+        self.strays += 1;
+        (self.streams[stream].before, self.streams[stream].apart) = (None, 0);
+        let is_left = self.epochs[epoch].founder.is_some_and(|(run, _)| self.runs[run.0].epoch != epoch);
+        let is_in = |position: &Position| position.last.is_some_and(|at| self.runs[at.run.0].epoch == epoch);
+        self.epochs[epoch].is_void = is_left && !self.streams.iter().any(is_in);
+    }
+
+    /// Whether another stream of the same epoch already is where this one jumps ahead to, or just where it jumps back.
+    fn has_company(&self, stream: usize, last: Place, time: i64) -> bool {
+        let epoch = self.runs[last.run.0].epoch;
+        let is_ahead = time > last.time;
+        let (before, after) = if is_ahead { (COMPANY_US, COMPANY_US) } else { (JITTER_US, YOUNG_US) };
+        let furthest = if is_ahead { LONGEST_GAP_US } else { APART_US };
+        self.others(stream).any(|(position, at)| {
+            // What began further apart may itself be in the next epoch.
+            let run = self.runs[at.run.0];
+            run.epoch == epoch
+                && (position.apart <= furthest || !run.is_young(at))
+                && (at.time - after..=at.soon() + before).contains(&time)
+        })
+    }
+
+    /// The streams that have begun but `stream`, and where they are.
+    fn others(&self, stream: usize) -> impl Iterator<Item = (&Position, Place)> {
+        let others = self.streams.iter().enumerate().filter(move |(other, _)| *other != stream);
+        others.filter_map(|(_, position)| Some((position, position.last?)))
+    }
+
+    fn new_run(&mut self, epoch: usize, time: i64) -> RunId {
+        self.runs.push(Run { epoch, earliest: time, offset: 0 });
+        RunId(self.runs.len() - 1)
+    }
+
+    /// Where `last` ends if something else follows, for which it does not wait longer; healed.
+    fn end_us(&self, last: Place) -> i64 {
+        last.time + last.duration.min(LONGEST_GAP_US) + self.shift_us(last.run)
+    }
+}
+
+/// How far the timestamps of a stream may go back.
+fn backward_us(position: &Position) -> i64 {
+    if position.is_shown { LONGEST_GAP_US } else { TOLERANCE_US }
+}
+
+/// Whether what is at `time` comes after `last` without a gap.
+fn follows(position: &Position, last: Place, time: i64) -> bool {
+    let reached = position.reached(last.end());
+    (last.time - backward_us(position)..=reached + TOLERANCE_US).contains(&time)
+}
+
+/// Whether what is at `time` comes after `last`, if perhaps after a gap.
+fn goes_on(position: &Position, last: Place, time: i64) -> bool {
+    (last.time - backward_us(position)..=position.reached(last.time) + LONGEST_GAP_US).contains(&time)
+        || (time - last.end()).abs() <= TOLERANCE_US
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const FRAME: i64 = 40_000;
+    const SOUND: i64 = 20_000;
+    const SECOND: i64 = 1_000_000;
+
+    fn place(healer: &mut Healer, stream: usize, time: i64, duration: i64) -> i64 {
+        let run = healer.place(stream, time, duration);
+        healer.shift_us(run)
+    }
+
+    fn shown(healer: &mut Healer, stream: usize, time: i64, duration: i64) -> i64 {
+        let run = healer.place_shown(stream, time, duration);
+        healer.shift_us(run)
+    }
+
+    /// Packets that follow each other at container times from `start` on until `end`: stream, time, duration.
+    fn packets(stream: usize, start: i64, end: i64) -> Vec<(usize, i64, i64)> {
+        let duration = if stream == 0 { FRAME } else { SOUND };
+        (0..(end - start) / duration).map(|number| (stream, start + number * duration, duration)).collect()
+    }
+
+    /// A part of a recording that begins at `start`, with pictures and sound that last so long, by their times.
+    fn part(start: i64, pictures: i64, sound: i64) -> Vec<(usize, i64, i64)> {
+        let mut part = [packets(0, start, start + pictures), packets(1, start, start + sound)].concat();
+        part.sort_by_key(|&(_, time, _)| time);
+        part
+    }
+
+    /// What all these packets are shifted by in the end.
+    fn shifts(packets: &[(usize, i64, i64)]) -> (Vec<i64>, Healer) {
+        let mut healer = Healer::new(3);
+        let runs: Vec<RunId> =
+            packets.iter().map(|&(stream, time, length)| healer.place(stream, time, length)).collect();
+        (runs.into_iter().map(|run| healer.shift_us(run)).collect(), healer)
+    }
+
+    /// The shifts of these parts, put one after the other, of which each must have only one.
+    fn shifts_of_parts(parts: &[Vec<(usize, i64, i64)>]) -> Vec<i64> {
+        let mut shifts = shifts(&parts.concat()).0.into_iter();
+        let mut shift_of = |part: &Vec<_>| {
+            let mut shifts: Vec<i64> = shifts.by_ref().take(part.len()).collect();
+            shifts.dedup();
+            assert!(shifts.len() == 1, "{shifts:?}");
+            shifts[0]
+        };
+        parts.iter().map(&mut shift_of).collect()
+    }
 
     #[test]
     fn a_gap_of_up_to_a_minute_stays() {
         let mut healer = Healer::new(1);
-        assert_eq!(healer.place(0, 0, FRAME), 0);
-        assert_eq!(healer.place(0, 59_000_000, FRAME), 0);
+        assert_eq!(place(&mut healer, 0, 0, FRAME), 0);
+        assert_eq!(place(&mut healer, 0, 59_000_000, FRAME), 0);
         assert!(healer.jumps().is_empty());
     }
 
@@ -195,9 +447,9 @@ mod tests {
     fn a_longer_gap_stays_where_the_packet_before_it_is_told_to_last_so_long() {
         let mut healer = Healer::new(1);
         let slide = 90_000_000;
-        assert!((0..5).all(|number| healer.place(0, number * slide, slide) == 0));
+        assert!((0..5).all(|number| place(&mut healer, 0, number * slide, slide) == 0));
         assert_eq!(healer.reached_us(), Some(5 * slide));
-        let shift = healer.place(0, 7 * slide, slide);
+        let shift = place(&mut healer, 0, 7 * slide, slide);
         assert_eq!(shift, 4 * slide + LONGEST_GAP_US - 7 * slide, "longer than it was told");
     }
 
@@ -205,75 +457,202 @@ mod tests {
     fn what_is_told_to_last_for_days_is_not_believed() {
         let mut healer = Healer::new(1);
         let day = 86_400_000_000;
-        healer.place(0, 0, day);
-        assert_eq!(healer.place(0, day, FRAME), LONGEST_GAP_US - day);
+        place(&mut healer, 0, 0, day);
+        assert_eq!(place(&mut healer, 0, day, FRAME), LONGEST_GAP_US - day);
     }
 
     #[test]
     fn a_jump_back_is_healed_for_audio_and_video_together() {
         let mut healer = Healer::new(2);
-        healer.place(0, 10_000_000, FRAME);
-        healer.place(1, 10_010_000, 21_333);
-        let shift = healer.place(0, 1_000_000, FRAME);
+        place(&mut healer, 0, 10_000_000, FRAME);
+        place(&mut healer, 1, 10_010_000, 21_333);
+        let shift = place(&mut healer, 0, 1_000_000, FRAME);
         assert_eq!(shift, 9_040_000);
-        assert_eq!(healer.place(1, 1_001_333, 21_333), shift, "audio keeps its place beside the video");
+        assert_eq!(place(&mut healer, 1, 1_001_333, 21_333), shift, "audio keeps its place beside the video");
         assert_eq!(healer.jumps(), [Jump { at_us: 10_040_000, shift_us: shift }]);
     }
 
     #[test]
     fn the_stream_that_has_not_jumped_yet_stays_in_its_epoch() {
         let mut healer = Healer::new(2);
-        healer.place(0, 10_000_000, FRAME);
-        healer.place(1, 9_000_000, 21_333);
-        healer.place(0, 0, FRAME);
-        assert_eq!(healer.place(1, 9_021_333, 21_333), 0);
+        place(&mut healer, 0, 10_000_000, FRAME);
+        place(&mut healer, 1, 9_000_000, 21_333);
+        place(&mut healer, 0, 0, FRAME);
+        assert_eq!(place(&mut healer, 1, 9_021_333, 21_333), 0);
     }
 
     #[test]
     fn a_jump_ahead_of_more_than_a_minute_is_healed() {
         let mut healer = Healer::new(1);
-        healer.place(0, 0, FRAME);
-        assert_eq!(healer.place(0, 3_600_000_000, FRAME), FRAME - 3_600_000_000);
+        place(&mut healer, 0, 0, FRAME);
+        assert_eq!(place(&mut healer, 0, 3_600_000_000, FRAME), FRAME - 3_600_000_000);
     }
 
     #[test]
     fn video_that_pauses_for_minutes_while_the_sound_goes_on_is_no_jump() {
         let mut healer = Healer::new(2);
-        healer.place(0, 0, FRAME);
+        place(&mut healer, 0, 0, FRAME);
         for second in 0..300 {
-            healer.place(1, second * 1_000_000, 1_000_000);
+            place(&mut healer, 1, second * SECOND, SECOND);
         }
-        assert_eq!(healer.place(0, 300_000_000, FRAME), 0);
+        assert_eq!(place(&mut healer, 0, 300_000_000, FRAME), 0);
     }
 
     #[test]
     fn pictures_that_are_told_only_when_they_are_shown_go_up_and_down_without_a_jump() {
         let mut healer = Healer::new(1);
-        let second = 1_000_000;
-        assert_eq!([0, 4, 2].map(|time| healer.place_shown(0, time * second, second)), [0; 3]);
-        assert_eq!(healer.reached_us(), Some(5 * second));
-        assert_eq!([-2, 1, 2].map(|time| healer.place(0, time * second, second)), [0; 3]);
-        assert_eq!(healer.place_shown(0, 9 * second, second), 0, "one is missing among others");
-        assert_eq!(healer.place(0, 3 * second, second), 0);
+        assert_eq!([0, 4, 2].map(|time| shown(&mut healer, 0, time * SECOND, SECOND)), [0; 3]);
+        assert_eq!(healer.reached_us(), Some(5 * SECOND));
+        assert_eq!([-2, 1, 2].map(|time| place(&mut healer, 0, time * SECOND, SECOND)), [0; 3]);
+        assert_eq!(shown(&mut healer, 0, 9 * SECOND, SECOND), 0, "one is missing among others");
+        assert_eq!(place(&mut healer, 0, 3 * SECOND, SECOND), 0);
         assert!(healer.jumps().is_empty());
-        let shift = healer.place(0, -100 * second, second);
-        assert_eq!(healer.place_shown(0, -98 * second, second), shift, "shifted like its neighbours");
+        let shift = place(&mut healer, 0, -100 * SECOND, SECOND);
+        assert_eq!(shown(&mut healer, 0, -98 * SECOND, SECOND), shift, "shifted like its neighbours");
     }
 
     #[test]
     fn a_jump_is_found_in_a_stream_that_has_no_decode_times_at_all() {
         let mut healer = Healer::new(1);
         for frame in 0..40 {
-            assert_eq!(healer.place_shown(0, 10_000_000 + frame * FRAME, FRAME), 0);
+            assert_eq!(shown(&mut healer, 0, 10_000_000 + frame * FRAME, FRAME), 0);
         }
-        assert_eq!(healer.place_shown(0, 100_000_000_000, FRAME), 10_000_000 + 40 * FRAME - 100_000_000_000);
+        assert_eq!(shown(&mut healer, 0, 100_000_000_000, FRAME), 10_000_000 + 40 * FRAME - 100_000_000_000);
     }
 
     #[test]
     fn a_stream_that_begins_after_a_jump_begins_in_the_new_epoch() {
         let mut healer = Healer::new(2);
-        healer.place(0, 10_000_000, FRAME);
-        let shift = healer.place(0, 0, FRAME);
-        assert_eq!(healer.place(1, 5_000, 21_333), shift);
+        place(&mut healer, 0, 10_000_000, FRAME);
+        let shift = place(&mut healer, 0, 0, FRAME);
+        assert_eq!(place(&mut healer, 1, 5_000, 21_333), shift);
+    }
+
+    #[test]
+    fn where_one_stream_ends_later_than_the_other_the_next_part_begins_after_both() {
+        let end = 6 * SECOND;
+        assert_eq!(shifts_of_parts(&[part(0, 4 * SECOND, end), part(0, 4 * SECOND, 4 * SECOND)]), [0, end]);
+        assert_eq!(shifts_of_parts(&[part(0, end, 4 * SECOND), part(0, 4 * SECOND, 4 * SECOND)]), [0, end]);
+        let mut sound_first = part(SECOND, 4 * SECOND, 4 * SECOND);
+        sound_first.sort_by_key(|&(stream, time, _)| (time, 1 - stream));
+        assert_eq!(shifts_of_parts(&[part(0, end, 4 * SECOND), sound_first.clone()]), [0, end - SECOND]);
+        let parts =
+            [part(0, 4 * SECOND, end), sound_first, part(1000 * SECOND, 5 * SECOND, 9 * SECOND), part(0, end, end)];
+        assert_eq!(shifts_of_parts(&parts), [0, 5 * SECOND, -990 * SECOND, 19 * SECOND]);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_in_the_midst_of_a_recording_leaves_no_gap_whichever_stream_is_ahead() {
+        for (lead, first) in [(800_000, 0), (800_000, 1), (-800_000, 0), (-800_000, 1)] {
+            let old = [packets(0, 0, 10 * SECOND + lead), packets(1, 0, 10 * SECOND)];
+            let new = [packets(0, lead, SECOND + lead), packets(1, 0, SECOND)];
+            let other = 1 - first;
+            let all = [&old[0][..], &old[1], &new[first][..1], &new[other][..1], &new[first][1..], &new[other][1..]];
+            let (shifts, healer) = shifts(&all.concat());
+            let after = &shifts[old[0].len() + old[1].len()..];
+            assert!(after.iter().all(|&shift| shift == 10 * SECOND), "{lead} {first} {after:?}");
+            assert_eq!(healer.jumps().len(), 1);
+        }
+    }
+
+    #[test]
+    fn wrong_timestamps_leave_those_after_them_alone_and_are_put_beside_their_neighbours() {
+        for wrong in [0, SECOND, 1_400_000, 7 * SECOND, 200 * SECOND] {
+            for (stream, count) in [(0, 1), (0, 3), (1, 1), (1, 20)] {
+                let mut packets = part(0, 5 * SECOND, 5 * SECOND);
+                let is_wrong = |&(of, time, _): &(usize, i64, i64)| {
+                    let length = if of == 0 { FRAME } else { SOUND };
+                    of == stream && (2 * SECOND..2 * SECOND + count * length).contains(&time)
+                };
+                for packet in packets.iter_mut().filter(|packet| is_wrong(packet)) {
+                    packet.1 += wrong - 2 * SECOND;
+                }
+                let right = part(0, 5 * SECOND, 5 * SECOND);
+                let (shifts, healer) = shifts(&packets);
+                for ((told, shift), right) in packets.iter().zip(shifts).zip(right) {
+                    assert_eq!(told.1 + shift, right.1, "{wrong} {stream} {count}");
+                }
+                assert_eq!((healer.jumps(), healer.shifts_us(), healer.strays()), (vec![], vec![0], 1));
+            }
+        }
+    }
+
+    #[test]
+    fn sound_that_was_away_for_a_part_goes_on_in_the_epoch_of_the_pictures() {
+        let three = 3 * SECOND;
+        let parts = [part(0, three, three), part(0, three, 0), part(0, three, three)];
+        assert_eq!(shifts_of_parts(&parts), [0, three, 2 * three]);
+    }
+
+    #[test]
+    fn sound_that_begins_just_before_the_pictures_jump_belongs_to_what_comes_after() {
+        for clock in [540_000, 1000 * SECOND] {
+            let pictures = packets(0, 0, 8 * SECOND);
+            let sound = packets(1, clock, clock + 3 * SECOND);
+            let rest = packets(0, clock - FRAME, clock + 3 * SECOND);
+            let (shifts, healer) = shifts(&[&pictures[..], &sound[..4], &rest[..], &sound[4..]].concat());
+            let shift = 8 * SECOND - (clock - FRAME);
+            assert!(shifts[pictures.len()..].iter().all(|&found| found == shift), "{shifts:?}");
+            assert_eq!(healer.jumps(), [Jump { at_us: 8 * SECOND, shift_us: shift }]);
+        }
+    }
+
+    #[test]
+    fn sound_that_begins_late_but_belongs_to_the_pictures_stays_with_them() {
+        let sound = packets(1, 0, 8 * SECOND);
+        let packets = [packets(0, 0, 8 * SECOND), sound, part(0, 8 * SECOND, 8 * SECOND)].concat();
+        assert!(shifts(&packets).0[..600].iter().all(|&shift| shift == 0));
+    }
+
+    #[test]
+    fn sound_that_is_longer_than_the_pictures_keeps_them_company_where_their_clock_goes_on() {
+        assert_eq!(shifts_of_parts(&[part(0, 4 * SECOND, 6 * SECOND), part(4 * SECOND, SECOND, SECOND)]), [0, 0]);
+        // They do also where both had a gap long before.
+        let gap = [part(0, SECOND, SECOND), part(20 * SECOND, 4 * SECOND, 6 * SECOND)];
+        assert_eq!(shifts_of_parts(&[&gap[..], &[part(24 * SECOND, SECOND, SECOND)]].concat()), [0, 0, 0]);
+    }
+
+    #[test]
+    fn sound_with_a_short_gap_where_the_pictures_jump_by_little_jumps_with_them() {
+        let end = 4_680_000;
+        assert_eq!(shifts_of_parts(&[part(0, end, 3_620_000), part(end - 560_000, end, end)]), [0, 560_000]);
+    }
+
+    /// A time at which a clock may be, often near 0.
+    fn clock() -> impl Strategy<Value = i64> {
+        prop_oneof![0..3000 * SECOND, 0..30 * SECOND]
+    }
+
+    proptest! {
+        #[test]
+        fn however_parts_are_joined_sound_stays_with_its_pictures(
+            parts in proptest::collection::vec((clock(), 2 * SECOND..20 * SECOND, 2 * SECOND..20 * SECOND), 1..6),
+            lead in -900_000..900_000_i64,
+        ) {
+            let mut parts: Vec<_> = parts.into_iter().map(|(start, shown, heard)| part(start, shown, heard)).collect();
+            // Containers store one stream somewhat before the other.
+            for part in &mut parts {
+                part.sort_by_key(|&(stream, time, _)| if stream == 0 { time - lead } else { time });
+            }
+            shifts_of_parts(&parts);
+        }
+
+        #[test]
+        fn one_wrong_time_anywhere_moves_nothing_else(
+            lead in 0..2 * SECOND,
+            second in clock(),
+            packet in any::<proptest::sample::Index>(),
+            wrong in clock(),
+        ) {
+            let mut packets = part(0, 8 * SECOND + lead, 8 * SECOND);
+            // Neither the first nor the last of its stream in a part.
+            let place = 4 + packet.index(packets.len() - 160);
+            packets.extend(part(second, 8 * SECOND, 8 * SECOND));
+            let right = shifts(&packets).0;
+            packets[place].1 = wrong;
+            let mut found = shifts(&packets).0;
+            found[place] = right[place];
+            prop_assert_eq!(found, right);
+        }
     }
 }

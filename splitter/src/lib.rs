@@ -16,6 +16,7 @@ pub mod heal;
 mod mend;
 mod others;
 mod reader;
+mod runs;
 mod scan;
 mod subtitles;
 mod tracks;

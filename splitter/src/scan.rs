@@ -3,7 +3,7 @@
 
 use vtp_engine::bitstream::captions::{CaptionFinder, Channel};
 use vtp_engine::bitstream::{Access, Classifier, PacketClass};
-use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets};
+use vtp_engine::index::{CutClass, FrameList, Heal, Index, PacketEntry, ParameterSets, TimeShift};
 use vtp_engine::limits::{Limit, Limits};
 use vtp_engine::media::decode::VideoDecoder;
 use vtp_engine::media::demux::{SourceFile, SourcePacket, StreamFacts};
@@ -15,8 +15,9 @@ use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 use crate::audio::AudioScan;
 use crate::clock::{MICROSECONDS, believable, microseconds};
 use crate::frames::{self, ScannedPacket};
-use crate::heal::{self, Healer};
+use crate::heal::{self, Healer, RunId};
 use crate::others::Others;
+use crate::runs::Runs;
 use crate::subtitles::SubtitleScan;
 use crate::{Error, Source, tracks};
 
@@ -87,12 +88,13 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
         }
     }
     let last_text = cues.iter().flatten().map(|cue: &Cue| cue.end_us).max();
+    warnings.extend(strays(&healer));
     warnings.extend(missing_end(demuxer.declared_duration_s(), &healer, last_text, limits));
     let (info, index, frames_doubt) = video.finish(&healer, warnings)?;
     let (mut streams, mut audio_shifts) = (Vec::new(), Vec::new());
     for track in audio {
         let why_not = tracks::holds_none(&track.facts);
-        match track.finish()? {
+        match track.finish(&healer)? {
             Some((info, shifts)) => {
                 streams.push(info);
                 audio_shifts.push(shifts);
@@ -125,12 +127,23 @@ fn take_subtitles(tracks: &mut [SubtitleScan], packet: &SourcePacket, healer: &H
     true
 }
 
+/// A sentence for wrong times that were mended.
+fn strays(healer: &Healer) -> Option<String> {
+    let times = match healer.strays() {
+        0 => return None,
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    Some(format!("timestamps jumped and came straight back {times}; what had wrong ones was put beside its neighbours"))
+}
+
 /// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
 /// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text
 /// may be shown for longer than there are pictures and sound. Where times jumped, or no source is that long, what is declared
 /// says nothing.
 fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i64>, limits: &Limits) -> Option<String> {
-    let is_meant = |declared: &f64| *declared <= limits.duration as f64 && healer.jumps().is_empty();
+    let is_certain = healer.jumps().is_empty() && healer.strays() == 0;
+    let is_meant = |declared: &f64| *declared <= limits.duration as f64 && is_certain;
     let declared = declared_s.filter(is_meant)?;
     let (start, end) = (healer.began_us()?, healer.reached_us()?);
     let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(MICROSECONDS);
@@ -153,35 +166,37 @@ fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
     Ok(limits.check(Limit::Duration, seconds)?)
 }
 
-/// Presentation and decode time of the next packet of `stream`, healed, in ticks of `base`. Those that can't be meant
-/// are left out.
-pub(crate) fn healed(
+/// Presentation and decode time of the next packet of `stream` in ticks of `base`, as they are told, and the run of the
+/// healed timeline that it is in. Times that can't be meant are left out.
+pub(crate) fn placed(
     healer: &mut Healer,
     stream: usize,
     base: TimeBase,
     [pts, dts]: [Option<i64>; 2],
     duration: Option<i64>,
-) -> [Option<i64>; 2] {
+) -> ([Option<i64>; 2], Option<RunId>) {
     let (pts, dts) = (believable(base, pts), believable(base, dts));
     let us = |ticks| base.rescale(ticks, microseconds());
     let duration = duration.map_or(0, us);
     // No picture waits longer to be shown, but for stills that last long themselves.
     let longest = heal::longest_delay_us(duration);
     let pts = pts.filter(|&pts| dts.is_none_or(|dts| (us(pts) - us(dts)).abs() <= longest));
-    let shift = match (dts, pts) {
-        (Some(dts), _) => healer.place(stream, us(dts), duration),
-        (None, Some(pts)) => healer.place_shown(stream, us(pts), duration),
-        (None, None) => 0,
+    let run = match (dts, pts) {
+        (Some(dts), _) => Some(healer.place(stream, us(dts), duration)),
+        (None, Some(pts)) => Some(healer.place_shown(stream, us(pts), duration)),
+        (None, None) => None,
     };
-    let shift = microseconds().rescale(shift, base);
-    [pts, dts].map(|time| believable(base, time.map(|ticks| ticks.saturating_add(shift))))
+    ([pts, dts], run)
 }
 
-/// The same of a packet that is decoded and not shown, as before what an edit list has cut out: it lies where the edit before it
-/// is, so it tells nothing of where the stream goes on.
-fn shifted(healer: &Healer, stream: usize, base: TimeBase, times: [Option<i64>; 2]) -> [Option<i64>; 2] {
-    let shift = microseconds().rescale(healer.shift_us(stream), base);
-    times.map(|time| believable(base, believable(base, time).map(|ticks| ticks.saturating_add(shift))))
+/// Shifts the times of packets, which are as told until now, to where they belong.
+pub(crate) fn heal(packets: &mut [ScannedPacket], runs: &Runs, healer: &Healer, base: TimeBase) {
+    let shifts = runs.shifts(healer, base);
+    for (packet, number) in packets.iter_mut().zip(0..) {
+        let shift = TimeShift::at(&shifts, number);
+        let healed = |time: Option<i64>| believable(base, time.map(|ticks| ticks.saturating_add(shift)));
+        (packet.entry.pts, packet.entry.dts) = (healed(packet.entry.pts), healed(packet.entry.dts));
+    }
 }
 
 struct VideoScan {
@@ -191,6 +206,7 @@ struct VideoScan {
     decoder: VideoDecoder,
     first_picture: Option<Picture>,
     packets: Vec<ScannedPacket>,
+    runs: Runs,
     /// The stream's own parameter sets, and those that come after them.
     extradata: Vec<u8>,
     parameter_sets: Vec<ParameterSets>,
@@ -217,6 +233,7 @@ impl VideoScan {
             decoder,
             first_picture,
             packets,
+            runs: Runs::default(),
             extradata,
             parameter_sets,
             sets_bytes: 0,
@@ -237,11 +254,13 @@ impl VideoScan {
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
         let count = self.packets.len() as u64 + 1;
         limits.check(Limit::Frames, count)?;
-        limits.check(Limit::Index, count * size_of::<ScannedPacket>() as u64 + self.sets_bytes)?;
+        limits.check(Limit::Index, count * size_of::<ScannedPacket>() as u64 + self.sets_bytes + self.runs.bytes())?;
         let times = [packet.pts(), packet.dts()];
-        let [pts, dts] = match packet.is_discarded() {
-            true => shifted(healer, 0, self.facts.time_base, times),
-            false => healed(healer, 0, self.facts.time_base, times, packet.duration()),
+        let ([pts, dts], run) = match packet.is_discarded() {
+            // As before what an edit list has cut out: it lies where the edit before it is, and tells nothing of where the
+            // stream goes on.
+            true => (times.map(|time| believable(self.facts.time_base, time)), None),
+            false => placed(healer, 0, self.facts.time_base, times, packet.duration()),
         };
         let class = match packet.data() {
             // Writers leave such where a picture is missing; the one before it is shown on.
@@ -264,6 +283,9 @@ impl VideoScan {
         let index = PacketIndex(u32::try_from(self.packets.len()).map_err(|_| too_long())?);
         if let Some(extradata) = packet.new_extradata() {
             self.note_parameter_sets(index, extradata);
+        }
+        if let Some(run) = run {
+            self.runs.note(index.0.into(), run);
         }
         self.packets.push(ScannedPacket {
             entry,
@@ -303,6 +325,7 @@ impl VideoScan {
             self.decoder.finish::<media::Error>(&mut |picture| keep_first(first, picture))?;
         }
         let picture = self.first_picture.take().ok_or_else(|| nothing_decodes(&self.facts.codec))?;
+        heal(&mut self.packets, &self.runs, healer, self.facts.time_base);
         let (list, doubt) = match frames::list(&self.packets, frames::is_fenced(&self.facts.codec)) {
             Ok(list) => (list, None),
             Err(doubt) => (Vec::new(), Some(doubt)),
@@ -311,9 +334,9 @@ impl VideoScan {
         let rate = frames::frame_rate(&list, self.facts.time_base).or(self.facts.frame_rate);
         let info = video_info(&self.facts, &picture, rate);
         let nominal = info.time_base.ticks(1.0 / info.frame_rate.as_f64());
-        let heals: Vec<Heal> = healer.jumps().iter().map(|jump| heal(jump.at_us, jump.shift_us)).collect();
+        let heals: Vec<Heal> = healer.jumps().iter().map(told).collect();
         let index = Index {
-            places: frames::places(&self.packets, &heals),
+            places: frames::places(&self.packets, !heals.is_empty() || healer.strays() > 0),
             last_duration: frames::last_duration(&list, &self.packets, nominal, frames::longest(info.time_base)),
             packets: self.packets.into_iter().map(|packet| packet.entry).collect(),
             frames: list,
@@ -326,8 +349,9 @@ impl VideoScan {
     }
 }
 
-fn heal(at_us: i64, shift_us: i64) -> Heal {
-    Heal { at_s: at_us as f64 / f64::from(MICROSECONDS), shift_s: shift_us as f64 / f64::from(MICROSECONDS) }
+fn told(jump: &heal::Jump) -> Heal {
+    let seconds = |us: i64| us as f64 / f64::from(MICROSECONDS);
+    Heal { at_s: seconds(jump.at_us), shift_s: seconds(jump.shift_us) }
 }
 
 fn too_long() -> Error {
@@ -376,7 +400,16 @@ mod tests {
     fn shown(times: &[[Option<i64>; 2]]) -> Vec<Option<i64>> {
         let mut healer = Healer::new(1);
         let base = TimeBase::per_second(1000).unwrap();
-        times.iter().map(|&times| healed(&mut healer, 0, base, times, Some(1000))[0]).collect()
+        let (mut packets, mut runs) = (Vec::new(), Runs::default());
+        for (&times, number) in times.iter().zip(0..) {
+            let ([pts, dts], run) = placed(&mut healer, 0, base, times, Some(1000));
+            let entry = PacketEntry { pts, dts, size: 1, crc: 0, cut: CutClass::None };
+            let access = Access::None;
+            packets.push(ScannedPacket { entry, access, shown: true, duration: None, place: None, told_dts: None });
+            run.into_iter().for_each(|run| runs.note(number, run));
+        }
+        heal(&mut packets, &runs, &healer, base);
+        packets.iter().map(|packet| packet.entry.pts).collect()
     }
 
     #[test]

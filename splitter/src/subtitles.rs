@@ -109,7 +109,7 @@ impl SubtitleScan {
         }
         warnings.extend(self.doubt.map(|doubt| format!("of the text in {name}: {doubt}")));
         let mut cues = self.cues.into_vec();
-        let spans = spans(&self.times, healer.shifts_us());
+        let spans = spans(&self.times, &healer.shifts_us());
         for (cue, (start_us, end_us)) in cues.iter_mut().zip(spans) {
             (cue.start_us, cue.end_us) = (start_us, end_us);
         }

@@ -446,3 +446,69 @@ fn what_is_cropped_on_the_left_is_as_wide_as_the_stream_says() {
     let size = open(&path).info.video.size;
     assert_eq!((size.width, size.height), (304, 240));
 }
+
+#[test]
+fn sound_of_a_second_part_moves_with_its_pictures_where_that_of_the_first_was_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |name: &str, sound: &str| {
+        let pictures = "-f lavfi -i testsrc2=s=160x90:r=25:d=3";
+        let codecs = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac";
+        let path = generate(folder.path(), name, &format!("{pictures} -f lavfi -i sine=d={sound} {codecs}"))?;
+        Some(std::fs::read(path).unwrap())
+    };
+    let Some(first) = part("first.ts", "5") else { return };
+    let Some(second) = part("second.ts", "3") else { return };
+    let path = folder.path().join("both.ts");
+    std::fs::write(&path, [first, second].concat()).unwrap();
+    let source = open(&path);
+    let shifts: Vec<i64> = source.audio_shifts[0].iter().map(|shift| shift.shift).collect();
+    assert!(matches!(shifts[..], [shift] if (449_000..455_000).contains(&shift)), "{shifts:?}");
+    assert_eq!(source.index.heals.len(), 1);
+    assert_eq!((source.index.heals[0].shift_s * 90_000.0).round() as i64, shifts[0]);
+    let jump = source.index.frames[75].pts - source.index.frames[0].pts;
+    assert!((jump - shifts[0]).abs() <= 1, "{jump} {shifts:?}");
+}
+
+/// The same FLV, in which the tag of this number and kind is told to be at another millisecond.
+fn with_a_wrong_time(flv: &[u8], kind: u8, number: usize, time: u32) -> Vec<u8> {
+    let mut made = flv.to_vec();
+    let (mut at, mut seen) = (13, 0);
+    while at + 11 < made.len() {
+        let size = u32::from_be_bytes([0, made[at + 1], made[at + 2], made[at + 3]]) as usize;
+        if made[at] == kind {
+            if seen == number {
+                let bytes = time.to_be_bytes();
+                made[at + 4..at + 8].copy_from_slice(&[bytes[1], bytes[2], bytes[3], bytes[0]]);
+            }
+            seen += 1;
+        }
+        at += 11 + size + 4;
+    }
+    made
+}
+
+#[test]
+fn one_wrong_time_of_a_picture_or_a_sound_is_put_between_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = "-f lavfi -i testsrc2=s=160x90:r=25:d=6 -f lavfi -i sine=d=6";
+    let codecs = "-c:v libx264 -preset ultrafast -g 25 -bf 2 -pix_fmt yuv420p -c:a aac";
+    let Some(path) = generate(folder.path(), "right.flv", &format!("{inputs} {codecs}")) else { return };
+    let (flv, right) = (std::fs::read(&path).unwrap(), open(&path));
+    // The first tag holds the codec's headers; the one after 50 frames a key frame.
+    for (kind, number, time) in [(9, 51, 0), (9, 51, 9000), (9, 60, 900_000), (8, 80, 0), (8, 80, 7000)] {
+        let path = folder.path().join("wrong.flv");
+        std::fs::write(&path, with_a_wrong_time(&flv, kind, number, time)).unwrap();
+        let source = open(&path);
+        assert_eq!(
+            (&source.index.heals, &source.index.frames),
+            (&vec![], &right.index.frames),
+            "{kind} {number} {time}"
+        );
+        let warnings = source.index.warnings.join(" ");
+        assert!(warnings.contains("came straight back once"), "{warnings}");
+        let shifts = &source.audio_shifts[0];
+        let told: Vec<u64> = shifts.iter().map(|shift| shift.from_packet).collect();
+        assert_eq!(told, if kind == 9 { vec![] } else { vec![number as u64 - 1, number as u64] }, "{shifts:?}");
+        assert_eq!(read_until(&path, &source, 50), read_until(&path, &right, 50), "{kind} {number} {time}");
+    }
+}
