@@ -15,8 +15,9 @@ use crate::units::{Ratio, Size};
 /// By way of RGB in single samples: else greys get darker.
 const EXACT: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp";
 
-/// The code point of what is not said (ITU-T H.273).
+/// Code points of TransferCharacteristics (ITU-T H.273): what is not said, and BT.2020 in 10 bits.
 const UNSPECIFIED: u8 = 2;
+const BT2020: u8 = 14;
 
 /// Conditions the pictures of one chunk, in presentation order.
 ///
@@ -117,8 +118,12 @@ impl Conditioner {
     /// Within one stream pictures can't be shown right whose range is another: renditions have one transfer function.
     fn refuse_other_range(&self, picture: &Picture) -> Result<(), Error> {
         let (first, own) = (self.color, picture.color());
-        if first.transfer == UNSPECIFIED || own.transfer == UNSPECIFIED || first.dynamic_range() == own.dynamic_range()
-        {
+        let says_nothing = |color: Color| color.transfer == UNSPECIFIED;
+        // Hybrid log-gamma is told to old decoders as BT.2020, and to others in a message that does not come with every
+        // picture (ITU-T H.265, D.3.42).
+        let is_hybrid = |a: Color, b: Color| a.dynamic_range() == DynamicRange::Hlg && b.transfer == BT2020;
+        let agree = first.dynamic_range() == own.dynamic_range() || is_hybrid(first, own) || is_hybrid(own, first);
+        if says_nothing(first) || says_nothing(own) || agree {
             return Ok(());
         }
         let named = |color: Color| match color.dynamic_range() {

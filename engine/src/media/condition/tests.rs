@@ -170,7 +170,9 @@ fn a_picture_of_another_dynamic_range_is_refused_and_one_that_says_nothing_is_no
         unsafe { (*picture.frame_mut().as_mut_ptr()).color_trc = transfer };
         picture
     };
-    use ffi::AVColorTransferCharacteristic::{AVCOL_TRC_BT709, AVCOL_TRC_SMPTE2084, AVCOL_TRC_UNSPECIFIED};
+    use ffi::AVColorTransferCharacteristic::{
+        AVCOL_TRC_BT709, AVCOL_TRC_BT2020_10, AVCOL_TRC_SMPTE2084, AVCOL_TRC_UNSPECIFIED,
+    };
     let mut source = video(size(64, 48), "yuv420p");
     source.color.transfer = 16;
     let mut conditioner = Conditioner::new(&source);
@@ -179,6 +181,10 @@ fn a_picture_of_another_dynamic_range_is_refused_and_one_that_says_nothing_is_no
     let error = send(AVCOL_TRC_BT709).unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported);
     assert!(error.to_string().contains("changes from HDR (PQ) to SDR"), "{error}");
+    // Decoding from the middle, the message that says hybrid log-gamma may not have come yet.
+    source.color.transfer = 18;
+    let mut conditioner = Conditioner::new(&source);
+    assert!(conditioner.send(0, of(AVCOL_TRC_BT2020_10), &mut |_, _| Ok::<_, Error>(())).is_ok());
 }
 
 #[test]
