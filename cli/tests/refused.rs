@@ -167,3 +167,30 @@ fn a_source_in_the_folder_to_be_replaced_survives() {
     scene.vtp(&format!("encode in.mp4 --out . --force {QUICK}")).failed(2, "would be deleted");
     assert_eq!(scene.files(), before);
 }
+
+#[test]
+fn a_source_whose_name_is_no_utf8_is_encoded() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let scene = Scene::with_clip(30);
+    let name = std::ffi::OsStr::from_bytes(b"film\xff\xfe.mp4");
+    std::fs::rename(scene.path("in.mp4"), scene.path("").join(name)).unwrap();
+    let line = format!("encode --out out {QUICK}");
+    let words = line.split_whitespace().map(std::ffi::OsStr::new).chain([name]);
+    scene.run(&words.collect::<Vec<_>>()).ok();
+    assert!(scene.path("out/master.m3u8").exists());
+}
+
+#[test]
+fn a_source_that_cannot_be_copied_is_wrong_usage_and_not_a_fault() {
+    let scene = Scene::new();
+    let part = |size: &str, name: &str| {
+        let pictures =
+            format!("-f lavfi -i testsrc2=s={size}:r=25:d=1 -c:v libx264 -preset ultrafast -pix_fmt yuv420p");
+        scene.ffmpeg(&format!("{pictures} {name}"));
+        std::fs::read(scene.path(name)).unwrap()
+    };
+    let both = [part("320x180", "a.ts"), part("256x144", "b.ts")].concat();
+    std::fs::write(scene.path("both.ts"), both).unwrap();
+    scene.vtp("encode both.ts --out out --ladder copy --progress none").failed(2, "parameter sets change");
+    assert!(!scene.path("out").exists());
+}
