@@ -26,6 +26,8 @@ fn access_units_of_an_mp4_are_passed_on_with_the_priming_of_its_edit_list() {
     assert_eq!((track.config.priming, track.config.sample_rate, track.config.channels), (1024, 48_000, 2));
     track.assert_clicks(&half_seconds(0, 5));
     track.assert_samples(5.0);
+    assert_eq!(track.outcome.start_sample, -1024);
+    track.assert_begins_as_declared();
 }
 
 #[test]
@@ -34,6 +36,7 @@ fn a_late_start_is_met_to_the_sample_by_silence_and_priming() {
     let track = copy(&clicks(dir.path(), "a.mp4", "-c:a aac -output_ts_offset 1.2345"), 0);
     assert!(track.config.copied);
     track.assert_clicks(&half_seconds(0, 5).iter().map(|at| at + 1.2345).collect::<Vec<_>>());
+    track.assert_begins_as_declared();
 }
 
 #[test]
@@ -42,6 +45,7 @@ fn sound_before_the_origin_goes_unheard() {
     let track = copy(&clicks(dir.path(), "a.mp4", "-c:a aac"), 2250);
     assert!(track.config.copied && track.config.priming < 2048);
     track.assert_clicks(&[0.25, 1.25, 2.25]);
+    track.assert_begins_as_declared();
 }
 
 #[test]

@@ -124,9 +124,13 @@ fn a_late_track_begins_with_silence_and_an_early_one_loses_what_lies_before_the_
     late.assert_clicks(&half_seconds(2, 7).iter().map(|at| at - 0.5).collect::<Vec<_>>());
     late.assert_samples(6.5);
     assert!((late.outcome.inserted_silence_s - 1.5).abs() < 0.001, "{:?}", late.outcome);
+    assert_eq!(late.outcome.start_sample, 72_000);
+    late.assert_begins_as_declared();
     let early = only(make(&path, 3250, &[]));
     early.assert_clicks(&half_seconds(0, 4).iter().map(|at| at - 0.25).collect::<Vec<_>>());
     assert!((early.outcome.dropped_s - 1.25).abs() < 0.001, "{:?}", early.outcome);
+    assert_eq!(early.outcome.start_sample, 0);
+    early.assert_begins_as_declared();
 }
 
 #[test]
@@ -136,6 +140,28 @@ fn a_correction_of_the_timestamps_moves_the_sound_after_it() {
     let shifts = [TimeShift { from_packet: 0, shift: 4800 }, TimeShift { from_packet: 94, shift: 48_000 }];
     let track = only(make(&path, 0, &shifts));
     track.assert_clicks(&[0.6, 1.6, 3.5, 4.5, 5.5]);
+    assert_eq!(track.outcome.start_sample, 4800);
+    track.assert_begins_as_declared();
+}
+
+#[test]
+fn a_track_at_another_rate_is_put_to_where_it_is_declared_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = clicks(dir.path(), "a.mkv", ("mono", 1), 37_800, 5, "-c:a flac -output_ts_offset 2");
+    let track = only(make(&path, 500, &[]));
+    assert_eq!(track.config.sample_rate, 48_000);
+    track.assert_begins_as_declared();
+}
+
+#[test]
+fn a_first_time_that_the_next_one_contradicts_is_not_where_the_sound_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = clicks(dir.path(), "a.mov", ("mono", 1), 48_000, 5, "-c:a pcm_s16le");
+    let shifts = [TimeShift { from_packet: 0, shift: 480_000 }, TimeShift { from_packet: 1, shift: 0 }];
+    let track = only(make(&path, 0, &shifts));
+    track.assert_clicks(&half_seconds(0, 5));
+    assert_eq!(track.outcome.start_sample, 0);
+    track.assert_begins_as_declared();
 }
 
 #[test]
@@ -213,6 +239,7 @@ fn the_late_sound_of_a_real_clip_begins_where_its_container_says() {
     assert!((track.outcome.start_s - 1.478).abs() < 0.001, "{:?}", track.outcome);
     assert!((track.outcome.inserted_silence_s - 1.478).abs() < 0.001, "{:?}", track.outcome);
     track.assert_samples(track.outcome.end_s);
+    track.assert_begins_as_declared();
     let heard = track.pcm.iter().position(|sample| sample.abs() > 0.001).unwrap();
     assert!(heard as f64 / 48_000.0 > 1.45, "heard from sample {heard} on");
 }
@@ -241,5 +268,6 @@ fn real_clips_with_gaps_damage_wraps_and_odd_starts_keep_start_and_end() {
         assert!((outcome.end_s - from_origin(end)).abs() < 0.001, "{name} ends at {end}: {outcome:?}");
         assert!((placed_end - outcome.end_s).abs() < 0.003, "{name} is {placed_end} s long: {outcome:?}");
         track.assert_samples(outcome.end_s);
+        track.assert_begins_as_declared();
     }
 }

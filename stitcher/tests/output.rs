@@ -132,7 +132,7 @@ impl Job {
     }
 
     fn sounds(&self) -> [SourceSound; 2] {
-        [SourceSound { start_s: 1.0, end_s: 11.0, silence_before: 0, silence_after: 0, samples: SAMPLES }; 2]
+        [SourceSound { start_s: 1.0, end_s: 11.0, start_sample: 0, silence_after: 0, samples: SAMPLES }; 2]
     }
 
     fn run(&self, order: [u32; 3]) -> Result<Published, Error> {

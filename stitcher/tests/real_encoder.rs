@@ -157,7 +157,7 @@ impl Job {
         let audio = writing.join().expect("the audio thread")?;
         let samples = u64::from(RATE) * 9;
         let start_s = self.layout.video.time_base.seconds(self.layout.video.origin);
-        let sound = SourceSound { start_s, end_s: start_s + 9.0, silence_before: 0, silence_after: 0, samples };
+        let sound = SourceSound { start_s, end_s: start_s + 9.0, start_sample: 0, silence_after: 0, samples };
         Ok(stitcher.finish(vec![audio], &[sound])?)
     }
 

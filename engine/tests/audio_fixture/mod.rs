@@ -128,6 +128,12 @@ impl Track {
         due.len()
     }
 
+    /// Asserts that it was put to where its container tells it to be, which it is told of by two ways.
+    pub(crate) fn assert_begins_as_declared(&self) {
+        let put = self.outcome.start_sample as f64 / f64::from(self.config.sample_rate);
+        assert!((put - self.outcome.start_s).abs() < 0.0011, "put to {put} s: {:?}", self.outcome);
+    }
+
     pub(crate) fn assert_samples(&self, seconds: f64) {
         let due = seconds * f64::from(self.config.sample_rate);
         let (told, heard) = (self.outcome.samples as f64, self.pcm.len() as f64);

@@ -11,12 +11,12 @@ pub const MAX_AV_SHIFT_MS: f64 = 5.0;
 /// What the source's audio is, as far as the files made of it cannot tell.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceSound {
-    /// When its first sample sounds: seconds on the clock of the index's timestamps.
+    /// When its first sample that is heard was to be: seconds on the clock of the index's timestamps.
     pub start_s: f64,
+    /// Where that sample was put: samples of the output before it. Negative where it lies in the priming.
+    pub start_sample: i64,
     /// When its last sample ends, likewise.
     pub end_s: f64,
-    /// Samples of silence that were put before it so that the track starts at 0 of the output.
-    pub silence_before: u64,
     /// Samples of silence that were put behind it so that the track ends with the picture.
     pub silence_after: u64,
     /// Samples that were given to the encoder, all that silence included, at the output's sample rate.
@@ -85,10 +85,10 @@ pub struct Shift {
 /// By how much sound moved against picture. `source` and `output` are when the first and the last frame are shown in
 /// either, in seconds.
 pub fn shift(sound: &SourceSound, rate: u32, source: (f64, f64), output: (f64, f64)) -> Shift {
-    let ours = |samples: u64| samples as f64 / f64::from(rate);
-    let start = (ours(sound.silence_before) - output.0) - (sound.start_s - source.0);
-    let heard = sound.samples.saturating_sub(sound.silence_after);
-    let end = (ours(heard) - output.1) - (sound.end_s - source.1);
+    let start_s = sound.start_sample as f64 / f64::from(rate);
+    let start = (start_s - output.0) - (sound.start_s - source.0);
+    let end_s = sound.samples.saturating_sub(sound.silence_after) as f64 / f64::from(rate);
+    let end = (end_s - output.1) - (sound.end_s - source.1);
     Shift { start_ms: start * 1000.0, end_ms: end * 1000.0 }
 }
 

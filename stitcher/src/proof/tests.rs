@@ -112,7 +112,7 @@ fn init() -> ReadInit {
 }
 
 fn sound(samples: u64) -> SourceSound {
-    SourceSound { start_s: 0.0, end_s: samples as f64 / 48_000.0, silence_before: 0, silence_after: 0, samples }
+    SourceSound { start_s: 0.0, end_s: samples as f64 / 48_000.0, start_sample: 0, silence_after: 0, samples }
 }
 
 /// Two segments of two frames and one frame.
@@ -160,7 +160,7 @@ fn audio_with_a_gap_an_odd_frame_or_undeclared_priming_is_refused() {
 
 #[test]
 fn sound_that_keeps_its_place_is_not_shifted_whatever_the_clocks_start_at() {
-    let late = SourceSound { start_s: 10.5, end_s: 12.5, silence_before: 24_000, silence_after: 0, samples: 120_000 };
+    let late = SourceSound { start_s: 10.5, end_s: 12.5, start_sample: 24_000, silence_after: 0, samples: 120_000 };
     // The same, in a longer film.
     let filled = SourceSound { silence_after: 480_000, samples: 600_000, ..late };
     for (sound, end_s) in [(late, 2.46), (filled, 12.46)] {
@@ -170,6 +170,16 @@ fn sound_that_keeps_its_place_is_not_shifted_whatever_the_clocks_start_at() {
     }
     let longer = SourceSound { silence_after: 470_000, ..filled };
     assert!(shift(&longer, 48_000, (10.0, 22.46), (0.0, 12.46)).check("audio-en").is_err(), "silence is no sound");
+}
+
+#[test]
+fn sound_that_was_put_to_another_place_than_it_was_declared_at_is_refused() {
+    for (start_sample, moved_ms) in [(48_480, 10.0), (0, -1000.0), (-480, -1010.0)] {
+        let sound = SourceSound { start_s: 1.0, end_s: 2.0, start_sample, ..sound(96_000) };
+        let found = shift(&sound, 48_000, (0.0, 1.96), (0.0, 1.96));
+        assert!((found.start_ms - moved_ms).abs() < 1e-6, "{found:?}");
+        assert!(found.check("audio-en").is_err(), "{found:?}");
+    }
 }
 
 #[test]

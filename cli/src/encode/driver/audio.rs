@@ -227,7 +227,7 @@ pub(super) fn run(
         match track.writer {
             Writer::Segments(writer) => {
                 heard.push(writer.finish()?);
-                sounds.push(self::sound(outcome, config, origin_s));
+                sounds.push(self::sound(outcome, origin_s));
             }
             Writer::Archive(writer) => {
                 let header = outcome.kept.as_ref().map_or(&config.config, |kept| &kept.config).clone();
@@ -345,11 +345,11 @@ fn total_seconds(source: &Source) -> f64 {
     source.info.video.time_base.seconds(source.index.end() - source.origin)
 }
 
-fn sound(outcome: &AudioOutcome, config: &AudioTrackConfig, origin_s: f64) -> SourceSound {
+fn sound(outcome: &AudioOutcome, origin_s: f64) -> SourceSound {
     SourceSound {
         start_s: origin_s + outcome.start_s,
+        start_sample: outcome.start_sample,
         end_s: origin_s + outcome.end_s,
-        silence_before: (outcome.start_s.max(0.0) * f64::from(config.sample_rate)).round() as u64,
         silence_after: outcome.silence_after,
         samples: outcome.samples,
     }

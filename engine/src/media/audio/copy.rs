@@ -20,8 +20,10 @@ pub(super) struct Copier {
     lead: u32,
     count: u64,
     held: Option<(Option<i64>, Vec<u8>)>,
-    heard: Option<(f64, f64)>,
-    start_s: f64,
+    /// When the first access unit that is passed on was to be heard, in seconds, and at which sample it was put.
+    start: Option<(f64, i64)>,
+    /// When the last one ends, in seconds.
+    end_s: f64,
     end: End,
     /// Access units of silence behind the sound.
     after: u64,
@@ -177,8 +179,8 @@ impl Copier {
             lead: lead_units,
             count: 0,
             held: None,
-            heard: None,
-            start_s: clock.seconds_at(request.info.start),
+            start: None,
+            end_s: clock.seconds_at(request.info.start),
             end: End::new(request, clock.origin, clock.rate),
             after: 0,
             inserted: 0,
@@ -226,7 +228,8 @@ impl Copier {
         sink: &mut UnitSink<'_, E>,
     ) -> Result<(), E> {
         let (frame, at) = (u64::from(self.units.frame()), self.timeline.len());
-        self.note_times(pts);
+        let begins_s = pts.map_or(self.end_s, |pts| self.timeline.clock().seconds_at(pts));
+        self.end_s = begins_s + self.seconds(1);
         let mut laid = 0;
         let edit = self.timeline.place(pts, frame, following);
         if let Edit::Silence(samples) = edit {
@@ -238,6 +241,8 @@ impl Copier {
             Edit::Skip(samples) if samples > frame / 2 => self.dropped += 1,
             Edit::Keep | Edit::Silence(_) | Edit::Skip(_) | Edit::Stretch => {
                 laid += 1;
+                let place = self.position();
+                self.start.get_or_insert((begins_s, place));
                 self.count += 1;
                 sink(unit)?;
             }
@@ -247,25 +252,25 @@ impl Copier {
         Ok(())
     }
 
-    fn note_times(&mut self, pts: Option<i64>) {
-        let (start, end) = self.heard.unwrap_or((self.start_s, self.start_s));
-        let at = pts.map_or(end, |pts| self.timeline.clock().seconds_at(pts));
-        self.heard = Some((start, at + self.seconds(1)));
-    }
-
     fn fall_silent<E: From<Error>>(&mut self, units: u64, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
         self.count += units;
         (0..units).try_for_each(|_| sink(&self.silence))
     }
 
+    /// Where the next access unit comes: samples of the output before it, negative within the priming.
+    fn position(&self) -> i64 {
+        let samples = self.count * u64::from(self.units.frame());
+        i64::try_from(samples).unwrap_or(i64::MAX) - i64::from(self.priming)
+    }
+
     /// Samples to be heard so far.
     fn samples(&self) -> u64 {
-        (self.count * u64::from(self.units.frame())).saturating_sub(self.priming.into())
+        u64::try_from(self.position()).unwrap_or(0)
     }
 
     /// Goes on in silence up to the end of the picture, or a part of an access unit further.
     fn last_out<E: From<Error>>(&mut self, sink: &mut UnitSink<'_, E>) -> Result<(), E> {
-        if self.heard.is_none() {
+        if self.start.is_none() {
             return Ok(());
         }
         self.after = self.end.missing(self.samples()).div_ceil(self.units.frame().into());
@@ -278,11 +283,12 @@ impl Copier {
         }
         self.last_out(sink)?;
         let lead_s = if self.lead > 0 { self.seconds(self.lead.into()) - self.priming_s() } else { 0.0 };
-        let (start_s, end_s) = self.heard.unwrap_or_default();
+        let (start_s, start_sample) = self.start.unwrap_or_default();
         Ok(AudioOutcome {
             samples: self.samples(),
             start_s,
-            end_s,
+            start_sample,
+            end_s: self.end_s,
             inserted_silence_s: lead_s + self.seconds(self.inserted + self.after),
             silence_after: self.after * u64::from(self.units.frame()),
             dropped_s: self.seconds(self.dropped),

@@ -99,6 +99,13 @@ impl Resampler {
         Ok(block as u64)
     }
 
+    /// Samples at `rate`, the output's, that went in and that the filter still holds back.
+    pub(super) fn held_back(&self, rate: u32) -> u64 {
+        // SAFETY: the context is initialised.
+        let samples = unsafe { ffi::swr_get_delay(self.swr.0, rate.into()) };
+        u64::try_from(samples).unwrap_or(0)
+    }
+
     /// Appends what the filter still holds back. Nothing can be converted after it.
     ///
     /// # Errors

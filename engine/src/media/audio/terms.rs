@@ -116,8 +116,10 @@ pub struct AudioTrackConfig {
 pub struct AudioOutcome {
     /// Samples to be heard, silence included, priming and final padding not; 0 if nothing could be decoded.
     pub samples: u64,
-    /// When the source's first sample is heard, in source seconds from the origin.
+    /// When the source's first sample that is heard was to be, by the source's own times: seconds from the origin.
     pub start_s: f64,
+    /// Where it was put: samples of the output before it. Negative where it lies in the priming, of what is passed on.
+    pub start_sample: i64,
     /// When the source's last sample ends, likewise.
     pub end_s: f64,
     /// Seconds of silence put in, before the first sample, in gaps, and behind the last sample.

@@ -101,7 +101,10 @@ struct Layer {
     loudness: Option<Loudness>,
     rate: u32,
     channels: u16,
-    heard: Option<(f64, f64)>,
+    /// When the first sample that is heard was to be, in seconds, and at which sample of the output it was put.
+    begun: Option<(f64, i64)>,
+    /// When the last one ends, in seconds.
+    end_s: Option<f64>,
     end: End,
     /// Those of silence behind the sound.
     silence_after: u64,
@@ -112,6 +115,9 @@ struct Layer {
 
 /// Samples of silence that are made at once.
 const SILENT_RUN: u64 = 1 << 16;
+
+/// By more than so many seconds no time is believed that its successor contradicts.
+const MOST_BELIEVED_S: f64 = 0.5;
 
 /// What follows a run.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +149,8 @@ impl Layer {
             loudness: None,
             rate,
             channels,
-            heard: None,
+            begun: None,
+            end_s: None,
             end: End::new(request, origin, rate),
             silence_after: 0,
             inserted_s: 0.0,
@@ -164,27 +171,43 @@ impl Layer {
         if let Err(error) = self.prepare_for(run) {
             return self.pass_over(error).map_err(E::from);
         }
-        let pts = run.pts().or_else(|| self.heard.is_none().then_some(self.start));
+        let pts = run.pts().or_else(|| self.end_s.is_none().then_some(self.start));
         let samples = run.samples();
         let edit = match next {
             Next::At(following) => self.timeline.place(pts, samples as u64, following),
             Next::End => self.timeline.place_last(pts, samples as u64),
         };
+        let length_s = samples as f64 / f64::from(run.rate());
+        let declared_s = pts.map_or_else(|| self.end_s.unwrap_or(0.0), |pts| self.timeline.clock().seconds_at(pts));
         // What is left out as a whole does not end the sound.
-        if self.heard.is_none() || edit != Edit::Skip(samples as u64) {
-            self.note_times(run, pts);
+        if self.end_s.is_none() || edit != Edit::Skip(samples as u64) {
+            self.end_s = Some(declared_s + length_s);
         }
+        let begins_s = match next {
+            Next::At(Some(following)) => believed(declared_s, self.timeline.clock().seconds_at(following) - length_s),
+            Next::At(None) | Next::End => declared_s,
+        };
         match edit {
-            Edit::Keep => self.convert(run, 0, samples)?,
+            Edit::Keep => {
+                self.begin(begins_s);
+                self.convert(run, 0, samples)?;
+            }
             Edit::Silence(count) => {
                 self.fall_silent(count, sink)?;
+                self.begin(begins_s);
                 self.convert(run, 0, samples)?;
             }
             Edit::Skip(count) => {
-                self.dropped_s += count as f64 / f64::from(run.rate());
-                self.convert(run, usize::try_from(count).unwrap_or(samples), samples)?;
+                let skipped_s = count as f64 / f64::from(run.rate());
+                self.dropped_s += skipped_s;
+                let from = usize::try_from(count).unwrap_or(samples).min(samples);
+                if from < samples {
+                    self.begin(begins_s + skipped_s);
+                }
+                self.convert(run, from, samples)?;
             }
             Edit::Stretch => {
+                self.begin(begins_s);
                 self.convert(run, 0, 1)?;
                 self.convert(run, 0, samples)?;
             }
@@ -233,11 +256,13 @@ impl Layer {
         Ok(())
     }
 
-    fn note_times(&mut self, run: &Sound, pts: Option<i64>) {
-        let end = self.heard.map_or(0.0, |(_, end)| end);
-        let at = pts.map_or(end, |pts| self.timeline.clock().seconds_at(pts));
-        let until = at + run.samples() as f64 / f64::from(run.rate());
-        self.heard = Some((self.heard.map_or(at, |(start, _)| start), until));
+    /// Notes where the first sample is put that was to be heard at this time; of the others nothing.
+    fn begin(&mut self, declared_s: f64) {
+        if self.begun.is_none() {
+            let held_back = self.resampler.as_ref().map_or(0, |resampler| resampler.held_back(self.rate));
+            let place = i64::try_from(self.encoder.samples() + held_back).unwrap_or(i64::MAX);
+            self.begun = Some((declared_s, place));
+        }
     }
 
     fn convert(&mut self, run: &Sound, from: usize, to: usize) -> Result<(), Error> {
@@ -294,11 +319,12 @@ impl Layer {
     }
 
     fn outcome(&self) -> AudioOutcome {
-        let (start_s, end_s) = self.heard.unwrap_or_default();
+        let (start_s, start_sample) = self.begun.unwrap_or_default();
         AudioOutcome {
             samples: self.encoder.samples(),
             start_s,
-            end_s,
+            start_sample,
+            end_s: self.end_s.unwrap_or_default(),
             inserted_silence_s: self.inserted_s,
             silence_after: self.silence_after,
             dropped_s: self.dropped_s,
@@ -308,6 +334,11 @@ impl Layer {
             kept: None,
         }
     }
+}
+
+/// When a run begins: as it declares, unless its successor contradicts it by more than a damaged time would be believed.
+fn believed(declared_s: f64, by_next_s: f64) -> f64 {
+    if (declared_s - by_next_s).abs() > MOST_BELIEVED_S { by_next_s } else { declared_s }
 }
 
 /// A number of samples at one rate, as the nearest number at another.
