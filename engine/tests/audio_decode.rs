@@ -39,7 +39,7 @@ fn decode_with(path: &Path, empty: Option<usize>) -> Decoded {
         Ok(())
     };
     let mut count = 0;
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read().unwrap() {
         if packet.stream() == stream.index {
             let packet = if empty == Some(count) { SourcePacket::of(&[]) } else { packet };
             decoder.send(packet, &mut sink).unwrap();

@@ -23,7 +23,7 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
     let timeless = source.index.packets.iter().all(|entry| entry.pts.is_none() && entry.dts.is_none());
     let mut packets = source.index.packets.iter();
     let mut index = 0;
-    while let Some(mut packet) = demuxer.read() {
+    while let Some(mut packet) = demuxer.read()? {
         alive();
         if packet.stream() != video.stream {
             continue;

@@ -56,7 +56,7 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let mut video = VideoScan::new(&demuxer, tracks.video, tracks.video_decoder)?;
     let mut audio: Vec<AudioScan> =
         tracks.audio.into_iter().map(|(facts, decoder)| AudioScan::new(facts, decoder)).collect();
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read()? {
         alive();
         match wanted.iter().position(|&stream| stream == packet.stream()) {
             Some(0) => {

@@ -6,31 +6,13 @@ mod common;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use vtp_engine::index::CutClass;
 use vtp_engine::media::demux::SourceFile;
 use vtp_splitter::{ChunkReader, Source};
 
-use common::decode_range;
-
-/// Writes `folder/name` with FFmpeg. `None` if there is no such command here.
-fn generate(folder: &Path, name: &str, arguments: &str) -> Option<PathBuf> {
-    let path = folder.join(name);
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-y"]).args(arguments.split_whitespace()).arg(&path).stdin(Stdio::null());
-    match command.status() {
-        Ok(status) => {
-            assert!(status.success(), "ffmpeg writes {name}");
-            Some(path)
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: no ffmpeg command to generate {name} with ({error})");
-            None
-        }
-    }
-}
+use common::{decode_range, generate};
 
 fn open(path: &Path) -> Source {
     vtp_engine::media::silence_log();

@@ -79,7 +79,7 @@ impl AudioTask {
     /// as soon as it is ready; `progress` the seconds of output done. `None` when `cancel` was set before the end.
     ///
     /// # Errors
-    /// Whatever `sink` answers, and lack of memory.
+    /// Whatever `sink` answers, lack of memory, and a source that can't be read.
     pub fn run<E: From<Error>>(
         mut self,
         cancel: &AtomicBool,
@@ -90,7 +90,7 @@ impl AudioTask {
             let Some(found) = measuring.run(cancel, progress)? else { return Ok(None) };
             found.into_iter().for_each(|(number, loudness)| self.tracks[number].work.set_loudness(loudness));
         }
-        while let Some(packet) = self.demuxer.read() {
+        while let Some(packet) = self.demuxer.read()? {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
             }
@@ -147,7 +147,7 @@ impl Measuring {
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<Option<Vec<(usize, Loudness)>>, Error> {
-        while let Some(packet) = self.demuxer.read() {
+        while let Some(packet) = self.demuxer.read()? {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
             }
