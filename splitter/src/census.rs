@@ -36,6 +36,9 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
         decoder.send::<media::Error>(PacketIndex(index), packet, &mut |picture| list.take(&picture))?;
         index += 1;
     }
+    if packets.next().is_some() {
+        return Err(Error::Changed);
+    }
     decoder.finish::<media::Error>(&mut |picture| list.take(&picture))?;
     let Listing { packets, told, last_duration } = list;
     let (times, moved) = mend(&told, nominal);

@@ -138,3 +138,13 @@ fn sound_that_cannot_be_read_to_its_end_is_not_made_up_to_there() {
         assert!(matches!(&made, Err(error) if error.kind() == Kind::Retryable), "{loudness:?}: {made:?}");
     }
 }
+
+#[test]
+fn a_source_that_was_cut_short_since_it_was_indexed_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(path) = clip(folder.path(), "clip.ts") else { return };
+    let file = SourceFile::open(&path).unwrap();
+    let source = Source::read(&file, &mut || {}).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(file.size() / 2).unwrap();
+    assert_eq!(source.with_census(&file, "a test", &mut || {}), Err(Error::Changed));
+}
