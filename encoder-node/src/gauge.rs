@@ -127,7 +127,7 @@ impl<'a> Gauge<'a> {
         // Samples that are not measured, and that no other refers to, need not be decoded.
         if self.pairs.wants(position) || !self.classifier.is_disposable(sample) {
             let pairs = &mut self.pairs;
-            let packet = SourcePacket::of(sample);
+            let packet = SourcePacket::of(sample)?;
             self.decoder.send(PacketIndex(position), packet, &mut |picture| pairs.take(&picture))?;
         }
         self.cpu_s += cpu::thread_seconds() - started;

@@ -96,7 +96,7 @@ impl AudioTask {
             }
             let stream = packet.stream();
             for (number, track) in self.tracks.iter_mut().enumerate().filter(|(_, track)| track.stream == stream) {
-                track.packet(packet.copy(), &mut |unit| sink(number, unit))?;
+                track.packet(packet.share()?, &mut |unit| sink(number, unit))?;
                 progress(track.work.reached_s());
             }
         }
@@ -153,7 +153,7 @@ impl Measuring {
             }
             let stream = packet.stream();
             for track in self.tracks.iter_mut().filter(|track| track.stream == stream) {
-                let packet = track.times.corrected(packet.copy());
+                let packet = track.times.corrected(packet.share()?);
                 track.transcoder.packet(packet, &mut |_| Ok::<_, Error>(()))?;
             }
             progress(0.0);

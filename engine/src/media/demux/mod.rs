@@ -54,8 +54,20 @@ pub struct SourcePacket {
 
 impl SourcePacket {
     /// A packet of our own making, without times.
-    pub fn of(data: &[u8]) -> Self {
-        Self { packet: Packet::copy(data) }
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn of(data: &[u8]) -> Result<Self, Error> {
+        let mut packet = Packet::empty();
+        let size = i32::try_from(data.len()).map_err(|_| no_memory())?;
+        // SAFETY: the packet is valid and empty; what it is given has room for so many bytes.
+        unsafe {
+            if ffi::av_new_packet(packet.as_mut_ptr(), size) < 0 {
+                return Err(no_memory());
+            }
+            ptr::copy_nonoverlapping(data.as_ptr(), (*packet.as_ptr()).data, data.len());
+        }
+        Ok(Self { packet })
     }
 
     /// The packet as a value, to be made again by [`SourcePacket::from_record`].
@@ -78,7 +90,7 @@ impl SourcePacket {
     /// # Errors
     /// Lack of memory.
     pub fn from_record(record: &PacketRecord) -> Result<Self, Error> {
-        let mut packet = Packet::copy(&record.data);
+        let Self { mut packet } = Self::of(&record.data)?;
         packet.set_pts(record.pts);
         packet.set_dts(record.dts);
         packet.set_duration(record.duration);
@@ -115,9 +127,17 @@ impl SourcePacket {
         add_side_data(&mut self.packet, ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA, extradata)
     }
 
-    /// The same packet again, with a payload of its own.
-    pub fn copy(&self) -> Self {
-        Self { packet: self.packet.clone() }
+    /// The same packet again, sharing its payload.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn share(&self) -> Result<Self, Error> {
+        let mut packet = Packet::empty();
+        // SAFETY: both packets are valid; the callee leaves the target empty on failure. Nobody writes to a payload.
+        match unsafe { ffi::av_packet_ref(packet.as_mut_ptr(), self.packet.as_ptr()) } {
+            0.. => Ok(Self { packet }),
+            _ => Err(no_memory()),
+        }
     }
 
     /// The stream it belongs to.
@@ -191,7 +211,7 @@ fn add_side_data(packet: &mut Packet, kind: ffi::AVPacketSideDataType, bytes: &[
     unsafe {
         let room = ffi::av_packet_new_side_data(packet.as_mut_ptr(), kind, bytes.len());
         if room.is_null() {
-            return Err(Error::new(Kind::Retryable, "no memory for a packet"));
+            return Err(no_memory());
         }
         ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
     }
@@ -380,6 +400,10 @@ impl Demuxer {
     }
 }
 
+fn no_memory() -> Error {
+    Error::new(Kind::Retryable, "no memory for a packet")
+}
+
 fn no_stream(index: usize) -> Error {
     Error::new(Kind::Internal, format!("the container has no stream {index}"))
 }
@@ -443,6 +467,15 @@ fn has_container_signature(head: &[u8; 12]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packet_that_there_is_no_memory_for_is_an_error() {
+        // One byte more than FFmpeg takes with its padding, which the system lends without giving it.
+        let most = i32::MAX as usize - ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+        let refused = SourcePacket::of(&vec![0; most]).map(|packet| packet.data().len());
+        assert_eq!(refused.map_err(|error| error.kind()), Err(Kind::Retryable));
+        assert_eq!(SourcePacket::of(&[1, 2, 3]).unwrap().share().unwrap().data(), [1, 2, 3]);
+    }
 
     #[test]
     fn whatever_is_wrong_with_a_readable_file_is_its_own_fault() {
