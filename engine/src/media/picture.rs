@@ -89,13 +89,19 @@ impl Picture {
         &mut self.0
     }
 
-    /// The same picture again, sharing its samples. `None` when memory is short.
-    pub fn share(&self) -> Option<Self> {
+    /// The same picture again, sharing its samples.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn share(&self) -> Result<Self, Error> {
         let mut copy = frame::Video::empty();
         // SAFETY: both frames are valid and owned; `av_frame_ref` takes references to the source's buffers and
         // leaves the target empty on failure.
         let code = unsafe { ffi::av_frame_ref(copy.as_mut_ptr(), self.0.as_ptr()) };
-        (code >= 0).then_some(Self(copy))
+        match code {
+            0.. => Ok(Self(copy)),
+            _ => Err(Error::new(Kind::Retryable, "no memory to share a picture")),
+        }
     }
 
     /// The packet that this picture comes from, as numbered by [`super::decode::VideoDecoder::send`].
@@ -206,14 +212,17 @@ impl Picture {
         data.map(<[u8]>::to_vec)
     }
 
-    /// The same picture without its captions, sharing its samples. `None` when memory is short.
-    pub(crate) fn without_captions(&self) -> Option<Self> {
+    /// The same picture without its captions, sharing its samples.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub(crate) fn without_captions(&self) -> Result<Self, Error> {
         let mut copy = self.share()?;
         // SAFETY: the frame is valid and owned, and its list of side data is its own.
         unsafe {
             ffi::av_frame_remove_side_data(copy.0.as_mut_ptr(), ffi::AVFrameSideDataType::AV_FRAME_DATA_A53_CC);
         }
-        Some(copy)
+        Ok(copy)
     }
 
     /// Whether the picture consists of two fields.

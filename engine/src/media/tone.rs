@@ -51,7 +51,7 @@ impl ToneMapper {
     /// # Errors
     /// [`Kind::Unsupported`] for pictures that can't be filtered, or where FFmpeg lacks `zscale`; lack of memory.
     pub fn map(&mut self, picture: &Picture) -> Result<Picture, Error> {
-        let mut picture = picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?;
+        let mut picture = picture.share()?;
         self.tell_colours(&mut picture);
         let shape = format!("{} {}", picture.size(), picture.pixel_format().0);
         if self.graph.as_ref().is_none_or(|(of, _)| *of != shape) {

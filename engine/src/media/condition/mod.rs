@@ -85,7 +85,7 @@ impl Conditioner {
             self.drain(sink)?;
         }
         if filters.is_empty() {
-            self.previous = Some((ordinal, share(&picture)?));
+            self.previous = Some((ordinal, picture.share()?));
             return sink(ordinal, picture);
         }
         let stage = match &mut self.stage {
@@ -210,10 +210,6 @@ impl Stage {
         }
         Ok(())
     }
-}
-
-fn share(picture: &Picture) -> Result<Picture, Error> {
-    picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))
 }
 
 /// Mirror first, then clockwise turns, as [`Rotation`] defines it.
