@@ -92,6 +92,9 @@ pub fn gcd(a: u64, b: u64) -> u64 {
 pub struct TimeBase(pub Ratio);
 
 impl TimeBase {
+    /// Microseconds, in which times of several streams are compared.
+    pub const MICROSECONDS: Self = Self(Ratio { num: 1, den: 1_000_000 });
+
     /// A time base of `1 / rate` seconds; `None` for a rate of zero.
     pub fn per_second(rate: u32) -> Option<Self> {
         Ratio::new(1, rate).map(Self)

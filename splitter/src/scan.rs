@@ -13,7 +13,7 @@ use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::audio::AudioScan;
-use crate::clock::{MICROSECONDS, believable, microseconds};
+use crate::clock::{SECOND_US, believable};
 use crate::frames::{self, ScannedPacket};
 use crate::heal::{self, Healer, RunId};
 use crate::others::Others;
@@ -146,7 +146,7 @@ fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i6
     let is_meant = |declared: &f64| *declared <= limits.duration as f64 && is_certain;
     let declared = declared_s.filter(is_meant)?;
     let (start, end) = (healer.began_us()?, healer.reached_us()?);
-    let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(MICROSECONDS);
+    let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(SECOND_US);
     let (found, with_text) = (seconds(end), seconds(end.max(last_text_us.unwrap_or(end))));
     (with_text < declared - f64::max(1.0, declared * 0.02)).then(|| {
         format!("the container declares {declared:.1} s, but its video and audio end after {found:.1} s; if it was cut short, get the whole file")
@@ -162,7 +162,7 @@ pub(crate) fn origin(video: &VideoInfo, index: &Index, audio: &[AudioInfo]) -> i
 /// Whatever the container declares, what it holds counts.
 fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
     let (Some(start), Some(end)) = (healer.began_us(), healer.reached_us()) else { return Ok(()) };
-    let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(MICROSECONDS);
+    let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(SECOND_US);
     Ok(limits.check(Limit::Duration, seconds)?)
 }
 
@@ -176,7 +176,7 @@ pub(crate) fn placed(
     duration: Option<i64>,
 ) -> ([Option<i64>; 2], Option<RunId>) {
     let (pts, dts) = (believable(base, pts), believable(base, dts));
-    let us = |ticks| base.rescale(ticks, microseconds());
+    let us = |ticks| base.rescale(ticks, TimeBase::MICROSECONDS);
     let duration = duration.map_or(0, us);
     // No picture waits longer to be shown, but for stills that last long themselves.
     let longest = heal::longest_delay_us(duration);
@@ -350,7 +350,7 @@ impl VideoScan {
 }
 
 fn told(jump: &heal::Jump) -> Heal {
-    let seconds = |us: i64| us as f64 / f64::from(MICROSECONDS);
+    let seconds = |us: i64| us as f64 / f64::from(SECOND_US);
     Heal { at_s: seconds(jump.at_us), shift_s: seconds(jump.shift_us) }
 }
 

@@ -184,8 +184,7 @@ fn ratio(value: ffi::AVRational) -> Option<Ratio> {
 }
 
 fn time_base(value: ffmpeg::Rational) -> TimeBase {
-    let micros = || TimeBase(Ratio::new(1, 1_000_000).unwrap_or(Ratio::ONE));
-    ratio(value.into()).map_or_else(micros, TimeBase)
+    ratio(value.into()).map_or(TimeBase::MICROSECONDS, TimeBase)
 }
 
 /// The display matrix (ISO/IEC 14496-12, 8.3.2.2) as quarter turns. Odd angles are rounded to the nearest turn,
