@@ -51,6 +51,11 @@ impl AudioScan {
         Ok(())
     }
 
+    /// Bytes that what is noted of its packets takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.runs.bytes()
+    }
+
     /// The stream's facts and shifts, once `healer` has taken all packets; `None` if it holds no sound.
     pub(crate) fn finish(mut self, healer: &Healer) -> Result<Option<(AudioInfo, Vec<TimeShift>)>, Error> {
         if self.start.is_none() {

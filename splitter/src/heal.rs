@@ -216,6 +216,11 @@ impl Healer {
         self.epochs.iter().filter(|epoch| !epoch.is_void).filter_map(jump).collect()
     }
 
+    /// Bytes that what is noted takes in memory: a run and an epoch for every jump.
+    pub fn bytes(&self) -> u64 {
+        (size_of_val(self.runs.as_slice()) + size_of_val(self.epochs.as_slice())) as u64
+    }
+
     /// How many times a stream went astray and came back.
     pub fn strays(&self) -> usize {
         self.strays

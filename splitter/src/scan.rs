@@ -67,6 +67,8 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
             None if take_subtitles(&mut subtitles, &packet, &healer, limits) => {}
             None => others.take(packet.stream()),
         }
+        let noted = video.bytes() + audio.iter().map(AudioScan::bytes).sum::<u64>() + healer.bytes();
+        limits.check(Limit::Index, noted)?;
     }
     let streams = demuxer.streams();
     left_out.extend(others.finish(wanted[0], streams.iter().map(|facts| (facts.index, facts.medium, &*facts.codec)))?);
@@ -252,9 +254,7 @@ impl VideoScan {
     }
 
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
-        let count = self.packets.len() as u64 + 1;
-        limits.check(Limit::Frames, count)?;
-        limits.check(Limit::Index, count * size_of::<ScannedPacket>() as u64 + self.sets_bytes + self.runs.bytes())?;
+        limits.check(Limit::Frames, self.packets.len() as u64 + 1)?;
         let times = [packet.pts(), packet.dts()];
         let ([pts, dts], run) = match packet.is_discarded() {
             // As before what an edit list has cut out: it lies where the edit before it is, and tells nothing of where the
@@ -306,6 +306,11 @@ impl VideoScan {
             self.decoder.send::<media::Error>(index, packet, &mut |picture| keep_first(first, picture))?;
         }
         Ok(())
+    }
+
+    /// Bytes that what is noted of its packets takes in memory.
+    fn bytes(&self) -> u64 {
+        size_of_val(self.packets.as_slice()) as u64 + self.sets_bytes + self.runs.bytes()
     }
 
     fn captions(&self) -> Vec<Channel> {
