@@ -79,7 +79,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether it is as far as `last` a young one.
+    /// Whether it is still young where `last` is its last packet.
     fn is_young(&self, last: Place) -> bool {
         last.time - self.earliest <= YOUNG_US
     }

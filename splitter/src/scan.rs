@@ -139,10 +139,10 @@ fn strays(healer: &Healer) -> Option<String> {
     Some(format!("timestamps jumped and came straight back {times}; what had wrong ones was put beside its neighbours"))
 }
 
-/// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
-/// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text
-/// may be shown for longer than there are pictures and sound. Where times jumped, or no source is that long, what is declared
-/// says nothing.
+/// A sentence for a container that promises more than it holds, as after an interrupted copy. Its length counts from its
+/// earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text may be shown for longer
+/// than there are pictures and sound. Where times jumped, or the declared length exceeds what any source may have, it says
+/// nothing.
 fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i64>, limits: &Limits) -> Option<String> {
     let is_certain = healer.jumps().is_empty() && healer.strays() == 0;
     let is_meant = |declared: &f64| *declared <= limits.duration as f64 && is_certain;
@@ -257,8 +257,7 @@ impl VideoScan {
         limits.check(Limit::Frames, self.packets.len() as u64 + 1)?;
         let times = [packet.pts(), packet.dts()];
         let ([pts, dts], run) = match packet.is_discarded() {
-            // As before what an edit list has cut out: it lies where the edit before it is, and tells nothing of where the
-            // stream goes on.
+            // What an edit list has cut out lies where the edit before it does, and says nothing of where the stream goes on.
             true => (times.map(|time| believable(self.facts.time_base, time)), None),
             false => placed(healer, 0, self.facts.time_base, times, packet.duration()),
         };

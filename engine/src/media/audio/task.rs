@@ -75,8 +75,9 @@ impl AudioTask {
         self.tracks.iter().map(|track| track.work.config()).collect()
     }
 
-    /// Makes all tracks, in two passes where loudness is asked for. `sink` gets every access unit with the number of its track (in the order of the requests)
-    /// as soon as it is ready; `progress` the seconds of output done. `None` when `cancel` was set before the end.
+    /// Makes all tracks, in two passes where loudness is asked for. `sink` gets every access unit as soon as it is ready, with
+    /// the number of its track in the order of the requests; `progress` gets the seconds of output that are done. `None` when
+    /// `cancel` was set before the end.
     ///
     /// # Errors
     /// Whatever `sink` answers, lack of memory, and a source that can't be read.
