@@ -90,9 +90,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let words = parse::dashed_files(std::env::args_os(), &Arguments::command(), |word| Path::new(word).is_file());
     let arguments = Arguments::parse_from(&words);
-    let telemetry = telemetry::start(service(&arguments.command));
     vtp_engine::media::give_large_buffers_back();
     vtp_engine::media::silence_encoders();
+    let telemetry = telemetry::start(service(&arguments.command));
     vtp_engine::media::silence_log();
     if let Command::Child = arguments.command {
         return child::serve();

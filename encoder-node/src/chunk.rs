@@ -28,7 +28,7 @@ use vtp_engine::media::encode::{self, ChunkShape, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::source::VideoInfo;
 
-use crate::lane::{Lane, Order, Stop, Subject, shared};
+use crate::lane::{Lane, Order, Stop, Subject};
 use crate::lineup::Lineup;
 use crate::rendition::{Finished, Work};
 use crate::spool::{Spool, SpoolFolder};
@@ -270,7 +270,7 @@ impl<'a> Feed<'a> {
             if equipment.cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled.into());
             }
-            self.lineup.take(frame.packet, shared(&black)?);
+            self.lineup.take(frame.packet, black.share()?);
             self.in_order()?;
         }
         Ok(())
@@ -322,7 +322,7 @@ impl<'a> Feed<'a> {
     fn pass_as_decoded(&self, place: usize, picture: &Picture) -> Result<(), Stop> {
         let Some(position) = self.position(place) else { return Ok(()) };
         for orders in &self.as_decoded {
-            let picture = shared(picture)?;
+            let picture = picture.share()?;
             let subject = Subject { position, picture, full: None };
             orders.send(Order::Encode(subject)).map_err(|_| Stop::LaneClosed)?;
         }

@@ -18,7 +18,6 @@ use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::quality::{Check, FrameScore, Likeness, Neighbour, Summary, fault, weights};
 use vtp_engine::units::{PacketIndex, Size};
 
-use crate::lane::shared;
 use crate::viewer::is_near;
 use crate::{Error, Extractors};
 
@@ -109,7 +108,7 @@ impl<'a> Gauge<'a> {
             }
             self.pairs.traces.insert(position, Trace::of(picture)?);
             if self.measured.contains(&position) {
-                self.pairs.references.insert(position, shared(picture)?);
+                self.pairs.references.insert(position, picture.share()?);
             }
         }
         if let Some(full) = full.filter(|_| !self.has_full_size) {
@@ -127,7 +126,7 @@ impl<'a> Gauge<'a> {
         // Samples that are not measured, and that no other refers to, need not be decoded.
         if self.pairs.wants(position) || !self.classifier.is_disposable(sample) {
             let pairs = &mut self.pairs;
-            let packet = SourcePacket::of(sample);
+            let packet = SourcePacket::of(sample)?;
             self.decoder.send(PacketIndex(position), packet, &mut |picture| pairs.take(&picture))?;
         }
         self.cpu_s += cpu::thread_seconds() - started;
@@ -221,7 +220,7 @@ impl Pairs<'_> {
     /// The picture as it is measured.
     fn in_eight_bits(&mut self, picture: &Picture) -> Result<Picture, media::Error> {
         match &mut self.eight_bits {
-            None => shared(picture),
+            None => picture.share(),
             Some(scaler) => {
                 let scaled = scaler.scale(picture)?.into_iter().next();
                 scaled.ok_or_else(|| media::Error::new(Kind::Internal, "a scaler without an output"))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use vtp_engine::ladder::Rendition;
-use vtp_engine::media::{self, Kind, Picture};
+use vtp_engine::media::{self, Picture};
 
 use crate::Error;
 
@@ -52,12 +52,4 @@ impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
-}
-
-/// The same picture again.
-///
-/// # Errors
-/// Lack of memory.
-pub(crate) fn shared(picture: &Picture) -> Result<Picture, media::Error> {
-    picture.share().ok_or_else(|| media::Error::new(Kind::Retryable, "no memory to share a picture"))
 }

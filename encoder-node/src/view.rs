@@ -12,7 +12,7 @@ use vtp_engine::media::tone::ToneMapper;
 use vtp_engine::media::{Picture, cpu};
 
 use crate::Error;
-use crate::lane::{Lane, Order, Stop, Subject, shared};
+use crate::lane::{Lane, Order, Stop, Subject};
 use crate::viewer::Viewer;
 
 /// A look of the source, and who is shown it.
@@ -64,7 +64,7 @@ impl View {
         };
         let measure_s = cpu::thread_seconds() - scaled;
         for (orders, picture) in self.encoders.iter().zip(pictures) {
-            let full = full.as_ref().map(shared).transpose()?;
+            let full = full.as_ref().map(Picture::share).transpose()?;
             let subject = Subject { position, picture, full };
             orders.send(Order::Encode(subject)).map_err(|_| Stop::LaneClosed)?;
         }

@@ -55,7 +55,7 @@ impl Viewer {
             return Ok(None);
         }
         let full = match full {
-            Some(full) => full.share(),
+            Some(full) => Some(full.share()?),
             None => self.scaler.scale(picture)?.into_iter().next(),
         };
         if let Some(full) = &full {

@@ -144,8 +144,8 @@ impl StageCpu {
         self.decode_s + self.scale_s + self.encode_s + self.measure_s
     }
 
-    /// The same where the whole took `all_s`. What no thread of ours has taken counts as encoding, where something was encoded: some
-    /// encoders have threads of their own.
+    /// The same where the whole took `all_s`. Where something was encoded, time that no thread of ours took counts as
+    /// encoding: some encoders have threads of their own.
     #[must_use]
     pub fn of_all(self, all_s: f64) -> Self {
         let rest = if self.encode_s > 0.0 { (all_s - self.sum()).max(0.0) } else { 0.0 };

@@ -1,10 +1,11 @@
 //! What the fuzz targets of `fuzz/` call, and the damage that plain tests feed to the same functions. Each function
 //! takes any bytes at all, and panics where a parser breaks a promise. Not part of the product.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use crate::bitstream::Classifier;
-use crate::bitstream::captions::CaptionFinder;
+use crate::bitstream::captions::{CaptionFinder, Channel};
 use crate::limits::Limits;
 use crate::nal;
 use crate::subtitles::packet::Form;
@@ -69,13 +70,33 @@ pub fn classifier(data: &[u8]) {
     let codec = CODECS[usize::from(head & 0x7F) % CODECS.len()];
     let mut classifier = Classifier::new(codec, headers);
     let mut captions = CaptionFinder::new(codec, headers);
+    let mut seen = BTreeSet::new();
     while !data.is_at_end() {
         let packet = data.block();
         let class = classifier.classify(packet, head & 0x80 != 0);
-        let before = captions.channels().len();
         captions.look(packet);
-        assert!(captions.channels().len() >= before.min(1), "what was found is lost");
-        assert_eq!(classifier.is_disposable(packet), classifier.is_disposable(packet), "{class:?}");
+        seen.extend(captions_of(codec, headers, packet));
+        assert_eq!(captions.channels(), told(&seen), "each packet adds what it has alone");
+        let disposable = Classifier::new(codec, headers).is_disposable(packet);
+        assert_eq!(classifier.is_disposable(packet), disposable, "it depends on no packet before: {class:?}");
+        let tells = matches!(codec, "h264" | "mpeg2video");
+        assert!(!disposable || tells && !packet.is_empty(), "{codec} does not tell");
+    }
+}
+
+/// The captions in `packet`, where it comes first.
+fn captions_of(codec: &str, headers: &[u8], packet: &[u8]) -> Vec<Channel> {
+    let mut captions = CaptionFinder::new(codec, headers);
+    captions.look(packet);
+    captions.channels()
+}
+
+/// What is told of the channels that were seen: any of CEA-608 stand for those of CEA-708.
+fn told(seen: &BTreeSet<Channel>) -> Vec<Channel> {
+    let is_old = |channel: &&Channel| matches!(channel, Channel::Cea608(_));
+    match seen.iter().any(|channel| is_old(&channel)) {
+        true => seen.iter().filter(is_old).copied().collect(),
+        false => seen.iter().copied().collect(),
     }
 }
 

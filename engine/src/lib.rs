@@ -1,8 +1,8 @@
 //! The vocabulary that the roles share.
 //!
-//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `stills`, `chunk`, `gathering`, `loudness`, `pcm`, `subtitles`, `coordinator`) hold values and
-//! functions of values: no clock, no socket, no thread. [`media`] is the wall around FFmpeg and libvmaf, the only place
-//! with `unsafe`. The engine knows no HTTP and no SQL.
+//! Pure modules (`units`, `source`, `index`, `ladder`, `nal`, `plan`, `stills`, `chunk`, `gathering`, `loudness`, `pcm`,
+//! `subtitles`, `coordinator`) hold values and functions of values: no clock, no socket, no thread. [`media`] is the wall
+//! around FFmpeg and libvmaf, the only place with `unsafe`. The engine knows no HTTP and no SQL.
 
 pub mod archive;
 pub mod bitstream;

@@ -19,7 +19,7 @@ pub struct Limits {
     pub metadata: u64,
     /// Seconds of presentation.
     pub duration: u64,
-    /// Bytes that the list of a source's packets takes in memory.
+    /// Bytes that the list of a source's packets takes in memory, with what is noted of jumps in the times of all streams.
     pub index: u64,
     /// Cues of a track of subtitles.
     pub cues: u64,

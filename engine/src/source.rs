@@ -1,5 +1,6 @@
 //! What is known of a source before its packets are listed: container, video and audio streams.
 
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
 use crate::bitstream::captions::Channel;
@@ -61,9 +62,17 @@ pub struct VideoInfo {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Rotation {
     /// Clockwise quarter turns that make the picture stand upright, 0 to 3.
+    #[serde(deserialize_with = "quarter_turns")]
     pub quarter_turns: u8,
     /// Whether the picture must be mirrored left to right before it is turned.
     pub mirrored: bool,
+}
+
+fn quarter_turns<'de, D: Deserializer<'de>>(written: D) -> Result<u8, D::Error> {
+    match u8::deserialize(written)? {
+        turns @ 0..=3 => Ok(turns),
+        turns => Err(D::Error::custom(format!("{turns} quarter turns are a whole turn or more"))),
+    }
 }
 
 impl Rotation {
@@ -247,4 +256,19 @@ pub struct SubtitleInfo {
     pub hearing_impaired: bool,
     /// Number of cues that show something.
     pub cues: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_was_written_down_is_less_than_a_whole_one_or_is_refused() {
+        let read = |turns: u8| {
+            let text = format!(r#"{{"quarter_turns":{turns},"mirrored":true}}"#);
+            serde_json::from_str::<Rotation>(&text).map_err(|error| error.to_string())
+        };
+        assert!((0..4).all(|turns| read(turns) == Ok(Rotation { quarter_turns: turns, mirrored: true })));
+        assert!(read(4).unwrap_err().starts_with("4 quarter turns are a whole turn or more"));
+    }
 }

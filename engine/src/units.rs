@@ -6,9 +6,39 @@ use serde::{Deserialize, Serialize};
 
 /// A ratio of two positive integers, always in lowest terms.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Ratio {
     num: u32,
     den: u32,
+}
+
+/// A ratio as it is written down, which may be one that nobody can mean.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    num: u32,
+    den: u32,
+}
+
+/// Two numbers that are no ratio.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{num}/{den} is no ratio of positive numbers")]
+pub struct NoRatio {
+    num: u32,
+    den: u32,
+}
+
+impl TryFrom<Written> for Ratio {
+    type Error = NoRatio;
+
+    fn try_from(Written { num, den }: Written) -> Result<Self, NoRatio> {
+        Self::new(num, den).ok_or(NoRatio { num, den })
+    }
+}
+
+impl From<Ratio> for Written {
+    fn from(Ratio { num, den }: Ratio) -> Self {
+        Self { num, den }
+    }
 }
 
 impl Ratio {
@@ -62,6 +92,9 @@ pub fn gcd(a: u64, b: u64) -> u64 {
 pub struct TimeBase(pub Ratio);
 
 impl TimeBase {
+    /// Microseconds, in which times of several streams are compared.
+    pub const MICROSECONDS: Self = Self(Ratio { num: 1, den: 1_000_000 });
+
     /// A time base of `1 / rate` seconds; `None` for a rate of zero.
     pub fn per_second(rate: u32) -> Option<Self> {
         Ratio::new(1, rate).map(Self)
@@ -156,6 +189,19 @@ mod tests {
         assert_eq!(Ratio::new(4, 6).map(|r| (r.num(), r.den())), Some((2, 3)));
         assert_eq!(Ratio::new(0, 6), None);
         assert_eq!(Ratio::new(6, 0), None);
+    }
+
+    #[test]
+    fn a_ratio_that_was_written_down_is_one_or_is_refused() {
+        let read = |text: &str| serde_json::from_str::<Ratio>(text).map_err(|error| error.to_string());
+        let film = Ratio::new(1001, 24_000).unwrap();
+        assert_eq!(read(&serde_json::to_string(&film).unwrap()), Ok(film));
+        assert_eq!(postcard::to_allocvec(&film), postcard::to_allocvec(&(1001_u32, 24_000_u32)));
+        assert_eq!(read(r#"{"num":4,"den":6}"#), Ok(Ratio::new(2, 3).unwrap()));
+        for [num, den] in [[0, 0], [1, 0], [0, 1]] {
+            let refused = read(&format!(r#"{{"num":{num},"den":{den}}}"#)).unwrap_err();
+            assert!(refused.starts_with(&format!("{num}/{den} is no ratio of positive numbers")), "{refused}");
+        }
     }
 
     #[test]

@@ -39,9 +39,9 @@ fn decode_with(path: &Path, empty: Option<usize>) -> Decoded {
         Ok(())
     };
     let mut count = 0;
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read().unwrap() {
         if packet.stream() == stream.index {
-            let packet = if empty == Some(count) { SourcePacket::of(&[]) } else { packet };
+            let packet = if empty == Some(count) { SourcePacket::of(&[]).unwrap() } else { packet };
             decoder.send(packet, &mut sink).unwrap();
             count += 1;
         }

@@ -5,9 +5,10 @@ use vtp_engine::media;
 use vtp_engine::media::audio::{AudioDecoder, Sound};
 use vtp_engine::media::demux::{SourcePacket, StreamFacts};
 use vtp_engine::source::AudioInfo;
+use vtp_engine::units::TimeBase;
 
 use crate::Error;
-use crate::clock::{believable, microseconds};
+use crate::clock::believable;
 use crate::heal::{Healer, RunId};
 use crate::runs::{self, Runs};
 
@@ -33,10 +34,10 @@ impl AudioScan {
     pub(crate) fn take(&mut self, mut packet: SourcePacket, track: usize, healer: &mut Healer) -> Result<(), Error> {
         let base = self.facts.time_base;
         if let Some(time) = believable(base, packet.pts().or(packet.dts())) {
-            let duration = packet.duration().map_or(0, |d| base.rescale(d, microseconds()));
+            let duration = packet.duration().map_or(0, |d| base.rescale(d, TimeBase::MICROSECONDS));
             // What an edit leaves out, and only decodes, lies where the edit before it is.
             if !packet.is_discarded() {
-                self.runs.note(self.packets, healer.place(track, base.rescale(time, microseconds()), duration));
+                self.runs.note(self.packets, healer.place(track, base.rescale(time, TimeBase::MICROSECONDS), duration));
             }
         }
         self.packets += 1;
@@ -48,6 +49,11 @@ impl AudioScan {
             self.decoder.send::<media::Error>(packet, &mut |sound| keep_start(start, facts, fallback, &sound))?;
         }
         Ok(())
+    }
+
+    /// Bytes that what is noted of its packets takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.runs.bytes()
     }
 
     /// The stream's facts and shifts, once `healer` has taken all packets; `None` if it holds no sound.

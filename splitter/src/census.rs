@@ -23,7 +23,7 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
     let timeless = source.index.packets.iter().all(|entry| entry.pts.is_none() && entry.dts.is_none());
     let mut packets = source.index.packets.iter();
     let mut index = 0;
-    while let Some(mut packet) = demuxer.read() {
+    while let Some(mut packet) = demuxer.read()? {
         alive();
         if packet.stream() != video.stream {
             continue;
@@ -35,6 +35,9 @@ pub(crate) fn take(source: &mut Source, file: &SourceFile, doubt: &str, alive: &
         packet.set_times(entry.pts, decode_time(entry, timeless.then_some(i64::from(index) * nominal)));
         decoder.send::<media::Error>(PacketIndex(index), packet, &mut |picture| list.take(&picture))?;
         index += 1;
+    }
+    if packets.next().is_some() {
+        return Err(Error::Changed);
     }
     decoder.finish::<media::Error>(&mut |picture| list.take(&picture))?;
     let Listing { packets, told, last_duration } = list;

@@ -79,7 +79,7 @@ struct Run {
 }
 
 impl Run {
-    /// Whether it is as far as `last` a young one.
+    /// Whether it is still young where `last` is its last packet.
     fn is_young(&self, last: Place) -> bool {
         last.time - self.earliest <= YOUNG_US
     }
@@ -214,6 +214,11 @@ impl Healer {
             Some(Jump { at_us: first + epoch.shift, shift_us: epoch.shift })
         };
         self.epochs.iter().filter(|epoch| !epoch.is_void).filter_map(jump).collect()
+    }
+
+    /// Bytes that what is noted takes in memory: a run and an epoch for every jump.
+    pub fn bytes(&self) -> u64 {
+        (size_of_val(self.runs.as_slice()) + size_of_val(self.epochs.as_slice())) as u64
     }
 
     /// How many times a stream went astray and came back.

@@ -30,7 +30,7 @@ use vtp_engine::media::demux::{CodecParameters, KnownContainer, SourceFile};
 use vtp_engine::media::{self, Kind};
 use vtp_engine::source::SourceInfo;
 use vtp_engine::subtitles::Cue;
-use vtp_engine::units::{Ratio, TimeBase};
+use vtp_engine::units::TimeBase;
 
 pub use reader::ChunkReader;
 
@@ -82,8 +82,7 @@ impl Source {
 
     /// The moment that becomes time 0 of the output, in microseconds.
     pub fn origin_us(&self) -> i64 {
-        let microseconds = TimeBase(Ratio::new(1, 1_000_000).unwrap_or(Ratio::ONE));
-        self.info.video.time_base.rescale(self.origin, microseconds)
+        self.info.video.time_base.rescale(self.origin, TimeBase::MICROSECONDS)
     }
 
     /// The codec parameters of its video.

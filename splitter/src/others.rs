@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn video_that_goes_on_in_another_stream_is_known_also_by_a_last_packet_that_comes_late() {
+    fn a_last_packet_that_comes_late_does_not_hide_that_the_video_goes_on_in_another_stream() {
         let moved = seen(&[(0, 100), (1, 80), (0, 1)]).unwrap_err();
         assert!(moved.to_string().contains("moves from stream 0 of the container to stream 1"), "{moved}");
     }

@@ -48,14 +48,23 @@ impl ChunkReader {
     /// Prepares to hand out `packets` by [`ChunkReader::next_packet`].
     ///
     /// # Errors
-    /// The source can't be opened any more, or it changed.
+    /// The source can't be opened or read any more, or it changed.
     pub fn start(&mut self, packets: Range<u32>) -> Result<(), Error> {
-        let near = packets.start >= self.next && packets.start - self.next <= NEAR;
         self.wanted = packets;
-        if !near && !self.seek()? {
-            self.demuxer = open(self.bytes, &self.container, self.stream)?;
-            (self.next, self.held) = (0, None);
+        if self.demuxer.is_unreadable() {
+            self.begin_anew()?;
         }
+        let start = self.wanted.start;
+        let near = start >= self.next && start - self.next <= NEAR;
+        if !near && !self.seek()? {
+            self.begin_anew()?;
+        }
+        Ok(())
+    }
+
+    fn begin_anew(&mut self) -> Result<(), Error> {
+        self.demuxer = open(self.bytes, &self.container, self.stream)?;
+        (self.next, self.held) = (0, None);
         Ok(())
     }
 
@@ -63,7 +72,7 @@ impl ChunkReader {
     /// with every packet that is read: where the container can't be sought in, the first of a chunk lies behind all before.
     ///
     /// # Errors
-    /// [`Error::Changed`] when the source does not hold what it held when it was indexed.
+    /// [`Error::Changed`] when the source does not hold what it held when it was indexed; that it can't be read, which may pass.
     pub fn next_packet(&mut self, alive: &mut dyn FnMut()) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
         while self.next < self.wanted.end {
             alive();
@@ -98,7 +107,7 @@ impl ChunkReader {
             self.next = at + 1;
             return Ok((at, packet));
         }
-        let packet = self.read_raw().ok_or(Error::Changed)?;
+        let packet = self.read_raw()?.ok_or(Error::Changed)?;
         let at = self.next;
         let entry = self.entry(at)?;
         if !is_of(&entry, &packet) {
@@ -108,13 +117,13 @@ impl ChunkReader {
         Ok((at, packet))
     }
 
-    fn read_raw(&mut self) -> Option<SourcePacket> {
-        loop {
-            let packet = self.demuxer.read()?;
+    fn read_raw(&mut self) -> Result<Option<SourcePacket>, Error> {
+        while let Some(packet) = self.demuxer.read()? {
             if packet.stream() == self.stream {
-                return Some(packet);
+                return Ok(Some(packet));
             }
         }
+        Ok(None)
     }
 
     /// Seeks to the first wanted packet or before it. `false` when the container does not lead there, in which case
@@ -130,7 +139,7 @@ impl ChunkReader {
             return Ok(false);
         }
         for _ in 0..SEARCH {
-            let Some(packet) = self.read_raw() else { return Ok(false) };
+            let Some(packet) = self.read_raw()? else { return Ok(false) };
             if let Some(at) = self.recognise(&packet) {
                 if at > self.wanted.start {
                     return Ok(false);
@@ -145,26 +154,31 @@ impl ChunkReader {
     /// Seeks to the packet that lies at `place`, by which it is told from others of the same contents.
     fn seek_to(&mut self, place: PacketPlace) -> Result<bool, Error> {
         let entry = self.entry(place.packet.0)?;
-        let found = BYTES_BEFORE.iter().find_map(|before| {
-            self.demuxer.seek_to_byte(place.byte.saturating_sub(*before)).ok()?;
-            self.find(place, &entry)
-        });
-        let found = found.or_else(|| {
-            // Containers that can't be entered by the byte have a directory, which jumps do not lead astray.
-            self.demuxer.seek(self.stream, place.dts?).ok()?;
-            self.find(place, &entry)
-        });
-        let Some(packet) = found else { return Ok(false) };
-        (self.next, self.held) = (place.packet.0, Some((place.packet.0, packet)));
-        Ok(true)
+        for before in BYTES_BEFORE {
+            if self.demuxer.seek_to_byte(place.byte.saturating_sub(before)).is_ok() && self.find(place, &entry)? {
+                return Ok(true);
+            }
+        }
+        // Containers that can't be entered by the byte have a directory, which jumps do not lead astray.
+        let Some(dts) = place.dts else { return Ok(false) };
+        Ok(self.demuxer.seek(self.stream, dts).is_ok() && self.find(place, &entry)?)
     }
 
-    /// The packet that lies at `place`, if it is among the next ones. Where it begins behind the end of another, as in program
-    /// streams, that end has its place, and the packet itself none.
-    fn find(&mut self, place: PacketPlace, entry: &PacketEntry) -> Option<SourcePacket> {
-        let packets = (0..SEARCH).map_while(|_| self.read_raw());
-        let mut until = packets.take_while(|packet| packet.place().is_none_or(|at| at <= place.byte));
-        until.find(|packet| packet.place().is_none_or(|at| at == place.byte) && is_of(entry, packet))
+    /// Reads on to the packet that lies at `place`, if it is among the next ones, and holds it. Where it begins behind the end
+    /// of another, as in program streams, that end has its place, and the packet itself none.
+    fn find(&mut self, place: PacketPlace, entry: &PacketEntry) -> Result<bool, Error> {
+        for _ in 0..SEARCH {
+            let Some(packet) = self.read_raw()? else { return Ok(false) };
+            let at = packet.place().unwrap_or(place.byte);
+            if at > place.byte {
+                return Ok(false);
+            }
+            if at == place.byte && is_of(entry, &packet) {
+                (self.next, self.held) = (place.packet.0, Some((place.packet.0, packet)));
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The place of a packet that was read after a seek.

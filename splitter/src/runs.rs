@@ -3,7 +3,6 @@
 use vtp_engine::index::TimeShift;
 use vtp_engine::units::TimeBase;
 
-use crate::clock::microseconds;
 use crate::heal::{Healer, RunId};
 
 /// The runs of one stream, each with the ordinal of its first packet.
@@ -43,5 +42,5 @@ impl Runs {
 
 /// The shift that packets in `run` need, in ticks of `base`.
 pub(crate) fn shift(healer: &Healer, run: RunId, base: TimeBase) -> i64 {
-    microseconds().rescale(healer.shift_us(run), base)
+    TimeBase::MICROSECONDS.rescale(healer.shift_us(run), base)
 }

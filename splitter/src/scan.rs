@@ -13,7 +13,7 @@ use vtp_engine::subtitles::Cue;
 use vtp_engine::units::{PacketIndex, Ratio, TimeBase};
 
 use crate::audio::AudioScan;
-use crate::clock::{MICROSECONDS, believable, microseconds};
+use crate::clock::{SECOND_US, believable};
 use crate::frames::{self, ScannedPacket};
 use crate::heal::{self, Healer, RunId};
 use crate::others::Others;
@@ -56,7 +56,7 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
     let mut video = VideoScan::new(&demuxer, tracks.video, tracks.video_decoder)?;
     let mut audio: Vec<AudioScan> =
         tracks.audio.into_iter().map(|(facts, decoder)| AudioScan::new(facts, decoder)).collect();
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read()? {
         alive();
         match wanted.iter().position(|&stream| stream == packet.stream()) {
             Some(0) => {
@@ -67,6 +67,8 @@ pub(crate) fn scan(file: &SourceFile, alive: &mut dyn FnMut()) -> Result<Scanned
             None if take_subtitles(&mut subtitles, &packet, &healer, limits) => {}
             None => others.take(packet.stream()),
         }
+        let noted = video.bytes() + audio.iter().map(AudioScan::bytes).sum::<u64>() + healer.bytes();
+        limits.check(Limit::Index, noted)?;
     }
     let streams = demuxer.streams();
     left_out.extend(others.finish(wanted[0], streams.iter().map(|facts| (facts.index, facts.medium, &*facts.codec)))?);
@@ -137,16 +139,16 @@ fn strays(healer: &Healer) -> Option<String> {
     Some(format!("timestamps jumped and came straight back {times}; what had wrong ones was put beside its neighbours"))
 }
 
-/// A sentence for a container that promises more than it holds, as one does whose copying was interrupted. Its
-/// length counts from its earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text
-/// may be shown for longer than there are pictures and sound. Where times jumped, or no source is that long, what is declared
-/// says nothing.
+/// A sentence for a container that promises more than it holds, as after an interrupted copy. Its length counts from its
+/// earliest timestamp, which is not before the first packet; a second or 2 % may be rounding. Text may be shown for longer
+/// than there are pictures and sound. Where times jumped, or the declared length exceeds what any source may have, it says
+/// nothing.
 fn missing_end(declared_s: Option<f64>, healer: &Healer, last_text_us: Option<i64>, limits: &Limits) -> Option<String> {
     let is_certain = healer.jumps().is_empty() && healer.strays() == 0;
     let is_meant = |declared: &f64| *declared <= limits.duration as f64 && is_certain;
     let declared = declared_s.filter(is_meant)?;
     let (start, end) = (healer.began_us()?, healer.reached_us()?);
-    let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(MICROSECONDS);
+    let seconds = |end: i64| end.saturating_sub(start) as f64 / f64::from(SECOND_US);
     let (found, with_text) = (seconds(end), seconds(end.max(last_text_us.unwrap_or(end))));
     (with_text < declared - f64::max(1.0, declared * 0.02)).then(|| {
         format!("the container declares {declared:.1} s, but its video and audio end after {found:.1} s; if it was cut short, get the whole file")
@@ -162,7 +164,7 @@ pub(crate) fn origin(video: &VideoInfo, index: &Index, audio: &[AudioInfo]) -> i
 /// Whatever the container declares, what it holds counts.
 fn hold_to_length(healer: &Healer, limits: &Limits) -> Result<(), Error> {
     let (Some(start), Some(end)) = (healer.began_us(), healer.reached_us()) else { return Ok(()) };
-    let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(MICROSECONDS);
+    let seconds = end.saturating_sub(start).max(0).unsigned_abs() / u64::from(SECOND_US);
     Ok(limits.check(Limit::Duration, seconds)?)
 }
 
@@ -176,7 +178,7 @@ pub(crate) fn placed(
     duration: Option<i64>,
 ) -> ([Option<i64>; 2], Option<RunId>) {
     let (pts, dts) = (believable(base, pts), believable(base, dts));
-    let us = |ticks| base.rescale(ticks, microseconds());
+    let us = |ticks| base.rescale(ticks, TimeBase::MICROSECONDS);
     let duration = duration.map_or(0, us);
     // No picture waits longer to be shown, but for stills that last long themselves.
     let longest = heal::longest_delay_us(duration);
@@ -252,13 +254,10 @@ impl VideoScan {
     }
 
     fn take(&mut self, mut packet: SourcePacket, healer: &mut Healer, limits: &Limits) -> Result<(), Error> {
-        let count = self.packets.len() as u64 + 1;
-        limits.check(Limit::Frames, count)?;
-        limits.check(Limit::Index, count * size_of::<ScannedPacket>() as u64 + self.sets_bytes + self.runs.bytes())?;
+        limits.check(Limit::Frames, self.packets.len() as u64 + 1)?;
         let times = [packet.pts(), packet.dts()];
         let ([pts, dts], run) = match packet.is_discarded() {
-            // As before what an edit list has cut out: it lies where the edit before it is, and tells nothing of where the
-            // stream goes on.
+            // What an edit list has cut out lies where the edit before it does, and says nothing of where the stream goes on.
             true => (times.map(|time| believable(self.facts.time_base, time)), None),
             false => placed(healer, 0, self.facts.time_base, times, packet.duration()),
         };
@@ -308,6 +307,11 @@ impl VideoScan {
         Ok(())
     }
 
+    /// Bytes that what is noted of its packets takes in memory.
+    fn bytes(&self) -> u64 {
+        size_of_val(self.packets.as_slice()) as u64 + self.sets_bytes + self.runs.bytes()
+    }
+
     fn captions(&self) -> Vec<Channel> {
         self.captions.channels()
     }
@@ -350,7 +354,7 @@ impl VideoScan {
 }
 
 fn told(jump: &heal::Jump) -> Heal {
-    let seconds = |us: i64| us as f64 / f64::from(MICROSECONDS);
+    let seconds = |us: i64| us as f64 / f64::from(SECOND_US);
     Heal { at_s: seconds(jump.at_us), shift_s: seconds(jump.shift_us) }
 }
 

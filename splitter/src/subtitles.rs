@@ -5,8 +5,9 @@ use vtp_engine::media::demux::{SourcePacket, StreamFacts};
 use vtp_engine::source::SubtitleInfo;
 use vtp_engine::subtitles::packet::Form;
 use vtp_engine::subtitles::{Cue, Cues};
+use vtp_engine::units::TimeBase;
 
-use crate::clock::{believable, microseconds};
+use crate::clock::believable;
 use crate::heal::Healer;
 
 /// How long a cue is shown of which the container does not say so, at most, in microseconds; the next one ends it.
@@ -84,7 +85,7 @@ impl SubtitleScan {
         self.limits.check(Limit::Cues, self.times.len() as u64 / 2)?;
         let payload = self.form.read(packet.data(), packet.cue_settings());
         self.doubt = self.doubt.or(payload.doubt);
-        let us = |ticks| self.base.rescale(ticks, microseconds());
+        let us = |ticks| self.base.rescale(ticks, TimeBase::MICROSECONDS);
         self.times.push(Time {
             start_us: us(start),
             duration_us: believable(self.base, packet.duration()).map(us),

@@ -5,32 +5,15 @@
 mod common;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 
 use vtp_engine::index::CutClass;
+use vtp_engine::limits::Limits;
 use vtp_engine::media::demux::SourceFile;
 use vtp_splitter::{ChunkReader, Source};
 
-use common::decode_range;
-
-/// Writes `folder/name` with FFmpeg. `None` if there is no such command here.
-fn generate(folder: &Path, name: &str, arguments: &str) -> Option<PathBuf> {
-    let path = folder.join(name);
-    let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-y"]).args(arguments.split_whitespace()).arg(&path).stdin(Stdio::null());
-    match command.status() {
-        Ok(status) => {
-            assert!(status.success(), "ffmpeg writes {name}");
-            Some(path)
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: no ffmpeg command to generate {name} with ({error})");
-            None
-        }
-    }
-}
+use common::{decode_range, generate};
 
 fn open(path: &Path) -> Source {
     vtp_engine::media::silence_log();
@@ -511,4 +494,24 @@ fn one_wrong_time_of_a_picture_or_a_sound_is_put_between_its_neighbours() {
         assert_eq!(told, if kind == 9 { vec![] } else { vec![number as u64 - 1, number as u64] }, "{shifts:?}");
         assert_eq!(read_until(&path, &source, 50), read_until(&path, &right, 50), "{kind} {number} {time}");
     }
+}
+
+#[test]
+fn what_is_noted_of_sound_that_jumps_again_and_again_counts_as_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = "-f lavfi -i testsrc2=s=160x90:r=25:d=6 -f lavfi -i sine=d=6";
+    let codecs = "-c:v libx264 -preset ultrafast -g 25 -pix_fmt yuv420p -c:a aac";
+    let Some(path) = generate(folder.path(), "steady.flv", &format!("{inputs} {codecs}")) else { return };
+    let steady = std::fs::read(&path).unwrap();
+    let jumping = (10..200).fold(steady.clone(), |flv, tag| with_a_wrong_time(&flv, 8, tag, tag as u32 * 100_000));
+    let read = |flv: &[u8], index: u64| {
+        std::fs::write(&path, flv).unwrap();
+        let file = SourceFile::open(&path).unwrap().limited(Limits { index, ..Limits::DEFAULT });
+        Source::read(&file, &mut || {})
+    };
+    let refused =
+        (0..24).rev().fold(0, |sum, bit| sum + if read(&steady, sum + (1 << bit)).is_err() { 1 << bit } else { 0 });
+    assert!(read(&steady, refused + 1).is_ok());
+    let error = read(&jumping, refused + 1).unwrap_err();
+    assert!(error.to_string().contains("bytes of index"), "{error}");
 }

@@ -19,7 +19,8 @@ struct Packets<'a>(std::iter::Enumerate<std::slice::Iter<'a, &'a [u8]>>);
 
 impl PacketSource for Packets<'_> {
     fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
-        Ok(self.0.next().map(|(at, data)| (PacketIndex(at as u32), SourcePacket::of(data))))
+        let next = self.0.next().map(|(at, data)| Ok((PacketIndex(at as u32), SourcePacket::of(data)?)));
+        next.transpose()
     }
 }
 

@@ -69,7 +69,7 @@ impl Clip {
             first.get_or_insert(picture);
             Ok(())
         };
-        while let Some(packet) = demuxer.read() {
+        while let Some(packet) = demuxer.read().unwrap() {
             if packet.stream() == stream.index {
                 times.insert(PacketIndex(count), packet.pts().or(packet.dts()).unwrap());
                 keys.extend(packet.is_key().then_some(count));
@@ -157,7 +157,7 @@ pub(crate) struct Packets {
 
 impl PacketSource for Packets {
     fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
-        while let Some(packet) = self.demuxer.read().filter(|_| self.next < self.packets.end) {
+        while let Some(packet) = self.demuxer.read()?.filter(|_| self.next < self.packets.end) {
             if packet.stream() != self.stream {
                 continue;
             }
@@ -207,7 +207,7 @@ pub(crate) fn decode_joined(folder: &Path, chunks: &[&EncodedRendition]) -> Vec<
         hashes.push(picture.checksum());
         Ok(())
     };
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read().unwrap() {
         decoder.send(PacketIndex(count), packet, &mut keep).unwrap();
         count += 1;
     }

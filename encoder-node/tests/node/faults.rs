@@ -94,7 +94,7 @@ fn pictures(clip: &Clip) -> Vec<Picture> {
         pictures.push(picture);
         Ok(())
     };
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read().unwrap() {
         decoder.send(PacketIndex(0), packet, &mut keep).unwrap();
     }
     decoder.finish(&mut keep).unwrap();

@@ -26,9 +26,6 @@ const IN_USER_DATA: [u8; 9] = [0, 0, 1, 0xB2, b'G', b'A', b'9', b'4', 3];
 const REGISTERED: usize = 4;
 /// `metadata_type` of METADATA_TYPE_ITUT_T35 (AV1 Bitstream & Decoding Process Specification, 6.7.1).
 pub(crate) const ITUT_T35: u8 = 4;
-const AVC_SEI: u8 = 6;
-const HEVC_PREFIX_SEI: u8 = 39;
-const HEVC_FIRST_NOT_VCL: u8 = 32;
 
 /// Looks for captions in the packets of one stream.
 #[derive(Clone, Debug)]
@@ -89,15 +86,16 @@ fn caption_data(codec: Codec, packet: &[u8], sink: &mut dyn FnMut(&[u8])) {
         Codec::Avc(format) => {
             // Messages stand before the slices.
             for unit in format.units(packet).take_while(|unit| !is_avc_slice(unit)) {
-                if nal::avc::unit_type(unit) == Some(AVC_SEI) {
+                if nal::avc::unit_type(unit) == Some(nal::avc::SEI) {
                     messages(&nal::unescaped(unit), 1, sink);
                 }
             }
         }
         Codec::Hevc(format) => {
-            let kind = |unit: &[u8]| unit.first().map_or(u8::MAX, |header| header >> 1 & 63);
-            for unit in format.units(packet).take_while(|unit| kind(unit) >= HEVC_FIRST_NOT_VCL) {
-                if kind(unit) == HEVC_PREFIX_SEI {
+            let kind = nal::hevc::unit_type;
+            let is_slice = |unit: &[u8]| kind(unit).is_some_and(|kind| kind < nal::hevc::FIRST_NOT_VCL);
+            for unit in format.units(packet).take_while(|unit| !is_slice(unit)) {
+                if kind(unit) == Some(nal::hevc::PREFIX_SEI) {
                     messages(&nal::unescaped(unit), 2, sink);
                 }
             }
@@ -119,7 +117,7 @@ fn caption_data(codec: Codec, packet: &[u8], sink: &mut dyn FnMut(&[u8])) {
 }
 
 fn is_avc_slice(unit: &[u8]) -> bool {
-    matches!(nal::avc::unit_type(unit), Some(1..=5))
+    matches!(nal::avc::unit_type(unit), Some(nal::avc::SLICE..=nal::avc::IDR))
 }
 
 /// The caption data among the messages of an unescaped SEI unit with a header of so many bytes.

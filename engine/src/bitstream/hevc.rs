@@ -1,12 +1,11 @@
 //! H.265 (ITU-T H.265, 7.4.2.2): random access pictures and the leading pictures that depend on them.
 
 use super::{Access, PacketClass};
+use crate::nal::hevc::{FIRST_NOT_VCL, IDR, unit_type};
 
 const RASL: std::ops::RangeInclusive<u8> = 8..=9;
 const BLA: std::ops::RangeInclusive<u8> = 16..=18;
-const IDR: std::ops::RangeInclusive<u8> = 19..=20;
 const CRA: u8 = 21;
-const FIRST_NOT_VCL: u8 = 32;
 const END_OF_SEQUENCE: u8 = 36;
 const END_OF_BITSTREAM: u8 = 37;
 
@@ -33,7 +32,7 @@ pub(super) fn classify<'a>(units: impl Iterator<Item = &'a [u8]>, leading: &mut 
     let mut class = None;
     let mut sequence_ended = false;
     for unit in units {
-        let Some(kind) = unit.first().map(|header| header >> 1 & 63) else { continue };
+        let Some(kind) = unit_type(unit) else { continue };
         match kind {
             // Before the slice it ends what earlier packets held.
             END_OF_SEQUENCE | END_OF_BITSTREAM if class.is_none() => leading.first_in_sequence = true,

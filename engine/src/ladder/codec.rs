@@ -99,8 +99,8 @@ impl VideoCodec {
         }
     }
 
-    /// What of a rung's rate cap, which is made for H.264, is a cap as good for this codec: a choice on the careful side
-    /// of what is commonly said of them, not a measurement of ours.
+    /// The share of a rung's rate cap, which is made for H.264, with which this codec looks as good: a careful choice by what
+    /// is commonly said of the codecs, not a measurement of ours.
     pub fn share_of_cap(self) -> f64 {
         match self {
             Self::H264 => 1.0,

@@ -354,9 +354,8 @@ impl Fit<'_> {
 /// Whether samples of a pixel format, by FFmpeg's name, have more than eight bits: they take two bytes, whose order the
 /// name tells. (So do whole pixels in three formats of few colours.)
 fn is_deep(pixel_format: &str) -> bool {
-    let of_few_colours =
-        ["444", "555", "565"].iter().any(|bits| pixel_format[3.min(pixel_format.len())..].starts_with(bits));
-    let of_few_colours = of_few_colours && (pixel_format.starts_with("rgb") || pixel_format.starts_with("bgr"));
+    let bits = pixel_format.strip_prefix("rgb").or_else(|| pixel_format.strip_prefix("bgr"));
+    let of_few_colours = bits.is_some_and(|bits| ["444", "555", "565"].iter().any(|few| bits.starts_with(few)));
     (pixel_format.ends_with("le") || pixel_format.ends_with("be")) && !of_few_colours
 }
 

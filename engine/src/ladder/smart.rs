@@ -51,9 +51,9 @@ const LEFT: f64 = 1.0;
 const SLOPE: f64 = 1.2;
 const MOST_STEPS: f64 = 6.0;
 
-/// The verdicts on `trials`, in their order. A rung is left out where a cheaper one looks as good, or as good as
-/// `target` asks for; in the same codec, for who plays one may not play another. `lower` is whether rate factors may be changed; the gate still sees to it that every chunk reaches
-/// `target`.
+/// The verdicts on `trials`, in their order. A rung is left out where a cheaper one of the same codec looks as good, or as
+/// good as `target` asks for; a player of one codec may not play another. `lower` says whether rate factors may be changed;
+/// the gate still makes sure that every chunk reaches `target`.
 pub fn choose(trials: &[Trial], target: &Target, lower: bool) -> Vec<Verdict> {
     let mut order: Vec<usize> = (0..trials.len()).collect();
     order.sort_by(|&a, &b| trials[b].bit_rate.total_cmp(&trials[a].bit_rate));

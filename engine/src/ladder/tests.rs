@@ -226,7 +226,7 @@ fn ten_bits_stay_where_the_codecs_decoders_have_them_and_eight_are_eight() {
         kinds(&in_codecs(&[H264, Hevc, Vp9, Av1], source)).into_iter().take(4).map(|(_, depth, _)| depth).collect()
     };
     assert_eq!(depths(&deep), [8, 10, 8, 10]);
-    for format in ["yuv420p", "nv12", "rgb565le", "gbrp"] {
+    for format in ["yuv420p", "nv12", "rgb565le", "bgr444be", "gbrp", "abé"] {
         deep.video.pixel_format = format.to_owned();
         assert_eq!(depths(&deep), [8, 8, 8, 8], "{format}");
     }

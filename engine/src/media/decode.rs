@@ -64,7 +64,7 @@ impl VideoDecoder {
             && decoder.send_eof().is_ok()
             && decoder.receive_frame(&mut frame).is_ok();
         decoder.flush();
-        seen.then(|| Picture::wrap(frame))
+        seen.then(|| Picture::decoded(frame).ok()).flatten()
     }
 
     /// Decodes `packet`, the `index`-th of its stream, and hands every picture that becomes ready to `sink`. One without
@@ -115,7 +115,7 @@ impl VideoDecoder {
         loop {
             let mut frame = frame::Video::empty();
             match self.decoder.receive_frame(&mut frame) {
-                Ok(()) => sink(Picture::wrap(frame))?,
+                Ok(()) => sink(Picture::decoded(frame)?)?,
                 Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffi::EAGAIN }) => return Ok(()),
                 Err(ffmpeg::Error::Other { errno: ffi::ENOMEM }) => return Err(out_of_memory().into()),
                 Err(_) => self.damaged += 1,
@@ -133,4 +133,25 @@ fn no_decoder(codec: &str, error: Option<ffmpeg::Error>) -> String {
 
 fn out_of_memory() -> Error {
     Error::new(Kind::Retryable, "the decoder ran out of memory")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::media::testing::{decode_file, generate};
+
+    #[test]
+    fn pictures_that_are_stored_from_the_lowest_row_up_are_as_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let clip = |name: &str, options: &str| {
+            let source = "-f lavfi -i testsrc2=size=66x50:rate=5:duration=1 -c:v rawvideo -pix_fmt bgr24";
+            let arguments: Vec<&str> = source.split(' ').chain(options.split_whitespace()).collect();
+            generate(folder.path(), name, &arguments)
+        };
+        let Some(down) = clip("down.avi", "") else { return };
+        let Some(up) = clip("up.avi", "-vf vflip -flipped_raw_rgb 1") else { return };
+        let checksums = |path| decode_file(path).iter().map(|picture| picture.checksum()).collect::<Vec<_>>();
+        let (down, up) = (checksums(&down), checksums(&up));
+        assert_eq!(down.len(), 5);
+        assert_eq!(down, up);
+    }
 }

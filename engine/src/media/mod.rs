@@ -40,11 +40,19 @@ pub fn give_large_buffers_back() {
     }
 }
 
-/// Has encoders tell of errors only, where they write to the standard error stream by themselves. Call it once, before other
-/// threads start.
+/// Has encoders tell of errors only, where they write to the standard error stream by themselves. Call it before other
+/// threads start: once there are any, it changes nothing.
 pub fn silence_encoders() {
-    // SAFETY: both strings end in a zero byte and are copied; no other thread looks at the environment yet.
-    unsafe { libc::setenv(c"SVT_LOG".as_ptr(), c"1".as_ptr(), 0) };
+    if is_alone() {
+        // SAFETY: both strings end in a zero byte and are copied; there is no other thread that could look at the
+        // environment meanwhile.
+        unsafe { libc::setenv(c"SVT_LOG".as_ptr(), c"1".as_ptr(), 0) };
+    }
+}
+
+/// Whether the calling thread is the only one of its process, as far as the system tells.
+fn is_alone() -> bool {
+    std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
 /// Has FFmpeg tell of errors on the standard error stream.
@@ -55,4 +63,16 @@ pub fn log_errors() {
 /// Quietens FFmpeg's own log: what matters comes back as errors and counts.
 pub fn silence_log() {
     ffmpeg_next::util::log::set_level(ffmpeg_next::util::log::Level::Fatal);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_environment_is_left_alone_where_there_are_other_threads() {
+        let (done, waits) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || waits.recv());
+        assert!(!super::is_alone());
+        drop(done);
+        assert!(other.join().unwrap().is_err());
+    }
 }

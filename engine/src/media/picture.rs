@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 
 use ffmpeg_next::{ffi, format, frame};
 
+use super::scale::new_frame;
 use super::{Error, Kind};
 use crate::source::{Color, ContentLight, HdrMetadata, MasteringDisplay, VideoInfo};
 use crate::units::{PacketIndex, Ratio, Size};
@@ -20,6 +21,29 @@ pub struct Picture(frame::Video);
 impl Picture {
     pub(crate) fn wrap(frame: frame::Video) -> Self {
         Self(frame)
+    }
+
+    /// The picture in a frame that a decoder gives. Raw video may be stored from the lowest row up, to which FFmpeg points by
+    /// a negative line size; it is copied into the usual order, on which whoever reads samples relies.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub(crate) fn decoded(frame: frame::Video) -> Result<Self, Error> {
+        // SAFETY: the frame is valid.
+        let line_sizes = unsafe { (*frame.as_ptr()).linesize };
+        if line_sizes.iter().all(|&bytes| bytes >= 0) {
+            return Ok(Self(frame));
+        }
+        let size = Size { width: frame.width(), height: frame.height() };
+        let mut picture = new_frame(size, frame.format())?;
+        // SAFETY: both frames are valid, of one size and format; the callee goes by the sign of each line size.
+        let code = unsafe {
+            match ffi::av_frame_copy_props(picture.as_mut_ptr(), frame.as_ptr()) {
+                0.. => ffi::av_frame_copy(picture.as_mut_ptr(), frame.as_ptr()),
+                failed => failed,
+            }
+        };
+        if code < 0 { Err(Error::code("copying a picture", code)) } else { Ok(Self(picture)) }
     }
 
     /// A black picture as `video` has them.
@@ -65,13 +89,19 @@ impl Picture {
         &mut self.0
     }
 
-    /// The same picture again, sharing its samples. `None` when memory is short.
-    pub fn share(&self) -> Option<Self> {
+    /// The same picture again, sharing its samples.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn share(&self) -> Result<Self, Error> {
         let mut copy = frame::Video::empty();
         // SAFETY: both frames are valid and owned; `av_frame_ref` takes references to the source's buffers and
         // leaves the target empty on failure.
         let code = unsafe { ffi::av_frame_ref(copy.as_mut_ptr(), self.0.as_ptr()) };
-        (code >= 0).then_some(Self(copy))
+        match code {
+            0.. => Ok(Self(copy)),
+            _ => Err(Error::new(Kind::Retryable, "no memory to share a picture")),
+        }
     }
 
     /// The packet that this picture comes from, as numbered by [`super::decode::VideoDecoder::send`].
@@ -182,14 +212,17 @@ impl Picture {
         data.map(<[u8]>::to_vec)
     }
 
-    /// The same picture without its captions, sharing its samples. `None` when memory is short.
-    pub(crate) fn without_captions(&self) -> Option<Self> {
+    /// The same picture without its captions, sharing its samples.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub(crate) fn without_captions(&self) -> Result<Self, Error> {
         let mut copy = self.share()?;
         // SAFETY: the frame is valid and owned, and its list of side data is its own.
         unsafe {
             ffi::av_frame_remove_side_data(copy.0.as_mut_ptr(), ffi::AVFrameSideDataType::AV_FRAME_DATA_A53_CC);
         }
-        Some(copy)
+        Ok(copy)
     }
 
     /// Whether the picture consists of two fields.

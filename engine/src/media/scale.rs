@@ -16,7 +16,7 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;
 
 use super::picture::is_grey;
-use super::{Error, Kind, Picture};
+use super::{Error, Picture};
 use crate::ladder::Look;
 use crate::source::{Color, VideoInfo};
 use crate::units::Size;
@@ -77,6 +77,8 @@ impl Scaler {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] for a pixel format that can't be read; lack of memory.
+    ///
+    /// [`Kind::Unsupported`]: crate::media::Kind::Unsupported
     pub fn scale(&mut self, picture: &Picture) -> Result<Vec<Picture>, Error> {
         let color = self.color;
         self.outputs.iter_mut().map(|(shape, swscale)| scale_one(swscale, picture, *shape, color)).collect()
@@ -89,7 +91,7 @@ fn scale_one(swscale: &mut Swscale, picture: &Picture, shape: Shape, color: Colo
     let (size, format) = (shape.size, picture_format(shape.depth));
     let is_right = format.descriptor().is_some_and(|d| d.name() == picture.pixel_format().0);
     if picture.size() == size && is_right && range_fits {
-        return picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"));
+        return picture.share();
     }
     swscale.convert(picture, Target { size, format, color })
 }

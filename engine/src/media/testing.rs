@@ -100,7 +100,7 @@ pub(crate) fn decode_file(path: &Path) -> Vec<Picture> {
         pictures.push(picture);
         Ok(())
     };
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read().unwrap() {
         if packet.stream() == stream.index {
             decoder.send(PacketIndex(index), packet, &mut keep).unwrap();
             index += 1;

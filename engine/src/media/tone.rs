@@ -15,8 +15,9 @@ const WHITE: f64 = 100.0;
 /// be darker. FFmpeg's filters take the same.)
 const USUALLY_BRIGHTEST: f64 = 1_000.0;
 
-/// ITU-T H.273 code points of BT.2020, which BT.2100 takes over: primaries, and matrix of non-constant luminance.
-const BT2020: u8 = 9;
+/// ITU-T H.273 code points of BT.2020, which BT.2100 takes over: primaries, and the matrix of non-constant luminance.
+const PRIMARIES_BT2020: u8 = 9;
+const MATRIX_BT2020: u8 = 9;
 const UNSPECIFIED: u8 = 2;
 
 /// Maps the pictures of one stream.
@@ -33,8 +34,8 @@ impl ToneMapper {
         // What BT.2100 has one value for need not be said; players take it for granted, too.
         let or = |point: u8, usual: u8| if matches!(point, 0 | UNSPECIFIED) { usual } else { point };
         let color = Color {
-            primaries: or(video.color.primaries, BT2020),
-            matrix: or(video.color.matrix, BT2020),
+            primaries: or(video.color.primaries, PRIMARIES_BT2020),
+            matrix: or(video.color.matrix, MATRIX_BT2020),
             full_range: Some(video.color.full_range.unwrap_or(false)),
             ..video.color
         };
@@ -51,7 +52,7 @@ impl ToneMapper {
     /// # Errors
     /// [`Kind::Unsupported`] for pictures that can't be filtered, or where FFmpeg lacks `zscale`; lack of memory.
     pub fn map(&mut self, picture: &Picture) -> Result<Picture, Error> {
-        let mut picture = picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?;
+        let mut picture = picture.share()?;
         self.tell_colours(&mut picture);
         let shape = format!("{} {}", picture.size(), picture.pixel_format().0);
         if self.graph.as_ref().is_none_or(|(of, _)| *of != shape) {

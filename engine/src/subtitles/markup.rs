@@ -149,7 +149,7 @@ fn enclosed(text: &str, [open, close]: [u8; 2], longest: usize) -> Option<(&str,
 /// Where the text stands, and whether what follows is a drawing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    /// As on the keypad of a phone's opposite: 1 to 3 below, 4 to 6 in the middle, 7 to 9 above.
+    /// As on the numeric keypad of a keyboard: 1 to 3 are at the bottom, 4 to 6 in the middle, 7 to 9 at the top.
     keypad: Option<u8>,
     draws: bool,
 }

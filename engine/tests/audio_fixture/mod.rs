@@ -56,7 +56,7 @@ fn audio_info(path: &Path, stream: StreamFacts) -> AudioInfo {
     demuxer.keep_only(&[stream.index]);
     let mut decoder = AudioDecoder::new(&demuxer.parameters(stream.index).unwrap(), stream.time_base).unwrap();
     let mut start = None;
-    while let (None, Some(packet)) = (start, demuxer.read()) {
+    while let (None, Some(packet)) = (start, demuxer.read().unwrap()) {
         if packet.stream() == stream.index {
             let mut sink = |sound: Sound| -> Result<(), Error> {
                 start = start.or(sound.pts());

@@ -152,7 +152,7 @@ impl Copier {
         let config = source.parameters(request.info.stream)?.extradata().to_vec();
         let clock = Clock { time_base: request.info.time_base, origin, rate: request.info.sample_rate.max(1) };
         let warm_up = warm_up(request.codec.frame());
-        let Some((first, at)) = first_heard(&mut demuxer, request, &clock, warm_up) else {
+        let Some((first, at)) = first_heard(&mut demuxer, request, &clock, warm_up)? else {
             return Ok(Err("none of its packets has a time".to_owned()));
         };
         let units = Units::new(request, &config, first.data());
@@ -324,9 +324,9 @@ fn first_heard(
     request: &AudioRequest,
     clock: &Clock,
     warm_up: i64,
-) -> Option<(SourcePacket, i64)> {
+) -> Result<Option<(SourcePacket, i64)>, Error> {
     let mut number = 0;
-    while let Some(packet) = demuxer.read() {
+    while let Some(packet) = demuxer.read()? {
         if packet.stream() != request.info.stream {
             continue;
         }
@@ -334,8 +334,8 @@ fn first_heard(
         number += 1;
         let at = packet.pts().and_then(|pts| clock.sample_at(pts.saturating_add(shift)));
         if let Some(at) = at.filter(|at| at + warm_up > 0) {
-            return Some((packet, at));
+            return Ok(Some((packet, at)));
         }
     }
-    None
+    Ok(None)
 }

@@ -75,11 +75,12 @@ impl AudioTask {
         self.tracks.iter().map(|track| track.work.config()).collect()
     }
 
-    /// Makes all tracks, in two passes where loudness is asked for. `sink` gets every access unit with the number of its track (in the order of the requests)
-    /// as soon as it is ready; `progress` the seconds of output done. `None` when `cancel` was set before the end.
+    /// Makes all tracks, in two passes where loudness is asked for. `sink` gets every access unit as soon as it is ready, with
+    /// the number of its track in the order of the requests; `progress` gets the seconds of output that are done. `None` when
+    /// `cancel` was set before the end.
     ///
     /// # Errors
-    /// Whatever `sink` answers, and lack of memory.
+    /// Whatever `sink` answers, lack of memory, and a source that can't be read.
     pub fn run<E: From<Error>>(
         mut self,
         cancel: &AtomicBool,
@@ -90,13 +91,13 @@ impl AudioTask {
             let Some(found) = measuring.run(cancel, progress)? else { return Ok(None) };
             found.into_iter().for_each(|(number, loudness)| self.tracks[number].work.set_loudness(loudness));
         }
-        while let Some(packet) = self.demuxer.read() {
+        while let Some(packet) = self.demuxer.read()? {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let stream = packet.stream();
             for (number, track) in self.tracks.iter_mut().enumerate().filter(|(_, track)| track.stream == stream) {
-                track.packet(packet.copy(), &mut |unit| sink(number, unit))?;
+                track.packet(packet.share()?, &mut |unit| sink(number, unit))?;
                 progress(track.work.reached_s());
             }
         }
@@ -147,13 +148,13 @@ impl Measuring {
         cancel: &AtomicBool,
         progress: &mut dyn FnMut(f64),
     ) -> Result<Option<Vec<(usize, Loudness)>>, Error> {
-        while let Some(packet) = self.demuxer.read() {
+        while let Some(packet) = self.demuxer.read()? {
             if cancel.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             let stream = packet.stream();
             for track in self.tracks.iter_mut().filter(|track| track.stream == stream) {
-                let packet = track.times.corrected(packet.copy());
+                let packet = track.times.corrected(packet.share()?);
                 track.transcoder.packet(packet, &mut |_| Ok::<_, Error>(()))?;
             }
             progress(0.0);

@@ -1,6 +1,6 @@
-//! Conditions decoded pictures: deinterlaces where they say that they consist of fields, turns them upright, and
-//! fits pictures that change size, or the shape of their samples, in mid-stream into the first ones. One picture in, one picture out, always; it
-//! neither scales for renditions nor touches a picture that needs nothing.
+//! Conditions decoded pictures: deinterlaces where they say that they consist of fields, turns them upright, and fits
+//! pictures that change size, or the shape of their samples, in mid-stream into the first ones. One picture in, one picture
+//! out, always; it neither scales for renditions nor touches a picture that needs nothing.
 
 pub(super) mod graph;
 
@@ -17,7 +17,7 @@ const EXACT: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp";
 
 /// Code points of TransferCharacteristics (ITU-T H.273): what is not said, and BT.2020 in 10 bits.
 const UNSPECIFIED: u8 = 2;
-const BT2020: u8 = 14;
+const TRANSFER_BT2020: u8 = 14;
 
 /// Conditions the pictures of one chunk, in presentation order.
 ///
@@ -85,7 +85,7 @@ impl Conditioner {
             self.drain(sink)?;
         }
         if filters.is_empty() {
-            self.previous = Some((ordinal, share(&picture)?));
+            self.previous = Some((ordinal, picture.share()?));
             return sink(ordinal, picture);
         }
         let stage = match &mut self.stage {
@@ -121,7 +121,7 @@ impl Conditioner {
         let says_nothing = |color: Color| color.transfer == UNSPECIFIED;
         // Hybrid log-gamma is told to old decoders as BT.2020, and to others in a message that does not come with every
         // picture (ITU-T H.265, D.3.42).
-        let is_hybrid = |a: Color, b: Color| a.dynamic_range() == DynamicRange::Hlg && b.transfer == BT2020;
+        let is_hybrid = |a: Color, b: Color| a.dynamic_range() == DynamicRange::Hlg && b.transfer == TRANSFER_BT2020;
         let agree = first.dynamic_range() == own.dynamic_range() || is_hybrid(first, own) || is_hybrid(own, first);
         if says_nothing(first) || says_nothing(own) || agree {
             return Ok(());
@@ -210,10 +210,6 @@ impl Stage {
         }
         Ok(())
     }
-}
-
-fn share(picture: &Picture) -> Result<Picture, Error> {
-    picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))
 }
 
 /// Mirror first, then clockwise turns, as [`Rotation`] defines it.

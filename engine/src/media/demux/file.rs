@@ -104,18 +104,6 @@ impl SourceFile {
         self.bytes.size().is_ok_and(|size| size != self.size)
     }
 
-    /// Whether the system gives all of it.
-    pub(super) fn is_readable(&self) -> bool {
-        let (mut block, mut place) = (vec![0; BLOCK], 0);
-        loop {
-            match self.bytes.read_at(&mut block, place) {
-                Ok(0) => return true,
-                Ok(count) => place += count as u64,
-                Err(_) => return false,
-            }
-        }
-    }
-
     /// Its first bytes, as many as `head` holds; `false` if it has fewer.
     pub(super) fn head(&self, head: &mut [u8]) -> bool {
         let mut filled = 0;
@@ -140,8 +128,20 @@ pub fn cannot_open(path: &Path, error: &io::Error) -> Error {
     Error::new(Kind::Unsupported, why)
 }
 
+/// Why the file at `path` can't be read on, in a sentence.
+fn cannot_read(path: &Path, error: &io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::IsADirectory => Kind::Unsupported,
+        _ => Kind::Retryable,
+    };
+    Error::new(kind, format!("{} can't be read: {error}", path.display()))
+}
+
 /// Bytes that are read at a time.
 const BLOCK: usize = 1 << 18;
+
+/// The last place that a whole block can be asked for at.
+const FARTHEST: u64 = i64::MAX as u64 - BLOCK as u64;
 
 /// Reads a [`SourceFile`] for one open container.
 pub(super) struct Reading {
@@ -156,6 +156,40 @@ struct Cursor {
     /// Where bytes come first, at most [`BLOCK`] of them: FFmpeg goes on using what is in its own memory when there is
     /// nothing more to read.
     block: Vec<u8>,
+    /// Why bytes could not be read, if that was so. Nothing is read after it: what FFmpeg makes of a gap is worth nothing.
+    failed: Option<io::Error>,
+}
+
+impl Cursor {
+    fn new(file: SourceFile) -> Self {
+        Self { file, position: 0, block: Vec::new(), failed: None }
+    }
+
+    /// Reads so many bytes, or fewer, into the block; none at the end. `None` when they can't be read.
+    fn read(&mut self, size: usize) -> Option<&[u8]> {
+        if self.failed.is_some() {
+            return None;
+        }
+        // A damaged container may send us where no file reaches, and the system calls that an error.
+        if self.position > FARTHEST {
+            return Some(&[]);
+        }
+        let size = size.min(BLOCK);
+        if self.block.len() < size {
+            self.block.resize(size, 0);
+        }
+        match self.file.bytes.read_at(&mut self.block[..size], self.position) {
+            Ok(count) => {
+                let read = &self.block[..count.min(size)];
+                self.position += read.len() as u64;
+                Some(read)
+            }
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
+    }
 }
 
 // SAFETY: context and cursor are owned, bound to no thread, and used by one at a time (`Reading` is not `Sync`).
@@ -173,7 +207,7 @@ impl Reading {
         // and only the two callbacks, which are called from within calls on the context, touch it.
         unsafe {
             let buffer = ffi::av_malloc(BLOCK);
-            let cursor = NonNull::from(Box::leak(Box::new(Cursor { file, position: 0, block: Vec::new() })));
+            let cursor = NonNull::from(Box::leak(Box::new(Cursor::new(file))));
             let context = match buffer.is_null() {
                 true => ptr::null_mut(),
                 false => ffi::avio_alloc_context(
@@ -195,6 +229,17 @@ impl Reading {
                 }
             }
         }
+    }
+
+    /// That all bytes that were asked for came.
+    ///
+    /// # Errors
+    /// [`Kind::Retryable`] when some could not be read.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        // SAFETY: the cursor lives as long as `self`; the callbacks, which alone change it, run within calls on the
+        // context, of which there is none now.
+        let cursor = unsafe { self.cursor.as_ref() };
+        cursor.failed.as_ref().map_or(Ok(()), |error| Err(cannot_read(cursor.file.name(), error)))
     }
 
     /// For the `pb` of a container that is closed before `self` is dropped.
@@ -221,21 +266,16 @@ impl Drop for Reading {
 unsafe extern "C" fn read(opaque: *mut c_void, into: *mut u8, size: c_int) -> c_int {
     // SAFETY: `opaque` is the cursor (see `Reading::new`).
     let cursor = unsafe { &mut *opaque.cast::<Cursor>() };
-    let size = usize::try_from(size).unwrap_or(0).min(BLOCK);
-    if cursor.block.len() < size {
-        cursor.block.resize(size, 0);
-    }
-    match cursor.file.bytes.read_at(&mut cursor.block[..size], cursor.position) {
-        Ok(0) => ffi::AVERROR_EOF,
-        Ok(count) => {
-            let read = &cursor.block[..count.min(size)];
+    match cursor.read(usize::try_from(size).unwrap_or(0)) {
+        // What went wrong is kept; FFmpeg need only stop.
+        None => -ffi::EIO,
+        Some([]) => ffi::AVERROR_EOF,
+        Some(read) => {
             // SAFETY: `into` has room for `size` bytes, and is none of ours.
             unsafe { ptr::copy_nonoverlapping(read.as_ptr(), into, read.len()) };
-            cursor.position += read.len() as u64;
             // No more than `size`.
             read.len() as c_int
         }
-        Err(error) => -error.raw_os_error().unwrap_or(ffi::EIO),
     }
 }
 
@@ -270,11 +310,23 @@ mod tests {
         let path = folder.path().join("five");
         std::fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
         let file = SourceFile::open(&path).unwrap();
-        let mut cursor = Cursor { file, position: 2, block: Vec::new() };
+        let mut cursor = Cursor { position: 2, ..Cursor::new(file) };
         let mut buffer = [9_u8; 8];
         // SAFETY: the cursor is one, and the buffer has room for as many bytes as are asked for.
         let mut next = || unsafe { read(ptr::from_mut(&mut cursor).cast(), buffer.as_mut_ptr(), 8) };
         assert_eq!([next(), next()], [3, ffi::AVERROR_EOF]);
         assert_eq!(buffer, [3, 4, 5, 9, 9, 9, 9, 9]);
+    }
+
+    #[test]
+    fn where_no_file_reaches_is_the_end_and_no_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("five");
+        std::fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
+        let mut cursor = Cursor::new(SourceFile::open(&path).unwrap());
+        for position in [6, 1 << 50, FARTHEST, i64::MAX as u64] {
+            cursor.position = position;
+            assert_eq!(cursor.read(BLOCK), Some(&[][..]), "{position}");
+        }
     }
 }

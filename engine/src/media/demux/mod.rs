@@ -54,8 +54,20 @@ pub struct SourcePacket {
 
 impl SourcePacket {
     /// A packet of our own making, without times.
-    pub fn of(data: &[u8]) -> Self {
-        Self { packet: Packet::copy(data) }
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn of(data: &[u8]) -> Result<Self, Error> {
+        let mut packet = Packet::empty();
+        let size = i32::try_from(data.len()).map_err(|_| no_memory())?;
+        // SAFETY: the packet is valid and empty; what it is given has room for so many bytes.
+        unsafe {
+            if ffi::av_new_packet(packet.as_mut_ptr(), size) < 0 {
+                return Err(no_memory());
+            }
+            ptr::copy_nonoverlapping(data.as_ptr(), (*packet.as_ptr()).data, data.len());
+        }
+        Ok(Self { packet })
     }
 
     /// The packet as a value, to be made again by [`SourcePacket::from_record`].
@@ -78,7 +90,7 @@ impl SourcePacket {
     /// # Errors
     /// Lack of memory.
     pub fn from_record(record: &PacketRecord) -> Result<Self, Error> {
-        let mut packet = Packet::copy(&record.data);
+        let Self { mut packet } = Self::of(&record.data)?;
         packet.set_pts(record.pts);
         packet.set_dts(record.dts);
         packet.set_duration(record.duration);
@@ -115,9 +127,17 @@ impl SourcePacket {
         add_side_data(&mut self.packet, ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA, extradata)
     }
 
-    /// The same packet again, with a payload of its own.
-    pub fn copy(&self) -> Self {
-        Self { packet: self.packet.clone() }
+    /// The same packet again, sharing its payload.
+    ///
+    /// # Errors
+    /// Lack of memory.
+    pub fn share(&self) -> Result<Self, Error> {
+        let mut packet = Packet::empty();
+        // SAFETY: both packets are valid; the callee leaves the target empty on failure. Nobody writes to a payload.
+        match unsafe { ffi::av_packet_ref(packet.as_mut_ptr(), self.packet.as_ptr()) } {
+            0.. => Ok(Self { packet }),
+            _ => Err(no_memory()),
+        }
     }
 
     /// The stream it belongs to.
@@ -191,7 +211,7 @@ fn add_side_data(packet: &mut Packet, kind: ffi::AVPacketSideDataType, bytes: &[
     unsafe {
         let room = ffi::av_packet_new_side_data(packet.as_mut_ptr(), kind, bytes.len());
         if room.is_null() {
-            return Err(Error::new(Kind::Retryable, "no memory for a packet"));
+            return Err(no_memory());
         }
         ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len());
     }
@@ -205,7 +225,7 @@ pub struct Demuxer {
     colors: Vec<Color>,
     damaged_end: bool,
     /// Behind `input`, which reads by it.
-    _reading: Reading,
+    reading: Reading,
 }
 
 impl Demuxer {
@@ -213,7 +233,7 @@ impl Demuxer {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] when it is no container that we read, [`Kind::Corrupt`] when it is one but can't be
-    /// parsed.
+    /// parsed, [`Kind::Retryable`] when its bytes can't be read.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_file(&SourceFile::open(path)?)
     }
@@ -247,20 +267,23 @@ impl Demuxer {
             let code = ffi::avformat_open_input(&mut raw, name.as_ptr(), ptr::null(), &mut dictionary);
             drop(ffmpeg::Dictionary::own(dictionary));
             if code < 0 {
+                reading.check()?;
                 return Err(open_error(file, code));
             }
             raw
         };
         // SAFETY: `raw` is the open context; `Input` owns and closes it from here on, before `reading` is dropped.
         let mut input = unsafe { format::context::Input::wrap(raw) };
+        reading.check()?;
         limited::check(&input, file.limits())?;
         // FFmpeg's decoders put their own word in its place, where it has one: none.
         let colors = input.streams().map(|stream| stream::color(&stream)).collect();
         if !known::skips_probing(&mut input, known)? {
-            limited::find_stream_info(&mut input, file.limits())?;
+            let found = limited::find_stream_info(&mut input, file.limits());
+            reading.check().and(found)?;
             limited::check(&input, file.limits())?;
         }
-        Ok(Self { input, colors, damaged_end: false, _reading: reading })
+        Ok(Self { input, colors, damaged_end: false, reading })
     }
 
     /// What each stream is, by which the container in the same file is opened again quickly: see [`KnownContainer`].
@@ -314,33 +337,46 @@ impl Demuxer {
 
     /// The next packet of any stream; `None` at the end. Damage that ends the container early also ends it here
     /// and is remembered by [`Demuxer::ended_in_damage`].
-    pub fn read(&mut self) -> Option<SourcePacket> {
+    ///
+    /// # Errors
+    /// [`Kind::Retryable`] when bytes can't be read. From then on nothing else is answered: the container has to be opened
+    /// again.
+    pub fn read(&mut self) -> Result<Option<SourcePacket>, Error> {
         let mut retries = 0;
         loop {
             let mut packet = Packet::empty();
-            match packet.read(&mut self.input) {
-                Ok(()) => return Some(SourcePacket { packet }),
-                Err(ffmpeg::Error::Eof) => return None,
+            let read = packet.read(&mut self.input);
+            // To FFmpeg a failed read may be the end of the file, or of a packet.
+            self.reading.check()?;
+            match read {
+                Ok(()) => return Ok(Some(SourcePacket { packet })),
+                Err(ffmpeg::Error::Eof) => return Ok(None),
                 Err(ffmpeg::Error::Other { errno: ffi::EAGAIN }) if retries < 1000 => retries += 1,
                 Err(_) => {
                     self.damaged_end = true;
-                    return None;
+                    return Ok(None);
                 }
             }
         }
+    }
+
+    /// Whether bytes could not be read, so that the container has to be opened again.
+    pub fn is_unreadable(&self) -> bool {
+        self.reading.check().is_err()
     }
 
     /// Moves to byte `place` of the file, where the container has a packet. What comes next may be another one: the caller
     /// recognises packets by their contents.
     ///
     /// # Errors
-    /// The container can't be entered in the middle.
+    /// The container can't be entered in the middle; [`Kind::Retryable`] when bytes can't be read.
     pub fn seek_to_byte(&mut self, place: u64) -> Result<(), Error> {
         let place = i64::try_from(place).map_err(|_| Error::new(Kind::Internal, "no file is that long"))?;
         self.damaged_end = false;
         let flags = ffi::AVSEEK_FLAG_BYTE;
         // SAFETY: the context is open; which stream is meant does not matter to a seek by bytes.
         let code = unsafe { ffi::avformat_seek_file(self.input.as_mut_ptr(), -1, i64::MIN, place, place, flags) };
+        self.reading.check()?;
         if code < 0 { Err(Error::code("seeking", code)) } else { Ok(()) }
     }
 
@@ -353,14 +389,19 @@ impl Demuxer {
     /// depends on the container; the caller recognises packets by their contents.
     ///
     /// # Errors
-    /// The container can't seek.
+    /// The container can't seek; [`Kind::Retryable`] when bytes can't be read.
     pub fn seek(&mut self, stream: usize, dts: i64) -> Result<(), Error> {
         let stream = i32::try_from(stream).map_err(|_| Error::new(Kind::Internal, "stream index out of range"))?;
         self.damaged_end = false;
         // SAFETY: the context is open and `stream` is checked by the callee.
         let code = unsafe { ffi::avformat_seek_file(self.input.as_mut_ptr(), stream, i64::MIN, dts, dts, 0) };
+        self.reading.check()?;
         if code < 0 { Err(Error::code("seeking", code)) } else { Ok(()) }
     }
+}
+
+fn no_memory() -> Error {
+    Error::new(Kind::Retryable, "no memory for a packet")
 }
 
 fn no_stream(index: usize) -> Error {
@@ -382,9 +423,9 @@ fn open_error(file: &SourceFile, code: i32) -> Error {
         // Not on the whitelist, or nothing that any demuxer recognises.
         ffmpeg::Error::Other { errno: ffi::EINVAL } => not_a_container(file.name()),
         ffmpeg::Error::InvalidData | ffmpeg::Error::DemuxerNotFound | ffmpeg::Error::Eof => unreadable(file),
-        // A header that is cut off, asks for all the memory there is, or has numbers out of any range; with a file that can
-        // be read it is no fault of the machine.
-        ffmpeg::Error::Other { .. } if file.is_readable() => unreadable(file),
+        // A header that is cut off, asks for all the memory there is, or has numbers out of any range. All bytes that were
+        // asked for came, so it is no fault of the machine.
+        ffmpeg::Error::Other { .. } => unreadable(file),
         _ => Error::ffmpeg(&format!("opening {}", file.name().display()), error),
     }
 }
@@ -426,6 +467,15 @@ fn has_container_signature(head: &[u8; 12]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packet_that_there_is_no_memory_for_is_an_error() {
+        // One byte more than FFmpeg takes with its padding, which the system lends without giving it.
+        let most = i32::MAX as usize - ffi::AV_INPUT_BUFFER_PADDING_SIZE as usize;
+        let refused = SourcePacket::of(&vec![0; most]).map(|packet| packet.data().len());
+        assert_eq!(refused.map_err(|error| error.kind()), Err(Kind::Retryable));
+        assert_eq!(SourcePacket::of(&[1, 2, 3]).unwrap().share().unwrap().data(), [1, 2, 3]);
+    }
 
     #[test]
     fn whatever_is_wrong_with_a_readable_file_is_its_own_fault() {

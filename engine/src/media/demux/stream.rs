@@ -184,12 +184,9 @@ fn ratio(value: ffi::AVRational) -> Option<Ratio> {
 }
 
 fn time_base(value: ffmpeg::Rational) -> TimeBase {
-    let micros = || TimeBase(Ratio::new(1, 1_000_000).unwrap_or(Ratio::ONE));
-    ratio(value.into()).map_or_else(micros, TimeBase)
+    ratio(value.into()).map_or(TimeBase::MICROSECONDS, TimeBase)
 }
 
-/// The display matrix (ISO/IEC 14496-12, 8.3.2.2) as quarter turns. Odd angles are rounded to the nearest turn,
-/// as FFmpeg's own tools do not turn by them either.
 /// The first bytes of what a stream has of a kind beside its packets.
 fn side_data<const N: usize>(stream: &format::stream::Stream<'_>, kind: ffi::AVPacketSideDataType) -> Option<[u8; N]> {
     // SAFETY: side data is null or at least `size` bytes, alive as long as the stream.
@@ -223,6 +220,8 @@ pub(super) fn color(stream: &format::stream::Stream<'_>) -> Color {
     described(points, raw.color_range, raw.chroma_location)
 }
 
+/// The display matrix (ISO/IEC 14496-12, 8.3.2.2) as quarter turns. Odd angles are rounded to the nearest turn, as
+/// FFmpeg's own tools do not turn by them either.
 fn rotation(stream: &format::stream::Stream<'_>) -> Rotation {
     // Nine 32-bit integers.
     let Some(bytes) = side_data::<36>(stream, ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX) else {

@@ -43,9 +43,7 @@ impl<E: VideoEncoder> VideoEncoder for Captioned<E> {
             Some(triples) => {
                 waiting.insert(pts, triples);
                 // Later versions of FFmpeg may write them, too.
-                let picture = picture.without_captions();
-                let picture = picture.ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?;
-                encoder.send(&picture, pts, force_idr, &mut adding(*codec, waiting, sink))
+                encoder.send(&picture.without_captions()?, pts, force_idr, &mut adding(*codec, waiting, sink))
             }
             None => encoder.send(picture, pts, force_idr, &mut adding(*codec, waiting, sink)),
         }

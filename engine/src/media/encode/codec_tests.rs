@@ -95,7 +95,7 @@ fn decode(codec: VideoCodec, config: &[u8], samples: &[(i64, bool, Vec<u8>)]) ->
         Ok(())
     };
     for (at, (_, _, sample)) in samples.iter().enumerate() {
-        decoder.send(PacketIndex(at as u32), SourcePacket::of(sample), &mut keep).unwrap();
+        decoder.send(PacketIndex(at as u32), SourcePacket::of(sample).unwrap(), &mut keep).unwrap();
     }
     decoder.finish(&mut keep).unwrap();
     assert_eq!(decoder.damaged(), 0);

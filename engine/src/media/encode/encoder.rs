@@ -68,7 +68,7 @@ impl VideoEncoder for Encoder {
     fn send(&mut self, picture: &Picture, pts: i64, force_idr: bool, sink: SampleSink<'_>) -> Result<(), Error> {
         let mut picture = match &mut self.preparer {
             Some(preparer) => preparer.prepare(picture)?,
-            None => picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?,
+            None => picture.share()?,
         };
         self.context.check(&picture)?;
         let frame = picture.frame_mut();

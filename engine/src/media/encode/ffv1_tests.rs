@@ -40,7 +40,7 @@ fn decode(config: &[u8], size: Size, frame: &[u8]) -> Picture {
         shown.push(picture);
         Ok(())
     };
-    decoder.send(PacketIndex(0), SourcePacket::of(frame), &mut keep).unwrap();
+    decoder.send(PacketIndex(0), SourcePacket::of(frame).unwrap(), &mut keep).unwrap();
     decoder.finish(&mut keep).unwrap();
     assert_eq!((decoder.damaged(), shown.len()), (0, 1));
     shown.remove(0)

@@ -82,8 +82,7 @@ impl Preparer {
         if picture.size() != self.source_size || format != self.source_format {
             return Err(self.changed(picture.size(), &format));
         }
-        let mut prepared =
-            picture.share().ok_or_else(|| Error::new(Kind::Retryable, "no memory to share a picture"))?;
+        let mut prepared = picture.share()?;
         prepared.name_range();
         if prepared.frame().format() != self.format {
             let color = Color { full_range: prepared.color().full_range, ..self.color };

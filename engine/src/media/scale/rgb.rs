@@ -6,7 +6,7 @@ use ffmpeg_next::format::Pixel;
 use super::swscale::{Swscale, Target};
 use super::{MATRIX_BT709, MATRIX_UNSPECIFIED, is_rgb, output_color};
 use crate::ladder::Look;
-use crate::media::{Error, Kind, Picture};
+use crate::media::{Error, Picture};
 use crate::source::{Color, VideoInfo};
 use crate::units::Size;
 
@@ -42,9 +42,10 @@ impl RgbScaler {
     ///
     /// # Errors
     /// [`Kind::Unsupported`] for a pixel format that can't be read; lack of memory.
+    ///
+    /// [`Kind::Unsupported`]: crate::media::Kind::Unsupported
     pub fn scale(&mut self, picture: &Picture) -> Result<Picture, Error> {
-        let short = || Error::new(Kind::Retryable, "no memory to share a picture");
-        let mut picture = picture.share().ok_or_else(short)?;
+        let mut picture = picture.share()?;
         if picture.color().full_range.is_none() {
             let full = self.full_range || is_rgb(&picture.pixel_format().0);
             picture.frame_mut().set_color_range(if full { Range::JPEG } else { Range::MPEG });
