@@ -75,7 +75,7 @@ impl Copier {
     /// Writes the packets of a chunk's `frames` to `writer`. `packets` gives at least those.
     ///
     /// # Errors
-    /// [`Error`] when a packet is damaged, brings other parameter sets, or the disk refuses.
+    /// [`Error`] when a packet is damaged, brings other parameter sets or does not come, or the disk refuses.
     pub fn copy_chunk(
         &self,
         rendition: &str,
@@ -84,11 +84,11 @@ impl Copier {
         packets: &mut dyn PacketSource,
         mut writer: Box<dyn SpoolWriter + '_>,
     ) -> Result<EncodedRendition, Error> {
-        let times: HashMap<PacketIndex, i64> = frames.iter().map(|frame| (frame.packet, frame.pts)).collect();
+        let mut times: HashMap<PacketIndex, i64> = frames.iter().map(|frame| (frame.packet, frame.pts)).collect();
         let io = |error: std::io::Error| Error::spool(PathBuf::from(rendition), &error);
         let (mut samples, mut bytes) = (Vec::with_capacity(frames.len()), Vec::new());
         while let Some((place, packet)) = packets.next()? {
-            let Some(&pts) = times.get(&place) else { continue };
+            let Some(pts) = times.remove(&place) else { continue };
             bytes.clear();
             self.sample(packet.data(), &mut bytes).map_err(Error::Copy)?;
             let sync = index.packets.get(place.0 as usize).is_some_and(|entry| entry.cut == CutClass::Closed);
@@ -96,6 +96,10 @@ impl Copier {
             let sample = Sample { pts, size, sync };
             writer.write(sample, &bytes).map_err(io)?;
             samples.push(sample);
+        }
+        if let Some(PacketIndex(first)) = times.keys().min() {
+            let what = format!("{} of its {} packets did not come, the first {first}", times.len(), frames.len());
+            return Err(Error::Samples { rendition: rendition.to_owned(), what });
         }
         let spool = writer.finish().map_err(io)?;
         Ok(EncodedRendition {
@@ -154,8 +158,10 @@ fn damaged() -> CopyRefused {
 #[cfg(test)]
 mod tests {
     use vtp_engine::index::{PacketEntry, ParameterSets};
+    use vtp_engine::media::demux::SourcePacket;
 
     use super::*;
+    use crate::{Spool as _, SpoolFolder};
 
     const SPS: &[u8] = &[0x67, 0x42, 0xC0, 0x1E, 0xD9, 0x01, 0x41, 0xFB];
     const PPS: &[u8] = &[0x68, 0xCE, 0x3C, 0x80];
@@ -190,6 +196,32 @@ mod tests {
         let (ended, mut sample) = ([0, 0, 0, 1, 0x0A, 0, 0, 0, 2, 0x65, 7], Vec::new());
         copier.sample(&ended, &mut sample).unwrap();
         assert_eq!(sample, ended);
+    }
+
+    /// So many packets that hold a slice each.
+    struct Slices(std::ops::Range<u32>);
+
+    impl PacketSource for Slices {
+        fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
+            let slice = SourcePacket::of(&stream(&[&[0x41, 7]]));
+            Ok(self.0.next().map(|at| (PacketIndex(at), slice)))
+        }
+    }
+
+    #[test]
+    fn a_chunk_whose_packets_end_early_is_not_taken_for_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let task = crate::testing::task(folder.path(), None);
+        let entry = PacketEntry { pts: Some(0), dts: Some(0), size: 1, crc: 0, cut: CutClass::Closed };
+        let index = Index::of(vec![entry; 25], task.frames.clone(), 1);
+        let copier = Copier::from_extradata(&stream(&[SPS, PPS])).unwrap();
+        let copy = |packets: std::ops::Range<u32>| {
+            let writer = SpoolFolder::Buffered.begin(&task, &task.renditions[0]).unwrap();
+            copier.copy_chunk("copy", &task.frames, &index, &mut Slices(packets), writer)
+        };
+        assert_eq!(copy(0..30).unwrap().samples.len(), 25);
+        let short = copy(0..22).unwrap_err().to_string();
+        assert_eq!(short, "rendition copy: 3 of its 25 packets did not come, the first 22");
     }
 
     #[test]

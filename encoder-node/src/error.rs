@@ -54,7 +54,7 @@ pub enum Error {
     /// The samples could not be spooled.
     #[error("writing {}: {message}", path.display())]
     Spool {
-        /// The file.
+        /// The file; the name of the rendition where its samples go to another process.
         path: PathBuf,
         /// Why not.
         message: String,
@@ -69,7 +69,7 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// The encoder of a rendition gave other samples than it was sent pictures.
+    /// There are other samples of a rendition than it has frames.
     #[error("rendition {rendition}: {what}")]
     Samples {
         /// The rendition.
