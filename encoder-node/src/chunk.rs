@@ -23,7 +23,7 @@ use vtp_engine::ladder::{Look, Method, Rendition};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::condition::Conditioner;
 use vtp_engine::media::decode::VideoDecoder;
-use vtp_engine::media::demux::CodecParameters;
+use vtp_engine::media::demux::{CodecParameters, SourcePacket};
 use vtp_engine::media::encode::{self, ChunkShape, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::source::VideoInfo;
@@ -207,6 +207,11 @@ fn spawn<'scope>(
     }
 }
 
+/// Whether nothing else is missed without the packet, neither a picture nor parameter sets.
+fn is_disposable(classifier: &Classifier, packet: &SourcePacket) -> bool {
+    packet.new_extradata().is_none() && classifier.is_disposable(packet.data())
+}
+
 /// Decodes, and feeds the encoders.
 struct Feed<'a> {
     task: &'a EncodeTask,
@@ -297,7 +302,8 @@ impl<'a> Feed<'a> {
                 return Err(Error::Cancelled.into());
             }
             // Much of a pre-roll is pictures that nothing wanted depends on.
-            if self.task.one_frame_a_packet && !self.lineup.awaits(index) && classifier.is_disposable(packet.data()) {
+            let is_needless = !self.lineup.awaits(index) && is_disposable(&classifier, &packet);
+            if self.task.one_frame_a_packet && is_needless {
                 continue;
             }
             decoder.send(index, packet, &mut |picture| self.decoded(picture))?;
@@ -391,6 +397,17 @@ mod tests {
     use super::*;
     use crate::Class;
     use crate::testing::task;
+
+    #[test]
+    fn a_packet_that_brings_parameter_sets_is_not_left_out() {
+        let classifier = Classifier::new("h264", &[]);
+        let mut packet = SourcePacket::of(&[0, 0, 1, 0x01, 0x9A]);
+        assert!(is_disposable(&classifier, &packet));
+        packet.set_new_extradata(&[0, 0, 1, 0x68, 0xCE]).unwrap();
+        assert!(!is_disposable(&classifier, &packet), "beside its pictures");
+        let packet = SourcePacket::of(&[0, 0, 1, 0x68, 0xCE, 0, 0, 1, 0x01, 0x9A]);
+        assert!(!is_disposable(&classifier, &packet), "before its pictures");
+    }
 
     #[test]
     fn what_went_wrong_in_the_first_rendition_is_told_whatever_else_did() {
