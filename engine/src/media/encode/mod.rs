@@ -11,7 +11,6 @@ mod context;
 mod encoder;
 mod level;
 mod lossless;
-mod pad;
 mod samples;
 mod settings;
 mod vbv;
