@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vtp_engine::chunk::{EncodedRendition, Sample};
 use vtp_engine::index::{CutClass, FrameEntry, Index};
-use vtp_engine::ladder::Search;
 use vtp_engine::media::demux::CodecParameters;
 use vtp_engine::nal::{self, Delimiting, avc};
 use vtp_engine::source::VideoInfo;
@@ -102,19 +101,7 @@ impl Copier {
             return Err(Error::Samples { rendition: rendition.to_owned(), what });
         }
         let spool = writer.finish().map_err(io)?;
-        Ok(EncodedRendition {
-            rendition: rendition.to_owned(),
-            config: self.config.clone(),
-            samples,
-            spool,
-            encoder: "copy".to_owned(),
-            crf: None,
-            search: Search::Preset,
-            fidelity: None,
-            vmaf: None,
-            outcome: None,
-            encodings: 1,
-        })
+        Ok(EncodedRendition::unmeasured(rendition, &self.config, samples, spool, "copy"))
     }
 
     /// Appends the packet's NAL units with lengths of four bytes; those that the configuration replaces are left out.
