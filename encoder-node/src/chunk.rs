@@ -146,8 +146,11 @@ fn whole(
 fn check(task: &EncodeTask) -> Result<(), Error> {
     let wrong = |what: &str| Err(Error::Task { chunk: task.chunk, what: what.to_owned() });
     let starts = &task.segment_starts;
-    if task.frames.is_empty() || u32::try_from(task.frames.len()).is_err() {
+    if task.frames.is_empty() {
         return wrong("it has no frames");
+    }
+    if u32::try_from(task.frames.len()).is_err() {
+        return wrong("it has too many frames");
     }
     if !task.frames.is_sorted_by(|a, b| a.pts < b.pts) {
         return wrong("its frames are not in presentation order");

@@ -23,7 +23,7 @@ use super::terms::{Priority, Weight};
 use super::types::{Cost, JobId, Now, UserId};
 use super::waiting::Waiting;
 
-/// Every so manyth start goes to whoever has waited longest.
+/// One start in so many goes to whoever has waited longest.
 pub(super) const AGEING: u64 = 16;
 
 /// The jobs of one user and one priority.

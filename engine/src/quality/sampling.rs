@@ -23,7 +23,7 @@ impl Sampling {
     /// Every frame.
     pub const FULL: Self = Self { ends: 0, one_in: 1, viewed_one_in: 1 };
 
-    /// Every so manieth frame between the ends; all of them as they are shown, too, if it is every frame.
+    /// One frame in so many between the ends; all of them as they are shown, too, if it is every frame.
     pub fn every(one_in: u32) -> Self {
         if one_in <= 1 { Self::FULL } else { Self { one_in, ..Self::DEFAULT } }
     }
