@@ -23,7 +23,7 @@ use vtp_engine::ladder::{Look, Method, Rendition};
 use vtp_engine::limits::Limits;
 use vtp_engine::media::condition::Conditioner;
 use vtp_engine::media::decode::VideoDecoder;
-use vtp_engine::media::demux::CodecParameters;
+use vtp_engine::media::demux::{CodecParameters, SourcePacket};
 use vtp_engine::media::encode::{self, ChunkShape, VideoEncoder};
 use vtp_engine::media::{self, Kind, Picture, cpu};
 use vtp_engine::source::VideoInfo;
@@ -106,23 +106,35 @@ fn feed<'a>(
     Feed::new(task, lanes)?.run(packets, equipment)
 }
 
-/// Waits for the renditions' threads. What went wrong first in one of them says more than that feeding it failed.
+/// Waits for the renditions' threads.
 fn gather(task: &EncodeTask, fed: Result<StageCpu, Stop>, threads: Vec<Running<'_>>) -> Result<EncodedChunk, Error> {
+    let joined = threads.into_iter().zip(&task.renditions).map(|(thread, rendition)| {
+        thread.join().unwrap_or_else(|_| Err(Error::Panicked { rendition: rendition.name.clone() }))
+    });
+    whole(task, fed, joined.collect())
+}
+
+/// The chunk, if all of its renditions were finished. What went wrong in the first of them says more than that feeding them
+/// failed; that one was cancelled says nothing, as all are whenever something fails.
+fn whole(
+    task: &EncodeTask,
+    fed: Result<StageCpu, Stop>,
+    renditions: Vec<Result<Finished, Error>>,
+) -> Result<EncodedChunk, Error> {
     let mut finished = Vec::new();
     let mut first = None;
-    for (thread, rendition) in threads.into_iter().zip(&task.renditions) {
-        match thread.join() {
-            Ok(Ok(done)) => finished.push(done),
-            Ok(Err(Error::Cancelled)) => {}
-            Ok(Err(error)) => first = first.or(Some(error)),
-            Err(_) => first = Some(Error::Panicked { rendition: rendition.name.clone() }),
+    for rendition in renditions {
+        match rendition {
+            Ok(done) => finished.push(done),
+            Err(Error::Cancelled) => {}
+            Err(error) => first = first.or(Some(error)),
         }
     }
-    let mut cpu = match (fed, first) {
-        (Err(Stop::Error(error)), _) | (_, Some(error)) => return Err(error),
-        (Err(Stop::LaneClosed), None) => return Err(Error::Cancelled),
-        (Ok(_), None) if finished.len() < task.renditions.len() => return Err(Error::Cancelled),
-        (Ok(cpu), None) => cpu,
+    let mut cpu = match (first, fed) {
+        (Some(error), _) | (None, Err(Stop::Error(error))) => return Err(error),
+        (None, Err(Stop::LaneClosed)) => return Err(Error::Cancelled),
+        (None, Ok(_)) if finished.len() < task.renditions.len() => return Err(Error::Cancelled),
+        (None, Ok(cpu)) => cpu,
     };
     cpu.encode_s = finished.iter().map(|done| done.encode_s).sum();
     cpu.measure_s += finished.iter().map(|done| done.measure_s).sum::<f64>();
@@ -134,8 +146,11 @@ fn gather(task: &EncodeTask, fed: Result<StageCpu, Stop>, threads: Vec<Running<'
 fn check(task: &EncodeTask) -> Result<(), Error> {
     let wrong = |what: &str| Err(Error::Task { chunk: task.chunk, what: what.to_owned() });
     let starts = &task.segment_starts;
-    if task.frames.is_empty() || u32::try_from(task.frames.len()).is_err() {
+    if task.frames.is_empty() {
         return wrong("it has no frames");
+    }
+    if u32::try_from(task.frames.len()).is_err() {
+        return wrong("it has too many frames");
     }
     if !task.frames.is_sorted_by(|a, b| a.pts < b.pts) {
         return wrong("its frames are not in presentation order");
@@ -193,6 +208,11 @@ fn spawn<'scope>(
         Ok(thread) => Ok((Lane { orders, rendition }, thread)),
         Err(error) => Err(media::Error::new(Kind::Retryable, format!("no thread to encode with: {error}")).into()),
     }
+}
+
+/// Whether nothing else is missed without the packet, neither a picture nor parameter sets.
+fn is_disposable(classifier: &Classifier, packet: &SourcePacket) -> bool {
+    packet.new_extradata().is_none() && classifier.is_disposable(packet.data())
 }
 
 /// Decodes, and feeds the encoders.
@@ -285,7 +305,8 @@ impl<'a> Feed<'a> {
                 return Err(Error::Cancelled.into());
             }
             // Much of a pre-roll is pictures that nothing wanted depends on.
-            if self.task.one_frame_a_packet && !self.lineup.awaits(index) && classifier.is_disposable(packet.data()) {
+            let is_needless = !self.lineup.awaits(index) && is_disposable(&classifier, &packet);
+            if self.task.one_frame_a_packet && is_needless {
                 continue;
             }
             decoder.send(index, packet, &mut |picture| self.decoded(picture))?;
@@ -369,5 +390,40 @@ impl<'a> Feed<'a> {
     /// A place in the line-up as a position among the task's frames; `None` for a neighbour.
     fn position(&self, place: usize) -> Option<usize> {
         place.checked_sub(self.before).filter(|&position| position < self.task.frames.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::Class;
+    use crate::testing::task;
+
+    #[test]
+    fn a_packet_that_brings_parameter_sets_is_not_left_out() {
+        let classifier = Classifier::new("h264", &[]);
+        let mut packet = SourcePacket::of(&[0, 0, 1, 0x01, 0x9A]);
+        assert!(is_disposable(&classifier, &packet));
+        packet.set_new_extradata(&[0, 0, 1, 0x68, 0xCE]).unwrap();
+        assert!(!is_disposable(&classifier, &packet), "beside its pictures");
+        let packet = SourcePacket::of(&[0, 0, 1, 0x68, 0xCE, 0, 0, 1, 0x01, 0x9A]);
+        assert!(!is_disposable(&classifier, &packet), "before its pictures");
+    }
+
+    #[test]
+    fn what_went_wrong_in_the_first_rendition_is_told_whatever_else_did() {
+        let task = task(Path::new(""), None);
+        let outcome = |fed: Option<Error>, errors: [Error; 2]| {
+            whole(&task, Err(fed.map_or(Stop::LaneClosed, Stop::Error)), errors.map(Err).into()).unwrap_err()
+        };
+        let packets = || Some(Error::Packets { message: "no packets".to_owned(), class: Class::Permanent });
+        let wrong = |what: &str| Error::Samples { rendition: "large".to_owned(), what: what.to_owned() };
+        let panicked = || Error::Panicked { rendition: "small".to_owned() };
+        assert_eq!(outcome(packets(), [Error::Cancelled, wrong("lost")]), wrong("lost"));
+        assert_eq!(outcome(None, [wrong("lost"), panicked()]), wrong("lost"));
+        assert_eq!(outcome(packets(), [Error::Cancelled, Error::Cancelled]), packets().unwrap());
+        assert_eq!(outcome(None, [Error::Cancelled, Error::Cancelled]), Error::Cancelled);
     }
 }

@@ -22,10 +22,11 @@ pub enum Error {
     /// Decoding, conditioning or encoding failed.
     #[error(transparent)]
     Media(#[from] media::Error),
-    /// Decoding gave other frames than the index promised. An index made by decoding (a census) may know better.
+    /// Decoding gave other frames than the index promised. An index made by decoding (a census) may know better. Decoding
+    /// ends where that is noticed, so there may be more.
     #[error(
-        "chunk {}: of {expected} frames expected, {missing_count} did not come out of the decoder (packets \
-         {missing:?}) and {extra_count} came out twice or out of turn (packets {extra:?})",
+        "chunk {}: of {expected} frames expected, at least {missing_count} did not come out of the decoder (the first from \
+         packets {missing:?}), and at least {extra_count} came out twice or out of turn (the first from packets {extra:?})",
         chunk.0
     )]
     FrameMismatch {
@@ -33,11 +34,11 @@ pub enum Error {
         chunk: ChunkIndex,
         /// Frames that the task lists.
         expected: u32,
-        /// How many of them did not come.
+        /// How many of them were found not to come.
         missing_count: u32,
         /// The packets of the first of them.
         missing: Vec<PacketIndex>,
-        /// How many came that could not be used.
+        /// How many had come that could not be used.
         extra_count: u32,
         /// The packets of the first of those.
         extra: Vec<PacketIndex>,
@@ -53,7 +54,7 @@ pub enum Error {
     /// The samples could not be spooled.
     #[error("writing {}: {message}", path.display())]
     Spool {
-        /// The file.
+        /// The file; the name of the rendition where its samples go to another process.
         path: PathBuf,
         /// Why not.
         message: String,
@@ -68,7 +69,7 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// The encoder of a rendition gave other samples than it was sent pictures.
+    /// There are other samples of a rendition than it has frames.
     #[error("rendition {rendition}: {what}")]
     Samples {
         /// The rendition.

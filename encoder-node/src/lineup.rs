@@ -28,14 +28,14 @@ pub(crate) struct Lineup<T> {
     ended: bool,
 }
 
-/// In what the decoder differed from the index.
+/// In what the decoder has differed from the index so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mismatch {
-    /// How many of the chunk's own frames are missing.
+    /// How many of the chunk's own frames are known to be missing.
     pub(crate) missing_count: u32,
     /// The packets of the first few.
     pub(crate) missing: Vec<PacketIndex>,
-    /// How many pictures came out that had no place left.
+    /// How many pictures have come out that had no place left.
     pub(crate) extra_count: u32,
     /// The packets of the first few.
     pub(crate) extra: Vec<PacketIndex>,
@@ -89,9 +89,15 @@ impl<T> Lineup<T> {
         }
     }
 
-    /// The next picture in order and its place, once it is certain that none comes before it.
+    /// The next picture in order and its place, once it is certain that none comes before it. When there are no more, the
+    /// places that are left are missing.
     pub(crate) fn pop(&mut self) -> Option<(usize, T)> {
-        let (&place, _) = self.held.first_key_value()?;
+        let Some((&place, _)) = self.held.first_key_value() else {
+            if self.ended {
+                self.skip_to(self.packets.len());
+            }
+            return None;
+        };
         if place > self.next && !self.ended && self.held.len() <= PATIENCE {
             return None;
         }
@@ -105,11 +111,8 @@ impl<T> Lineup<T> {
         self.ended = true;
     }
 
-    /// What differs, once everything that could be popped has been.
-    pub(crate) fn mismatch(&mut self) -> Option<Mismatch> {
-        if self.ended && self.held.is_empty() {
-            self.skip_to(self.packets.len());
-        }
+    /// What is known to differ so far; all of it once the line-up has ended and there is nothing more to pop.
+    pub(crate) fn mismatch(&self) -> Option<Mismatch> {
         if self.missing.is_empty() && self.extra.is_empty() {
             return None;
         }
@@ -197,6 +200,8 @@ mod tests {
     fn an_empty_decoder_misses_everything_and_names_the_first() {
         let mut lineup = Lineup::<u32>::new(packets(0..100), 10..100);
         lineup.end();
+        assert_eq!(lineup.mismatch(), None);
+        assert_eq!(lineup.pop(), None);
         let mismatch = lineup.mismatch().unwrap();
         assert_eq!((mismatch.missing_count, mismatch.missing), (90, packets(10..18)));
     }

@@ -58,18 +58,13 @@ impl Work<'_> {
             Method::Capped { crf, search, .. } => (Some(crf), search),
             Method::Lossless { .. } | Method::Ffv1 | Method::Copy | Method::Stills { .. } => (None, Search::Preset),
         };
+        let (name, encoded_by) = (&self.rendition.name, encoder.name());
         let rendition = EncodedRendition {
-            rendition: self.rendition.name.clone(),
-            config: encoder.config().to_vec(),
-            samples,
-            spool: path,
-            encoder: encoder.name().to_owned(),
             crf,
             search,
             fidelity,
             vmaf,
-            outcome: None,
-            encodings: 1,
+            ..EncodedRendition::unmeasured(name, encoder.config(), samples, path, encoded_by)
         };
         Ok(Finished { rendition, encode_s: cpu::thread_seconds() - started - measure_s, measure_s })
     }
@@ -92,19 +87,7 @@ impl Work<'_> {
             }
         }
         let (path, samples) = output.finish()?;
-        let rendition = EncodedRendition {
-            rendition: self.rendition.name.clone(),
-            config: Vec::new(),
-            samples,
-            spool: path,
-            encoder: "none".to_owned(),
-            crf: None,
-            search: Search::Preset,
-            fidelity: None,
-            vmaf: None,
-            outcome: None,
-            encodings: 1,
-        };
+        let rendition = EncodedRendition::unmeasured(&self.rendition.name, &[], samples, path, "none");
         Ok(Finished { rendition, encode_s: 0.0, measure_s: 0.0 })
     }
 

@@ -83,6 +83,23 @@ pub struct EncodedRendition {
 }
 
 impl EncodedRendition {
+    /// What `encoder` made for the rendition of this name in one go, at no rate factor; nothing was measured.
+    pub fn unmeasured(rendition: &str, config: &[u8], samples: Vec<Sample>, spool: PathBuf, encoder: &str) -> Self {
+        Self {
+            rendition: rendition.to_owned(),
+            config: config.to_vec(),
+            samples,
+            spool,
+            encoder: encoder.to_owned(),
+            crf: None,
+            search: Search::Preset,
+            fidelity: None,
+            vmaf: None,
+            outcome: None,
+            encodings: 1,
+        }
+    }
+
     /// The same without its samples.
     #[must_use]
     pub fn without_samples(self) -> Self {

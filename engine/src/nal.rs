@@ -123,6 +123,70 @@ impl<'a> Iterator for LengthPrefixed<'a> {
     }
 }
 
+/// How the units of a stream's packets are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delimiting {
+    /// By start codes before them.
+    StartCodes,
+    /// By lengths of so many bytes before them, 1 to 4.
+    Lengths(usize),
+}
+
+impl Delimiting {
+    /// How packets of H.264 with this extradata do: by lengths where that is an `avcC` (ISO/IEC 14496-15, 5.3.3.1), whose
+    /// byte 4 ends in lengthSizeMinusOne.
+    pub fn of_avc(extradata: &[u8]) -> Self {
+        match extradata {
+            [1, _, _, _, size, ..] => Self::Lengths(usize::from(size & 3) + 1),
+            _ => Self::StartCodes,
+        }
+    }
+
+    /// How packets of H.265 with this extradata do: by lengths where that is an `hvcC` (ISO/IEC 14496-15, 8.3.3.1), whose
+    /// byte 21 ends in lengthSizeMinusOne.
+    pub fn of_hevc(extradata: &[u8]) -> Self {
+        match extradata.get(21) {
+            Some(size) if !extradata.starts_with(&[0, 0]) => Self::Lengths(usize::from(size & 3) + 1),
+            _ => Self::StartCodes,
+        }
+    }
+
+    /// The units of a packet.
+    pub fn units(self, packet: &[u8]) -> Units<'_> {
+        match self {
+            Self::Lengths(size) if !has_start_codes(packet, size) => Units::Lengths(length_prefixed(packet, size)),
+            Self::StartCodes | Self::Lengths(_) => Units::StartCodes(annex_b(packet)),
+        }
+    }
+}
+
+/// Whether a packet has start codes although lengths of `size` bytes are promised: some writers put them into containers
+/// that ask for lengths. `00 00 00 01` is also the length of a unit that is a header alone (an end of sequence of H.264), so
+/// start codes are believed only where lengths don't add up.
+fn has_start_codes(packet: &[u8], size: usize) -> bool {
+    size == 4 && packet.starts_with(&[0, 0, 0, 1]) && length_prefixed(packet, size).any(|unit| unit.is_err())
+}
+
+/// Iterator over the units of a packet; see [`Delimiting::units`]. After an error there is nothing more.
+#[derive(Clone, Debug)]
+pub enum Units<'a> {
+    /// Behind start codes.
+    StartCodes(AnnexB<'a>),
+    /// Behind lengths.
+    Lengths(LengthPrefixed<'a>),
+}
+
+impl<'a> Iterator for Units<'a> {
+    type Item = Result<&'a [u8], Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::StartCodes(units) => units.next().map(Ok),
+            Self::Lengths(units) => units.next(),
+        }
+    }
+}
+
 /// Appends `unit` to `sample` behind a length of four bytes.
 ///
 /// # Errors
@@ -370,6 +434,17 @@ mod tests {
         assert_eq!(units.next(), Some(Ok(&[0x65][..])));
         assert_eq!(units.next(), Some(Err(Error::Truncated)));
         assert_eq!(units.next(), None);
+    }
+
+    #[test]
+    fn start_codes_are_believed_where_lengths_do_not_add_up() {
+        let units = |packet: &[u8]| -> Vec<Vec<u8>> {
+            Delimiting::Lengths(4).units(packet).map(|unit| unit.unwrap().to_vec()).collect()
+        };
+        assert_eq!(units(&[0, 0, 0, 1, 9, 0xF0, 0, 0, 0, 1, 0x65, 1]), [vec![9, 0xF0], vec![0x65, 1]]);
+        assert_eq!(units(&[0, 0, 0, 1, 10, 0, 0, 0, 1, 0x67, 0x42, 0xC0]), [vec![10], vec![0x67, 0x42, 0xC0]]);
+        assert_eq!(units(&[0, 0, 0, 1, 10, 0, 0, 0, 2, 0x65, 1]), [vec![10], vec![0x65, 1]], "an end of sequence");
+        assert_eq!(units(&[0, 0, 0, 2, 0x65, 1, 0, 0, 0, 1, 11]), [vec![0x65, 1], vec![11]], "an end of stream");
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //!  Landlock             opens no path, connects no TCP, signals nobody outside
 //!  seccomp              only system calls that decoding and encoding need; no open, socket, exec, fork, ptrace
 //! ```
-//! A kernel that lacks a piece leaves the others standing, and what is missing is told.
+//! A kernel that lacks a wall, or a part of one, leaves the others standing, and what is missing is told.
 
 use std::collections::BTreeMap;
+use std::{fs, io};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _, RulesetStatus,
@@ -23,11 +24,25 @@ use seccompiler::{
 /// Descriptors that a confined process may have: its standard ones, the source's, and some to spare.
 const DESCRIPTORS: u64 = 64;
 
-/// Confines this process, which has one thread, for good. The answer has a sentence for each wall that this kernel does
-/// not give; with all of them standing it is empty.
-pub fn confine() -> Vec<String> {
-    let walls = [("resource limits", limit()), ("Landlock", landlock()), ("seccomp", filter_calls())];
-    walls.into_iter().filter_map(|(name, wall)| Some(format!("{name}: {}", wall.err()?))).collect()
+/// Confines this process for good. The answer has a sentence for each wall that this kernel does not give, or not whole; with
+/// all of them standing it is empty.
+///
+/// # Errors
+/// The process has more threads than the one that calls: the walls would not stand around the others.
+pub fn confine() -> io::Result<Vec<String>> {
+    let threads = match threads() {
+        Ok(1) => Ok(()),
+        Ok(count) => return Err(io::Error::other(format!("a process of {count} threads can't be confined"))),
+        Err(error) => Err(format!("whether there is one alone can't be told: {error}")),
+    };
+    let walls = [("threads", threads), ("resource limits", limit()), ("Landlock", landlock())];
+    let walls = walls.into_iter().chain([("seccomp", filter_calls())]);
+    Ok(walls.filter_map(|(name, wall)| Some(format!("{name}: {}", wall.err()?))).collect())
+}
+
+/// How many threads this process has (proc(5), `/proc/pid/task`).
+fn threads() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/task")?.count())
 }
 
 fn limit() -> Result<(), String> {
@@ -50,8 +65,23 @@ fn landlock() -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     match restricted.ruleset {
         RulesetStatus::NotEnforced => Err("this kernel does not have it, or it is off".to_owned()),
-        RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
+        RulesetStatus::PartiallyEnforced => Err(partial(restricted.landlock.into())),
+        RulesetStatus::FullyEnforced => Ok(()),
     }
+}
+
+/// What is forbidden here that a kernel does not know to forbid before this version of Landlock.
+const KNOWN_SINCE: [(ABI, &str); 4] = [
+    (ABI::V3, "cutting files short by their paths"),
+    (ABI::V4, "TCP"),
+    (ABI::V5, "device controls"),
+    (ABI::V6, "signals and abstract sockets to processes outside"),
+];
+
+/// What a kernel whose Landlock is of version `abi` leaves open.
+fn partial(abi: ABI) -> String {
+    let open = KNOWN_SINCE.iter().filter(|(since, _)| abi < *since).map(|(_, what)| *what);
+    format!("this kernel has version {abi} of it, which does not forbid {}", open.collect::<Vec<_>>().join(", "))
 }
 
 /// System calls that are allowed whatever their arguments.
@@ -155,4 +185,29 @@ fn apply(rules: Rules, otherwise: SeccompAction, matching: SeccompAction) -> Res
     let filter = SeccompFilter::new(rules, otherwise, matching, machine).map_err(|error| error.to_string())?;
     let program: seccompiler::BpfProgram = filter.try_into().map_err(|e: seccompiler::BackendError| e.to_string())?;
     seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_landlock_leaves_open_is_told() {
+        assert_eq!(
+            partial(ABI::V4),
+            "this kernel has version 4 of it, which does not forbid device controls, signals and abstract sockets to \
+             processes outside"
+        );
+        assert!(partial(ABI::V1).contains("cutting files short by their paths, TCP, device controls"));
+    }
+
+    #[test]
+    fn a_process_of_several_threads_is_not_confined() {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let other = std::thread::spawn(move || ended.recv().is_err());
+        let refused = confine().unwrap_err().to_string();
+        assert!(refused.ends_with("threads can't be confined"), "{refused}");
+        drop(end);
+        assert!(other.join().unwrap());
+    }
 }

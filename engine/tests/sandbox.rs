@@ -1,48 +1,56 @@
-//! What a confined process can still do, and what it can't. Each test is run again by itself in a process of its own,
-//! which confines itself and tells; confinement is for good.
+//! What a confined process can still do, and what it can't. Each scene has a process of its own, which confines itself and
+//! tells; confinement is for good, and takes a process of one thread, which one under the usual test harness is not.
 
-#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use vtp_engine::sandbox::confine;
 
-/// Marks the process in which a test confines itself.
-const CONFINED: &str = "VTP_TEST_CONFINED";
+/// Tells a process which scene is its own.
+const SCENE: &str = "VTP_TEST_SCENE";
 
-/// Whether this is the confined process of the test called `name`. In any other it is started and has to succeed.
-fn is_confined(name: &str) -> bool {
-    if std::env::var_os(CONFINED).is_some() {
-        return true;
+const SCENES: [(&str, fn()); 5] = [
+    ("a_confined_process_opens_no_file_and_lists_no_folder", files),
+    ("a_confined_process_reaches_no_host_and_offers_nothing", network),
+    ("a_confined_process_starts_no_program_and_signals_no_other", processes),
+    ("a_confined_process_reads_what_it_holds_and_works_with_threads_and_memory", work),
+    ("a_confined_process_can_still_abort", abort),
+];
+
+fn main() -> ExitCode {
+    if let Ok(own) = std::env::var(SCENE) {
+        SCENES.iter().filter(|(name, _)| *name == own).for_each(|(_, scene)| scene());
+        return ExitCode::SUCCESS;
     }
-    // One thread for the tests is one besides the first; the walls go around both, since they stand before it is there.
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output =
-        command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CONFINED, "1").output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", output.status);
-    assert!(said.contains("1 passed"), "{said}");
-    false
+    let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+    let failed = SCENES.iter().filter(|(name, _)| is_wanted(name) && !passes(name)).count();
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the scene called `name` ends as it has to, in a process of its own.
+fn passes(name: &str) -> bool {
+    let status = Command::new(std::env::current_exe().unwrap()).env(SCENE, name).status().unwrap();
+    let passes = if name.ends_with("abort") { status.signal() == Some(libc::SIGABRT) } else { status.success() };
+    println!("test {name} ... {}", if passes { "ok".to_owned() } else { format!("FAILED: {status}") });
+    passes
 }
 
 /// Confines this process; every wall has to stand here.
 fn confined() {
-    let missing = confine();
+    let missing = confine().unwrap();
     if !missing.is_empty() {
         eprintln!("SKIPPED in part: {missing:?}");
     }
 }
 
-#[test]
-fn a_confined_process_opens_no_file_and_lists_no_folder() {
-    if !is_confined("a_confined_process_opens_no_file_and_lists_no_folder") {
-        return;
-    }
+fn files() {
     confined();
     for path in ["/etc/passwd", "/proc/self/environ", "/dev/null", "."] {
         assert!(File::open(path).is_err(), "{path}");
@@ -53,13 +61,9 @@ fn a_confined_process_opens_no_file_and_lists_no_folder() {
     assert!(std::fs::rename("/etc/passwd", "/etc/group").is_err());
 }
 
-#[test]
-fn a_confined_process_reaches_no_host_and_offers_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0");
-    if !is_confined("a_confined_process_reaches_no_host_and_offers_nothing") {
-        return;
-    }
-    let address = listener.unwrap().local_addr().unwrap();
+fn network() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     confined();
     assert!(TcpStream::connect(address).is_err());
     assert!(UdpSocket::bind("127.0.0.1:0").is_err());
@@ -67,11 +71,7 @@ fn a_confined_process_reaches_no_host_and_offers_nothing() {
     assert!(std::os::unix::net::UnixStream::pair().is_err());
 }
 
-#[test]
-fn a_confined_process_starts_no_program_and_signals_no_other() {
-    if !is_confined("a_confined_process_starts_no_program_and_signals_no_other") {
-        return;
-    }
+fn processes() {
     let parent = rustix::process::getppid().unwrap();
     confined();
     assert!(Command::new("/bin/true").status().is_err());
@@ -79,17 +79,13 @@ fn a_confined_process_starts_no_program_and_signals_no_other() {
     assert!(rlimit::setrlimit(rlimit::Resource::NOFILE, 10, 10).is_err());
 }
 
-#[test]
-fn a_confined_process_reads_what_it_holds_and_works_with_threads_and_memory() {
-    if !is_confined("a_confined_process_reads_what_it_holds_and_works_with_threads_and_memory") {
-        return;
-    }
+fn work() {
     let mut held = File::open("/proc/self/cmdline").unwrap();
     confined();
     let mut text = String::new();
     held.rewind().unwrap();
     held.read_to_string(&mut text).unwrap();
-    assert!(text.contains("a_confined_process"));
+    assert!(text.contains("sandbox"), "{text}");
     let started = Instant::now();
     let work = |number: u64| std::thread::spawn(move || vec![number; 1 << 20].into_iter().sum::<u64>());
     let sums: Vec<u64> = (0..4).map(work).map(|thread| thread.join().unwrap()).collect();
@@ -99,14 +95,7 @@ fn a_confined_process_reads_what_it_holds_and_works_with_threads_and_memory() {
     assert!(std::thread::available_parallelism().unwrap().get() > 0);
 }
 
-#[test]
-fn a_confined_process_can_still_abort() {
-    if std::env::var_os(CONFINED).is_some() {
-        confined();
-        std::process::abort();
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["a_confined_process_can_still_abort", "--exact", "--test-threads=1"]).env(CONFINED, "1");
-    let status = command.output().unwrap().status;
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(6), "{status}");
+fn abort() {
+    confined();
+    std::process::abort();
 }

@@ -46,7 +46,7 @@ pub(crate) fn serve() -> ExitCode {
         rustix::thread::set_name(c"vtp child")?;
         // Whoever started it may be gone before anything is read.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        let missing = sandbox::confine();
+        let missing = sandbox::confine()?;
         Session::new(stream)?.serve(missing)
     });
     match outcome {

@@ -68,6 +68,9 @@ pub(super) struct Context<'a> {
     first: bool,
     last: bool,
     sampling: Option<Sampling>,
+    /// Not written where it is false, so that what was kept before there was such a thing is still found.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    concealed: bool,
 }
 
 /// What is one encoding's own. Its name decides nothing.
@@ -81,18 +84,36 @@ struct Whole<'a> {
 
 impl<'a> Context<'a> {
     pub(super) fn new(tools: &blake3::Hash, source: &SourceHash, extradata: &'a [u8], task: &'a EncodeTask) -> Self {
+        // Named in full, so that whoever adds a field decides whether it belongs here. What is left out decides whether
+        // there is a result, or where it goes; the renditions are each encoding's own.
+        let EncodeTask {
+            chunk,
+            last,
+            attempt: _,
+            video,
+            frames,
+            one_frame_a_packet,
+            hidden: _,
+            concealed,
+            context,
+            segment_starts,
+            renditions: _,
+            check,
+            spool: _,
+        } = task;
         Self {
             tools: *tools.as_bytes(),
             packets: *source.0.as_bytes(),
             extradata,
-            video: &task.video,
-            frames: &task.frames,
-            context: &task.context,
-            one_frame_a_packet: task.one_frame_a_packet,
-            segment_starts: &task.segment_starts,
-            first: task.chunk.0 == 0,
-            last: task.last,
-            sampling: task.check.map(|check| check.sampling),
+            video,
+            frames,
+            context,
+            one_frame_a_packet: *one_frame_a_packet,
+            segment_starts,
+            first: chunk.0 == 0,
+            last: *last,
+            sampling: check.map(|check| check.sampling),
+            concealed: *concealed,
         }
     }
 

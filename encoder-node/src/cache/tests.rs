@@ -130,7 +130,7 @@ type Change = fn(&mut EncodeTask);
 
 #[test]
 fn whatever_decides_the_bytes_or_the_scores_is_part_of_the_key() {
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 13] = [
         ("size", |task| task.renditions.iter_mut().for_each(|it| it.size.height = 40)),
         ("factor", |task| task.renditions.iter_mut().for_each(|it| *it = it.at_factor(20.0))),
         ("cap", |task| {
@@ -148,6 +148,7 @@ fn whatever_decides_the_bytes_or_the_scores_is_part_of_the_key() {
         ("segments", |task| task.segment_starts.push(12)),
         ("colour", |task| task.video.color.matrix = 5),
         ("decoding", |task| task.one_frame_a_packet = false),
+        ("pictures that are made up", |task| task.concealed = true),
         ("sampling", |task| task.check = Some(Check { sampling: Sampling::FULL, target: Target::default() })),
     ];
     let scene = Scene::new();

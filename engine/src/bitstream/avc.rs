@@ -21,10 +21,18 @@ pub(super) fn access<'a>(units: impl Iterator<Item = &'a [u8]>) -> Access {
     Access::None
 }
 
-/// Whether all slices have the nal_ref_idc 0 (ITU-T H.264, 7.4.1), and there is one.
+/// Whether all slices have the nal_ref_idc 0 (ITU-T H.264, 7.4.1), there is one, and there are no parameter sets, which other
+/// pictures may refer to.
 pub(super) fn is_disposable<'a>(units: impl Iterator<Item = &'a [u8]>) -> bool {
-    let mut slices = units.filter(|unit| matches!(avc::unit_type(unit), Some(1..=avc::IDR))).peekable();
-    slices.peek().is_some() && slices.all(|unit| unit.first().is_some_and(|header| header & 0x60 == 0))
+    let mut has_slice = false;
+    for unit in units {
+        match (avc::unit_type(unit), unit) {
+            (Some(1..=avc::IDR), [header, ..]) if header & 0x60 == 0 => has_slice = true,
+            (Some(1..=avc::IDR | avc::SPS | avc::PPS), _) => return false,
+            _ => {}
+        }
+    }
+    has_slice
 }
 
 fn is_exact_recovery_point(unit: &[u8]) -> bool {

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{NalFormat, avc};
+use super::{avc, units};
 use crate::format::av1;
-use crate::nal;
+use crate::nal::{self, Delimiting};
 
 /// What a viewer can choose of the captions in a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ pub struct CaptionFinder {
 
 #[derive(Clone, Copy, Debug)]
 enum Codec {
-    Avc(NalFormat),
-    Hevc(NalFormat),
+    Avc(Delimiting),
+    Hevc(Delimiting),
     Mpeg2,
     Av1,
     Other,
@@ -53,8 +53,8 @@ impl CaptionFinder {
     /// A finder for the codec of FFmpeg's name `codec` with its `extradata`.
     pub fn new(codec: &str, extradata: &[u8]) -> Self {
         let codec = match codec {
-            "h264" => Codec::Avc(NalFormat::avc(extradata)),
-            "hevc" => Codec::Hevc(NalFormat::hevc(extradata)),
+            "h264" => Codec::Avc(Delimiting::of_avc(extradata)),
+            "hevc" => Codec::Hevc(Delimiting::of_hevc(extradata)),
             "mpeg2video" => Codec::Mpeg2,
             "av1" => Codec::Av1,
             _ => Codec::Other,
@@ -83,18 +83,18 @@ impl CaptionFinder {
 /// Hands the caption data of a packet's pictures to `sink`, as they follow their type.
 fn caption_data(codec: Codec, packet: &[u8], sink: &mut dyn FnMut(&[u8])) {
     match codec {
-        Codec::Avc(format) => {
+        Codec::Avc(delimiting) => {
             // Messages stand before the slices.
-            for unit in format.units(packet).take_while(|unit| !is_avc_slice(unit)) {
+            for unit in units(delimiting, packet).take_while(|unit| !is_avc_slice(unit)) {
                 if nal::avc::unit_type(unit) == Some(nal::avc::SEI) {
                     messages(&nal::unescaped(unit), 1, sink);
                 }
             }
         }
-        Codec::Hevc(format) => {
+        Codec::Hevc(delimiting) => {
             let kind = nal::hevc::unit_type;
             let is_slice = |unit: &[u8]| kind(unit).is_some_and(|kind| kind < nal::hevc::FIRST_NOT_VCL);
-            for unit in format.units(packet).take_while(|unit| !is_slice(unit)) {
+            for unit in units(delimiting, packet).take_while(|unit| !is_slice(unit)) {
                 if kind(unit) == Some(nal::hevc::PREFIX_SEI) {
                     messages(&nal::unescaped(unit), 2, sink);
                 }

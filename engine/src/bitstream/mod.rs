@@ -10,7 +10,7 @@ mod hevc;
 mod mpeg;
 mod vpx;
 
-use crate::nal::{self, AnnexB, LengthPrefixed};
+use crate::nal::Delimiting;
 
 /// Whether decoding may start at a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,9 @@ pub struct Classifier {
 
 #[derive(Debug)]
 enum Codec {
-    Avc(NalFormat),
+    Avc(Delimiting),
     Hevc {
-        format: NalFormat,
+        delimiting: Delimiting,
         leading: hevc::Leading,
     },
     Mpeg12,
@@ -66,8 +66,8 @@ impl Classifier {
     /// A classifier for the codec of FFmpeg's name `codec` with its `extradata`.
     pub fn new(codec: &str, extradata: &[u8]) -> Self {
         let codec = match codec {
-            "h264" => Codec::Avc(NalFormat::avc(extradata)),
-            "hevc" => Codec::Hevc { format: NalFormat::hevc(extradata), leading: hevc::Leading::START },
+            "h264" => Codec::Avc(Delimiting::of_avc(extradata)),
+            "hevc" => Codec::Hevc { delimiting: Delimiting::of_hevc(extradata), leading: hevc::Leading::START },
             "mpeg1video" | "mpeg2video" => Codec::Mpeg12,
             "mpeg4" => Codec::Mpeg4,
             "vp8" => Codec::Vp8,
@@ -86,7 +86,7 @@ impl Classifier {
     /// that is not known.
     pub fn is_disposable(&self, packet: &[u8]) -> bool {
         match &self.codec {
-            Codec::Avc(format) => avc::is_disposable(format.units(packet)),
+            Codec::Avc(delimiting) => avc::is_disposable(units(*delimiting, packet)),
             Codec::Mpeg12 => mpeg::is_disposable_mpeg12(packet),
             _ => false,
         }
@@ -97,8 +97,8 @@ impl Classifier {
         let shown = |access| PacketClass { access, hidden: false };
         let reset_if = |yes| shown(if yes { Access::Reset } else { Access::None });
         match &mut self.codec {
-            Codec::Avc(format) => shown(avc::access(format.units(packet))),
-            Codec::Hevc { format, leading } => hevc::classify(format.units(packet), leading),
+            Codec::Avc(delimiting) => shown(avc::access(units(*delimiting, packet))),
+            Codec::Hevc { delimiting, leading } => hevc::classify(units(*delimiting, packet), leading),
             Codec::Mpeg12 => shown(mpeg::access_mpeg12(packet)),
             Codec::Mpeg4 => shown(mpeg::access_mpeg4(packet)),
             Codec::Vp8 => vpx::classify_vp8(packet),
@@ -143,55 +143,9 @@ fn is_intra_only(codec: &str) -> bool {
     )
 }
 
-/// How NAL units are delimited in packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NalFormat {
-    AnnexB,
-    Lengths(usize),
-}
-
-impl NalFormat {
-    /// By `avcC` (ISO/IEC 14496-15, 5.3.3.1): byte 4 ends in lengthSizeMinusOne.
-    fn avc(extradata: &[u8]) -> Self {
-        match extradata {
-            [1, _, _, _, size, ..] => Self::Lengths(usize::from(size & 3) + 1),
-            _ => Self::AnnexB,
-        }
-    }
-
-    /// By `hvcC` (ISO/IEC 14496-15, 8.3.3.1): byte 21 ends in lengthSizeMinusOne.
-    fn hevc(extradata: &[u8]) -> Self {
-        match extradata.get(21) {
-            Some(size) if !extradata.starts_with(&[0, 0]) => Self::Lengths(usize::from(size & 3) + 1),
-            _ => Self::AnnexB,
-        }
-    }
-
-    fn units(self, packet: &[u8]) -> Units<'_> {
-        match self {
-            Self::AnnexB => Units::AnnexB(nal::annex_b(packet)),
-            // Some writers put start codes into containers that ask for lengths; a length of 1 is no NAL unit.
-            Self::Lengths(4) if packet.starts_with(&[0, 0, 0, 1]) => Units::AnnexB(nal::annex_b(packet)),
-            Self::Lengths(size) => Units::Lengths(nal::length_prefixed(packet, size)),
-        }
-    }
-}
-
 /// The NAL units of a packet, up to the first that is damaged.
-enum Units<'a> {
-    AnnexB(AnnexB<'a>),
-    Lengths(LengthPrefixed<'a>),
-}
-
-impl<'a> Iterator for Units<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        match self {
-            Self::AnnexB(units) => units.next(),
-            Self::Lengths(units) => units.next()?.ok(),
-        }
-    }
+fn units(delimiting: Delimiting, packet: &[u8]) -> impl Iterator<Item = &[u8]> {
+    delimiting.units(packet).map_while(Result::ok)
 }
 
 #[cfg(test)]
@@ -212,6 +166,12 @@ mod tests {
     #[test]
     fn start_codes_are_read_also_where_lengths_were_promised() {
         assert_eq!(access("h264", &[1, 100, 0, 31, 0xFF], &[0, 0, 0, 1, 0x65, 0x88]), Access::Reset);
+    }
+
+    #[test]
+    fn a_unit_of_one_byte_before_a_picture_is_no_start_code() {
+        let ended = [0, 0, 0, 1, 0x0A, 0, 0, 0, 2, 0x65, 0x88];
+        assert_eq!(access("h264", &[1, 100, 0, 31, 0xFF], &ended), Access::Reset);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct Config {
 pub struct Speculation {
     /// How many times what is usual.
     pub factor: f64,
-    /// From how many accepted tasks of a job on it is known what is usual; at least one.
+    /// How many tasks of a job have to be accepted before it is known what is usual; at least one.
     pub samples: u32,
 }
 

@@ -43,7 +43,7 @@ pub enum Variant {
 /// the next worker goes on where the last one was.
 const SOLE_LOSSES: u32 = 20;
 
-/// What a task's attempts came to nothing of.
+/// Of what, and how often, a task's attempts came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Spent {
     /// Attempts that failed by themselves, crashes among them.

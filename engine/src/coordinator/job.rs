@@ -74,7 +74,7 @@ impl Job {
     pub(super) fn standing(&self, job: JobId) -> Standing {
         let deadline = self.terms.deadline.unwrap_or(Now(std::time::Duration::MAX));
         let turn = JobTurn { deadline, running: self.running, served: self.served, sequence: self.sequence, job };
-        Standing { turn, last_start: self.last_start, filled: self.waiting.filled(), active: self.active }
+        Standing { turn, last_start: self.last_start, active: self.active }
     }
 
     /// Leases a task that waits, or that is to have a second lease. The attempt's number is the next one.

@@ -3,8 +3,12 @@
 //! [`Coordinator::apply`] takes the time and an event and returns effects for its driver to carry out; the
 //! driver in `vtp encode`, that of a fleet and a simulator run this same code. It has no clock, no I/O, no
 //! randomness, and refuses nothing by panicking: an event that makes no sense comes back as
-//! [`Effect::Ignored`]. Events may be delivered twice, late and out of order. An event takes time in the logarithm of
-//! jobs, tasks and workers.
+//! [`Effect::Ignored`]. Events may be delivered twice, late and out of order.
+//!
+//! An event takes time in the logarithm of jobs, tasks and workers. A few rare ones concern many at once, and take time for
+//! each of them: a job's submission, and its end without a result, for each of its tasks; the result that first tells how
+//! long tasks take, for each job and its attempts; the leaving of the last worker that could do something, for each job that
+//! waits for it.
 //!
 //! # A task
 //!

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::config::Speculation;
 use super::types::Cost;
 
-/// From how many tasks on something is known of how long others take.
+/// How many tasks have to be known before they say something of how long others take.
 const HANDFUL: u32 = 3;
 
 /// How long a task, or the longest of some, takes by what is usual, in microseconds; 0 as long as that is not known.

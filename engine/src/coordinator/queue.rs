@@ -23,7 +23,7 @@ use super::terms::{Priority, Weight};
 use super::types::{Cost, JobId, Now, UserId};
 use super::waiting::Waiting;
 
-/// Every so manyth start goes to whoever has waited longest.
+/// One start in so many goes to whoever has waited longest.
 pub(super) const AGEING: u64 = 16;
 
 /// The jobs of one user and one priority.
@@ -78,8 +78,6 @@ pub(super) struct JobTurn {
 pub(super) struct Standing {
     pub(super) turn: JobTurn,
     pub(super) last_start: u64,
-    /// As [`Waiting::filled`].
-    pub(super) filled: u64,
     pub(super) active: bool,
 }
 
@@ -291,25 +289,23 @@ impl Queues {
         (before, after): (&Standing, &Standing),
         start: u64,
     ) {
-        if before == after && !waiting.is_news() {
+        if before == after && !waiting.is_news(after.active) {
             return;
         }
         let turn = account.turn(id);
-        for ((needs, line), bit) in waiting.lines_mut().zip(0..u64::BITS) {
-            let stood = before.active && before.filled >> bit & 1 == 1;
-            let stands = after.active && after.filled >> bit & 1 == 1;
+        for (needs, line) in waiting.lines_mut() {
             let Some(queue) = self.by_needs.get_mut(&needs) else { continue };
-            let (known, share) = line.make_known();
-            match (stood, stands) {
+            let (knew, knows) = line.make_known(after.active);
+            match (knew.stands, knows.stands) {
                 (false, false) => {}
-                (true, true) => queue.replace(id, (before, known), (after, share)),
+                (true, true) => queue.replace(id, (before, knew.share), (after, knows.share)),
                 (true, false) => {
-                    if queue.remove(id, (before, known)) {
+                    if queue.remove(id, (before, knew.share)) {
                         account.queues.retain(|it| *it != needs);
                     }
                 }
                 (false, true) => {
-                    queue.insert(id, turn, (after, share), start);
+                    queue.insert(id, turn, (after, knows.share), start);
                     if !account.queues.contains(&needs) {
                         account.queues.push(needs);
                     }

@@ -13,7 +13,7 @@ use super::skills::Skills;
 use super::types::{JobId, TaskId, WorkerId};
 use super::{Coordinator, Effect, Slot};
 
-/// From how many waiting tasks a worker on, costly tasks go first.
+/// Costly tasks go first once no more than so many wait for each worker.
 const LAST_WAVES: usize = 2;
 
 impl Coordinator {

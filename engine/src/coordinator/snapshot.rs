@@ -54,7 +54,7 @@ pub struct TaskRecord {
     pub needs: Skills,
     /// Who was given each attempt, the first at index 0. So many attempts are counted, and none is counted twice.
     pub holders: Vec<WorkerId>,
-    /// What attempts came to nothing of.
+    /// Of what attempts came to nothing.
     pub spent: Spent,
     /// Whether it was stopped for another's sake.
     pub was_preempted: bool,

@@ -10,6 +10,14 @@ use super::pace::Length;
 use super::skills::Skills;
 use super::types::Cost;
 
+/// What the queue of a line's needs knows of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Whether its job stands there for it.
+    pub(super) stands: bool,
+    pub(super) share: Share,
+}
+
 /// The tasks of equal needs that wait, in order of their chunks and of their cost.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -18,8 +26,7 @@ pub(super) struct Line {
     by_cost: BTreeSet<(Reverse<Cost>, ChunkIndex)>,
     /// How long the costliest takes, as far as was known when something last happened to its job.
     length: Length,
-    /// What the queue of these needs knows of it.
-    known: Share,
+    known: Known,
 }
 
 impl Line {
@@ -27,14 +34,16 @@ impl Line {
         self.in_order.len()
     }
 
-    fn share(&self) -> Share {
-        Share { length: self.length, cost: Cost(self.cost) }
+    /// What its queue is to know if the line is one of an active job, or one of a job that has ended.
+    fn to_be_known(&self, active: bool) -> Known {
+        let share = Share { length: self.length, cost: Cost(self.cost) };
+        Known { stands: active && self.len() > 0, share }
     }
 
     /// What its queue knew of it, and is to know from now on.
-    pub(super) fn make_known(&mut self) -> (Share, Share) {
-        let share = self.share();
-        (std::mem::replace(&mut self.known, share), share)
+    pub(super) fn make_known(&mut self, active: bool) -> (Known, Known) {
+        let now = self.to_be_known(active);
+        (std::mem::replace(&mut self.known, now), now)
     }
 
     pub(super) fn first(&self) -> Option<ChunkIndex> {
@@ -90,24 +99,24 @@ impl Waiting {
     }
 
     /// Whether a queue knows something else than what is so.
-    pub(super) fn is_news(&self) -> bool {
-        self.0.iter().any(|(_, line)| line.known != line.share())
+    pub(super) fn is_news(&self, active: bool) -> bool {
+        self.0.iter().any(|(_, line)| line.known != line.to_be_known(active))
     }
 
-    /// The tasks of each kind, in the order of [`kinds`](Self::kinds).
+    /// The tasks of each kind.
     pub(super) fn lines_mut(&mut self) -> impl Iterator<Item = (Skills, &mut Line)> {
         self.0.iter_mut().map(|(needs, line)| (*needs, line))
     }
 
-    /// Each kind of needs that a task ever had, in an order that stays. There are fewer than 64: a bit each in
-    /// [`filled`](Self::filled).
+    /// Each kind of needs that a task ever had.
     pub(super) fn kinds(&self) -> impl Iterator<Item = Skills> {
         self.0.iter().map(|(needs, _)| *needs)
     }
 
-    /// A bit for each kind of which a task waits.
-    pub(super) fn filled(&self) -> u64 {
-        self.0.iter().rev().fold(0, |bits, (_, line)| bits << 1 | u64::from(line.len() > 0))
+    /// How many kinds there are of which a task waits.
+    #[cfg(test)]
+    pub(super) fn filled(&self) -> usize {
+        self.0.iter().filter(|(_, line)| line.len() > 0).count()
     }
 
     pub(super) fn clear(&mut self) {

@@ -35,6 +35,8 @@ pub struct Stream {
     pub channels: u16,
     /// `acmod` (4.4.2.3): which channels there are but for the bass, of the independent substream.
     pub mode: u8,
+    /// Whether there is a bass (`lfeon`) beside those.
+    pub bass: bool,
     /// The payload of `dac3` (F.4) or `dec3` (F.6).
     pub config: Vec<u8>,
 }
@@ -42,13 +44,13 @@ pub struct Stream {
 impl Stream {
     /// Whether access units of both can stand in one track: all but the bit rate is the same.
     pub fn is_like(&self, other: &Self) -> bool {
-        (self.codec, self.rate, self.channels, self.mode) == (other.codec, other.rate, other.channels, other.mode)
+        let kind = |it: &Self| (it.codec, it.rate, it.channels, it.mode, it.bass);
+        kind(self) == kind(other)
     }
 
     /// Number of channels without those of substreams that depend on the first.
     pub fn bed(&self) -> u16 {
-        let full = CHANNELS[usize::from(self.mode & 7)];
-        full + u16::from(self.channels > full)
+        CHANNELS[usize::from(self.mode & 7)] + u16::from(self.bass)
     }
 }
 
@@ -188,7 +190,7 @@ impl Frame {
     fn ac3(&self, bit_rate: u8) -> Stream {
         let own = [(self.rate_code, 2), (self.version, 5), (self.service, 3), (self.mode, 3), (self.bass.into(), 1)];
         let config = packed(own.into_iter().chain([(bit_rate, 5), (0, 5)]));
-        Stream { codec: AudioCodec::Ac3, rate: self.rate(), channels: self.channels(), mode: self.mode, config }
+        self.stream(AudioCodec::Ac3, self.channels(), config)
     }
 
     fn eac3(&self, objects: Option<u8>, dependents: Dependents, size: usize) -> Result<Stream, &'static str> {
@@ -204,7 +206,11 @@ impl Frame {
         let all = PLACES[usize::from(self.mode)] | if self.bass { BASS } else { 0 } | dependents.places;
         let counted = (all.count_ones() + (all & PAIRS).count_ones()) as u16;
         let channels = if dependents.count > 0 { counted } else { self.channels() };
-        Ok(Stream { codec: AudioCodec::Eac3, rate: self.rate(), channels, mode: self.mode, config: packed(fields) })
+        Ok(self.stream(AudioCodec::Eac3, channels, packed(fields)))
+    }
+
+    fn stream(&self, codec: AudioCodec, channels: u16, config: Vec<u8>) -> Stream {
+        Stream { codec, rate: self.rate(), channels, mode: self.mode, bass: self.bass, config }
     }
 }
 
@@ -341,8 +347,14 @@ mod tests {
 
     /// E-AC-3 in 5.1 of so many bytes; dependent with this map, and with these additional bytes.
     fn eac3(size: usize, map: Option<u16>, additional: &[u8]) -> Vec<u8> {
+        eac3_with_bass(1, size, map, additional)
+    }
+
+    /// The same with this `lfeon`.
+    fn eac3_with_bass(bass: u16, size: usize, map: Option<u16>, additional: &[u8]) -> Vec<u8> {
         let kind = u16::from(map.is_some());
-        let mut fields = vec![(kind, 2), (0, 3), ((size / 2 - 1) as u16, 11), (0, 2), (3, 2), (7, 3), (1, 1), (16, 5)];
+        let mut fields =
+            vec![(kind, 2), (0, 3), ((size / 2 - 1) as u16, 11), (0, 2), (3, 2), (7, 3), (bass, 1), (16, 5)];
         fields.extend([(31, 5), (0, 1)]);
         fields.extend(map.into_iter().flat_map(|map| [(1, 1), (map, 16)]));
         fields.extend([(0, 1), (0, 1), (u16::from(!additional.is_empty()), 1)]);
@@ -384,6 +396,15 @@ mod tests {
         );
         let two = [eac3(1000, None, &[]), eac3(1000, None, &[])].concat();
         assert_eq!(unit(&two).unwrap_err(), "its packets hold several access units");
+    }
+
+    #[test]
+    fn the_bed_is_the_first_substream_alone_with_its_bass_if_it_has_one() {
+        for (bass, channels, bed) in [(0, 7, 5), (1, 8, 6)] {
+            let seven = [eac3_with_bass(bass, 1000, None, &[]), eac3_with_bass(0, 500, Some(0x0200), &[])].concat();
+            let (stream, _) = unit(&seven).unwrap();
+            assert_eq!((stream.channels, stream.bed()), (channels, bed));
+        }
     }
 
     #[test]

@@ -342,8 +342,9 @@ impl Fit<'_> {
     fn check_archive(&self) -> Result<(), Error> {
         let (size, format) = (self.video.size, &self.video.pixel_format);
         check_limits(Preset::Archive.name(), size)?;
-        let halves_rows = format.contains("420") || format.starts_with("nv12") || format.starts_with("p010");
-        let halves_columns = halves_rows || format.contains("422");
+        let is_any = |names: [&str; 4]| names.iter().any(|name| format.contains(name));
+        let halves_rows = is_any(["420", "nv12", "nv21", "p010"]);
+        let halves_columns = halves_rows || is_any(["422", "nv16", "nv20", "p210"]);
         if halves_columns && size.width % 2 == 1 || halves_rows && size.height % 2 == 1 {
             return Err(Error::OddArchive { size, pixel_format: format.clone() });
         }

@@ -125,10 +125,22 @@ fn archive_and_copy_keep_the_pictures_as_they_are_stored() {
 
 #[test]
 fn archive_of_an_odd_size_is_refused_only_where_chroma_is_subsampled() {
-    let mut odd = square(161, 121);
-    assert!(matches!(named("archive", &odd), Err(Error::OddArchive { .. })));
-    odd.video.pixel_format = "yuv444p".to_owned();
-    assert_eq!(sizes(&named("archive", &odd).unwrap()), ["161x121"]);
+    let made = |width, height, format: &str| {
+        let mut odd = square(width, height);
+        odd.video.pixel_format = format.to_owned();
+        named("archive", &odd).map(|ladder| sizes(&ladder))
+    };
+    for format in ["yuv420p", "yuv420p10le", "nv12", "nv21"] {
+        assert!(matches!(made(161, 120, format), Err(Error::OddArchive { .. })), "{format}");
+        assert!(matches!(made(160, 121, format), Err(Error::OddArchive { .. })), "{format}");
+    }
+    for format in ["yuv422p", "yuv422p10le", "uyvy422", "yuyv422", "nv16"] {
+        assert!(matches!(made(161, 120, format), Err(Error::OddArchive { .. })), "{format}");
+        assert_eq!(made(160, 121, format).unwrap(), ["160x121"]);
+    }
+    for format in ["yuv444p", "gray", "gbrp"] {
+        assert_eq!(made(161, 121, format).unwrap(), ["161x121"]);
+    }
 }
 
 #[test]

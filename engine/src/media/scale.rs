@@ -10,7 +10,9 @@ mod rgb;
 mod swscale;
 
 pub use rgb::RgbScaler;
-pub(crate) use swscale::{Swscale, Target, new_frame, range, raw_format};
+#[cfg(test)]
+pub(crate) use swscale::new_frame;
+pub(crate) use swscale::{Swscale, Target, range, raw_format};
 
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;

@@ -139,15 +139,22 @@ pub(super) fn fixed(table: &Table, timeline: &Timeline, seconds: f64) -> Choice 
     let mut runs = Vec::new();
     let mut start = 0;
     while start < table.count() {
-        let end = (start + 1..=table.count()).min_by(|a, b| {
-            let off = |end: usize| (timeline.at(table.bounds[end]) - timeline.at(table.bounds[start]) - seconds).abs();
-            off(*a).total_cmp(&off(*b))
-        });
-        let end = end.unwrap_or(table.count());
+        let end = nearest_end(table, timeline, start, seconds);
         runs.push(start..end);
         start = end;
     }
     Choice { finest: runs.len(), runs }
+}
+
+/// Where a chunk from `start` on ends whose length is nearest to this many seconds; of two that are as near, the earlier.
+fn nearest_end(table: &Table, timeline: &Timeline, start: usize, seconds: f64) -> usize {
+    let over = |bound: u32| timeline.at(bound) - timeline.at(table.bounds[start]) - seconds;
+    // Lengths rise, so it is the first that is not too short, or the one before.
+    let too_short = table.bounds[start + 1..].partition_point(|bound| over(*bound) < 0.0);
+    let long = (start + 1 + too_short).min(table.count());
+    let short = long.saturating_sub(1).max(start + 1);
+    let off = |end: usize| over(table.bounds[end]).abs();
+    if off(short) <= off(long) { short } else { long }
 }
 
 /// Pre-roll's share of the encoding.

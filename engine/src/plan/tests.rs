@@ -235,6 +235,20 @@ proptest! {
     }
 
     #[test]
+    fn chunks_of_a_wanted_length_end_at_the_segment_that_comes_nearest(
+        gops in gops(), ticks in prop::collection::vec(1i64..60, 1..5), segment_s in 0.5f64..4.0, wanted in 0.1f64..40.0,
+    ) {
+        let index = synthesize(&gops, &ticks);
+        let plan = plan(&index, base(), &PlanSettings { segment_s, chunk_s: Some(wanted), ..SETTINGS });
+        let at = |frame: u32| base().seconds(index.pts(crate::units::FrameIndex(frame)));
+        for chunk in &plan.chunks {
+            let off = |end: u32| (at(plan.segments[end as usize - 1].end) - at(chunk.frames.start) - wanted).abs();
+            let ends = chunk.segments.start + 1..=plan.segments.len() as u32;
+            prop_assert_eq!(Some(chunk.segments.end), ends.min_by(|a, b| off(*a).total_cmp(&off(*b))));
+        }
+    }
+
+    #[test]
     fn pre_roll_is_bounded_and_chunks_are_not_longer_than_they_need_be(
         gops in gops(), ticks in prop::collection::vec(1i64..4, 1..5), context_frames in 0u32..2,
     ) {

@@ -23,7 +23,7 @@ impl Sampling {
     /// Every frame.
     pub const FULL: Self = Self { ends: 0, one_in: 1, viewed_one_in: 1 };
 
-    /// Every so manieth frame between the ends; all of them as they are shown, too, if it is every frame.
+    /// One frame in so many between the ends; all of them as they are shown, too, if it is every frame.
     pub fn every(one_in: u32) -> Self {
         if one_in <= 1 { Self::FULL } else { Self { one_in, ..Self::DEFAULT } }
     }
@@ -59,9 +59,9 @@ pub fn weights(positions: &[u32], frames: u32) -> Vec<f64> {
 
 /// What the frames with a fidelity score as they are shown, with the number of frames that each stands for: as it was
 /// measured, or, where it was not, as far from the fidelity as in those where it was (a difference estimator: Cochran,
-/// Sampling Techniques, 1977, 7.2).
+/// Sampling Techniques, 1977, 7.2). The positions of both rise.
 pub fn shown(fidelity: &[FrameScore], vmaf: &[FrameScore]) -> Vec<(f64, f64)> {
-    let measured = |position: u32| vmaf.iter().find(|it| it.position == position);
+    let measured = |position: u32| Some(&vmaf[vmaf.binary_search_by_key(&position, |it| it.position).ok()?]);
     let both: Vec<_> = fidelity.iter().filter_map(|it| Some((it, measured(it.position)?))).collect();
     if both.is_empty() {
         return vmaf.iter().map(|it| (it.score, it.weight)).collect();
@@ -111,6 +111,16 @@ mod tests {
                 let sum: f64 = weights(&positions, frames).iter().sum();
                 prop_assert!((sum - f64::from(frames)).abs() < 1e-6, "{sum} of {frames}");
             }
+        }
+
+        #[test]
+        fn frames_that_are_looked_at_count_as_they_are_shown(looked_at in proptest::collection::vec(any::<bool>(), 1..200)) {
+            let score = |position: usize, score| FrameScore { position: position as u32, score, weight: 1.0 };
+            let fidelity: Vec<_> = (0..looked_at.len()).map(|at| score(3 * at, 50.0)).collect();
+            let looked_at: Vec<_> = (0..looked_at.len()).filter(|&at| looked_at[at]).collect();
+            let vmaf: Vec<_> = looked_at.iter().map(|&at| score(3 * at, (at % 100) as f64)).collect();
+            let shown = shown(&fidelity, &vmaf);
+            prop_assert!(looked_at.iter().all(|&at| shown[at] == ((at % 100) as f64, 1.0)));
         }
 
         #[test]

@@ -31,6 +31,23 @@ fn a_job_without_tasks_is_done_at_once() {
 }
 
 #[test]
+fn a_job_is_done_to_the_end_whose_tasks_all_need_something_else() {
+    use Skill::{Av1, Cpu, H264, Hevc, Nvenc, Split, Stitch, Vp9};
+    let skills = [Cpu, Nvenc, H264, Hevc, Vp9, Av1, Split, Stitch];
+    let needs = |set: u32| skills.into_iter().filter(|&skill| set >> skill as u32 & 1 == 1).collect();
+    let tasks = (0..256).map(|set| NewTask { chunk: ChunkIndex(set), cost: Cost(1000), needs: needs(set) }).collect();
+    let mut scene = Scene::new();
+    scene.join_with(1, skills.into_iter().collect());
+    scene.apply(Event::Submit { job: JobId(1), terms: Terms::default(), tasks });
+    for _ in 0..256 {
+        let Some(&(task, attempt, worker)) = scene.leases().first() else { break };
+        scene.finish(worker, task, attempt);
+    }
+    assert_eq!(scene.coordinator.progress(JobId(1)).map(|it| it.tasks_done), Some(256));
+    assert!(!scene.coordinator.is_active(JobId(1)));
+}
+
+#[test]
 fn a_silent_workers_task_goes_to_another_when_its_lease_runs_out() {
     let mut scene = Scene::with(&[(1, 5, 1)], 2);
     assert_eq!(scene.coordinator.next_wakeup(), Some(Now(Duration::from_secs(LEASE))));

@@ -263,7 +263,7 @@ impl World {
                 prop_assert!(!job.active || !task.spent.is_too_much(&config(), task.needs));
             }
             prop_assert_eq!(running, job.running);
-            standing += if job.active { job.waiting.filled().count_ones() as usize } else { 0 };
+            standing += if job.active { job.waiting.filled() } else { 0 };
         }
         prop_assert_eq!(state.queues.standing(), standing, "a job stands in a queue for nothing, or the reverse");
         for (lane, account) in &state.lanes {

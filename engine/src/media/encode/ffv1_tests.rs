@@ -139,6 +139,21 @@ fn chunks_have_one_configuration_and_their_bytes_depend_on_nothing_but_their_pic
 }
 
 #[test]
+fn fewer_slices_are_tried_only_where_the_encoder_refuses_their_number() {
+    let open = |refuses: &[u32], kind: Kind| {
+        first_taken([36, 4, 1, 0], |slices| match refuses.contains(&slices) {
+            true => Err(Error::new(kind, format!("{slices} slices"))),
+            false => Ok(slices),
+        })
+    };
+    assert_eq!(open(&[36, 4], Kind::Internal), Ok(1));
+    assert_eq!(open(&[36, 4, 1, 0], Kind::Internal).unwrap_err().to_string(), "0 slices");
+    for kind in [Kind::Retryable, Kind::Unsupported, Kind::Corrupt] {
+        assert_eq!(open(&[36], kind), Err(Error::new(kind, "36 slices")));
+    }
+}
+
+#[test]
 fn shape_and_fields_of_a_picture_are_told_by_its_frame() {
     let size = size(64, 48);
     let mut video = video(size, "yuv422p10le");

@@ -1,9 +1,7 @@
-//! Which pixel formats H.264 holds without loss, and how a picture is brought into one of them: repacked or padded,
-//! never converted.
+//! Which pixel formats H.264 holds without loss, and how a picture is brought into one of them: repacked, never converted.
 
 use ffmpeg_next::format::Pixel;
 
-use super::pad::padded;
 use crate::media::scale::{Swscale, Target};
 use crate::media::{Error, Kind, Picture};
 use crate::source::{Color, VideoInfo};
@@ -50,23 +48,21 @@ pub(super) fn packing(pixel_format: &str) -> Result<Packing, Error> {
     }
 }
 
-/// Brings pictures into the encoder's format and size.
+/// Brings pictures into the encoder's format.
 pub(super) struct Preparer {
-    source_size: Size,
-    source_format: String,
     size: Size,
+    source_format: String,
     format: Pixel,
     color: Color,
     repack: Swscale,
 }
 
 impl Preparer {
-    /// A preparer for the pictures of `video`, coded in `size`.
-    pub(super) fn new(video: &VideoInfo, packing: Packing, size: Size) -> Self {
+    /// A preparer for the pictures of `video`.
+    pub(super) fn new(video: &VideoInfo, packing: Packing) -> Self {
         Self {
-            source_size: video.size,
+            size: video.size,
             source_format: video.pixel_format.clone(),
-            size,
             format: packing.format,
             color: video.color,
             repack: Swscale::default(),
@@ -79,17 +75,17 @@ impl Preparer {
     /// [`Kind::Unsupported`] when the source changes picture size or pixel format; lack of memory.
     pub(super) fn prepare(&mut self, picture: &Picture) -> Result<Picture, Error> {
         let (format, _) = picture.pixel_format();
-        if picture.size() != self.source_size || format != self.source_format {
+        if picture.size() != self.size || format != self.source_format {
             return Err(self.changed(picture.size(), &format));
         }
         let mut prepared = picture.share()?;
         prepared.name_range();
         if prepared.frame().format() != self.format {
             let color = Color { full_range: prepared.color().full_range, ..self.color };
-            let target = Target { size: self.source_size, format: self.format, color };
+            let target = Target { size: self.size, format: self.format, color };
             prepared = self.repack.convert(&prepared, target)?;
         }
-        if prepared.size() == self.size { Ok(prepared) } else { padded(&prepared, self.size) }
+        Ok(prepared)
     }
 
     fn changed(&self, size: Size, format: &str) -> Error {
@@ -98,7 +94,7 @@ impl Preparer {
             format!(
                 "the pictures change from {} in {} to {size} in {format}, which one lossless rendition can't hold; \
                  leave `archive` out of the ladder and ffv1 out of --files, or split the source where it changes",
-                self.source_size, self.source_format
+                self.size, self.source_format
             ),
         )
     }

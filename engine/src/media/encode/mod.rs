@@ -11,7 +11,6 @@ mod context;
 mod encoder;
 mod level;
 mod lossless;
-mod pad;
 mod samples;
 mod settings;
 mod vbv;
@@ -96,12 +95,21 @@ pub fn open(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape) -> Resu
 /// An encoder of FFV1 that cuts pictures into as many slices as they are to have, or, where their shape does not allow that
 /// (FFV1 3 has no slices whose chroma would overlap), into fewer. That is a matter of the size alone.
 fn ffv1(video: &VideoInfo, rendition: &Rendition) -> Result<encoder::Encoder, Error> {
-    let open = |slices| {
+    let wanted = crate::ladder::ffv1::slices(rendition.size.samples());
+    first_taken([wanted, 4, 1, 0], |slices| {
         let (settings, preparer) = settings::ffv1(video, rendition, slices)?;
         encoder::Encoder::open(&settings, Some(preparer))
-    };
-    let wanted = crate::ladder::ffv1::slices(rendition.size.samples());
-    [wanted, 4, 1].into_iter().find_map(|slices| open(slices).ok()).map_or_else(|| open(0), Ok)
+    })
+}
+
+/// What `open` makes of the first of these numbers of slices that the encoder takes, which refuses settings as
+/// [`Kind::Internal`]. Any other error ends the search: lack of memory must not decide on a stream's configuration.
+fn first_taken<T>(counts: [u32; 4], open: impl Fn(u32) -> Result<T, Error>) -> Result<T, Error> {
+    let [preferred, others @ ..] = counts;
+    others.into_iter().fold(open(preferred), |opened, slices| match opened {
+        Err(error) if error.kind() == Kind::Internal => open(slices),
+        opened => opened,
+    })
 }
 
 #[cfg(test)]

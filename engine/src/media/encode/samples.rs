@@ -3,6 +3,7 @@
 use super::settings::{Coding, Settings};
 use crate::format::{av1, ffv1, hevc as hevc_format, vp9};
 use crate::ladder::VideoCodec;
+use crate::media::scale::picture_format;
 use crate::media::{Error, Kind};
 use crate::nal::{self, avc, hevc};
 
@@ -25,7 +26,7 @@ pub(super) fn config(settings: &Settings, headers: &[u8]) -> Result<Vec<u8>, Err
         }
         VideoCodec::Av1 => av1::record(headers).map_err(|error| no_headers(error.to_string())),
         VideoCodec::Vp9 => {
-            let depth = settings.depth;
+            let depth = if settings.format == picture_format(10) { 10 } else { 8 };
             let level = settings.level.unwrap_or_default();
             Ok(vp9::record(depth, level, settings.color))
         }

@@ -28,8 +28,6 @@ pub(super) struct Settings {
     pub(super) encoder: &'static str,
     /// What it encodes to.
     pub(super) coding: Coding,
-    /// Bits a sample.
-    pub(super) depth: u8,
     pub(super) size: Size,
     pub(super) format: Pixel,
     pub(super) sample_aspect: Ratio,
@@ -66,7 +64,6 @@ pub(super) fn capped(video: &VideoInfo, rendition: &Rendition, chunk: ChunkShape
         encoder: codec.encoder(),
         coding: Coding::Ladder(*codec),
         size: rendition.size,
-        depth: *depth,
         format: picture_format(*depth),
         sample_aspect: rendition.sample_aspect,
         time_base: video.time_base,
@@ -208,7 +205,6 @@ pub(super) fn lossless(
         encoder: packing.encoder,
         coding: Coding::Ladder(VideoCodec::H264),
         size: rendition.size,
-        depth: 8,
         format: packing.format,
         sample_aspect: rendition.sample_aspect,
         time_base: video.time_base,
@@ -219,7 +215,7 @@ pub(super) fn lossless(
         cap: None,
         options,
     };
-    Ok((settings, Preparer::new(video, packing, rendition.size)))
+    Ok((settings, Preparer::new(video, packing)))
 }
 
 /// What the samples of pictures that are kept as they are mean.
@@ -246,7 +242,6 @@ pub(super) fn ffv1(video: &VideoInfo, rendition: &Rendition, slices: u32) -> Res
         encoder: "ffv1",
         coding: Coding::Ffv1,
         size: rendition.size,
-        depth: 8,
         format,
         sample_aspect: rendition.sample_aspect,
         time_base: video.time_base,
@@ -258,7 +253,7 @@ pub(super) fn ffv1(video: &VideoInfo, rendition: &Rendition, slices: u32) -> Res
         options,
     };
     let packing = Packing { encoder: settings.encoder, format };
-    Ok((settings, Preparer::new(video, packing, rendition.size)))
+    Ok((settings, Preparer::new(video, packing)))
 }
 
 fn wrong_method(rendition: &Rendition) -> Error {

@@ -198,20 +198,14 @@ fn packed_formats_are_repacked_sample_by_sample() {
 }
 
 #[test]
-fn odd_sizes_are_padded_by_their_edge() {
-    for format in [Pixel::YUV420P, Pixel::YUV444P, Pixel::YUV420P10LE] {
+fn odd_sizes_are_kept_where_no_chroma_is_subsampled() {
+    for format in [Pixel::YUV444P, Pixel::YUV444P10LE, Pixel::GRAY8, Pixel::GRAY10LE, Pixel::GBRP] {
         let video = video(size(33, 21), format.descriptor().unwrap().name());
         let sent = moving(video.size, format, 3);
-        let back = lossless_round_trip(&video, size(34, 22), &[sent.share().unwrap()]).remove(0);
-        let unit = if format == Pixel::YUV420P10LE { 2 } else { 1 };
-        let line = |picture: &Picture, row: usize, columns: usize| {
-            picture.frame().data(0)[row * picture.frame().stride(0)..][..columns * unit].to_vec()
-        };
-        for row in 0..22 {
-            let (original, padded) = (line(&sent, row.min(20), 33), line(&back, row, 34));
-            assert_eq!(padded[..33 * unit], original, "{format:?} row {row}");
-            assert_eq!(padded[33 * unit..], original[32 * unit..], "{format:?} row {row}");
-        }
+        let back = lossless_round_trip(&video, video.size, &[sent.share().unwrap()]).remove(0);
+        assert_eq!(back.size(), video.size);
+        let (sent, back) = (bytes(&sent), bytes(&back));
+        assert!(back[..sent.len()] == sent, "{format:?}");
     }
 }
 
