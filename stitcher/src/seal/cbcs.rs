@@ -15,8 +15,11 @@ const BLOCK: usize = 16;
 /// which must be clear (9.6.2). It mostly takes a few bytes. The longest of x264 has weights, in P slices alone and so for one
 /// list of 16 references: 13 bytes each for three planes in the longest codes, and 4 for its place in the list (H.264 7.3.3),
 /// 272 bytes. H.265 allows 24 weights in all, a plane of colour counting as one, which are 124 bytes (7.4.7.3); it is written
-/// without entry points.
+/// without entry points. Of slices that others wrote nothing like it is known.
 const CLEAR: usize = 320;
+
+/// Most parts of a sample: the size of what tells them, two bytes and six for each, has eight bits.
+const MOST_PARTS: usize = (u8::MAX as usize - 2) / 6;
 
 /// Blocks that are encrypted, and blocks after them that are not, in video.
 const PATTERN: (u8, u8) = (1, 9);
@@ -99,7 +102,7 @@ fn fragment(seal: &Seal, content: Content, segment: &[u8]) -> Result<Vec<u8>, Er
 type Map = Vec<(usize, usize)>;
 
 /// Which bytes of a sample of NAL units, with lengths of four bytes, are protected: those of slices behind their headers, in
-/// whole blocks.
+/// whole blocks. Slices beyond those that can be told of stay clear.
 fn subsamples(codec: VideoCodec, sample: &[u8]) -> Result<Map, Error> {
     let is_slice = |unit: &[u8]| match codec {
         VideoCodec::H264 => nal::avc::unit_type(unit).is_some_and(|kind| (1..=5).contains(&kind)),
@@ -125,8 +128,22 @@ fn subsamples(codec: VideoCodec, sample: &[u8]) -> Result<Map, Error> {
     if clear > 0 || map.is_empty() {
         map.push((clear, 0));
     }
-    // The field for clear bytes has 16 bits: more is told in several.
-    Ok(map.into_iter().flat_map(|(clear, protected)| split(clear, protected)).collect())
+    Ok(fitted(map))
+}
+
+/// The map in parts that its fields hold, and no more of them than can be told as long as clear bytes alone don't take more.
+fn fitted(mut map: Map) -> Map {
+    let mut rest = 0;
+    loop {
+        let whole = map.iter().copied().chain((rest > 0).then_some((rest, 0)));
+        // The field for clear bytes has 16 bits: more is told in several.
+        let parts: Map = whole.flat_map(|(clear, protected)| split(clear, protected)).collect();
+        if parts.len() <= MOST_PARTS || map.is_empty() {
+            return parts;
+        }
+        let left_clear = map.split_off(map.len().min(MOST_PARTS) - 1);
+        rest += left_clear.iter().map(|(clear, protected)| clear + protected).sum::<usize>();
+    }
 }
 
 fn split(clear: usize, protected: usize) -> Map {
@@ -399,6 +416,21 @@ mod tests {
         assert_eq!(moof.whole.len() + 8, to_samples, "behind the head of mdat");
         let saiz = only(traf.payload, b"saiz").unwrap().payload;
         assert_eq!(saiz.len(), 9 + 2);
+    }
+
+    #[test]
+    fn of_a_picture_in_more_slices_than_can_be_told_the_last_ones_stay_clear() {
+        let (long, many) = (vec![unit(0x41, 5000); 60].concat(), vec![unit(0x41, 400); 900].concat());
+        let samples = [long, many];
+        let segment = video(&samples);
+        let init = super::init(&seal(), &init_with(b"avc1")).unwrap();
+        let sealed = super::segment(&seal(), Content::Video(VideoCodec::H264), &segment).unwrap();
+        assert_eq!(open(&seal().key, &init, &sealed).unwrap(), segment);
+        let bytes = only(&sealed, b"mdat").unwrap().payload;
+        let changed = |slices: std::ops::Range<usize>| {
+            slices.filter(|at| bytes[at * 5004..][..5004] != samples[0][at * 5004..][..5004]).count()
+        };
+        assert_eq!((changed(0..40), changed(40..60)), (40, 0));
     }
 
     #[test]

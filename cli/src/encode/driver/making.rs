@@ -187,11 +187,18 @@ pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option
 /// # Errors
 /// [`EncodeFailure::Usage`] if one can't.
 fn sealable(renditions: &[Rendition], audio: &[AudioChoice], seal: &Seal) -> Result<(), EncodeFailure> {
+    if seal.scheme != Scheme::Cbcs {
+        return Ok(());
+    }
+    if renditions.iter().any(|rendition| rendition.method == Method::Copy) {
+        // How long the headers of its slices are, which have to stay clear, is up to whoever encoded it.
+        let what = "video that is copied is not encrypted by cbcs: leave out copy, or take --encrypt aes-128";
+        return Err(EncodeFailure::Usage(what.to_owned()));
+    }
     let mut codecs = renditions.iter().map(Rendition::codec);
     let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1)).map(VideoCodec::name);
     let opus = audio.contains(&AudioChoice::Opus).then(|| AudioChoice::Opus.name());
-    let unfit = unfit.or(opus);
-    match unfit.filter(|_| seal.scheme == Scheme::Cbcs) {
+    match unfit.or(opus) {
         None => Ok(()),
         Some(codec) => {
             let what = format!("{codec} is not encrypted by cbcs here: leave it out, or take --encrypt aes-128");
