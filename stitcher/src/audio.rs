@@ -16,7 +16,7 @@ use crate::{Error, boxes};
 
 /// How much longer than the target an audio segment after the last video boundary may be, in seconds, so that the few
 /// frames by which audio outlasts video do not become a segment of their own.
-const GRACE_S: f64 = 0.25;
+pub(crate) const GRACE_S: f64 = 0.25;
 
 /// Where audio is cut, in video media time: endless, in ascending order.
 #[derive(Clone, Debug)]
@@ -41,9 +41,10 @@ impl Cuts {
         Self { planned: lead.chain(own).collect(), next: 0, tail, step }
     }
 
-    /// The cuts up to the last start of a video segment.
-    pub(crate) fn planned(&self) -> &[u64] {
-        &self.planned
+    /// All cuts after 0 and before `end`.
+    pub(crate) fn before(&self, end: u64) -> impl Iterator<Item = u64> {
+        let tail = (0..).map(|n| self.tail.saturating_add(self.step.saturating_mul(n)));
+        self.planned.iter().copied().chain(tail).filter(|cut| *cut > 0).take_while(move |cut| *cut < end)
     }
 
     /// Takes the next cut if it is not after `samples` at `rate` a second; with it all that are not after it either.

@@ -261,6 +261,41 @@ fn subtitles_and_captions_are_listed_in_both_manifests_and_cut_as_video_is() {
 }
 
 #[test]
+fn a_cue_that_is_shown_when_only_sound_is_left_is_in_files_and_fragments() {
+    let mut job = Job::new();
+    let cue = |start_ms, end_ms| ShownCue { start_ms, end_ms, settings: String::new(), text: format!("at {start_ms}") };
+    job.layout.subtitles = vec![SubtitleTrack {
+        language: Some("fre".to_owned()),
+        title: None,
+        default: false,
+        forced: false,
+        hearing_impaired: false,
+        cues: vec![cue(9500, 11_000), cue(13_000, 14_000), cue(50_000, 51_000)],
+    }];
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let samples = u64::from(RATE) * 15;
+    let write = |track| {
+        let mut writer = stitcher.audio_writer(track).unwrap();
+        (0..=samples.div_ceil(1024)).for_each(|frame| writer.frame(&[frame as u8; 200]).unwrap());
+        writer.finish().unwrap()
+    };
+    let audio = (0..2).map(write).collect();
+    stitcher.finish(audio, &job.sounds().map(|sound| SourceSound { end_s: 16.0, samples, ..sound })).unwrap();
+    let of = |name: &str| fs::read(job.out().join("subtitles-fr").join(name)).unwrap();
+    let has = |place: u32, kind: &str, text: &str| {
+        of(&format!("seg-{place:05}.{kind}")).windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    for kind in ["vtt", "m4s"] {
+        let places = |text| (1..=8).filter(|place| has(*place, kind, text)).collect::<Vec<u32>>();
+        assert_eq!((places("at 9500"), places("at 13000")), (vec![5, 6], vec![7]), "{kind}");
+    }
+    assert!(has(8, "vtt", "at 50000") && !has(8, "m4s", "at 50000"));
+    let extinf = |playlist: &str| job.read(playlist).matches("#EXTINF").count();
+    assert_eq!((extinf("subtitles-fr/index.m3u8"), extinf("audio-de/index.m3u8")), (8, 8));
+}
+
+#[test]
 fn each_rendition_has_a_playlist_of_its_key_pictures() {
     let job = Job::new();
     job.run([0, 1, 2]).unwrap();

@@ -56,8 +56,7 @@ impl Stitcher {
             return Err(Error::MissingAudio { got, due });
         }
         let heard: Vec<_> = audio.into_iter().filter(|finished| !finished.segments.is_empty()).collect();
-        let (cuts, end, timescale) = self.cuts()?;
-        let ruler = Ruler::new(&cuts, end, timescale);
+        let ruler = self.ruler(&heard)?;
         let mut presentation = self.presentation(&heard, &self.subtitles(&ruler)?, &ruler)?;
         let video_end = presentation.video.iter().filter_map(|it| it.listing.interval()).map(|(_, end)| end);
         let (video_end, end) = (video_end.fold(0.0, f64::max), presentation.interval().1);
@@ -86,6 +85,20 @@ impl Stitcher {
         published.inspect_err(|_| self.discard_files(&files))?;
         let hls_ts = streams.as_ref().map(StreamsReport::new);
         Ok(Published { files, hls_ts, ..self.report(&presentation, &pictures, proved) })
+    }
+
+    /// Where subtitles are cut beside this sound.
+    fn ruler(&self, heard: &[FinishedAudio]) -> Result<Ruler, Error> {
+        let (cuts, video_end, timescale) = self.cuts()?;
+        let sound_end = |finished: &FinishedAudio| {
+            let (track, last) = (&self.layout.audio[finished.track], finished.segments.last()?);
+            let samples = (last.start + last.ticks).saturating_sub(track.priming.into());
+            let ticks = u128::from(samples) * u128::from(timescale);
+            u64::try_from(ticks.div_ceil(u128::from(track.sample_rate.max(1)))).ok()
+        };
+        let sound_end = heard.iter().filter_map(sound_end).max().unwrap_or(0);
+        let cues = self.layout.subtitles.iter().flat_map(|track| &track.cues);
+        Ok(Ruler::new(&cuts, Ruler::end(cues, (video_end, sound_end), timescale), timescale))
     }
 
     fn discard_files(&self, files: &[FileReport]) {
