@@ -6,7 +6,7 @@ use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::nal;
 
-use super::boxes::{boxed, boxes, edited, only};
+use super::boxes::{Found, boxed, boxes, edited, only};
 use super::{Content, ContentKey, Error, Seal};
 
 const BLOCK: usize = 16;
@@ -24,19 +24,41 @@ const MOST_PARTS: usize = (u8::MAX as usize - 2) / 6;
 /// Blocks that are encrypted, and blocks after them that are not, in video.
 const PATTERN: (u8, u8) = (1, 9);
 
+/// Where the sample entry is.
+const STSD: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"];
+
 /// The sample entry with what tells players that it is protected.
 pub(super) fn init(seal: &Seal, init: &[u8]) -> Result<Vec<u8>, Error> {
-    let path: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"];
-    edited(init, &path, &|stsd| {
-        let (head, entry) = stsd.payload.split_at_checked(8).ok_or(Error::Layout("half an stsd"))?;
-        let [entry] = boxes(entry)?[..] else { return Err(Error::Layout("not one sample entry")) };
+    with_entry(init, &|entry| {
         let (kind, pattern) = match &entry.kind {
             b"mp4a" | b"ac-3" | b"ec-3" => (b"enca", (0, 0)),
             b"avc1" | b"hvc1" => (b"encv", PATTERN),
             _ => return Err(Error::Layout("a sample entry of another kind")),
         };
-        let info = protection(seal, entry.kind, pattern)?;
-        boxed(b"stsd", &[head, &boxed(kind, &[entry.payload, &info].concat())?].concat())
+        boxed(kind, &[entry.payload, &protection(seal, entry.kind, pattern)?].concat())
+    })
+}
+
+/// The clear initialization segment, by what the sealed one says alone.
+pub(super) fn open_init(sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    with_entry(sealed, &|entry| {
+        let is_last = |at: &usize| {
+            let rest = &entry.payload[*at..];
+            rest.get(4..8) == Some(b"sinf") && boxes(rest).is_ok_and(|all| all.len() == 1)
+        };
+        let start = (0..entry.payload.len()).find(is_last).ok_or(Error::Layout("no sinf"))?;
+        let (own, info) = entry.payload.split_at(start);
+        let original = only(only(info, b"sinf")?.payload, b"frma")?.payload;
+        boxed(original.try_into().map_err(|_| Error::Layout("half a frma"))?, own)
+    })
+}
+
+/// The initialization segment with another sample entry in place of its one.
+fn with_entry(init: &[u8], change: &dyn Fn(Found<'_>) -> Result<Vec<u8>, Error>) -> Result<Vec<u8>, Error> {
+    edited(init, &STSD, &|stsd| {
+        let (head, entry) = stsd.payload.split_at_checked(8).ok_or(Error::Layout("half an stsd"))?;
+        let [entry] = boxes(entry)?[..] else { return Err(Error::Layout("not one sample entry")) };
+        boxed(b"stsd", &[head, &change(entry)?].concat())
     })
 }
 
@@ -308,7 +330,7 @@ struct Told {
 
 fn told(init: &[u8]) -> Result<Told, Error> {
     let mut at = init;
-    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"] {
+    for kind in STSD {
         at = only(at, kind)?.payload;
     }
     let tenc_at = at.windows(4).position(|four| four == b"tenc").ok_or(Error::Layout("no tenc"))?;
@@ -465,6 +487,7 @@ mod tests {
             prop_assert_eq!(open(&seal.key, &init, &sealed).unwrap(), segment, "two fragments");
             let segment = audio(&frames);
             let init = super::init(&seal, &init_with(b"mp4a")).unwrap();
+            prop_assert_eq!(open_init(&init).unwrap(), init_with(b"mp4a"));
             let sealed = super::segment(&seal, Content::Audio, &segment).unwrap();
             prop_assert_eq!(sealed.len(), segment.len());
             prop_assert_eq!(open(&seal.key, &init, &sealed).unwrap(), segment);
@@ -472,7 +495,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (sizes(&bytes), told(&bytes).is_ok(), maps(&bytes), open(&seal().key, &bytes, &bytes));
+            let _ = (sizes(&bytes), told(&bytes).is_ok(), maps(&bytes), open(&seal().key, &bytes, &bytes), open_init(&bytes));
         }
     }
 }
