@@ -21,7 +21,7 @@ pub(super) struct View {
     pub(super) colours: bool,
     /// Only what does not hold.
     pub(super) failed: bool,
-    /// Every failure.
+    /// Every failure that is told.
     pub(super) all: bool,
 }
 
@@ -95,9 +95,15 @@ fn failures(out: &mut String, failures: &[Failure], left_out: usize, view: View)
             let _ = writeln!(out, "{}{line}", if place == 0 { "    " } else { "      " });
         }
     }
-    let more = failures.len() - shown + left_out;
+    // Those that are left out are known by their number alone.
+    let hidden = failures.len() - shown;
+    let more = hidden + left_out;
     if more > 0 {
-        let hint = if view.all { "" } else { " (--all shows them)" };
+        let hint = match (hidden, left_out) {
+            (0, _) => String::new(),
+            (_, 0) => " (--all shows them)".to_owned(),
+            (hidden, _) => format!(" (--all shows {hidden} of them)"),
+        };
         let _ = writeln!(out, "    {}", view.paint(Style::new().dim(), &format!("and {more} more{hint}")));
     }
 }
@@ -184,13 +190,15 @@ mod tests {
     fn the_first_failures_are_shown_and_the_others_counted() {
         let failures_of_five: Vec<Failure> =
             (0..5).map(|n| Failure { place: format!("p{n}"), what: "x".to_owned() }).collect();
-        let shown = |all| {
+        let shown = |all, left_out| {
             let mut out = String::new();
-            failures(&mut out, &failures_of_five, 2, View { all, ..PLAIN });
+            failures(&mut out, &failures_of_five, left_out, View { all, ..PLAIN });
             out
         };
-        assert_eq!(shown(false), "    p0: x\n    p1: x\n    p2: x\n    and 4 more (--all shows them)\n");
-        assert!(shown(true).ends_with("p4: x\n    and 2 more\n"));
+        assert_eq!(shown(false, 0), "    p0: x\n    p1: x\n    p2: x\n    and 2 more (--all shows them)\n");
+        assert!(shown(false, 2).ends_with("p2: x\n    and 4 more (--all shows 2 of them)\n"));
+        assert!(shown(true, 2).ends_with("p4: x\n    and 2 more\n"));
+        assert!(shown(true, 0).ends_with("p4: x\n"));
     }
 
     #[test]

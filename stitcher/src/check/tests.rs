@@ -295,6 +295,13 @@ const DAMAGES: &[Damage] = &[
     (|s| s.replace(MASTER, "AUDIO=\"s\"", "AUDIO=\"none\""), &["groups", "codecs", "bandwidth", "average-bandwidth"]),
     (|s| s.replace(MASTER, "TYPE=SUBTITLES,GROUP-ID=\"t\",", "TYPE=SUBTITLES,"), &["required-attributes", "groups"]),
     (|s| s.replace(MASTER, "LANGUAGE=\"en\",DEFAULT", "DEFAULT"), &["language"]),
+    (
+        |s| {
+            let captions = "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"c\",NAME=\"CC1\",INSTREAM-ID=\"CC1\"";
+            s.replace(MASTER, "#EXT-X-VERSION:7", &format!("#EXT-X-VERSION:7\n{captions}"));
+        },
+        &["language"],
+    ),
     (|s| s.replace(MASTER, "avc1.64001F,mp4a", "avc1.640028,mp4a"), &["codecs"]),
     (|s| s.replace(MASTER, "avc1.64001F,mp4a.40.2", "avc1.64001F"), &["codecs"]),
     (|s| s.replace(MASTER, "CODECS=\"avc1.64001F\",RES", "RES"), &["codecs"]),
