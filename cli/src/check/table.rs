@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use console::{Style, Term, measure_text_width};
-use vtp_stitcher::check::{Failure, Level, Report, Summary, rules};
+use vtp_stitcher::check::{Failure, Level, Report, Summary, Verdict, rules};
 
 /// Failures of a rule that are shown unless all are asked for.
 const SHOWN: usize = 3;
@@ -47,37 +47,41 @@ pub(super) fn render(report: &Report, view: View) -> String {
     let ids = report.rules.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
     let mut area = None;
     for rule in &report.rules {
-        if view.failed && rule.verdict != "fail" {
+        if view.failed && !rule.verdict.is_fail() {
             continue;
         }
         if area != Some(rule.area) {
             area = Some(rule.area);
             let _ = writeln!(out, "\n{}", view.paint(Style::new().bold().underlined(), rule.area.title()));
         }
-        let must = rule.level == Level::Must;
-        let (mark, style) = match rule.verdict {
-            "pass" => ("✓", Style::new().green()),
-            "fail" if must => ("✗", Style::new().red().bold()),
-            "fail" => ("!", Style::new().yellow().bold()),
-            "not_checked" => ("?", Style::new().dim()),
-            _ => ("–", Style::new().dim()),
+        let (mark, style) = match (&rule.verdict, rule.level) {
+            (Verdict::Pass, _) => ("✓", Style::new().green()),
+            (Verdict::Fail { .. }, Level::Must) => ("✗", Style::new().red().bold()),
+            (Verdict::Fail { .. }, Level::Should) => ("!", Style::new().yellow().bold()),
+            (Verdict::NotChecked(_), _) => ("?", Style::new().dim()),
+            (Verdict::NotApplicable(_), _) => ("–", Style::new().dim()),
         };
-        let level = if must { "MUST  " } else { "SHOULD" };
+        let level = match rule.level {
+            Level::Must => "MUST  ",
+            Level::Should => "SHOULD",
+        };
         let head = format!("{mark} {:ids$}  {level}  ", rule.id);
         let indent = measure_text_width(&head);
         // Where it comes from stays in one line.
         let source = rule.source.replace(' ', "\u{A0}");
-        let words = match rule.reason {
+        let words = match rule.verdict.reason() {
             Some(reason) => format!("{} [{source}]: {reason}", rule.text),
             None => format!("{} [{source}]", rule.text),
         };
-        let quiet = rule.reason.is_some();
+        let quiet = rule.verdict.reason().is_some();
         for (place, line) in wrapped(&words, view.width.saturating_sub(indent)).iter().enumerate() {
             let line = if quiet { view.paint(Style::new().dim(), line) } else { line.clone() };
             let head = if place == 0 { view.paint(style.clone(), &head) } else { " ".repeat(indent) };
             let _ = writeln!(out, "{head}{line}");
         }
-        failures(&mut out, rule.failures.as_slice(), rule.failures_left_out, view);
+        if let Verdict::Fail { failures, more } = &rule.verdict {
+            self::failures(&mut out, failures, *more, view);
+        }
     }
     let _ = writeln!(out, "\n{}", sum(report, view));
     out
