@@ -135,6 +135,11 @@ impl AudioWriter {
         Ok(())
     }
 
+    /// Tells that nothing comes any more, so that nobody waits for a track that is empty.
+    pub fn leave_as_it_is(&self) {
+        self.told.iter().for_each(Heard::end);
+    }
+
     /// The track is complete. A track that presents nothing (no frames, or no more than priming) leaves no segments
     /// and is left out of the manifests.
     pub fn finish(mut self) -> Result<FinishedAudio, Error> {
@@ -142,6 +147,7 @@ impl AudioWriter {
         if end > self.spec.priming.into() {
             self.flush()?;
         }
+        self.leave_as_it_is();
         Ok(FinishedAudio { track: self.track, segments: self.segments })
     }
 
@@ -171,9 +177,7 @@ impl AudioWriter {
         let bytes = (head.len() + self.bytes.len()) as u64;
         let written = Written { start: self.start, ticks, bytes, samples: self.sizes.len() as u32 };
         self.segments.push(written);
-        if let Some(mut told) = self.told.as_ref().and_then(|told| told.lock().ok()) {
-            told.push(written);
-        }
+        self.told.iter().for_each(|told| told.add(written));
         self.start += ticks;
         self.sizes.clear();
         self.bytes.clear();

@@ -20,7 +20,7 @@ use vtp_engine::plan::ChunkPlan;
 use vtp_engine::units::ChunkIndex;
 
 use crate::archive::{Archive, ArchiveSound, ArchiveSpec, ArchivedSound};
-use crate::audio::{AudioWriter, Cuts, FinishedAudio};
+use crate::audio::{AudioWriter, Cuts};
 use crate::boxes::codec::audio_name;
 use crate::early::{self, Early};
 use crate::files::{Folder, at, discard, write_bytes};
@@ -237,10 +237,9 @@ impl Stitcher {
         let shown =
             self.due().and_then(|chunk| self.layout.clock(&self.index).frame_time(&self.index, chunk.frames.start));
         let until = shown.map_or(f64::INFINITY, |shown| shown as f64 / f64::from(timescale));
-        let segments = early.segments(&self.layout.audio, until).filter(|_| self.next > 0);
-        let Some(segments) = segments else { return Ok(()) };
-        let heard = segments.into_iter().enumerate().map(|(track, segments)| FinishedAudio { track, segments });
-        let presentation = self.presentation(&heard.collect::<Vec<_>>(), &[], &Ruler::new(&cuts, end, timescale))?;
+        let heard = early.heard(&self.layout.audio, until).filter(|_| self.next > 0);
+        let Some(heard) = heard else { return Ok(()) };
+        let presentation = self.presentation(&heard, &[], &Ruler::new(&cuts, end, timescale))?;
         let (target_s, is_playable) = (early.target_s, early.is_playable);
         for listing in presentation.listings() {
             let mut playlist = early::media(listing, target_s);

@@ -296,6 +296,22 @@ fn a_cue_that_is_shown_when_only_sound_is_left_is_in_files_and_fragments() {
 }
 
 #[test]
+fn what_is_there_can_be_played_early_without_a_track_that_stays_empty() {
+    let job = Job::new();
+    let mut stitcher = job.stitcher();
+    stitcher.play_early();
+    let (mut writer, empty) = (stitcher.audio_writer(0).unwrap(), stitcher.audio_writer(1).unwrap());
+    (0..300).for_each(|frame| writer.frame(&[frame as u8; 200]).unwrap());
+    stitcher.add_chunk(job.chunk(0)).unwrap();
+    assert!(!stitcher.is_playable());
+    empty.leave_as_it_is();
+    stitcher.add_chunk(job.chunk(1)).unwrap();
+    assert!(stitcher.is_playable());
+    let master = job.read("master.m3u8");
+    assert!(master.contains("audio-de/index.m3u8") && !master.contains("audio-de-2/"), "{master}");
+}
+
+#[test]
 fn each_rendition_has_a_playlist_of_its_key_pictures() {
     let job = Job::new();
     job.run([0, 1, 2]).unwrap();
