@@ -1,14 +1,16 @@
 //! Playlists of what is there already, for viewers who don't want to wait for the end: EVENT playlists (RFC 8216bis 4.4.3.5)
 //! that grow until the proven ones take their places. What they name is not proven yet.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use m3u8_rs::{MasterPlaylist, MediaPlaylist, MediaPlaylistType};
+use vtp_engine::index::Index;
 use vtp_engine::ladder::{Method, Rendition};
 
 use crate::audio::FinishedAudio;
 use crate::hls;
-use crate::layout::AudioTrack;
+use crate::layout::{AudioTrack, OutputLayout};
 use crate::listing::{Listing, PLAYLIST, Presentation, Written};
 
 /// How much longer than a video segment one of sound may be, in seconds: a frame of sound, and what it may outlast the last
@@ -57,9 +59,20 @@ pub(crate) struct Early {
 }
 
 impl Early {
+    /// Nothing is told yet of an output of this layout.
+    pub(crate) fn of(layout: &OutputLayout, index: &Index) -> Self {
+        let clock = layout.clock(index);
+        let seconds = |frames: &Range<u32>| -> Option<f64> {
+            let (start, end) = (clock.frame_time(index, frames.start)?, clock.frame_time(index, frames.end)?);
+            Some(end.saturating_sub(start) as f64 / f64::from(clock.timescale))
+        };
+        let longest = layout.plan.segments.iter().filter_map(seconds).fold(0.0, f64::max);
+        Self::new(layout.audio.len(), longest, layout.target_segment_s)
+    }
+
     /// Nothing is told yet of an output with so many audio tracks and with video segments of up to `longest_s` seconds,
     /// `segment_s` as a rule.
-    pub(crate) fn new(tracks: usize, longest_s: f64, segment_s: f64) -> Self {
+    fn new(tracks: usize, longest_s: f64, segment_s: f64) -> Self {
         let target_s = (longest_s.max(segment_s) + LONGER_S).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
         Self { target_s, heard: (0..tracks).map(|_| Heard::default()).collect(), is_playable: false }
     }
