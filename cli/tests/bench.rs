@@ -68,6 +68,20 @@ fn too_few_points_and_missing_clips_are_usage_errors() {
 }
 
 #[test]
+fn drills_that_could_never_strike_are_usage_errors() {
+    let scene = scene();
+    for (which, words) in [("faults", "--nodes 0"), ("faults", "--jobs 0"), ("outages", "--jobs 0")] {
+        scene.vtp(&format!("bench {which} in.mp4 {words}")).failed(2, "a whole number from 1");
+    }
+    for which in ["faults", "outages"] {
+        scene.vtp(&format!("bench {which} in.mp4 --kills 0")).failed(2, "a whole number from 1");
+        for every in ["-1", "NaN", "0", "inf", "1e30"] {
+            scene.vtp(&format!("bench {which} in.mp4 --every={every}")).failed(2, "--every");
+        }
+    }
+}
+
+#[test]
 fn a_simulated_fleet_is_told_in_tables_and_its_seed_gives_the_same_again() {
     let scene = scene();
     let line = "bench simulate --nodes 30 --jobs 5 --harsh --seed 7";

@@ -116,6 +116,7 @@ fn what_can_not_be_sealed_is_refused_before_anything_is_encoded() {
     let scene = scene();
     let line = "encode in.mp4 --out x --encrypt cbcs --key file:key.txt --key-uri k";
     scene.vtp(&format!("{line} --codec av1")).failed(2, "av1 is not encrypted by cbcs here");
+    scene.vtp(&format!("{line} --ladder copy")).failed(2, "video that is copied is not encrypted by cbcs");
     scene.vtp("encode in.mp4 --out x --encrypt cbcs --key file:none --key-uri k").failed(2, "none can't be read");
     scene.vtp("encode in.mp4 --out x --encrypt cbcs").failed(2, "--key");
     assert!(!scene.path("x").exists());

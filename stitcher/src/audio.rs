@@ -16,7 +16,7 @@ use crate::{Error, boxes};
 
 /// How much longer than the target an audio segment after the last video boundary may be, in seconds, so that the few
 /// frames by which audio outlasts video do not become a segment of their own.
-const GRACE_S: f64 = 0.25;
+pub(crate) const GRACE_S: f64 = 0.25;
 
 /// Where audio is cut, in video media time: endless, in ascending order.
 #[derive(Clone, Debug)]
@@ -41,9 +41,10 @@ impl Cuts {
         Self { planned: lead.chain(own).collect(), next: 0, tail, step }
     }
 
-    /// The cuts up to the last start of a video segment.
-    pub(crate) fn planned(&self) -> &[u64] {
-        &self.planned
+    /// All cuts after 0 and before `end`.
+    pub(crate) fn before(&self, end: u64) -> impl Iterator<Item = u64> {
+        let tail = (0..).map(|n| self.tail.saturating_add(self.step.saturating_mul(n)));
+        self.planned.iter().copied().chain(tail).filter(|cut| *cut > 0).take_while(move |cut| *cut < end)
     }
 
     /// Takes the next cut if it is not after `samples` at `rate` a second; with it all that are not after it either.
@@ -134,6 +135,11 @@ impl AudioWriter {
         Ok(())
     }
 
+    /// Tells that nothing comes any more, so that nobody waits for a track that is empty.
+    pub fn leave_as_it_is(&self) {
+        self.told.iter().for_each(Heard::end);
+    }
+
     /// The track is complete. A track that presents nothing (no frames, or no more than priming) leaves no segments
     /// and is left out of the manifests.
     pub fn finish(mut self) -> Result<FinishedAudio, Error> {
@@ -141,6 +147,7 @@ impl AudioWriter {
         if end > self.spec.priming.into() {
             self.flush()?;
         }
+        self.leave_as_it_is();
         Ok(FinishedAudio { track: self.track, segments: self.segments })
     }
 
@@ -170,9 +177,7 @@ impl AudioWriter {
         let bytes = (head.len() + self.bytes.len()) as u64;
         let written = Written { start: self.start, ticks, bytes, samples: self.sizes.len() as u32 };
         self.segments.push(written);
-        if let Some(mut told) = self.told.as_ref().and_then(|told| told.lock().ok()) {
-            told.push(written);
-        }
+        self.told.iter().for_each(|told| told.add(written));
         self.start += ticks;
         self.sizes.clear();
         self.bytes.clear();

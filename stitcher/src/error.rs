@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use vtp_engine::units::ChunkIndex;
 
-use crate::{boxes, cut, proof, seal, transport};
+use crate::{boxes, cut, extras, proof, seal, transport};
 
 /// Why an output cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// The layout cannot be carried out.
     #[error("layout: {0}")]
     Layout(String),
+    /// What is asked for besides the ladder can't be had with it.
+    #[error(transparent)]
+    Refused(#[from] extras::Refusal),
     /// A chunk is not among the planned ones.
     #[error("chunk {} is not in the plan", .0.0)]
     UnknownChunk(ChunkIndex),

@@ -18,6 +18,7 @@ pub mod cut;
 pub mod dash;
 mod early;
 mod error;
+mod extras;
 mod files;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -43,6 +44,7 @@ pub mod video;
 pub use archive::{ArchiveSound, ArchiveSpec, ArchivedSound};
 pub use audio::{AudioWriter, FinishedAudio};
 pub use error::Error;
+pub use extras::{Extras, Refusal};
 pub use layout::{AudioTrack, Durability, OutputLayout, SubtitleTrack, VideoTimeline};
 pub use pictures::Pictures;
 pub use proof::{Proof, SourceSound};

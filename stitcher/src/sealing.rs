@@ -41,17 +41,14 @@ pub(crate) fn streams(
     let audio = presentation.audio.iter_mut().filter(|audio| !audio.muxed);
     for (listing, content) in video.chain(audio.map(|audio| (&mut audio.listing, Content::Audio))) {
         let name = listing.folder.clone();
-        let failed = |source: seal::Error| Error::Seal { name: name.clone(), source };
+        let failed = &|source| Error::Seal { name: name.clone(), source };
         let folder = Folder::create(dir.join(&name), durability)?;
         for (place, segment) in (0..).zip(&mut listing.segments) {
-            let file = transport::segment_name(place);
-            let clear = read(&folder, &file)?;
-            let sealed = seal.segment(place, content, &clear).map_err(failed)?;
-            write(&folder, &file, &sealed)?;
-            let sealed = read(&folder, &file)?;
-            if seal.open(place, &[], &sealed).map_err(failed)? != clear {
-                return Err(failed(seal::Error::Layout("it does not open to what was sealed")));
-            }
+            let way = Way {
+                seal: &|clear| seal.segment(place, content, clear),
+                open: &|sealed| seal.open(place, &[], sealed),
+            };
+            let Changed { sealed, .. } = way.change(&folder, &transport::segment_name(place), failed)?;
             segment.bytes = sealed.len() as u64;
         }
     }
@@ -66,25 +63,49 @@ fn track(
     pictures: &mut Vec<KeyPicture>,
 ) -> Result<(), Error> {
     let name = listing.folder.clone();
-    let failed = |source: seal::Error| Error::Seal { name: name.clone(), source };
+    let failed = &|source| Error::Seal { name: name.clone(), source };
     if seal.scheme == Scheme::Aes128 {
         pictures.clear();
     }
-    let init = seal.init(&read(folder, INIT)?).map_err(failed)?;
+    let way = Way { seal: &|clear| seal.init(clear), open: &|sealed| seal.open_init(sealed) };
+    let init = way.change(folder, INIT, failed)?.sealed;
     for (place, segment) in (0..).zip(&mut listing.segments) {
-        let file = segment_name(place);
-        let clear = read(folder, &file)?;
-        let sealed = seal.segment(place, content, &clear).map_err(failed)?;
-        if seal.open(place, &init, &sealed).map_err(failed)? != clear {
-            return Err(failed(seal::Error::Layout("it does not open to what was sealed")));
-        }
-        write(folder, &file, &sealed)?;
+        let way =
+            Way { seal: &|clear| seal.segment(place, content, clear), open: &|sealed| seal.open(place, &init, sealed) };
+        let Changed { clear, sealed } = way.change(folder, &segment_name(place), failed)?;
         segment.bytes = sealed.len() as u64;
         for picture in pictures.iter_mut().filter(|picture| picture.segment == place) {
             picture.range = moved(&picture.range, &clear, &sealed).map_err(failed)?;
         }
     }
-    write(folder, INIT, &init)
+    Ok(())
+}
+
+type Step<'a> = &'a dyn Fn(&[u8]) -> Result<Vec<u8>, seal::Error>;
+
+/// How a file is sealed, and how it is opened again.
+struct Way<'a> {
+    seal: Step<'a>,
+    open: Step<'a>,
+}
+
+/// The bytes of a file before it was sealed, and those that it has now.
+struct Changed {
+    clear: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Way<'_> {
+    /// Seals a file, and opens what is then read from it: that has to be what was sealed.
+    fn change(&self, folder: &Folder, name: &str, failed: &dyn Fn(seal::Error) -> Error) -> Result<Changed, Error> {
+        let clear = read(folder, name)?;
+        write(folder, name, &(self.seal)(&clear).map_err(failed)?)?;
+        let sealed = read(folder, name)?;
+        match (self.open)(&sealed).map_err(failed)? == clear {
+            true => Ok(Changed { clear, sealed }),
+            false => Err(failed(seal::Error::Layout("it does not open to what was sealed"))),
+        }
+    }
 }
 
 /// Where the fragment that filled `range` of the clear segment stands in the sealed one.
@@ -102,4 +123,26 @@ fn read(folder: &Folder, name: &str) -> Result<Vec<u8>, Error> {
 fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let path = folder.file(name);
     folder.publish(name, |file| write_bytes(file, &path, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(open: Step<'_>) -> (Result<Changed, Error>, Vec<u8>) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::create(dir.path().to_owned(), Durability::Buffered).unwrap();
+        fs::write(folder.file("a"), b"clear").unwrap();
+        let way = Way { seal: &|clear| Ok(clear.iter().rev().copied().collect()), open };
+        let failed = |source| Error::Seal { name: "a".to_owned(), source };
+        (way.change(&folder, "a", &failed), fs::read(folder.file("a")).unwrap())
+    }
+
+    #[test]
+    fn a_file_is_sealed_where_what_is_read_from_it_opens_to_what_it_was_and_refused_otherwise() {
+        let (found, file) = changed(&|sealed| Ok(sealed.iter().rev().copied().collect()));
+        let Changed { clear, sealed } = found.unwrap();
+        assert_eq!((&clear[..], &sealed[..], &file[..]), (&b"clear"[..], &b"raelc"[..], &b"raelc"[..]));
+        assert!(matches!(changed(&|sealed| Ok(sealed.to_vec())).0, Err(Error::Seal { .. })));
+    }
 }

@@ -9,29 +9,28 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vtp_engine::chunk::EncodedChunk;
 use vtp_engine::index::Index;
-use vtp_engine::ladder::{AudioCodec, Rendition};
+use vtp_engine::ladder::Rendition;
 use vtp_engine::plan::ChunkPlan;
 use vtp_engine::units::ChunkIndex;
 
-use crate::archive::{Archive, ArchiveSound, ArchiveSpec, ArchivedSound};
-use crate::audio::{AudioWriter, Cuts, FinishedAudio};
-use crate::boxes::codec::audio_name;
+use crate::archive::{Archive, ArchiveSound};
+use crate::audio::{AudioWriter, Cuts};
 use crate::early::{self, Early};
+use crate::extras::Extras;
 use crate::files::{Folder, at, discard, write_bytes};
 use crate::layout::{Durability, OutputLayout};
 use crate::listing::{MASTER, PLAYLIST};
 use crate::pictures::Gallery;
-use crate::remux::{Container, Refusal};
-use crate::seal::{Scheme, Seal};
+use crate::remux::Container;
+use crate::seal::Seal;
 use crate::subtitles::{self, FinishedSubtitles, Ruler};
 use crate::video::{Delivered, VideoTrack};
-use crate::{Error, hls, transport};
+use crate::{Error, hls};
 mod publish;
 
 /// Owns the output folder of one job.
@@ -48,9 +47,8 @@ pub struct Stitcher {
     containers: Vec<Container>,
     /// Which renditions are also to be in transport streams, if there are to be such.
     streamed: Option<Vec<bool>>,
-    /// The archive that is to stand there, and its sound.
+    /// The archive that is to stand there.
     archive: Option<Archive>,
-    archived: Vec<ArchivedSound>,
     waiting: BTreeMap<ChunkIndex, EncodedChunk>,
     next: usize,
 }
@@ -66,48 +64,34 @@ pub enum Delivery {
 
 impl Stitcher {
     /// Starts an output in `dir`, which is created if need be. What is in it already is not looked at.
-    pub fn new(dir: &Path, layout: OutputLayout, index: Arc<Index>) -> Result<Self, Error> {
+    pub fn new(dir: &Path, layout: OutputLayout, index: Arc<Index>, extras: Extras) -> Result<Self, Error> {
         layout.check(&index)?;
+        extras.check(&layout)?;
         let clock = layout.clock(&index);
         let create = |rendition: &Rendition| VideoTrack::create(dir, rendition.clone(), &layout, clock);
         let videos = layout.renditions.iter().map(create).collect::<Result<_, _>>()?;
         let gallery = Gallery::create(dir, &layout.stills, layout.durability)?;
-        let (layout, waiting) = (Arc::new(layout), BTreeMap::new());
-        let (containers, streamed, early, archive, archived) = (Vec::new(), None, None, None, Vec::new());
-        let (dir, seal, next) = (dir.to_owned(), None, 0);
         Ok(Self {
-            dir,
-            layout,
-            index,
+            dir: dir.to_owned(),
             videos,
             gallery,
-            seal,
-            early,
-            containers,
-            streamed,
-            archive,
-            archived,
-            waiting,
-            next,
+            early: extras.play_early.then(|| Early::of(&layout, &index)),
+            streamed: extras.streamed(&layout),
+            seal: extras.seal,
+            containers: extras.files,
+            archive: extras.archive.map(Archive::new),
+            layout: Arc::new(layout),
+            index,
+            waiting: BTreeMap::new(),
+            next: 0,
         })
     }
 
-    /// Has the output sealed once it is proven.
-    pub fn seal_with(&mut self, seal: Seal) {
-        self.seal = Some(seal);
-    }
-
-    /// Has playlists written, and kept up to date, of what is there before all is: EVENT playlists, which
-    /// [`Stitcher::finish`] replaces. To be called before any audio writer is made, and not for what is to be sealed.
-    pub fn play_early(&mut self) {
-        let clock = self.layout.clock(&self.index);
-        let seconds = |frames: &Range<u32>| -> Option<f64> {
-            let (start, end) =
-                (clock.frame_time(&self.index, frames.start)?, clock.frame_time(&self.index, frames.end)?);
-            Some(end.saturating_sub(start) as f64 / f64::from(clock.timescale))
-        };
-        let longest = self.layout.plan.segments.iter().filter_map(seconds).fold(0.0, f64::max);
-        self.early = Some(Early::new(self.layout.audio.len(), longest, self.layout.target_segment_s));
+    /// The names of the renditions that the transport streams don't have, where there are to be such.
+    pub fn not_streamed(&self) -> Vec<String> {
+        let streamed = self.streamed.iter().flatten();
+        let left = self.layout.renditions.iter().zip(streamed).filter(|(_, is_streamed)| !**is_streamed);
+        left.map(|(rendition, _)| rendition.name.clone()).collect()
     }
 
     /// Whether there are playlists already, whatever is in them.
@@ -115,66 +99,10 @@ impl Stitcher {
         self.early.as_ref().is_some_and(|early| early.is_playable)
     }
 
-    /// Has a whole file written in each of these containers, beside the ladder, once it is proven.
-    ///
-    /// # Errors
-    /// [`Refusal`] where that can't be.
-    pub fn also_write(&mut self, containers: &[Container]) -> Result<(), Refusal> {
-        if self.seal.is_some() && !containers.is_empty() {
-            return Err(Refusal::Sealed);
-        }
-        let tracks = self.layout.audio.iter().enumerate();
-        let codecs: Vec<(usize, String)> = tracks
-            .filter_map(|(i, it)| Some((it.version_of.unwrap_or(i), audio_name(it.codec, &it.config).ok()?)))
-            .collect();
-        let versions: Vec<(usize, &str)> = codecs.iter().map(|(of, codec)| (*of, codec.as_str())).collect();
-        for container in containers {
-            container.check(&self.layout.renditions, self.layout.video.rotation, &versions)?;
-        }
-        self.containers = containers.to_vec();
-        Ok(())
-    }
-
-    /// Has transport streams written beside the segments, of what old devices can play, once that is proven. `pixel_format` is
-    /// FFmpeg's name of the source's. Returns the names of the renditions that they won't have.
-    ///
-    /// # Errors
-    /// [`transport::Refusal`] where there would be nothing to play.
-    pub fn also_stream(&mut self, pixel_format: &str) -> Result<Vec<String>, transport::Refusal> {
-        let rotation = self.layout.video.rotation;
-        let all = &self.layout.renditions;
-        let takes: Vec<bool> = all.iter().map(|it| transport::takes(it, rotation, pixel_format)).collect();
-        let tracks = self.layout.audio.iter().enumerate();
-        let codecs: Vec<(usize, AudioCodec)> =
-            tracks.map(|(place, track)| (track.version_of.unwrap_or(place), track.codec)).collect();
-        let is_sealed_by_samples = self.seal.as_ref().is_some_and(|seal| seal.scheme == Scheme::Cbcs);
-        transport::check(&takes, &codecs, is_sealed_by_samples)?;
-        let left = all.iter().zip(&takes).filter(|(_, takes)| !**takes).map(|(it, _)| it.name.clone()).collect();
-        self.streamed = Some(takes);
-        Ok(left)
-    }
-
-    /// Has an archive written beside the ladder. Chunks then have to bring its rendition, too.
-    ///
-    /// # Errors
-    /// [`Refusal`] where that can't be.
-    pub fn also_archive(&mut self, spec: ArchiveSpec) -> Result<(), Refusal> {
-        if self.seal.is_some() {
-            return Err(Refusal::Sealed);
-        }
-        self.archive = Some(Archive::new(spec));
-        Ok(())
-    }
-
     /// Who takes the sound of a track of the archive. They may go to another thread.
     pub fn archive_sound(&self, track: usize) -> Result<ArchiveSound, Error> {
         let archive = self.archive.as_ref().ok_or_else(|| Error::Layout("there is no archive".to_owned()))?;
         archive.sound(track)
-    }
-
-    /// Takes the sound of the archive, every track of it, before [`Stitcher::finish`].
-    pub fn archived(&mut self, sound: Vec<ArchivedSound>) {
-        self.archived = sound;
     }
 
     /// The writer of an audio track of the layout. It may go to another thread.
@@ -237,10 +165,9 @@ impl Stitcher {
         let shown =
             self.due().and_then(|chunk| self.layout.clock(&self.index).frame_time(&self.index, chunk.frames.start));
         let until = shown.map_or(f64::INFINITY, |shown| shown as f64 / f64::from(timescale));
-        let segments = early.segments(&self.layout.audio, until).filter(|_| self.next > 0);
-        let Some(segments) = segments else { return Ok(()) };
-        let heard = segments.into_iter().enumerate().map(|(track, segments)| FinishedAudio { track, segments });
-        let presentation = self.presentation(&heard.collect::<Vec<_>>(), &[], &Ruler::new(&cuts, end, timescale))?;
+        let heard = early.heard(&self.layout.audio, until).filter(|_| self.next > 0);
+        let Some(heard) = heard else { return Ok(()) };
+        let presentation = self.presentation(&heard, &[], &Ruler::new(&cuts, end, timescale))?;
         let (target_s, is_playable) = (early.target_s, early.is_playable);
         for listing in presentation.listings() {
             let mut playlist = early::media(listing, target_s);

@@ -1,16 +1,17 @@
 //! Subtitle tracks on disk: the same cues twice, for HLS as WebVTT files (RFC 8216, 3.5), for DASH as fragments of WebVTT
 //! (ISO/IEC 14496-30, 7), which DASH asks for where text comes in segments.
 //!
-//! Subtitles are cut where video is. A cue that is shown in several segments stands in each of them with all its time;
-//! one that begins after the last segment's end stands in the last. A fragment's samples are the stretches of time in
-//! which the same cues are shown.
+//! Subtitles are cut where video is, and where sound is where cues go on with it after the last picture. A cue that is shown in
+//! several segments stands in each of them with all its time. One that begins after both have ended, when nothing plays any
+//! more, stands in the last file, and in no fragment. A fragment's samples are the stretches of time in which the same cues are
+//! shown.
 
 use std::path::Path;
 
 use vtp_engine::subtitles::{ShownCue, vtt};
 use vtp_engine::units::gcd;
 
-use crate::audio::Cuts;
+use crate::audio::{Cuts, GRACE_S};
 use crate::boxes::{FragmentSamples, fragment_head, segment_type, text_init, text_sample};
 use crate::cut::TimedSample;
 use crate::files::{Folder, write_bytes};
@@ -32,8 +33,25 @@ pub(crate) struct Ruler {
 impl Ruler {
     /// Cuts as `cuts`, with the last segment's end at `end`.
     pub(crate) fn new(cuts: &Cuts, end: u64, timescale: u32) -> Self {
-        let inner = cuts.planned().iter().copied().filter(|&cut| cut > 0 && cut < end);
-        Self { bounds: std::iter::once(0).chain(inner).chain([end.max(1)]).collect(), timescale }
+        Self { bounds: std::iter::once(0).chain(cuts.before(end)).chain([end.max(1)]).collect(), timescale }
+    }
+
+    /// The end of what is shown and heard where pictures end at `video_end` and sound at `sound_end`: that of the pictures, or
+    /// that of the sound where one of `cues` is shown while it alone goes on. For the few frames by which sound outlasts
+    /// pictures that is so only where one begins then.
+    pub(crate) fn end<'a>(
+        mut cues: impl Iterator<Item = &'a ShownCue>,
+        (video_end, sound_end): (u64, u64),
+        timescale: u32,
+    ) -> u64 {
+        let ticks = |ms: u64| u128::from(ms) * u128::from(timescale);
+        let at = |end: u64| u128::from(end) * u128::from(MILLISECONDS);
+        let is_long = sound_end.saturating_sub(video_end) as f64 > GRACE_S * f64::from(timescale);
+        let goes_on = cues.any(|cue| {
+            let is_shown = ticks(cue.end_ms) > at(video_end) && ticks(cue.start_ms) < at(sound_end);
+            is_shown && (is_long || ticks(cue.start_ms) >= at(video_end))
+        });
+        if goes_on { video_end.max(sound_end) } else { video_end }
     }
 
     /// Number of segments, at least 1.
@@ -177,6 +195,20 @@ mod tests {
     fn a_cue_stands_in_every_segment_that_shows_it_and_one_after_the_end_in_the_last() {
         let cues = [cue(0, 2000), cue(1999, 2001), cue(2000, 4000), cue(0, 9000), cue(5000, 6000), cue(7000, 8000)];
         assert_eq!(ruler().share_out(&cues), [vec![0, 1, 3], vec![1, 2, 3], vec![3, 4, 5]]);
+    }
+
+    #[test]
+    fn segments_go_on_with_the_sound_where_a_cue_does_and_are_cut_as_it_is() {
+        let cuts = Cuts::new(&[0, 96, 192], 240, 24, 4.0);
+        let bounds =
+            |cues: &[ShownCue], sound_end| Ruler::new(&cuts, Ruler::end(cues.iter(), (240, sound_end), 24), 24).bounds;
+        assert_eq!(bounds(&[cue(0, 10_000)], 600), [0, 96, 192, 240]);
+        assert_eq!(bounds(&[cue(9000, 11_000)], 600), [0, 96, 192, 294, 390, 486, 582, 600]);
+        assert_eq!(bounds(&[cue(20_000, 21_000)], 490), [0, 96, 192, 294, 390, 486, 490]);
+        assert_eq!(bounds(&[cue(25_000, 26_000)], 600), [0, 96, 192, 240], "when nothing plays any more");
+        assert_eq!(bounds(&[cue(9000, 11_000)], 239), [0, 96, 192, 240]);
+        assert_eq!(bounds(&[cue(9000, 11_000)], 244), [0, 96, 192, 240], "a few frames of sound");
+        assert_eq!(bounds(&[cue(10_000, 11_000)], 244), [0, 96, 192, 244]);
     }
 
     #[test]

@@ -17,8 +17,10 @@ use vtp_engine::stills::{POSTER, Poster, Stills, Thumbnails, rgb_bytes};
 use vtp_engine::subtitles::ShownCue;
 use vtp_engine::units::{ChunkIndex, Size};
 use vtp_stitcher::proof::Violation;
+use vtp_stitcher::remux::Container;
+use vtp_stitcher::seal::{ContentKey, Scheme, Seal};
 use vtp_stitcher::{
-    AudioTrack, Delivery, Durability, Error, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher,
+    AudioTrack, Delivery, Durability, Error, Extras, FinishedAudio, OutputLayout, Published, SourceSound, Stitcher,
     SubtitleTrack, cut,
 };
 
@@ -65,7 +67,7 @@ impl Job {
     }
 
     fn stitcher(&self) -> Stitcher {
-        Stitcher::new(&self.out(), self.layout.clone(), Arc::clone(&self.index)).unwrap()
+        Stitcher::new(&self.out(), self.layout.clone(), Arc::clone(&self.index), Extras::default()).unwrap()
     }
 
     /// Chunk `place`: IDR, P, B, B ... with a size that tells the rendition from the frame.
@@ -141,7 +143,7 @@ impl Job {
             assert_eq!(stitcher.add_chunk(self.chunk(place))?, Delivery::Accepted);
         }
         let audio = self.audio(&stitcher);
-        stitcher.finish(audio, &self.sounds())
+        stitcher.finish(audio, &self.sounds(), &[])
     }
 
     fn read(&self, path: &str) -> String {
@@ -193,7 +195,7 @@ fn segments_appear_as_chunks_become_contiguous_and_manifests_only_at_the_end() {
     assert!(!job.has("hd/index.m3u8") && !job.has("master.m3u8"));
     stitcher.add_chunk(job.chunk(2)).unwrap();
     let audio = job.audio(&stitcher);
-    stitcher.finish(audio, &job.sounds()).unwrap();
+    stitcher.finish(audio, &job.sounds(), &[]).unwrap();
     assert!(job.has("master.m3u8") && job.has("manifest.mpd") && job.has("hd/index.m3u8"));
     assert_eq!(fs::read_dir(job.folder.path()).unwrap().count(), 1, "spool files are deleted");
 }
@@ -258,6 +260,76 @@ fn subtitles_and_captions_are_listed_in_both_manifests_and_cut_as_video_is() {
     assert_eq!(roles, [(Some("4"), Some("caption")), (Some("5"), Some("forced-subtitle"))]);
     let ids: std::collections::HashSet<_> = sets.iter().map(|set| set.id.clone()).collect();
     assert_eq!(ids.len(), sets.len());
+}
+
+#[test]
+fn a_cue_that_is_shown_when_only_sound_is_left_is_in_files_and_fragments() {
+    let mut job = Job::new();
+    let cue = |start_ms, end_ms| ShownCue { start_ms, end_ms, settings: String::new(), text: format!("at {start_ms}") };
+    job.layout.subtitles = vec![SubtitleTrack {
+        language: Some("fre".to_owned()),
+        title: None,
+        default: false,
+        forced: false,
+        hearing_impaired: false,
+        cues: vec![cue(9500, 11_000), cue(13_000, 14_000), cue(50_000, 51_000)],
+    }];
+    let mut stitcher = job.stitcher();
+    job.deliver(&mut stitcher);
+    let samples = u64::from(RATE) * 15;
+    let write = |track| {
+        let mut writer = stitcher.audio_writer(track).unwrap();
+        (0..=samples.div_ceil(1024)).for_each(|frame| writer.frame(&[frame as u8; 200]).unwrap());
+        writer.finish().unwrap()
+    };
+    let audio = (0..2).map(write).collect();
+    stitcher.finish(audio, &job.sounds().map(|sound| SourceSound { end_s: 16.0, samples, ..sound }), &[]).unwrap();
+    let of = |name: &str| fs::read(job.out().join("subtitles-fr").join(name)).unwrap();
+    let has = |place: u32, kind: &str, text: &str| {
+        of(&format!("seg-{place:05}.{kind}")).windows(text.len()).any(|part| part == text.as_bytes())
+    };
+    for kind in ["vtt", "m4s"] {
+        let places = |text| (1..=8).filter(|place| has(*place, kind, text)).collect::<Vec<u32>>();
+        assert_eq!((places("at 9500"), places("at 13000")), (vec![5, 6], vec![7]), "{kind}");
+    }
+    assert!(has(8, "vtt", "at 50000") && !has(8, "m4s", "at 50000"));
+    let extinf = |playlist: &str| job.read(playlist).matches("#EXTINF").count();
+    assert_eq!((extinf("subtitles-fr/index.m3u8"), extinf("audio-de/index.m3u8")), (8, 8));
+}
+
+#[test]
+fn what_can_not_be_had_besides_the_ladder_is_refused_before_anything_is_written() {
+    let job = Job::new();
+    let key = ContentKey::new([7; 16]);
+    let (key_uri, license_url) = ("k".to_owned(), None);
+    let seal = Seal { scheme: Scheme::Cbcs, key, key_id: [1; 16], iv: [2; 16], key_uri, license_url };
+    let sealed = Extras { seal: Some(seal), ..Extras::default() };
+    for extras in [
+        Extras { play_early: true, ..sealed.clone() },
+        Extras { files: vec![Container::Mp4], ..sealed.clone() },
+        Extras { files: vec![Container::WebM], ..Extras::default() },
+        Extras { streams: Some("yuv420p".to_owned()), ..sealed },
+    ] {
+        let refused = Stitcher::new(&job.out(), job.layout.clone(), Arc::clone(&job.index), extras);
+        assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    }
+    assert!(!job.out().exists());
+}
+
+#[test]
+fn what_is_there_can_be_played_early_without_a_track_that_stays_empty() {
+    let job = Job::new();
+    let extras = Extras { play_early: true, ..Extras::default() };
+    let mut stitcher = Stitcher::new(&job.out(), job.layout.clone(), Arc::clone(&job.index), extras).unwrap();
+    let (mut writer, empty) = (stitcher.audio_writer(0).unwrap(), stitcher.audio_writer(1).unwrap());
+    (0..300).for_each(|frame| writer.frame(&[frame as u8; 200]).unwrap());
+    stitcher.add_chunk(job.chunk(0)).unwrap();
+    assert!(!stitcher.is_playable());
+    empty.leave_as_it_is();
+    stitcher.add_chunk(job.chunk(1)).unwrap();
+    assert!(stitcher.is_playable());
+    let master = job.read("master.m3u8");
+    assert!(master.contains("audio-de/index.m3u8") && !master.contains("audio-de-2/"), "{master}");
 }
 
 #[test]
@@ -332,7 +404,7 @@ fn a_damaged_sheet_is_found_before_anything_is_published() {
     job.deliver(&mut stitcher);
     let audio = job.audio(&stitcher);
     fs::write(job.out().join("thumbnails/sprite-001.jpg"), b"no picture").unwrap();
-    let error = stitcher.finish(audio, &job.sounds()).unwrap_err();
+    let error = stitcher.finish(audio, &job.sounds(), &[]).unwrap_err();
     assert!(matches!(error, Error::NotProved(Violation::Unreadable { .. })), "{error}");
     assert!(!job.has("master.m3u8") && !job.has("thumbnails/thumbnails.vtt") && !job.has("poster.jpg"));
 }
@@ -431,7 +503,7 @@ fn a_chunk_that_comes_again_changes_nothing() {
     }
     stitcher.add_chunk(job.chunk(1)).unwrap();
     let audio = job.audio(&stitcher);
-    assert!(stitcher.finish(audio, &job.sounds()).unwrap().proof.ok);
+    assert!(stitcher.finish(audio, &job.sounds(), &[]).unwrap().proof.ok);
 }
 
 #[test]
@@ -462,7 +534,7 @@ fn refused_after(damage: impl FnOnce(&Path)) -> Error {
     job.deliver(&mut stitcher);
     let audio = job.audio(&stitcher);
     damage(&job.out());
-    let error = stitcher.finish(audio, &job.sounds()).unwrap_err();
+    let error = stitcher.finish(audio, &job.sounds(), &[]).unwrap_err();
     let named = files(&job.out()).into_iter().filter(|(path, _)| path.contains("m3u8") || path.contains("mpd"));
     assert_eq!(named.count(), 0);
     error
@@ -498,13 +570,13 @@ fn nothing_is_published_before_everything_has_arrived() {
     let mut stitcher = job.stitcher();
     stitcher.add_chunk(job.chunk(0)).unwrap();
     let audio = job.audio(&stitcher);
-    let error = stitcher.finish(audio, &job.sounds()).unwrap_err();
+    let error = stitcher.finish(audio, &job.sounds(), &[]).unwrap_err();
     assert!(matches!(error, Error::MissingChunk(ChunkIndex(1))), "{error}");
     let mut stitcher = job.stitcher();
     job.deliver(&mut stitcher);
     let mut audio = job.audio(&stitcher);
     audio.pop();
-    assert!(matches!(stitcher.finish(audio, &job.sounds()), Err(Error::MissingAudio { .. })));
+    assert!(matches!(stitcher.finish(audio, &job.sounds(), &[]), Err(Error::MissingAudio { .. })));
 }
 
 #[test]
@@ -516,7 +588,7 @@ fn a_track_without_samples_is_left_out() {
     audio[1] = stitcher.audio_writer(1).unwrap().finish().unwrap();
     let mut sounds = job.sounds();
     sounds[1].samples = 0;
-    let published = stitcher.finish(audio, &sounds).unwrap();
+    let published = stitcher.finish(audio, &sounds, &[]).unwrap();
     assert_eq!(published.audio.len(), 1);
     let master = job.read("master.m3u8");
     assert_eq!((master.matches("EXT-X-MEDIA").count(), master.matches("DEFAULT=YES").count()), (1, 1));
@@ -543,7 +615,7 @@ fn a_picture_that_starts_after_the_sound_keeps_its_distance() {
     let mut stitcher = job.stitcher();
     job.deliver(&mut stitcher);
     let audio = job.audio(&stitcher);
-    let published = stitcher.finish(audio, &sounds).unwrap();
+    let published = stitcher.finish(audio, &sounds, &[]).unwrap();
     assert!(published.proof.ok && published.proof.av_offset_start_ms.unwrap().abs() < 1e-6);
     let mpd = dash_mpd_core::parse(&job.read("manifest.mpd")).unwrap();
     let template = mpd.periods[0].adaptations[0].SegmentTemplate.as_ref().unwrap();
@@ -558,7 +630,7 @@ fn sound_that_would_play_too_late_is_not_published() {
     let audio = job.audio(&stitcher);
     let mut sounds = job.sounds();
     sounds[1].start_s -= 0.02;
-    let error = stitcher.finish(audio, &sounds).unwrap_err();
+    let error = stitcher.finish(audio, &sounds, &[]).unwrap_err();
     assert!(matches!(error, Error::NotProved(Violation::Offset { .. })), "{error}");
     assert!(!job.has("master.m3u8"));
 }

@@ -16,7 +16,7 @@ use vtp_engine::chunk::Sample;
 use vtp_engine::ladder::{AudioCodec, Method};
 use vtp_engine::source::{AudioPurpose, Color, Rotation};
 use vtp_engine::units::Ratio;
-use vtp_stitcher::{AudioTrack, OutputLayout, Published, SourceSound, Stitcher};
+use vtp_stitcher::{AudioTrack, Extras, OutputLayout, Published, SourceSound, Stitcher};
 
 const SEGMENT: usize = 50;
 const RATE: u32 = 48_000;
@@ -137,7 +137,7 @@ impl Job {
     }
 
     fn stitch(&self) -> Result<Published> {
-        let mut stitcher = Stitcher::new(&self.out(), self.layout.clone(), Arc::clone(&self.index))?;
+        let mut stitcher = Stitcher::new(&self.out(), self.layout.clone(), Arc::clone(&self.index), Extras::default())?;
         let chunks = &self.layout.plan.chunks;
         for chunk in chunks.iter().rev() {
             let frames = chunk.frames.start as usize..chunk.frames.end as usize;
@@ -158,7 +158,7 @@ impl Job {
         let samples = u64::from(RATE) * 9;
         let start_s = self.layout.video.time_base.seconds(self.layout.video.origin);
         let sound = SourceSound { start_s, end_s: start_s + 9.0, start_sample: 0, silence_after: 0, samples };
-        Ok(stitcher.finish(vec![audio], &[sound])?)
+        Ok(stitcher.finish(vec![audio], &[sound], &[])?)
     }
 
     /// A rendition as a player has it after appending everything.

@@ -4,27 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 use vtp_benches::table::Table;
 use vtp_engine::ladder::SPEEDS;
 
+use super::drill::{Disturbance, Moments, Strike, ended_well, files, hash, locked};
 use crate::exit::Failure;
 use crate::fleet::up::{Machine, Options};
 use crate::{Outcome, print};
 
-/// How often processes that have ended are started again.
-const LOOK: Duration = Duration::from_millis(20);
 /// A job that takes longer hangs.
 const LONGEST: Duration = Duration::from_secs(900);
-/// How long a process is stopped: longer than anybody waits for it.
-const STOPPED: Duration = Duration::from_secs(40);
 
 /// What befalls which process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,6 +55,28 @@ impl Victim {
             Self::Splitter | Self::Stitcher | Self::Driver => process == self.name(),
         }
     }
+
+    /// Strikes one of those that it may be.
+    fn strike(self, machine: &Machine, random: &mut fastrand::Rng) -> Result<Strike> {
+        let those: Vec<usize> =
+            (0..machine.processes.len()).filter(|it| self.is(machine.processes[*it].name())).collect();
+        let place = *random.choice(&those).with_context(|| format!("there is no {}", self.name()))?;
+        let process = &machine.processes[place];
+        // One that is being started again is not there to be killed.
+        if process.pid().is_none() {
+            return Ok(Strike::Missed);
+        }
+        match self {
+            Self::StoppedNode => {
+                process.signal(Signal::STOP)?;
+                Ok(Strike::Stopped(place))
+            }
+            Self::Node | Self::Splitter | Self::Stitcher | Self::Driver | Self::Nats => {
+                process.signal(Signal::KILL)?;
+                Ok(Strike::Killed)
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -68,27 +87,23 @@ pub(super) struct Arguments {
     /// Whom it befalls, one after the other
     #[arg(long, value_enum, value_delimiter = ',', default_value = "node,splitter,stitcher,driver,nats")]
     victims: Vec<Victim>,
-    /// How often each
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    kills: usize,
+    #[command(flatten)]
+    moments: Moments,
     /// Nodes of one slot
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = crate::parse::at_least_one)]
     nodes: usize,
     /// Jobs at the same time
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = crate::parse::at_least_one)]
     jobs: usize,
-    /// Longest time from one kill to the next, in seconds; the shortest is a quarter of it
-    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
-    every: f64,
+    /// Longest time from one kill to the next; the shortest is a quarter of it
+    #[arg(long, value_name = "DURATION", default_value = "6s", value_parser = crate::parse::duration)]
+    every: Duration,
     /// The ladder
     #[arg(long, value_name = "RUNGS", default_value = "auto")]
     ladder: String,
     /// x264's preset
     #[arg(long, value_name = "PRESET", default_value = "ultrafast", value_parser = SPEEDS)]
     speed: String,
-    /// Where the random moments come from [default: another one each time]
-    #[arg(long)]
-    seed: Option<u64>,
     /// The nats-server to run
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
@@ -119,8 +134,7 @@ struct Drill<'a> {
 }
 
 fn drill(vtp: &Path, arguments: &Arguments) -> Result<String> {
-    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("--seed {seed}");
+    let seed = arguments.moments.seed();
     let folder = tempfile::tempdir()?;
     let sources = || arguments.clips.iter().map(|clip| hash(clip)).collect::<Result<Vec<_>>>();
     let before = sources()?;
@@ -157,8 +171,7 @@ fn drill(vtp: &Path, arguments: &Arguments) -> Result<String> {
         table.row(vec![name, kills, jobs, good, format!("{each:.1}"), format!("{lost:.1}")]);
         bad.extend(round.bad.into_iter().map(|what| format!("{}: {what}", victim.name())));
     }
-    let machine = machine.into_inner().map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
-    machine.leave();
+    machine.into_inner().unwrap_or_else(PoisonError::into_inner).leave();
     ensure!(sources()? == before, "a source was changed");
     ensure!(bad.is_empty(), "{}\n{}", table.text(), bad.join("\n"));
     Ok(table.text())
@@ -185,74 +198,38 @@ impl Drill<'_> {
                                 return;
                             }
                             let done = self.job(number);
-                            if let Ok(mut round) = round.lock() {
-                                match done {
-                                    Ok(()) => round.good += 1,
-                                    Err(error) => round.bad.push(format!("{error:#}")),
-                                }
+                            let mut round = locked(&round);
+                            match done {
+                                Ok(()) => round.good += 1,
+                                Err(error) => round.bad.push(format!("{error:#}")),
                             }
                         }
                     })
                 })
                 .collect();
             let all_ended = || workers.iter().all(std::thread::ScopedJoinHandle::is_finished);
-            let kills = self.disturb(machine, victim, random, &over, &all_ended);
+            let kills = self.disturb(machine, victim, random, (&over, &all_ended));
             over.store(true, Ordering::Relaxed);
             kills
         })?;
-        let round = round.into_inner().map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
+        let round = round.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Round { took: begun.elapsed(), kills, ..round })
     }
 
-    /// Starts what has ended again, and kills the victim, until all jobs have ended. Tells how often it did.
+    /// Starts what has ended again, and strikes the victim, until all jobs have ended. Tells how often it did.
     fn disturb(
         &self,
         machine: &Mutex<Machine>,
         victim: Option<Victim>,
-        mut random: fastrand::Rng,
-        over: &AtomicBool,
-        all_ended: &dyn Fn() -> bool,
+        random: fastrand::Rng,
+        (enough, all_ended): (&AtomicBool, &dyn Fn() -> bool),
     ) -> Result<usize> {
-        let every = self.arguments.every;
-        let pause = |random: &mut fastrand::Rng| Duration::from_secs_f64(every * (0.25 + 0.75 * random.f64()));
-        let mut kills = 0;
-        let mut next = Instant::now() + pause(&mut random);
-        let mut stopped: Option<(Instant, usize)> = None;
-        while !all_ended() {
-            let mut machine = machine.lock().map_err(|_| anyhow::anyhow!("a thread has panicked"))?;
-            machine.look().iter().for_each(|line| tracing::debug!(line));
-            if let Some((until, place)) = stopped
-                && until <= Instant::now()
-            {
-                machine.processes[place].signal(Signal::CONT)?;
-                (stopped, next) = (None, Instant::now() + pause(&mut random));
-            }
-            let due = victim.filter(|_| kills < self.arguments.kills && stopped.is_none() && next <= Instant::now());
-            if let Some(victim) = due {
-                let those: Vec<usize> =
-                    (0..machine.processes.len()).filter(|it| victim.is(machine.processes[*it].name())).collect();
-                let place = those[random.usize(..those.len())];
-                let process = &machine.processes[place];
-                // One that is being started again is not there to be killed.
-                if process.pid().is_some() {
-                    match victim {
-                        Victim::StoppedNode => {
-                            process.signal(Signal::STOP)?;
-                            stopped = Some((Instant::now() + STOPPED, place));
-                        }
-                        _ => process.signal(Signal::KILL)?,
-                    }
-                    kills += 1;
-                }
-                next = Instant::now() + pause(&mut random);
-            }
-            drop(machine);
-            if kills >= self.arguments.kills && stopped.is_none() {
-                over.store(true, Ordering::Relaxed);
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(kills)
+        let strike = |machine: &Machine, random: &mut fastrand::Rng| {
+            victim.map_or(Ok(Strike::Missed), |victim| victim.strike(machine, random))
+        };
+        let kills = if victim.is_some() { self.arguments.moments.kills } else { 0 };
+        let disturbance = Disturbance { kills, every: self.arguments.every, random, strike: &strike };
+        disturbance.carry_out(machine, enough, all_ended)
     }
 
     /// Has the fleet encode a clip, and looks at what comes of it.
@@ -274,44 +251,6 @@ impl Drill<'_> {
         let mut command = Command::new(self.vtp);
         command.arg("encode").arg(clip.canonicalize()?).arg("--out").arg(out).args(["--ladder", ladder]);
         command.args(["--speed", speed, "--progress", "none", "--cache", "none"]).args(words);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let end = Instant::now() + LONGEST;
-        loop {
-            if child.try_wait()?.is_some() {
-                let output = child.wait_with_output()?;
-                let said = String::from_utf8_lossy(&output.stderr);
-                ensure!(output.status.success(), "a job has failed ({}): {}", output.status, said.trim());
-                return Ok(());
-            }
-            if Instant::now() > end {
-                child.kill()?;
-                bail!("a job hangs");
-            }
-            std::thread::sleep(LOOK);
-        }
+        ended_well(&mut command, LONGEST).context("a job")
     }
-}
-
-/// What is in a folder, but for the reports, which tell of times.
-pub(super) fn files(folder: &Path) -> Result<BTreeMap<String, blake3::Hash>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(&next)? {
-            let path = entry?.path();
-            let name = path.strip_prefix(folder)?.display().to_string();
-            match path.is_dir() {
-                true => folders.push(path),
-                false if name.starts_with("report.") => {}
-                false => drop(found.insert(name, hash(&path)?)),
-            }
-        }
-    }
-    Ok(found)
-}
-
-fn hash(path: &Path) -> Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(std::fs::File::open(path).with_context(|| path.display().to_string())?)?;
-    Ok(hasher.finalize())
 }

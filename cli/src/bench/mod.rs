@@ -5,6 +5,7 @@ mod ab_av1;
 mod api;
 mod chunking;
 mod copy;
+mod drill;
 mod events;
 mod faults;
 mod gate;

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use vtp_benches::table::Table;
 
-use super::faults::files;
+use super::drill::{Disturbance, Moments, Strike, files, locked};
 use crate::api::client::Client;
 use crate::api::submit;
 use crate::exit::Failure;
@@ -51,6 +51,13 @@ impl Victim {
         }
     }
 
+    fn strike(self, machine: &Machine) -> Result<Strike> {
+        let pid = self.process(machine).and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        let Some(pid) = pid else { return Ok(Strike::Missed) };
+        kill_process(pid, Signal::KILL)?;
+        Ok(Strike::Killed)
+    }
+
     /// Its process, unless that is being started again.
     fn process(self, machine: &Machine) -> Option<u32> {
         match self {
@@ -67,18 +74,14 @@ pub(super) struct Arguments {
     /// Who is killed, one after the other
     #[arg(long, value_enum, value_delimiter = ',', default_value = "control-plane,postgres,nats")]
     victims: Vec<Victim>,
-    /// How often each
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    kills: usize,
-    /// Longest time from one kill to the next, in seconds; the shortest is a quarter of it
-    #[arg(long, value_name = "SECONDS", default_value_t = 4.0)]
-    every: f64,
+    #[command(flatten)]
+    moments: Moments,
+    /// Longest time from one kill to the next; the shortest is a quarter of it
+    #[arg(long, value_name = "DURATION", default_value = "4s", value_parser = crate::parse::duration)]
+    every: Duration,
     /// Jobs of a batch
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = crate::parse::at_least_one)]
     jobs: usize,
-    /// Where the random moments come from [default: another one each time]
-    #[arg(long)]
-    seed: Option<u64>,
     /// The nats-server to run
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
@@ -90,8 +93,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn drill(arguments: &Arguments) -> Result<String> {
-    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("--seed {seed}");
+    let seed = arguments.moments.seed();
     let folder = tempfile::tempdir()?;
     let home = folder.path().join("platform");
     let settings = vec![
@@ -161,11 +163,11 @@ struct Round {
 
 impl Drill<'_> {
     /// Batches until the victim was killed often enough; one, where there is none. All that was accepted is right.
-    fn round(&mut self, machine: &Mutex<Machine>, victim: Option<Victim>, mut chance: fastrand::Rng) -> Result<Round> {
+    fn round(&mut self, machine: &Mutex<Machine>, victim: Option<Victim>, chance: fastrand::Rng) -> Result<Round> {
         let (over, enough) = (AtomicBool::new(false), AtomicBool::new(victim.is_none()));
         let (began, mut jobs) = (Instant::now(), Vec::new());
         let kills = std::thread::scope(|scope| {
-            let disturbed = scope.spawn(|| self.disturb(machine, victim, &mut chance, (&over, &enough)));
+            let disturbed = scope.spawn(|| self.disturb(machine, victim, chance, (&over, &enough)));
             let made = loop {
                 match self.batch() {
                     Ok(of) => jobs.extend(of),
@@ -219,27 +221,15 @@ impl Drill<'_> {
         &self,
         machine: &Mutex<Machine>,
         victim: Option<Victim>,
-        chance: &mut fastrand::Rng,
+        random: fastrand::Rng,
         (over, enough): (&AtomicBool, &AtomicBool),
     ) -> Result<usize> {
-        let pause =
-            |chance: &mut fastrand::Rng| Duration::from_secs_f64(self.arguments.every * (0.25 + 0.75 * chance.f64()));
-        let (mut kills, mut next) = (0, Instant::now() + pause(chance));
-        while !over.load(Ordering::Relaxed) {
-            let mut machine = locked(machine);
-            machine.look().iter().for_each(|line| tracing::debug!(line));
-            if let Some(victim) = victim.filter(|_| kills < self.arguments.kills && next <= Instant::now()) {
-                if let Some(pid) = victim.process(&machine).and_then(|pid| Pid::from_raw(pid.try_into().ok()?)) {
-                    kill_process(pid, Signal::KILL)?;
-                    kills += 1;
-                }
-                next = Instant::now() + pause(chance);
-            }
-            drop(machine);
-            enough.fetch_or(kills >= self.arguments.kills, Ordering::Relaxed);
-            std::thread::sleep(LOOK);
-        }
-        Ok(kills)
+        let strike = |machine: &Machine, _: &mut fastrand::Rng| {
+            victim.map_or(Ok(Strike::Missed), |victim| victim.strike(machine))
+        };
+        let kills = if victim.is_some() { self.arguments.moments.kills } else { 0 };
+        let disturbance = Disturbance { kills, every: self.arguments.every, random, strike: &strike };
+        disturbance.carry_out(machine, enough, &|| over.load(Ordering::Relaxed))
     }
 
     /// Waits until all these jobs were told of, each under one number; how often altogether.
@@ -277,10 +267,6 @@ impl Drill<'_> {
         ensure!(formats.iter().filter(|it| **it == "hls").count() == 1, "job {job} has the outputs {formats:?}");
         Ok(())
     }
-}
-
-fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whoever hears of jobs: of each, the numbers under which it was told.

@@ -37,7 +37,7 @@ pub struct Arguments {
     #[arg(long)]
     failed: bool,
 
-    /// Show every failure, not the first few of each rule
+    /// Show the first hundred failures of each rule, not the first three
     #[arg(long)]
     all: bool,
 

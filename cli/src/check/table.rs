@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use console::{Style, Term, measure_text_width};
-use vtp_stitcher::check::{Failure, Level, Report, Summary, rules};
+use vtp_stitcher::check::{Failure, Level, Report, Summary, Verdict, rules};
 
 /// Failures of a rule that are shown unless all are asked for.
 const SHOWN: usize = 3;
@@ -21,7 +21,7 @@ pub(super) struct View {
     pub(super) colours: bool,
     /// Only what does not hold.
     pub(super) failed: bool,
-    /// Every failure.
+    /// Every failure that is told.
     pub(super) all: bool,
 }
 
@@ -47,37 +47,41 @@ pub(super) fn render(report: &Report, view: View) -> String {
     let ids = report.rules.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
     let mut area = None;
     for rule in &report.rules {
-        if view.failed && rule.verdict != "fail" {
+        if view.failed && !rule.verdict.is_fail() {
             continue;
         }
         if area != Some(rule.area) {
             area = Some(rule.area);
             let _ = writeln!(out, "\n{}", view.paint(Style::new().bold().underlined(), rule.area.title()));
         }
-        let must = rule.level == Level::Must;
-        let (mark, style) = match rule.verdict {
-            "pass" => ("✓", Style::new().green()),
-            "fail" if must => ("✗", Style::new().red().bold()),
-            "fail" => ("!", Style::new().yellow().bold()),
-            "not_checked" => ("?", Style::new().dim()),
-            _ => ("–", Style::new().dim()),
+        let (mark, style) = match (&rule.verdict, rule.level) {
+            (Verdict::Pass, _) => ("✓", Style::new().green()),
+            (Verdict::Fail { .. }, Level::Must) => ("✗", Style::new().red().bold()),
+            (Verdict::Fail { .. }, Level::Should) => ("!", Style::new().yellow().bold()),
+            (Verdict::NotChecked(_), _) => ("?", Style::new().dim()),
+            (Verdict::NotApplicable(_), _) => ("–", Style::new().dim()),
         };
-        let level = if must { "MUST  " } else { "SHOULD" };
+        let level = match rule.level {
+            Level::Must => "MUST  ",
+            Level::Should => "SHOULD",
+        };
         let head = format!("{mark} {:ids$}  {level}  ", rule.id);
         let indent = measure_text_width(&head);
         // Where it comes from stays in one line.
         let source = rule.source.replace(' ', "\u{A0}");
-        let words = match rule.reason {
+        let words = match rule.verdict.reason() {
             Some(reason) => format!("{} [{source}]: {reason}", rule.text),
             None => format!("{} [{source}]", rule.text),
         };
-        let quiet = rule.reason.is_some();
+        let quiet = rule.verdict.reason().is_some();
         for (place, line) in wrapped(&words, view.width.saturating_sub(indent)).iter().enumerate() {
             let line = if quiet { view.paint(Style::new().dim(), line) } else { line.clone() };
             let head = if place == 0 { view.paint(style.clone(), &head) } else { " ".repeat(indent) };
             let _ = writeln!(out, "{head}{line}");
         }
-        failures(&mut out, rule.failures.as_slice(), rule.failures_left_out, view);
+        if let Verdict::Fail { failures, more } = &rule.verdict {
+            self::failures(&mut out, failures, *more, view);
+        }
     }
     let _ = writeln!(out, "\n{}", sum(report, view));
     out
@@ -95,9 +99,15 @@ fn failures(out: &mut String, failures: &[Failure], left_out: usize, view: View)
             let _ = writeln!(out, "{}{line}", if place == 0 { "    " } else { "      " });
         }
     }
-    let more = failures.len() - shown + left_out;
+    // Those that are left out are known by their number alone.
+    let hidden = failures.len() - shown;
+    let more = hidden + left_out;
     if more > 0 {
-        let hint = if view.all { "" } else { " (--all shows them)" };
+        let hint = match (hidden, left_out) {
+            (0, _) => String::new(),
+            (_, 0) => " (--all shows them)".to_owned(),
+            (hidden, _) => format!(" (--all shows {hidden} of them)"),
+        };
         let _ = writeln!(out, "    {}", view.paint(Style::new().dim(), &format!("and {more} more{hint}")));
     }
 }
@@ -184,13 +194,15 @@ mod tests {
     fn the_first_failures_are_shown_and_the_others_counted() {
         let failures_of_five: Vec<Failure> =
             (0..5).map(|n| Failure { place: format!("p{n}"), what: "x".to_owned() }).collect();
-        let shown = |all| {
+        let shown = |all, left_out| {
             let mut out = String::new();
-            failures(&mut out, &failures_of_five, 2, View { all, ..PLAIN });
+            failures(&mut out, &failures_of_five, left_out, View { all, ..PLAIN });
             out
         };
-        assert_eq!(shown(false), "    p0: x\n    p1: x\n    p2: x\n    and 4 more (--all shows them)\n");
-        assert!(shown(true).ends_with("p4: x\n    and 2 more\n"));
+        assert_eq!(shown(false, 0), "    p0: x\n    p1: x\n    p2: x\n    and 2 more (--all shows them)\n");
+        assert!(shown(false, 2).ends_with("p2: x\n    and 4 more (--all shows 2 of them)\n"));
+        assert!(shown(true, 2).ends_with("p4: x\n    and 2 more\n"));
+        assert!(shown(true, 0).ends_with("p4: x\n"));
     }
 
     #[test]

@@ -150,8 +150,10 @@ impl KeySource {
             Self::File(path) => {
                 let read = || {
                     let mut bytes = Vec::new();
-                    std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-                    Ok::<_, std::io::Error>(bytes)
+                    match std::fs::File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)? as u64 {
+                        ..=MOST_BYTES => Ok(bytes),
+                        _ => Err(std::io::Error::other(format!("it has more than {MOST_BYTES} bytes"))),
+                    }
                 };
                 read().map_err(|error| format!("{} can't be read: {error}", path.display()))
             }
@@ -201,7 +203,10 @@ fn in_cpix(document: &[u8], wanted: Option<KeyId>) -> Result<Found, String> {
                 let key = ContentKey::new(bytes.ok_or("a key in the CPIX document has no 16 bytes")?);
                 keys.push(Found { key, id });
             }
-            Event::End(_) => in_value = false,
+            Event::End(tag) => {
+                in_value = false;
+                id = id.filter(|_| tag.local_name().as_ref() != "ContentKey");
+            }
             Event::Eof => break,
             _ => {}
         }
@@ -302,6 +307,28 @@ mod tests {
         assert!(found(two.as_bytes(), None).err().unwrap().contains("--key-id"));
         assert!(found(two.as_bytes(), Some(key_id("00112233445566778899aabbccddeeff").unwrap())).is_ok());
         assert!(found(two.as_bytes(), Some(KeyId([9; 16]))).is_err());
+    }
+
+    #[test]
+    fn a_document_that_is_too_large_is_refused_and_not_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cpix.xml");
+        let mut document = CPIX.to_owned();
+        document.push_str(&" ".repeat(MOST_BYTES as usize - document.len()));
+        std::fs::write(&path, &document).unwrap();
+        assert!(arguments(KeySource::File(path.clone())).seal().is_ok());
+        std::fs::write(&path, document.clone() + " ").unwrap();
+        assert!(arguments(KeySource::File(path)).seal().is_err());
+        assert!(arguments(KeySource::Server(server((document + " ").into_bytes()))).seal().is_err());
+    }
+
+    #[test]
+    fn a_key_outside_of_a_content_key_is_not_called_what_the_one_before_is() {
+        let value = "<PlainValue>AAECAwQFBgcICQoLDA0ODw==</PlainValue>";
+        let kid = "00112233445566778899aabbccddeeff";
+        let document = format!("<a><ContentKey kid=\"{kid}\"><x/></ContentKey><b>{value}</b></a>");
+        assert!(found(document.as_bytes(), Some(key_id(kid).unwrap())).is_err());
+        assert_eq!(found(document.as_bytes(), None).unwrap().id, None);
     }
 
     #[test]

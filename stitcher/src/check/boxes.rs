@@ -22,6 +22,8 @@ const MOST_CONFIG_BYTES: usize = 64 << 10;
 const MOST_PICTURE_BYTES: u64 = 16 << 20;
 /// Most boxes at the top of a segment.
 const MOST_BOXES: usize = 100_000;
+/// Most things of a kind that are told of a segment.
+const MOST_TOLD: usize = 1_000;
 
 /// Why bytes are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -390,20 +392,19 @@ pub(super) fn segment(file: &mut (impl Read + Seek), extent: Extent, init: &Init
             return shape("there are too many boxes");
         }
         match &found.kind {
-            b"moof" => {
-                if found.end - found.body > MOST_MOOF_BYTES {
-                    return shape(format!("a moof of {} bytes is not read", found.end - found.body));
-                }
-                let mut moof = Vec::new();
-                file.seek(SeekFrom::Start(found.body))?;
-                file.take(found.end - found.body).read_to_end(&mut moof)?;
-                heads.push((found.start, moof));
+            b"moof" if found.end - found.body > MOST_MOOF_BYTES => {
+                return shape(format!("a moof of {} bytes is not read", found.end - found.body));
             }
+            b"moof" => heads.push((found.start, found.body..found.end)),
             b"mdat" => media.push(found.body..found.end),
             _ => {}
         }
     }
-    for (start, moof) in heads {
+    // Where samples may lie is known only now; of the heads no more than one is held.
+    for (start, body) in heads {
+        let mut moof = Vec::new();
+        file.seek(SeekFrom::Start(body.start))?;
+        file.take(body.end - body.start).read_to_end(&mut moof)?;
         fragment(file, (start, extent), &moof, init, &media, &mut fragments)?;
     }
     match fragments.runs.is_empty() {
@@ -427,7 +428,9 @@ fn fragment(
         }
         let tfhd: Tfhd = leaf(need(traf, &[b"tfhd"])?)?;
         let Some(track) = init.tracks.iter().find(|track| track.id == tfhd.track_id) else {
-            into.problems.push(format!("track {} is not in the initialization segment", tfhd.track_id));
+            if into.problems.len() < MOST_TOLD {
+                into.problems.push(format!("track {} is not in the initialization segment", tfhd.track_id));
+            }
             continue;
         };
         let tfdt: Tfdt = leaf(need(traf, &[b"tfdt"])?)?;
@@ -472,7 +475,7 @@ fn run(
         into.runs.len() - 1
     });
     let run = &mut into.runs[place];
-    if run.end != traf.start {
+    if run.end != traf.start && run.gaps.len() < MOST_TOLD {
         run.gaps.push((run.end, traf.start));
     }
     for found in boxes(traf.body) {

@@ -19,6 +19,17 @@ use super::{transport, webvtt};
 const MOST_SAMPLES: usize = 50_000_000;
 /// Most segments of all playlists together.
 const MOST_SEGMENTS: usize = 2_000_000;
+/// How much memory manifests may take.
+const MOST: Bounds = Bounds { text_bytes: 1 << 30, name_bytes: 256 << 20 };
+
+/// What bounds the memory that manifests take, whatever stands in them.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Bytes of all playlists together, as they are held.
+    text_bytes: usize,
+    /// Bytes of the names of all segments together, each with that of its initialization segment.
+    name_bytes: usize,
+}
 
 /// Where a stream lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,6 +128,12 @@ impl Piece {
         Self { path: resolve(folder, uri), range }
     }
 
+    /// How long its path is.
+    fn bytes(&self) -> usize {
+        let (Ok(path) | Err(Place::Outside(path) | Place::Elsewhere(path))) = &self.path;
+        path.len()
+    }
+
     fn name(&self) -> String {
         let path = match &self.path {
             Ok(path) | Err(Place::Outside(path) | Place::Elsewhere(path)) => playlist::printable(path),
@@ -207,11 +224,23 @@ struct Loader<'a, F> {
     contents: HashMap<(Piece, Option<Piece>, bool), Found<Rc<Contents>>>,
     samples: usize,
     segments: usize,
+    text_bytes: usize,
+    name_bytes: usize,
+    most: Bounds,
 }
 
 impl<'a, F: Files> Loader<'a, F> {
     fn new(files: &'a F) -> Self {
-        Self { files, inits: HashMap::new(), contents: HashMap::new(), samples: 0, segments: 0 }
+        Self {
+            files,
+            inits: HashMap::new(),
+            contents: HashMap::new(),
+            samples: 0,
+            segments: 0,
+            text_bytes: 0,
+            name_bytes: 0,
+            most: MOST,
+        }
     }
 
     /// Opens a piece: itself, and its length.
@@ -340,9 +369,7 @@ impl<'a, F: Files> Loader<'a, F> {
             let rendition = match renditions.iter().position(|known| known.name == piece.name()) {
                 Some(known) => known,
                 None => {
-                    let media = self
-                        .bytes(&piece, playlist::MOST_BYTES)
-                        .map(|bytes| self.media(Playlist::read(piece.path.as_deref().unwrap_or_default(), &bytes)));
+                    let media = self.playlist(&piece).map(|text| self.media(text));
                     renditions.push(Rendition { name: piece.name(), roles: Vec::new(), media });
                     renditions.len() - 1
                 }
@@ -352,6 +379,23 @@ impl<'a, F: Files> Loader<'a, F> {
             }
         }
         Ok(Hls { master: Some(master), renditions })
+    }
+
+    /// The lines of a media playlist, as long as all of them together do not take too much memory.
+    fn playlist(&mut self, piece: &Piece) -> Found<Playlist> {
+        const TOO_MUCH: Found<Playlist> = Err(Absent::Opaque("there is more in the playlists than is looked at"));
+        if self.text_bytes > self.most.text_bytes {
+            return TOO_MUCH;
+        }
+        let text = Playlist::read(piece.path.as_deref().unwrap_or_default(), &self.bytes(piece, playlist::MOST_BYTES)?);
+        self.text_bytes += text.weight();
+        if self.text_bytes > self.most.text_bytes { TOO_MUCH } else { Ok(text) }
+    }
+
+    /// Whether the name of one more segment can be kept, under the initialization segment at `under`.
+    fn has_room_for(&mut self, piece: &Piece, under: Option<&Piece>) -> bool {
+        self.name_bytes += piece.bytes() + under.map_or(0, Piece::bytes);
+        self.name_bytes <= self.most.name_bytes
     }
 
     fn media(&mut self, mut text: Playlist) -> MediaPlaylist {
@@ -386,6 +430,10 @@ impl<'a, F: Files> Loader<'a, F> {
             end = (whole.name(), range.map_or(0, |(start, length)| start.saturating_add(length)));
             let piece = Piece { range, ..whole };
             let under = entry.map.map(|map| &pieces[map]);
+            if !self.has_room_for(&piece, under) {
+                text.syntax.push((entry.line, format!("only {} bytes of names are looked at", self.most.name_bytes)));
+                break;
+            }
             let contents = match entry.encryption {
                 _ if entry.gap => Err(Absent::Opaque("it is a gap")),
                 Encryption::Whole => {
@@ -453,7 +501,10 @@ impl<'a, F: Files> Loader<'a, F> {
             name: piece.name(),
             start,
             ticks,
-            contents: self.contents(&piece, init.as_ref(), false),
+            contents: match self.has_room_for(&piece, init.as_ref()) {
+                true => self.contents(&piece, init.as_ref(), false),
+                false => Err(Absent::Opaque("there are more names than are looked at")),
+            },
         });
         let segments = segments.collect();
         DashTrack { init: init.map(|piece| (piece.name(), self.init(&piece))), segments }
@@ -535,6 +586,7 @@ fn chosen(names: Vec<String>, usual: &str) -> Result<Option<String>, Vec<String>
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{Memory, good};
     use super::*;
 
     #[test]
@@ -557,6 +609,25 @@ mod tests {
         let open = |uri: &str| files.open(uri).err();
         assert_eq!((open("link"), open("dir")), (Some(Absent::Outside), Some(Absent::Missing)));
         assert_eq!(open("none"), Some(Absent::Missing));
+    }
+
+    #[test]
+    fn playlists_and_names_are_kept_only_as_far_as_all_together_take_no_more_memory_than_they_may() {
+        fn read(files: &Memory, most: Bounds) -> Vec<Rendition> {
+            let mut loader = Loader { most, ..Loader::new(files) };
+            loader.hls("master.m3u8").unwrap().renditions
+        }
+        let mut files = good();
+        assert!(read(&files, MOST).iter().all(|rendition| rendition.media.is_ok()));
+        let few = read(&files, Bounds { text_bytes: 3000, ..MOST });
+        let (first, last) = (&few[0].media, &few[few.len() - 1].media);
+        assert!(first.is_ok() && matches!(last, Err(Absent::Opaque(_))), "{last:?}");
+        let map = format!("#EXT-X-MAP:URI=\"{}\"\n", "i".repeat(1000));
+        files.0.insert(few[0].name.clone(), format!("#EXTM3U\n{map}{}", "#EXTINF:1,\na\n".repeat(20)).into_bytes());
+        let short = read(&files, Bounds { name_bytes: 10_000, ..MOST });
+        let media = short[0].playlist().unwrap();
+        assert_eq!(media.segments.len(), 9, "each with the name of its initialization segment");
+        assert_eq!(media.text.syntax, [(22, "only 10000 bytes of names are looked at".to_owned())]);
     }
 
     #[test]

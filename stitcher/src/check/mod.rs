@@ -73,43 +73,33 @@ pub struct Judged {
     pub level: Level,
     /// What it asks.
     pub text: &'static str,
-    /// `pass`, `fail`, `not_applicable` or `not_checked`.
-    pub verdict: &'static str,
-    /// Why it does not apply or was not checked.
-    pub reason: Option<&'static str>,
-    /// Where it does not hold, the first hundred.
-    pub failures: Vec<Failure>,
-    /// How many more there are.
-    pub failures_left_out: usize,
+    /// What became of it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
 }
 
 /// Judges a stream by all rules.
 pub fn check(stream: &Stream) -> Report {
-    let judged: Vec<Judged> = rules().map(|rule| judge(rule, stream)).collect();
-    let count = |verdict: &str| judged.iter().filter(|rule| rule.verdict == verdict).count();
-    let failed = |level| judged.iter().filter(|rule| rule.verdict == "fail" && rule.level == level).count();
-    let summary = Summary {
-        passed: count("pass"),
-        must_failed: failed(Level::Must),
-        should_failed: failed(Level::Should),
-        not_applicable: count("not_applicable"),
-        not_checked: count("not_checked"),
-    };
+    let rules: Vec<Judged> = rules().map(|rule| judge(rule, stream)).collect();
+    let mut summary = Summary::default();
+    for rule in &rules {
+        *match (&rule.verdict, rule.level) {
+            (Verdict::Pass, _) => &mut summary.passed,
+            (Verdict::Fail { .. }, Level::Must) => &mut summary.must_failed,
+            (Verdict::Fail { .. }, Level::Should) => &mut summary.should_failed,
+            (Verdict::NotApplicable(_), _) => &mut summary.not_applicable,
+            (Verdict::NotChecked(_), _) => &mut summary.not_checked,
+        } += 1;
+    }
     let playlist = stream.hls.as_ref().and_then(|hls| match &hls.master {
         Some(master) => Some(master.name.clone()),
         None => hls.renditions.first().map(|rendition| rendition.name.clone()),
     });
     let mpd = stream.dash.as_ref().map(|dash| dash.name.clone());
-    Report { version: 1, playlist, mpd, summary, rules: judged }
+    Report { version: 1, playlist, mpd, summary, rules }
 }
 
 fn judge(rule: &Rule, stream: &Stream) -> Judged {
-    let (verdict, reason, failures, failures_left_out) = match rule.judge(stream) {
-        Verdict::Pass => ("pass", None, Vec::new(), 0),
-        Verdict::Fail { failures, more } => ("fail", None, failures, more),
-        Verdict::NotApplicable(why) => ("not_applicable", Some(why), Vec::new(), 0),
-        Verdict::NotChecked(why) => ("not_checked", Some(why), Vec::new(), 0),
-    };
     let Rule { id, source, area, level, text, .. } = *rule;
-    Judged { id, source, area, level, text, verdict, reason, failures, failures_left_out }
+    Judged { id, source, area, level, text, verdict: rule.judge(stream) }
 }

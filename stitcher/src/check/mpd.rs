@@ -6,9 +6,9 @@ use std::time::Duration;
 use dash_mpd_core::{
     AdaptationSet, BaseURL, MPD, Period, Representation, SegmentList, SegmentTemplate, SegmentTimeline,
 };
-use quick_xml::NsReader;
 use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
+use quick_xml::{NsReader, Reader};
 
 /// Largest MPD that is read, in bytes.
 pub const MOST_BYTES: u64 = 16 << 20;
@@ -16,6 +16,12 @@ pub const MOST_BYTES: u64 = 16 << 20;
 const MOST_SEGMENTS: usize = 200_000;
 /// Most segments of all Representations.
 const MOST_SEGMENTS_OF_ALL: usize = 1_000_000;
+/// Longest text that names are made of or that Representations inherit, in bytes.
+const MOST_TEXT_BYTES: usize = 4 << 10;
+/// Most bytes of all names of segments together.
+const MOST_NAME_BYTES: usize = 64 << 20;
+/// Most elements, but for rows of timelines and URLs of lists.
+const MOST_ELEMENTS: usize = 100_000;
 
 /// What an MPD says.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +124,9 @@ pub fn read(bytes: &[u8]) -> Result<Outline, String> {
         return Err("a duration has too many digits".to_owned());
     }
     let xml = xml.strip_prefix('\u{FEFF}').unwrap_or(xml);
+    if has_too_many_elements(xml) {
+        return Err(format!("it has more than {MOST_ELEMENTS} elements"));
+    }
     let mpd = dash_mpd_core::parse(xml).map_err(|error| error.to_string())?;
     let mut outline = outline(&mpd);
     outline.problems.extend(lax(xml).map(|problem| ("MPD".to_owned(), problem)));
@@ -152,6 +161,22 @@ fn lax(xml: &str) -> Option<String> {
     }
 }
 
+/// Whether there are more elements than are read, each of which takes far more memory than the text that it stands in.
+fn has_too_many_elements(xml: &str) -> bool {
+    let mut reader = Reader::from_str(xml);
+    let mut count = 0;
+    while count <= MOST_ELEMENTS {
+        match reader.read_event() {
+            Ok(Event::Start(element) | Event::Empty(element)) => {
+                count += usize::from(!matches!(element.local_name().as_ref(), "S" | "SegmentURL"));
+            }
+            Ok(Event::Eof) | Err(_) => return false,
+            Ok(_) => {}
+        }
+    }
+    true
+}
+
 /// Whether a duration has a number that `dash-mpd-core` would multiply beyond 64 bits, be it behind references to plain
 /// letters and digits, which nobody writes.
 fn has_endless_duration(xml: &str) -> bool {
@@ -180,7 +205,8 @@ fn outline(mpd: &MPD) -> Outline {
         buffer: seconds(mpd.minBufferTime),
         ..Outline::default()
     };
-    let (mut set, mut start, mut count) = (0, 0.0, 0);
+    let (mut set, mut start) = (0, 0.0);
+    let mut budget = Budget { segments: MOST_SEGMENTS_OF_ALL, bytes: MOST_NAME_BYTES };
     for (place, period) in mpd.periods.iter().enumerate() {
         start = seconds(period.start).unwrap_or(start);
         let next = mpd.periods.get(place + 1).and_then(|next| seconds(next.start));
@@ -189,16 +215,16 @@ fn outline(mpd: &MPD) -> Outline {
         for adaptations in &period.adaptations {
             for representation in &adaptations.representations {
                 let levels = Levels { mpd, period, set: adaptations, own: representation };
-                let mut listed = levels.listed(length, &mut outline.problems);
-                count += match &listed.addressing {
-                    Addressing::Segments { segments, .. } => segments.len(),
-                    _ => 1,
+                let listed = levels.fit(&mut budget).and_then(|()| levels.listed(length, &mut budget));
+                let (mut listed, problem) = match listed {
+                    Ok(found) => found,
+                    Err(Spent(what)) => {
+                        let id = representation.id.as_deref().map_or_else(|| place.to_string(), super::playlist::short);
+                        outline.problems.push((format!("Representation {id}"), what));
+                        return outline;
+                    }
                 };
-                if count > MOST_SEGMENTS_OF_ALL {
-                    let what = format!("only {MOST_SEGMENTS_OF_ALL} segments are looked at");
-                    outline.problems.push((format!("Representation {}", listed.name), what));
-                    return outline;
-                }
+                outline.problems.extend(problem.map(|what| (format!("Representation {}", listed.name), what)));
                 (listed.set, listed.period_start, listed.period_length) = (set, start, length);
                 if mpd.periods.len() > 1 {
                     listed.name = format!("{}/{}", period.id.clone().unwrap_or_else(|| place.to_string()), listed.name);
@@ -212,6 +238,55 @@ fn outline(mpd: &MPD) -> Outline {
     outline
 }
 
+/// What may still be listed of all Representations together.
+struct Budget {
+    segments: usize,
+    bytes: usize,
+}
+
+/// More is listed than is looked at; the sentence that says so.
+struct Spent(String);
+
+impl Budget {
+    fn segments(&mut self, count: usize) -> Result<(), Spent> {
+        let spent = || Spent(format!("only {MOST_SEGMENTS_OF_ALL} segments are looked at"));
+        self.segments = self.segments.checked_sub(count).ok_or_else(spent)?;
+        Ok(())
+    }
+
+    fn bytes(&mut self, count: usize) -> Result<(), Spent> {
+        let spent = || Spent(format!("only {MOST_NAME_BYTES} bytes of names are looked at"));
+        self.bytes = self.bytes.checked_sub(count).ok_or_else(spent)?;
+        Ok(())
+    }
+}
+
+/// Why the segments of a Representation are not known.
+enum Unlisted {
+    /// What is wrong with it.
+    Wrong(String),
+    /// There is too much of everything.
+    Spent(Spent),
+}
+
+impl From<String> for Unlisted {
+    fn from(what: String) -> Self {
+        Self::Wrong(what)
+    }
+}
+
+impl From<&str> for Unlisted {
+    fn from(what: &str) -> Self {
+        Self::Wrong(what.to_owned())
+    }
+}
+
+impl From<Spent> for Unlisted {
+    fn from(spent: Spent) -> Self {
+        Self::Spent(spent)
+    }
+}
+
 /// The elements that a Representation inherits from.
 struct Levels<'a> {
     mpd: &'a MPD,
@@ -221,7 +296,43 @@ struct Levels<'a> {
 }
 
 impl Levels<'_> {
-    fn listed(&self, length: Option<f64>, problems: &mut Vec<(String, String)>) -> Listed {
+    /// Takes from the budget what is kept for the Representation itself, and what has to be walked to list its segments.
+    fn fit(&self, budget: &mut Budget) -> Result<(), Spent> {
+        if let Some(text) = self.texts().find(|text| text.len() > MOST_TEXT_BYTES) {
+            return Err(Spent(format!("a text of {} bytes is not read", text.len())));
+        }
+        budget.bytes(self.texts().map(str::len).sum())?;
+        budget.segments(1 + self.rows())
+    }
+
+    /// What names are made of, and what it inherits.
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let Self { mpd, period, set, own } = self;
+        let templates = [&own.SegmentTemplate, &set.SegmentTemplate, &period.SegmentTemplate].into_iter().flatten();
+        let plain = [&period.id, &own.id, &own.codecs, &set.codecs, &own.mimeType, &set.mimeType];
+        let plain = plain.into_iter().chain([&own.frameRate, &set.frameRate]).flatten();
+        let urls = [&mpd.base_url, &period.BaseURL, &set.BaseURL, &own.BaseURL].into_iter().filter_map(|it| it.first());
+        plain
+            .chain(templates.flat_map(|template| [&template.media, &template.initialization]).flatten())
+            .map(String::as_str)
+            .chain(urls.map(|url| url.base.as_str()))
+    }
+
+    /// How many rows and URLs stand in the longest timeline or list of the levels.
+    fn rows(&self) -> usize {
+        let Self { period, set, own, .. } = self;
+        let templates = [&own.SegmentTemplate, &set.SegmentTemplate, &period.SegmentTemplate].into_iter().flatten();
+        let lists = [&own.SegmentList, &set.SegmentList, &period.SegmentList].into_iter().flatten();
+        let timelines = templates
+            .map(|template| &template.SegmentTimeline)
+            .chain(lists.clone().map(|list| &list.SegmentTimeline))
+            .flatten();
+        let rows = timelines.map(|timeline| timeline.segments.len()).chain(lists.map(|list| list.segment_urls.len()));
+        rows.max().unwrap_or(0)
+    }
+
+    /// The Representation, and what is wrong with it.
+    fn listed(&self, length: Option<f64>, budget: &mut Budget) -> Result<(Listed, Option<String>), Spent> {
         let (set, own) = (self.set, self.own);
         let template = self.template();
         let base = self.own.SegmentBase.as_ref().or(set.SegmentBase.as_ref()).or(self.period.SegmentBase.as_ref());
@@ -232,7 +343,7 @@ impl Levels<'_> {
             list.and_then(|list| list.timescale),
         ];
         let frame_rate = own.frameRate.as_deref().or(set.frameRate.as_deref());
-        let mut listed = Listed {
+        let listed = Listed {
             name: own.id.clone().unwrap_or_else(|| "without id".to_owned()),
             aligned: set.segmentAlignment.unwrap_or(false),
             sap: own.startWithSAP.or(set.startWithSAP),
@@ -256,7 +367,7 @@ impl Levels<'_> {
         };
         let url = self.url();
         let addressing = match (template, base, list) {
-            (Some(template), ..) => self.by_template(&template, &url, length, listed.timescale),
+            (Some(template), ..) => self.by_template(&template, &url, (length, listed.timescale), budget),
             (_, Some(base), _) if base.indexRange.is_some() => {
                 let init = base.Initialization.as_ref().and_then(|init| init.range.as_deref()).and_then(range);
                 match base.indexRange.as_deref().and_then(range) {
@@ -264,18 +375,18 @@ impl Levels<'_> {
                         init: Reference { uri: url, range: init.or(Some((0, index.0.saturating_sub(1)))) },
                         index,
                     }),
-                    None => Err("indexRange can't be read".to_owned()),
+                    None => Err("indexRange can't be read".into()),
                 }
             }
-            (.., Some(list)) => by_list(list, &url, length, listed.timescale),
-            _ if url.is_empty() => Err("it names no segments".to_owned()),
+            (.., Some(list)) => by_list(list, &url, (length, listed.timescale), budget),
+            _ if url.is_empty() => Err("it names no segments".into()),
             _ => Ok(Addressing::Whole(Reference { uri: url, range: None })),
         };
         match addressing {
-            Ok(addressing) => listed.addressing = addressing,
-            Err(problem) => problems.push((format!("Representation {}", listed.name), problem)),
+            Ok(addressing) => Ok((Listed { addressing, ..listed }, None)),
+            Err(Unlisted::Wrong(problem)) => Ok((listed, Some(problem))),
+            Err(Unlisted::Spent(spent)) => Err(spent),
         }
-        listed
     }
 
     /// The SegmentTemplates of the levels, inner attributes over outer ones (23009-1 5.3.9.1).
@@ -304,38 +415,48 @@ impl Levels<'_> {
         &self,
         template: &SegmentTemplate,
         base: &str,
-        length: Option<f64>,
-        timescale: u64,
-    ) -> Result<Addressing, String> {
+        (length, timescale): (Option<f64>, u64),
+        budget: &mut Budget,
+    ) -> Result<Addressing, Unlisted> {
         let media = template.media.as_deref().ok_or("its SegmentTemplate has no media attribute")?;
         let times = match (&template.SegmentTimeline, template.duration) {
             (Some(timeline), _) => {
                 by_timeline(timeline, length, timescale, template.presentationTimeOffset.unwrap_or(0))?
             }
             (None, Some(duration)) => by_duration(duration, length, timescale, None)?,
-            (None, None) => return Err("its SegmentTemplate has neither SegmentTimeline nor duration".to_owned()),
+            (None, None) => return Err("its SegmentTemplate has neither SegmentTimeline nor duration".into()),
         };
+        budget.segments(times.len().saturating_sub(self.rows()))?;
         let id = self.own.id.as_deref().unwrap_or_default();
         let bandwidth = self.own.bandwidth.unwrap_or(0);
-        let name = |text: &str, number: u64, time: u64| {
-            Ok::<_, String>(Reference { uri: joined(base, &filled(text, id, bandwidth, number, time)?), range: None })
+        let mut name = |text: &str, number: u64, time: u64| {
+            let uri = joined(base, &filled(text, id, bandwidth, number, time)?);
+            budget.bytes(uri.len())?;
+            Ok::<_, Unlisted>(Reference { uri, range: None })
         };
         let init = template.initialization.as_deref().map(|text| name(text, 0, 0)).transpose()?;
         let first = template.startNumber.unwrap_or(1);
         let segments = (0_u64..)
             .zip(times)
             .map(|(place, (start, ticks))| Ok((name(media, first.saturating_add(place), start)?, start, ticks)));
-        let segments = segments.collect::<Result<_, String>>()?;
+        let segments = segments.collect::<Result<_, Unlisted>>()?;
         Ok(Addressing::Segments { init, segments, exact: template.SegmentTimeline.is_some() })
     }
 }
 
-fn by_list(list: &SegmentList, base: &str, length: Option<f64>, timescale: u64) -> Result<Addressing, String> {
-    let reference = |uri: Option<&str>, bytes: Option<&str>| Reference {
-        uri: uri.map_or_else(|| base.to_owned(), |uri| joined(base, uri)),
-        range: bytes.and_then(range),
+fn by_list(
+    list: &SegmentList,
+    base: &str,
+    (length, timescale): (Option<f64>, u64),
+    budget: &mut Budget,
+) -> Result<Addressing, Unlisted> {
+    let mut reference = |uri: Option<&str>, bytes: Option<&str>| {
+        let uri = uri.map_or_else(|| base.to_owned(), |uri| joined(base, uri));
+        budget.bytes(uri.len())?;
+        Ok::<_, Spent>(Reference { uri, range: bytes.and_then(range) })
     };
     let init = list.Initialization.as_ref().map(|init| reference(init.sourceURL.as_deref(), init.range.as_deref()));
+    let init = init.transpose()?;
     let urls = &list.segment_urls;
     let times = match (&list.SegmentTimeline, list.duration) {
         (Some(timeline), _) => by_timeline(timeline, length, timescale, 0)?,
@@ -343,13 +464,14 @@ fn by_list(list: &SegmentList, base: &str, length: Option<f64>, timescale: u64) 
         (None, None) => vec![(0, (length.unwrap_or(0.0) * timescale as f64) as u64)],
     };
     if times.len() != urls.len() {
-        return Err(format!("its SegmentList has {} URLs and {} times", urls.len(), times.len()));
+        return Err(format!("its SegmentList has {} URLs and {} times", urls.len(), times.len()).into());
     }
     let segments = urls
         .iter()
         .zip(times)
-        .map(|(url, (start, ticks))| (reference(url.media.as_deref(), url.mediaRange.as_deref()), start, ticks));
-    Ok(Addressing::Segments { init, segments: segments.collect(), exact: list.SegmentTimeline.is_some() })
+        .map(|(url, (start, ticks))| Ok((reference(url.media.as_deref(), url.mediaRange.as_deref())?, start, ticks)));
+    let segments = segments.collect::<Result<_, Spent>>()?;
+    Ok(Addressing::Segments { init, segments, exact: list.SegmentTimeline.is_some() })
 }
 
 /// Start and duration of each segment (23009-1 5.3.9.6).
@@ -488,6 +610,46 @@ mod tests {
         assert_eq!(times(&of("<S d=\"40\" r=\"-1\"/>")).len(), 3);
         let endless = of("<S d=\"1\" r=\"9000000000000\"/>");
         assert!(endless.problems[0].1.contains("more than"), "{:?}", endless.problems);
+    }
+
+    #[test]
+    fn a_small_mpd_does_not_become_large_by_what_is_repeated_in_names() {
+        let of = |media: &str, id: &str, inner: &str| {
+            let text = format!(
+                "<MPD mediaPresentationDuration=\"PT100000S\"><Period><AdaptationSet><SegmentTemplate duration=\"1\" \
+                 media=\"{media}\"/><Representation id=\"{id}\">{inner}</Representation></AdaptationSet></Period></MPD>"
+            );
+            let outline = read(text.as_bytes()).unwrap();
+            (outline.representations.len(), outline.problems.into_iter().map(|(_, what)| what).collect::<Vec<_>>())
+        };
+        let id = "i".repeat(MOST_TEXT_BYTES);
+        assert_eq!(of("$Number$", &id, ""), (1, vec![]));
+        let names = vec!["only 67108864 bytes of names are looked at".to_owned()];
+        assert_eq!(of("$RepresentationID$$Number$", &id, ""), (0, names.clone()));
+        let list = format!("<SegmentList duration=\"1\">{}</SegmentList>", "<SegmentURL/>".repeat(20_000));
+        let base = format!("<BaseURL>{}/</BaseURL>", &id[1..]);
+        let text = format!(
+            "<MPD><Period>{base}<AdaptationSet><Representation>{list}</Representation></AdaptationSet></Period></MPD>"
+        );
+        let problems = read(text.as_bytes()).unwrap().problems;
+        assert_eq!(problems.into_iter().map(|(_, what)| what).collect::<Vec<_>>(), names);
+        let text = vec!["a text of 4097 bytes is not read".to_owned()];
+        assert_eq!(of("$Number$", &format!("{id}i"), ""), (0, text));
+    }
+
+    #[test]
+    fn representations_that_share_a_long_timeline_are_counted_by_it_and_elements_by_themselves() {
+        let rows = "<S t=\"0\" d=\"0\" r=\"-1\"/>".repeat(100_000);
+        let representations = "<Representation bandwidth=\"1\"/>".repeat(20);
+        let text = format!(
+            "<MPD><Period duration=\"PT1S\"><AdaptationSet><SegmentTemplate media=\"a\"><SegmentTimeline>{rows}\
+             </SegmentTimeline></SegmentTemplate>{representations}</AdaptationSet></Period></MPD>"
+        );
+        let outline = read(text.as_bytes()).unwrap();
+        assert_eq!(outline.representations.len(), 9);
+        assert_eq!(outline.problems[0].1, "only 1000000 segments are looked at");
+        let periods = format!("<MPD>{}</MPD>", "<Period/>".repeat(MOST_ELEMENTS));
+        assert_eq!(read(periods.as_bytes()).unwrap_err(), "it has more than 100000 elements");
     }
 
     #[test]

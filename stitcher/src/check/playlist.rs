@@ -121,6 +121,22 @@ impl Playlist {
         playlist
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let attribute = |(name, value): &(String, String)| size_of::<(String, String)>() + name.len() + value.len();
+        let line = |line: &Line| {
+            let held = match &line.content {
+                Content::Tag { name, value, attributes } => {
+                    name.len() + value.len() + attributes.0.iter().map(attribute).sum::<usize>()
+                }
+                Content::Uri(uri) => uri.len(),
+            };
+            size_of::<Line>() + held
+        };
+        let syntax = |(_, what): &(usize, String)| size_of::<(usize, String)>() + what.len();
+        self.lines.iter().map(line).chain(self.syntax.iter().map(syntax)).sum()
+    }
+
     fn decode(&mut self, bytes: &[u8]) -> String {
         if bytes.starts_with(&[0xEF, 0xBB, 0xBF]) {
             self.encoding.push("it starts with a byte order mark".to_owned());

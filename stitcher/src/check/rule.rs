@@ -1,6 +1,7 @@
 //! What a rule is, and what can become of it. Values only.
 
-use serde::Serialize;
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
 
 use super::playlist::printable;
 use super::stream::Stream;
@@ -71,7 +72,8 @@ pub struct Failure {
     pub what: String,
 }
 
-/// What became of a rule.
+/// What became of a rule. Programs read it as `verdict`, which is `pass`, `fail`, `not_applicable` or `not_checked`; `reason`,
+/// why it does not apply or was not checked; `failures`, and `failures_left_out`, how many more there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It holds wherever it applies.
@@ -87,6 +89,46 @@ pub enum Verdict {
     NotApplicable(&'static str),
     /// It can't be told from the files; why.
     NotChecked(&'static str),
+}
+
+impl Verdict {
+    /// Where the rule does not hold, as far as that is told.
+    pub fn failures(&self) -> &[Failure] {
+        match self {
+            Self::Fail { failures, .. } => failures,
+            Self::Pass | Self::NotApplicable(_) | Self::NotChecked(_) => &[],
+        }
+    }
+
+    /// Why the rule does not apply or was not checked.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::NotApplicable(why) | Self::NotChecked(why) => Some(why),
+            Self::Pass | Self::Fail { .. } => None,
+        }
+    }
+
+    /// Whether the rule does not hold.
+    pub fn is_fail(&self) -> bool {
+        matches!(self, Self::Fail { .. })
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (name, left_out) = match self {
+            Self::Pass => ("pass", 0),
+            Self::Fail { more, .. } => ("fail", *more),
+            Self::NotApplicable(_) => ("not_applicable", 0),
+            Self::NotChecked(_) => ("not_checked", 0),
+        };
+        let mut told = serializer.serialize_struct("Verdict", 4)?;
+        told.serialize_field("verdict", name)?;
+        told.serialize_field("reason", &self.reason())?;
+        told.serialize_field("failures", self.failures())?;
+        told.serialize_field("failures_left_out", &left_out)?;
+        told.end()
+    }
 }
 
 /// A rule.

@@ -49,7 +49,7 @@ impl Memory {
 
     /// The rules that are broken.
     fn broken(&self) -> Vec<&'static str> {
-        self.report().rules.iter().filter(|rule| rule.verdict == "fail").map(|rule| rule.id).collect()
+        self.report().rules.iter().filter(|rule| rule.verdict.is_fail()).map(|rule| rule.id).collect()
     }
 }
 
@@ -216,10 +216,32 @@ fn manifests(files: &mut Memory, peaks: &HashMap<&str, (f64, f64)>) {
 #[test]
 fn a_good_stream_keeps_every_rule() {
     let report = good().report();
-    let broken: Vec<_> = report.rules.iter().filter(|rule| rule.verdict == "fail").collect();
+    let broken: Vec<_> = report.rules.iter().filter(|rule| rule.verdict.is_fail()).collect();
     assert!(broken.is_empty(), "{broken:#?}");
-    let idle: Vec<_> = report.rules.iter().filter(|rule| rule.verdict != "pass").map(|rule| rule.id).collect();
+    let idle: Vec<_> = report.rules.iter().filter(|rule| rule.verdict != Verdict::Pass).map(|rule| rule.id).collect();
     assert_eq!(idle, ["keys", "ts-counters", "mpd-nominal", "gzip", "mime-types", "tls"]);
+}
+
+#[test]
+fn programs_read_of_every_rule_what_became_of_it_why_and_where() {
+    let of = |verdict| {
+        let judged = Judged { id: "i", source: "s", area: Area::Files, level: Level::Must, text: "t", verdict };
+        serde_json::to_string(&judged).unwrap()
+    };
+    let told = |end: &str| format!(r#"{{"id":"i","source":"s","area":"files","level":"must","text":"t",{end}}}"#);
+    let failures = vec![Failure { place: "p".to_owned(), what: "w".to_owned() }];
+    assert_eq!(
+        of(Verdict::Fail { failures, more: 2 }),
+        told(r#""verdict":"fail","reason":null,"failures":[{"place":"p","what":"w"}],"failures_left_out":2"#)
+    );
+    for (verdict, name, reason) in [
+        (Verdict::Pass, "pass", "null"),
+        (Verdict::NotApplicable("a"), "not_applicable", r#""a""#),
+        (Verdict::NotChecked("b"), "not_checked", r#""b""#),
+    ] {
+        let end = format!(r#""verdict":"{name}","reason":{reason},"failures":[],"failures_left_out":0"#);
+        assert_eq!(of(verdict), told(&end));
+    }
 }
 
 /// What is done to the stream, and the rules that it breaks.
@@ -295,6 +317,13 @@ const DAMAGES: &[Damage] = &[
     (|s| s.replace(MASTER, "AUDIO=\"s\"", "AUDIO=\"none\""), &["groups", "codecs", "bandwidth", "average-bandwidth"]),
     (|s| s.replace(MASTER, "TYPE=SUBTITLES,GROUP-ID=\"t\",", "TYPE=SUBTITLES,"), &["required-attributes", "groups"]),
     (|s| s.replace(MASTER, "LANGUAGE=\"en\",DEFAULT", "DEFAULT"), &["language"]),
+    (
+        |s| {
+            let captions = "#EXT-X-MEDIA:TYPE=CLOSED-CAPTIONS,GROUP-ID=\"c\",NAME=\"CC1\",INSTREAM-ID=\"CC1\"";
+            s.replace(MASTER, "#EXT-X-VERSION:7", &format!("#EXT-X-VERSION:7\n{captions}"));
+        },
+        &["language"],
+    ),
     (|s| s.replace(MASTER, "avc1.64001F,mp4a", "avc1.640028,mp4a"), &["codecs"]),
     (|s| s.replace(MASTER, "avc1.64001F,mp4a.40.2", "avc1.64001F"), &["codecs"]),
     (|s| s.replace(MASTER, "CODECS=\"avc1.64001F\",RES", "RES"), &["codecs"]),
@@ -513,8 +542,8 @@ fn transport_streams_are_checked_for_lost_packets_and_a_second_sound() {
     files.put("index.m3u8", text);
     let broken = |files: &Memory| {
         let report = check(&load_from(files, Some("index.m3u8"), None).unwrap());
-        let failed = report.rules.into_iter().filter(|rule| rule.verdict == "fail");
-        failed.map(|rule| (rule.id, rule.failures[0].what.clone())).collect::<BTreeMap<_, _>>()
+        let failed = report.rules.into_iter().filter(|rule| rule.verdict.is_fail());
+        failed.map(|rule| (rule.id, rule.verdict.failures()[0].what.clone())).collect::<BTreeMap<_, _>>()
     };
     let found = broken(&files);
     assert_eq!(found["one-audio"], "there are 2 streams of audio");
@@ -540,7 +569,7 @@ fn a_stream_that_a_transport_segment_has_nothing_of_is_not_looked_for_in_it() {
     let stream = load_from(&files, Some("index.m3u8"), None).unwrap();
     let playlist = stream.hls.as_ref().unwrap().renditions[0].playlist().unwrap();
     assert_eq!(playlist.codecs(), ["avc1.64001F"], "and none of sound");
-    let failed: Vec<_> = check(&stream).rules.into_iter().filter(|rule| rule.verdict == "fail").collect();
+    let failed: Vec<_> = check(&stream).rules.into_iter().filter(|rule| rule.verdict.is_fail()).collect();
     let ids: Vec<&str> = failed.iter().map(|rule| rule.id).collect();
     assert!(!ids.contains(&"discontinuity-marked") && !ids.contains(&"opens-with-key"), "{ids:?}");
 }
@@ -553,7 +582,7 @@ fn what_is_encrypted_as_a_whole_is_not_looked_into() {
     files.put("b/2.m4s", vec![0xAA; files.0["b/2.m4s"].len()]);
     assert!(load_from(&files, Some(MASTER), None).is_ok());
     let report = check(&load_from(&files, Some(MASTER), None).unwrap());
-    let broken: Vec<_> = report.rules.iter().filter(|rule| rule.verdict == "fail").collect();
+    let broken: Vec<_> = report.rules.iter().filter(|rule| rule.verdict.is_fail()).collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
@@ -582,7 +611,8 @@ fn what_a_playlist_says_moves_no_cursor() {
     let mut files = good();
     files.replace(MASTER, "AUDIO=\"s\"", "AUDIO=\"\u{1B}[2J\u{9B}31m\"");
     files.replace("b/index.m3u8", "2.m4s", "\u{1B}]0;x\u{7}2.m4s");
-    let text = format!("{:?}", files.report().rules.into_iter().flat_map(|rule| rule.failures).collect::<Vec<_>>());
+    let report = files.report();
+    let text = format!("{:?}", report.rules.iter().flat_map(|rule| rule.verdict.failures()).collect::<Vec<_>>());
     assert!(text.contains("in the group") && text.contains("no such file"), "{text}");
     assert!(!text.contains("\\u{1b}") && !text.contains("\\u{9b}") && !text.contains("\\u{7}"), "{text}");
 }

@@ -108,7 +108,7 @@ impl Claim<'_> {
     /// The buffer needed by fragments.
     fn subtitles(&self, listing: &SubtitleListing, cues: &[ShownCue]) -> Result<f64, Violation> {
         let name = &listing.files.folder;
-        let mut check = SubtitleCheck::new(name, self.ruler, cues);
+        let mut check = SubtitleCheck::new(name, self.ruler, cues, self.presentation.interval().1);
         let unreadable = |file: &str, error: std::io::Error| Violation::Unreadable {
             file: format!("{name}/{file}"),
             reason: error.to_string(),

@@ -16,6 +16,8 @@ pub(crate) struct SubtitleCheck<'a> {
     /// Those that no file had yet, and those shown in the segment before, or later on.
     rest: &'a [ShownCue],
     active: Vec<&'a ShownCue>,
+    /// When all that is shown and heard has ended, in seconds.
+    end_s: f64,
     /// The same of fragments.
     fragments_rest: &'a [ShownCue],
     fragments_active: Vec<&'a ShownCue>,
@@ -24,14 +26,15 @@ pub(crate) struct SubtitleCheck<'a> {
 }
 
 impl<'a> SubtitleCheck<'a> {
-    /// Nothing seen yet; `due` are in order.
-    pub(crate) fn new(track: &'a str, ruler: &'a Ruler, due: &'a [ShownCue]) -> Self {
+    /// Nothing seen yet of a presentation that ends after `end_s` seconds; `due` are in order.
+    pub(crate) fn new(track: &'a str, ruler: &'a Ruler, due: &'a [ShownCue], end_s: f64) -> Self {
         Self {
             track,
             ruler,
             fine: ruler.fine(),
             rest: due,
             active: Vec::new(),
+            end_s,
             fragments_rest: due,
             fragments_active: Vec::new(),
             files: 0,
@@ -112,6 +115,9 @@ impl<'a> SubtitleCheck<'a> {
     pub(crate) fn finish(self) -> Result<(), Violation> {
         let due = self.ruler.segments();
         let got = self.files.min(self.fragments);
+        if self.fragments_rest.first().is_some_and(|cue| (cue.start_ms as f64) < self.end_s * 1000.0) {
+            return Err(self.wrong(due.saturating_sub(1), "ends before all cues are shown"));
+        }
         if got == due && self.rest.is_empty() {
             return Ok(());
         }
@@ -180,7 +186,7 @@ mod tests {
 
     fn files(due: &[ShownCue], files: &[&[usize]]) -> Result<(), Violation> {
         let ruler = Ruler { bounds: vec![0, 2000, 4000], timescale: 1000 };
-        let mut check = SubtitleCheck::new("t", &ruler, due);
+        let mut check = SubtitleCheck::new("t", &ruler, due, 4.0);
         files.iter().try_for_each(|places| check.file(&vtt::file(places.iter().map(|&place| &due[place]))))
     }
 

@@ -6,7 +6,7 @@ use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _
 use vtp_engine::ladder::VideoCodec;
 use vtp_engine::nal;
 
-use super::boxes::{boxed, boxes, edited, only};
+use super::boxes::{Found, boxed, boxes, edited, only};
 use super::{Content, ContentKey, Error, Seal};
 
 const BLOCK: usize = 16;
@@ -15,25 +15,50 @@ const BLOCK: usize = 16;
 /// which must be clear (9.6.2). It mostly takes a few bytes. The longest of x264 has weights, in P slices alone and so for one
 /// list of 16 references: 13 bytes each for three planes in the longest codes, and 4 for its place in the list (H.264 7.3.3),
 /// 272 bytes. H.265 allows 24 weights in all, a plane of colour counting as one, which are 124 bytes (7.4.7.3); it is written
-/// without entry points.
+/// without entry points. Of slices that others wrote nothing like it is known.
 const CLEAR: usize = 320;
+
+/// Most parts of a sample: the size of what tells them, two bytes and six for each, has eight bits.
+const MOST_PARTS: usize = (u8::MAX as usize - 2) / 6;
 
 /// Blocks that are encrypted, and blocks after them that are not, in video.
 const PATTERN: (u8, u8) = (1, 9);
 
+/// Where the sample entry is.
+const STSD: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"];
+
 /// The sample entry with what tells players that it is protected.
 pub(super) fn init(seal: &Seal, init: &[u8]) -> Result<Vec<u8>, Error> {
-    let path: [&[u8; 4]; 6] = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"];
-    edited(init, &path, &|stsd| {
-        let (head, entry) = stsd.payload.split_at_checked(8).ok_or(Error::Layout("half an stsd"))?;
-        let [entry] = boxes(entry)?[..] else { return Err(Error::Layout("not one sample entry")) };
+    with_entry(init, &|entry| {
         let (kind, pattern) = match &entry.kind {
             b"mp4a" | b"ac-3" | b"ec-3" => (b"enca", (0, 0)),
             b"avc1" | b"hvc1" => (b"encv", PATTERN),
             _ => return Err(Error::Layout("a sample entry of another kind")),
         };
-        let info = protection(seal, entry.kind, pattern)?;
-        boxed(b"stsd", &[head, &boxed(kind, &[entry.payload, &info].concat())?].concat())
+        boxed(kind, &[entry.payload, &protection(seal, entry.kind, pattern)?].concat())
+    })
+}
+
+/// The clear initialization segment, by what the sealed one says alone.
+pub(super) fn open_init(sealed: &[u8]) -> Result<Vec<u8>, Error> {
+    with_entry(sealed, &|entry| {
+        let is_last = |at: &usize| {
+            let rest = &entry.payload[*at..];
+            rest.get(4..8) == Some(b"sinf") && boxes(rest).is_ok_and(|all| all.len() == 1)
+        };
+        let start = (0..entry.payload.len()).find(is_last).ok_or(Error::Layout("no sinf"))?;
+        let (own, info) = entry.payload.split_at(start);
+        let original = only(only(info, b"sinf")?.payload, b"frma")?.payload;
+        boxed(original.try_into().map_err(|_| Error::Layout("half a frma"))?, own)
+    })
+}
+
+/// The initialization segment with another sample entry in place of its one.
+fn with_entry(init: &[u8], change: &dyn Fn(Found<'_>) -> Result<Vec<u8>, Error>) -> Result<Vec<u8>, Error> {
+    edited(init, &STSD, &|stsd| {
+        let (head, entry) = stsd.payload.split_at_checked(8).ok_or(Error::Layout("half an stsd"))?;
+        let [entry] = boxes(entry)?[..] else { return Err(Error::Layout("not one sample entry")) };
+        boxed(b"stsd", &[head, &change(entry)?].concat())
     })
 }
 
@@ -99,7 +124,7 @@ fn fragment(seal: &Seal, content: Content, segment: &[u8]) -> Result<Vec<u8>, Er
 type Map = Vec<(usize, usize)>;
 
 /// Which bytes of a sample of NAL units, with lengths of four bytes, are protected: those of slices behind their headers, in
-/// whole blocks.
+/// whole blocks. Slices beyond those that can be told of stay clear.
 fn subsamples(codec: VideoCodec, sample: &[u8]) -> Result<Map, Error> {
     let is_slice = |unit: &[u8]| match codec {
         VideoCodec::H264 => nal::avc::unit_type(unit).is_some_and(|kind| (1..=5).contains(&kind)),
@@ -125,8 +150,22 @@ fn subsamples(codec: VideoCodec, sample: &[u8]) -> Result<Map, Error> {
     if clear > 0 || map.is_empty() {
         map.push((clear, 0));
     }
-    // The field for clear bytes has 16 bits: more is told in several.
-    Ok(map.into_iter().flat_map(|(clear, protected)| split(clear, protected)).collect())
+    Ok(fitted(map))
+}
+
+/// The map in parts that its fields hold, and no more of them than can be told as long as clear bytes alone don't take more.
+fn fitted(mut map: Map) -> Map {
+    let mut rest = 0;
+    loop {
+        let whole = map.iter().copied().chain((rest > 0).then_some((rest, 0)));
+        // The field for clear bytes has 16 bits: more is told in several.
+        let parts: Map = whole.flat_map(|(clear, protected)| split(clear, protected)).collect();
+        if parts.len() <= MOST_PARTS || map.is_empty() {
+            return parts;
+        }
+        let left_clear = map.split_off(map.len().min(MOST_PARTS) - 1);
+        rest += left_clear.iter().map(|(clear, protected)| clear + protected).sum::<usize>();
+    }
 }
 
 fn split(clear: usize, protected: usize) -> Map {
@@ -291,7 +330,7 @@ struct Told {
 
 fn told(init: &[u8]) -> Result<Told, Error> {
     let mut at = init;
-    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"] {
+    for kind in STSD {
         at = only(at, kind)?.payload;
     }
     let tenc_at = at.windows(4).position(|four| four == b"tenc").ok_or(Error::Layout("no tenc"))?;
@@ -402,6 +441,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_picture_in_more_slices_than_can_be_told_the_last_ones_stay_clear() {
+        let (long, many) = (vec![unit(0x41, 5000); 60].concat(), vec![unit(0x41, 400); 900].concat());
+        let samples = [long, many];
+        let segment = video(&samples);
+        let init = super::init(&seal(), &init_with(b"avc1")).unwrap();
+        let sealed = super::segment(&seal(), Content::Video(VideoCodec::H264), &segment).unwrap();
+        assert_eq!(open(&seal().key, &init, &sealed).unwrap(), segment);
+        let bytes = only(&sealed, b"mdat").unwrap().payload;
+        let changed = |slices: std::ops::Range<usize>| {
+            slices.filter(|at| bytes[at * 5004..][..5004] != samples[0][at * 5004..][..5004]).count()
+        };
+        assert_eq!((changed(0..40), changed(40..60)), (40, 0));
+    }
+
+    #[test]
     fn a_codec_whose_samples_have_no_nal_units_is_refused() {
         let segment = video(&[vec![0; 64]]);
         let sealed = super::segment(&seal(), Content::Video(VideoCodec::Av1), &segment);
@@ -433,6 +487,7 @@ mod tests {
             prop_assert_eq!(open(&seal.key, &init, &sealed).unwrap(), segment, "two fragments");
             let segment = audio(&frames);
             let init = super::init(&seal, &init_with(b"mp4a")).unwrap();
+            prop_assert_eq!(open_init(&init).unwrap(), init_with(b"mp4a"));
             let sealed = super::segment(&seal, Content::Audio, &segment).unwrap();
             prop_assert_eq!(sealed.len(), segment.len());
             prop_assert_eq!(open(&seal.key, &init, &sealed).unwrap(), segment);
@@ -440,7 +495,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = (sizes(&bytes), told(&bytes).is_ok(), maps(&bytes), open(&seal().key, &bytes, &bytes));
+            let _ = (sizes(&bytes), told(&bytes).is_ok(), maps(&bytes), open(&seal().key, &bytes, &bytes), open_init(&bytes));
         }
     }
 }

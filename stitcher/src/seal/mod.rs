@@ -120,6 +120,17 @@ impl Seal {
         }
     }
 
+    /// The initialization segment again, from the sealed one.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open_init(&self, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.scheme {
+            Scheme::Cbcs => cbcs::open_init(sealed),
+            Scheme::Aes128 => Ok(sealed.to_vec()),
+        }
+    }
+
     /// A sealed segment, the `place`-th of its track, counted from 0.
     ///
     /// # Errors

@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use m3u8_rs::MediaPlaylist;
 use vtp_engine::format::dolby;
 use vtp_engine::ladder::AudioCodec;
 use vtp_engine::stills::THUMBNAILS;
 
+use crate::archive::ArchivedSound;
 use crate::audio::FinishedAudio;
 use crate::boxes::codec::audio_name;
 use crate::files::{Folder, at, discard, write_bytes};
@@ -19,7 +21,6 @@ use crate::listing::{
 use crate::pictures::{Finished, POSTER_FILE, VTT};
 use crate::proof::SourceSound;
 use crate::proof::run::{Claim, Proved};
-use crate::remux::Refusal;
 use crate::remux::run::Parts;
 use crate::remux::text::Text;
 use crate::report::{AudioReport, FileReport, Published, RenditionReport, StreamsReport, SubtitleReport};
@@ -33,20 +34,30 @@ use super::Stitcher;
 impl Stitcher {
     /// Proves conservation and publishes the manifests: media playlists first, then the multivariant playlist and the
     /// MPD. `audio` are the finished tracks, `sounds` what the source's audio is, both for every track of the layout
-    /// in its order. After an error no manifest is left.
-    pub fn finish(self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+    /// in its order; `archived` is the sound of the archive, every track of it. After an error no manifest is left.
+    pub fn finish(
+        self,
+        audio: Vec<FinishedAudio>,
+        sounds: &[SourceSound],
+        archived: &[ArchivedSound],
+    ) -> Result<Published, Error> {
         let told = self.early.is_some().then(|| {
             let videos = self.layout.renditions.iter().map(|rendition| rendition.name.clone());
             (self.dir.clone(), videos.chain(self.layout.audio_folders()).collect::<Vec<_>>())
         });
-        let finished = self.prove_and_publish(audio, sounds);
+        let finished = self.prove_and_publish(audio, sounds, archived);
         if let (Some((dir, folders)), Err(_)) = (told, &finished) {
             Self::withdraw(&dir, &folders);
         }
         finished
     }
 
-    fn prove_and_publish(mut self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+    fn prove_and_publish(
+        mut self,
+        audio: Vec<FinishedAudio>,
+        sounds: &[SourceSound],
+        archived: &[ArchivedSound],
+    ) -> Result<Published, Error> {
         if let Some(missing) = self.due() {
             return Err(Error::MissingChunk(missing.index));
         }
@@ -56,8 +67,7 @@ impl Stitcher {
             return Err(Error::MissingAudio { got, due });
         }
         let heard: Vec<_> = audio.into_iter().filter(|finished| !finished.segments.is_empty()).collect();
-        let (cuts, end, timescale) = self.cuts()?;
-        let ruler = Ruler::new(&cuts, end, timescale);
+        let ruler = self.ruler(&heard)?;
         let mut presentation = self.presentation(&heard, &self.subtitles(&ruler)?, &ruler)?;
         let video_end = presentation.video.iter().filter_map(|it| it.listing.interval()).map(|(_, end)| end);
         let (video_end, end) = (video_end.fold(0.0, f64::max), presentation.interval().1);
@@ -73,7 +83,7 @@ impl Stitcher {
         if let Some(sheets) = &presentation.sheets {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
         }
-        let files = self.files(&presentation)?;
+        let files = self.files(&presentation, archived)?;
         let mut streams = self.streams(&presentation).inspect_err(|_| self.discard_files(&files))?;
         if let Some(seal) = &self.seal {
             let mut sealed = sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation);
@@ -86,6 +96,20 @@ impl Stitcher {
         published.inspect_err(|_| self.discard_files(&files))?;
         let hls_ts = streams.as_ref().map(StreamsReport::new);
         Ok(Published { files, hls_ts, ..self.report(&presentation, &pictures, proved) })
+    }
+
+    /// Where subtitles are cut beside this sound.
+    fn ruler(&self, heard: &[FinishedAudio]) -> Result<Ruler, Error> {
+        let (cuts, video_end, timescale) = self.cuts()?;
+        let sound_end = |finished: &FinishedAudio| {
+            let (track, last) = (&self.layout.audio[finished.track], finished.segments.last()?);
+            let samples = (last.start + last.ticks).saturating_sub(track.priming.into());
+            let ticks = u128::from(samples) * u128::from(timescale);
+            u64::try_from(ticks.div_ceil(u128::from(track.sample_rate.max(1)))).ok()
+        };
+        let sound_end = heard.iter().filter_map(sound_end).max().unwrap_or(0);
+        let cues = self.layout.subtitles.iter().flat_map(|track| &track.cues);
+        Ok(Ruler::new(&cuts, Ruler::end(cues, (video_end, sound_end), timescale), timescale))
     }
 
     fn discard_files(&self, files: &[FileReport]) {
@@ -101,10 +125,7 @@ impl Stitcher {
     }
 
     /// Writes the whole files. After an error none is left.
-    fn files(&self, presentation: &Presentation) -> Result<Vec<FileReport>, Error> {
-        if self.seal.is_some() && !self.containers.is_empty() {
-            return Err(Error::Layout(Refusal::Sealed.to_string()));
-        }
+    fn files(&self, presentation: &Presentation, archived: &[ArchivedSound]) -> Result<Vec<FileReport>, Error> {
         let inits: Vec<_> = self.videos.iter().filter_map(|video| Some(&video.init.as_ref()?.1)).collect();
         let mut written: Vec<FileReport> = Vec::new();
         for container in &self.containers {
@@ -128,7 +149,7 @@ impl Stitcher {
         }
         if let Some(archive) = &self.archive {
             let when = (&*self.index, self.layout.clock(&self.index));
-            let file = archive.write(&self.dir, self.layout.durability, when, &self.archived);
+            let file = archive.write(&self.dir, self.layout.durability, when, archived);
             written.push(file.inspect_err(|_| written.iter().for_each(|it| discard(&self.dir.join(&it.name))))?);
         }
         Ok(written)
@@ -262,25 +283,24 @@ impl Stitcher {
                 manifests.push(Manifest { folder: self.dir.join(folder), name, bytes });
             }
         }
-        for listing in presentation.listings() {
-            let (folder, mut playlist) = (self.dir.join(&listing.folder), hls::media(listing, target));
+        let manifest = |listing: &Listing, name, mut playlist: MediaPlaylist| {
+            let folder = self.dir.join(&listing.folder);
             hls::date(&mut playlist, presentation, listing.start_s());
+            let bytes = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
+            Ok::<_, Error>(Manifest { folder, name, bytes })
+        };
+        let sealed = |mut playlist: MediaPlaylist| {
             hls::protect(&mut playlist, self.seal.as_ref());
-            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
-            manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
+            playlist
+        };
+        for listing in presentation.listings() {
+            manifests.push(manifest(listing, PLAYLIST, sealed(hls::media(listing, target)))?);
         }
         for track in &presentation.subtitles {
-            let (folder, mut playlist) = (self.dir.join(&track.files.folder), hls::subtitles(track, target));
-            hls::date(&mut playlist, presentation, track.files.start_s());
-            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
-            manifests.push(Manifest { folder, name: PLAYLIST, bytes: text });
+            manifests.push(manifest(&track.files, PLAYLIST, hls::subtitles(track, target))?);
         }
         for video in presentation.video.iter().filter(|video| !video.pictures.is_empty()) {
-            let (folder, mut playlist) = (self.dir.join(&video.listing.folder), iframes::playlist(video, target));
-            hls::date(&mut playlist, presentation, video.listing.start_s());
-            hls::protect(&mut playlist, self.seal.as_ref());
-            let text = hls::text(|bytes| playlist.write_to(bytes)).map_err(at(&folder))?;
-            manifests.push(Manifest { folder, name: IFRAMES, bytes: text });
+            manifests.push(manifest(&video.listing, IFRAMES, sealed(iframes::playlist(video, target)))?);
         }
         if let Some(sheets) = &presentation.sheets {
             let folder = self.dir.join(THUMBNAILS);

@@ -216,6 +216,7 @@ pub(super) fn run(
     let is_needless =
         |number: usize| number >= own && wanted.get(number).is_some_and(|it| it.is_dolby()) && !configs[number].copied;
     let track = |(number, writer)| Track { is_needless: is_needless(number), ..Track::new(writer) };
+    writers.iter().enumerate().filter(|(number, _)| is_needless(*number)).for_each(|(_, writer)| writer.leave_empty());
     let mut tracks: Vec<Track> = writers.into_iter().enumerate().map(track).collect();
     let Some(mut outcomes) = outcomes(pass, sound, &mut tracks, cancel)? else { return Ok(None) };
     outcomes.iter_mut().zip(&tracks).filter(|(_, track)| track.is_needless).for_each(|(it, _)| it.samples = 0);
@@ -295,6 +296,14 @@ impl From<ArchiveSound> for Writer {
 }
 
 impl Writer {
+    /// Nobody is to wait for what will not come.
+    fn leave_empty(&self) {
+        match self {
+            Self::Segments(writer) => writer.leave_as_it_is(),
+            Self::Archive(_) => {}
+        }
+    }
+
     fn frame(&mut self, unit: &[u8]) -> Result<(), vtp_stitcher::Error> {
         match self {
             Self::Segments(writer) => writer.frame(unit),

@@ -10,7 +10,7 @@ use vtp_engine::media::audio::AudioTrackConfig;
 use vtp_engine::plan::Plan;
 use vtp_splitter::Source;
 use vtp_stitcher::seal::{Scheme, Seal};
-use vtp_stitcher::{OutputLayout, Published, Stitcher};
+use vtp_stitcher::{Extras, OutputLayout, Published, Stitcher};
 
 use super::archive;
 use super::audio::{self, Finished, Writer};
@@ -63,8 +63,8 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
         ..pass.layout(plan.clone(), audio::tracks(pass, &configs), stills.clone())
     };
     let heard = layout.audio.len();
-    let mut stitcher = Stitcher::new(&pass.dirs.out, layout, Arc::clone(&index))?;
-    texts.warnings.extend(prepare(&mut stitcher, pass, &configs)?);
+    let mut stitcher = Stitcher::new(&pass.dirs.out, layout, Arc::clone(&index), extras(pass, &configs)?)?;
+    texts.warnings.extend(not_streamed(&stitcher.not_streamed()));
     let writer = |track: usize| match track.checked_sub(heard) {
         None => stitcher.audio_writer(track).map(Writer::from),
         Some(track) => stitcher.archive_sound(track).map(Writer::from),
@@ -98,38 +98,31 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
     }
     (pass.progress)(ProgressEvent::Stage("proving".into()));
     let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
-    stitcher.archived(audio.as_ref().map(|a| a.archived.clone()).unwrap_or_default());
-    let published = span::within(tracing::info_span!("proof"), || stitcher.finish(tracks, &sounds))?;
+    let archived = audio.as_ref().map(|a| a.archived.as_slice()).unwrap_or_default();
+    let published = span::within(tracing::info_span!("proof"), || stitcher.finish(tracks, &sounds, archived))?;
     watch.lap("prove");
     let kept = audio.as_ref().and_then(|audio| audio.outcomes.get(heard..)).unwrap_or_default();
     texts.warnings.extend(archive::warnings(pass, kept));
     Ok(Made { plan, published, audio, gathered, captions, warnings: texts.warnings })
 }
 
-/// Tells the stitcher of all that is asked for besides the ladder. What can't be had of it is a warning.
-fn prepare(
-    stitcher: &mut Stitcher,
-    pass: &Pass<'_>,
-    configs: &[AudioTrackConfig],
-) -> Result<Option<String>, PassError> {
-    if let Some(seal) = &pass.request.seal {
-        sealable(pass.renditions, &pass.request.audio, seal)?;
-        stitcher.seal_with(seal.clone());
+/// All that is asked for besides the ladder.
+///
+/// # Errors
+/// [`EncodeFailure::Usage`] if the ladder can't be sealed as it is to be.
+fn extras(pass: &Pass<'_>, configs: &[AudioTrackConfig]) -> Result<Extras, EncodeFailure> {
+    let request = pass.request;
+    if let Some(seal) = &request.seal {
+        sealable(pass.renditions, &request.audio, seal)?;
     }
-    if pass.request.play_early {
-        stitcher.play_early();
-    }
-    stitcher.also_write(&pass.request.files).map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
-    let mut left_out = None;
-    if pass.request.hls_ts {
-        let left = stitcher.also_stream(&pass.source.info.video.pixel_format);
-        left_out = not_streamed(&left.map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?);
-    }
-    if let Some(rendition) = pass.archive {
-        let spec = archive::spec(pass, rendition, audio::archived(pass, configs));
-        stitcher.also_archive(spec).map_err(|refusal| EncodeFailure::Usage(refusal.to_string()))?;
-    }
-    Ok(left_out)
+    let archive = |rendition| archive::spec(pass, rendition, audio::archived(pass, configs));
+    Ok(Extras {
+        seal: request.seal.clone(),
+        play_early: request.play_early,
+        files: request.files.clone(),
+        streams: request.hls_ts.then(|| pass.source.info.video.pixel_format.clone()),
+        archive: pass.archive.map(archive),
+    })
 }
 
 /// Makes pictures and sound side by side. Where one of them fails, the other is given up.
@@ -187,11 +180,18 @@ pub(crate) fn copied(source: &Source, renditions: &[Rendition]) -> Result<Option
 /// # Errors
 /// [`EncodeFailure::Usage`] if one can't.
 fn sealable(renditions: &[Rendition], audio: &[AudioChoice], seal: &Seal) -> Result<(), EncodeFailure> {
+    if seal.scheme != Scheme::Cbcs {
+        return Ok(());
+    }
+    if renditions.iter().any(|rendition| rendition.method == Method::Copy) {
+        // How long the headers of its slices are, which have to stay clear, is up to whoever encoded it.
+        let what = "video that is copied is not encrypted by cbcs: leave out copy, or take --encrypt aes-128";
+        return Err(EncodeFailure::Usage(what.to_owned()));
+    }
     let mut codecs = renditions.iter().map(Rendition::codec);
     let unfit = codecs.find(|codec| matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1)).map(VideoCodec::name);
     let opus = audio.contains(&AudioChoice::Opus).then(|| AudioChoice::Opus.name());
-    let unfit = unfit.or(opus);
-    match unfit.filter(|_| seal.scheme == Scheme::Cbcs) {
+    match unfit.or(opus) {
         None => Ok(()),
         Some(codec) => {
             let what = format!("{codec} is not encrypted by cbcs here: leave it out, or take --encrypt aes-128");

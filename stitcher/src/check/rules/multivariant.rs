@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         "language",
         "Apple 4.7, 8.10",
         Level::Must,
-        "Every EXT-X-MEDIA of audio or subtitles has a LANGUAGE",
+        "Every EXT-X-MEDIA of audio, subtitles or captions has a LANGUAGE",
         language,
     ),
     rule(
@@ -156,7 +156,7 @@ fn language(stream: &Stream) -> Verdict {
         let told = media.get("LANGUAGE").is_some_and(|language| !language.is_empty());
         findings.hold(told, &at(master, line), || "there is no LANGUAGE".to_owned());
     }
-    findings.verdict("there is no EXT-X-MEDIA of audio or subtitles")
+    findings.verdict("there is no EXT-X-MEDIA but of video")
 }
 
 fn codecs_told(stream: &Stream) -> Verdict {

@@ -1,7 +1,9 @@
 //! Bit rates: what the multivariant playlist says, and what the files have.
 
+use std::collections::HashMap;
+
 use super::super::rule::{Area, Findings, Level, Rule, Verdict};
-use super::super::stream::{Hls, MediaPlaylist, Stream};
+use super::super::stream::{Hls, MediaPlaylist, Rendition, Stream};
 use super::{NO_MULTIVARIANT, Playlist, Variant, group, master, variants};
 use crate::rates::{self, Weight};
 
@@ -60,7 +62,7 @@ fn work(weights: &[Weight], target_s: f64) -> usize {
 }
 
 /// Bits a second.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Measured {
     peak: f64,
     average: f64,
@@ -82,18 +84,46 @@ fn of(media: &MediaPlaylist) -> Option<Measured> {
     Some(Measured { peak: rates::peak(&weights, target), average: rates::average(&weights) })
 }
 
-/// The rates of a variant with the largest renditions that play beside it.
-fn together(hls: &Hls, master: &Playlist, variant: &Variant<'_>) -> Option<Measured> {
-    let mut sum = of(variant.rendition?.playlist()?)?;
-    for kind in ["AUDIO", "VIDEO", "SUBTITLES"] {
-        let (mut peak, mut average) = (0.0_f64, 0.0_f64);
-        for rendition in group(hls, master, kind, variant.attributes) {
-            let own = of(rendition.playlist()?)?;
-            (peak, average) = (peak.max(own.peak), average.max(own.average));
-        }
-        sum = Measured { peak: sum.peak + peak, average: sum.average + average };
+/// The rates of renditions and of groups, each measured once.
+struct Scales<'a> {
+    hls: &'a Hls,
+    master: &'a Playlist,
+    renditions: HashMap<&'a str, Option<Measured>>,
+    groups: HashMap<(&'a str, Option<&'a str>), Option<Measured>>,
+}
+
+impl<'a> Scales<'a> {
+    fn new(hls: &'a Hls, master: &'a Playlist) -> Self {
+        Self { hls, master, renditions: HashMap::new(), groups: HashMap::new() }
     }
-    Some(sum)
+
+    fn rendition(&mut self, rendition: &'a Rendition) -> Option<Measured> {
+        *self.renditions.entry(&rendition.name).or_insert_with(|| of(rendition.playlist()?))
+    }
+
+    /// The largest of the group of this type that a variant names; nothing where it names none.
+    fn group(&mut self, kind: &'a str, variant: &Variant<'a>) -> Option<Measured> {
+        let key = (kind, variant.attributes.get(kind));
+        if let Some(known) = self.groups.get(&key) {
+            return *known;
+        }
+        let mut members = group(self.hls, self.master, kind, variant.attributes).into_iter();
+        let largest = members.try_fold(Measured { peak: 0.0, average: 0.0 }, |largest, rendition| {
+            let own = self.rendition(rendition)?;
+            Some(Measured { peak: largest.peak.max(own.peak), average: largest.average.max(own.average) })
+        });
+        self.groups.insert(key, largest);
+        largest
+    }
+
+    /// The rates of a variant with the largest renditions that play beside it.
+    fn together(&mut self, variant: &Variant<'a>) -> Option<Measured> {
+        let own = self.rendition(variant.rendition?)?;
+        ["AUDIO", "VIDEO", "SUBTITLES"].into_iter().try_fold(own, |sum, kind| {
+            let beside = self.group(kind, variant)?;
+            Some(Measured { peak: sum.peak + beside.peak, average: sum.average + beside.average })
+        })
+    }
 }
 
 /// Holds an attribute of each variant against what was measured.
@@ -104,9 +134,9 @@ fn compare(
     measured: impl Fn(Measured) -> f64,
 ) -> Verdict {
     let Some((hls, master)) = master(stream) else { return Verdict::NotApplicable(NO_MULTIVARIANT) };
-    let mut findings = Findings::default();
+    let (mut findings, mut scales) = (Findings::default(), Scales::new(hls, master));
     for variant in variants(hls, master) {
-        match (variant.attributes.number(attribute), together(hls, master, &variant)) {
+        match (variant.attributes.number(attribute), scales.together(&variant)) {
             (Some(told), Some(found)) => findings.hold(holds(told, found), &variant.place, || {
                 let is = measured(found);
                 format!("{attribute} is {told}, measured {is:.0} ({:+.1} %)", 100.0 * (told / is - 1.0))
@@ -146,9 +176,9 @@ fn told(stream: &Stream) -> Verdict {
 
 fn ratio(stream: &Stream) -> Verdict {
     let Some((hls, master)) = master(stream) else { return Verdict::NotApplicable(NO_MULTIVARIANT) };
-    let mut findings = Findings::default();
+    let (mut findings, mut scales) = (Findings::default(), Scales::new(hls, master));
     for variant in variants(hls, master) {
-        let Some(found) = together(hls, master, &variant) else {
+        let Some(found) = scales.together(&variant) else {
             findings.unknown();
             continue;
         };
