@@ -32,6 +32,7 @@ pub mod records;
 pub mod redraw;
 pub mod report;
 mod scratch;
+mod stop;
 pub mod stores;
 pub(crate) mod telemetry;
 pub mod text;

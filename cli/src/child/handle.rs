@@ -9,7 +9,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use vtp_encoder_node::cache::SourceHash;
@@ -26,6 +26,7 @@ use super::messages::{Reply, Request};
 use super::process::Process;
 use super::served::Serving;
 use super::wire::{self, Came, Inbox};
+use crate::stop::Stop;
 
 /// How often somebody who waits for a child looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -89,7 +90,7 @@ impl Child {
     }
 
     /// Has it keep the source of `adoption`, unless it does.
-    pub(crate) fn adopt(&mut self, adoption: &Adoption, cancel: &AtomicBool) -> Result<(), Error> {
+    pub(crate) fn adopt(&mut self, adoption: &Adoption, cancel: &dyn Stop) -> Result<(), Error> {
         if self.adopted == Some(adoption.id) {
             return Ok(());
         }
@@ -256,11 +257,11 @@ impl Child {
     }
 
     /// The next answer. Signs of life are none.
-    pub(super) fn reply(&mut self, cancel: &AtomicBool) -> Result<Reply, Error> {
+    pub(super) fn reply(&mut self, cancel: &dyn Stop) -> Result<Reply, Error> {
         let silence = self.silence();
         let mut heard = Instant::now();
         loop {
-            if cancel.load(Ordering::Relaxed) {
+            if cancel.is_raised() {
                 self.kill();
                 return Err(Error::Cancelled);
             }

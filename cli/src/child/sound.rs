@@ -1,7 +1,5 @@
 //! The sound of a source, made by a child: what the tracks will be first, then all of their access units.
 
-use std::sync::atomic::AtomicBool;
-
 use vtp_engine::media::audio::{AudioOutcome, AudioRequest, AudioTrackConfig, TaskSink};
 use vtp_engine::pcm::Moment;
 
@@ -9,6 +7,7 @@ use super::adoption::Adoption;
 use super::error::Error;
 use super::handle::Child;
 use super::messages::{Reply, Request};
+use crate::stop::Stop;
 
 /// Sound that a child has prepared.
 pub(crate) struct Sound {
@@ -24,7 +23,7 @@ impl Sound {
         requests: Vec<AudioRequest>,
         origin: Moment,
         seconds: f64,
-        cancel: &AtomicBool,
+        cancel: &dyn Stop,
     ) -> Result<Self, Error> {
         child.adopt(adoption, cancel)?;
         let tracks = requests.len();
@@ -49,7 +48,7 @@ impl Sound {
     /// Whatever the child or `take` answers.
     pub(crate) fn run<E: From<Error>>(
         mut self,
-        cancel: &AtomicBool,
+        cancel: &dyn Stop,
         reached: &mut dyn FnMut(f64),
         take: &mut TaskSink<'_, E>,
     ) -> Result<(Vec<AudioOutcome>, Child), E> {

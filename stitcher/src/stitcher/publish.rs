@@ -24,6 +24,7 @@ use crate::remux::run::Parts;
 use crate::remux::text::Text;
 use crate::report::{AudioReport, FileReport, Published, RenditionReport, StreamsReport, SubtitleReport};
 use crate::seal::Scheme;
+use crate::stop::Stop;
 use crate::subtitles::{FinishedSubtitles, Ruler};
 use crate::video::VideoTrack;
 use crate::{Error, dash, hls, iframes, proof, rates, remux, sealing, transport};
@@ -35,18 +36,33 @@ impl Stitcher {
     /// MPD. `audio` are the finished tracks, `sounds` what the source's audio is, both for every track of the layout
     /// in its order. After an error no manifest is left.
     pub fn finish(self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+        self.finish_unless(&|| false, audio, sounds)
+    }
+
+    /// The same, given up with [`Error::Cancelled`] once `is_cancelled` says so, which is asked all the while.
+    pub fn finish_unless(
+        self,
+        is_cancelled: &dyn Fn() -> bool,
+        audio: Vec<FinishedAudio>,
+        sounds: &[SourceSound],
+    ) -> Result<Published, Error> {
         let told = self.early.is_some().then(|| {
             let videos = self.layout.renditions.iter().map(|rendition| rendition.name.clone());
             (self.dir.clone(), videos.chain(self.layout.audio_folders()).collect::<Vec<_>>())
         });
-        let finished = self.prove_and_publish(audio, sounds);
+        let finished = self.prove_and_publish(Stop(is_cancelled), audio, sounds);
         if let (Some((dir, folders)), Err(_)) = (told, &finished) {
             Self::withdraw(&dir, &folders);
         }
         finished
     }
 
-    fn prove_and_publish(mut self, audio: Vec<FinishedAudio>, sounds: &[SourceSound]) -> Result<Published, Error> {
+    fn prove_and_publish(
+        mut self,
+        stop: Stop<'_>,
+        audio: Vec<FinishedAudio>,
+        sounds: &[SourceSound],
+    ) -> Result<Published, Error> {
         if let Some(missing) = self.due() {
             return Err(Error::MissingChunk(missing.index));
         }
@@ -68,21 +84,21 @@ impl Stitcher {
         let tracks: Vec<_> = heard.iter().map(|finished| finished.track).collect();
         let (dir, layout, index) = (&*self.dir, &*self.layout, &*self.index);
         let (configs, tracks, ruler) = (&configs[..], &tracks[..], &ruler);
-        let claim = Claim { dir, layout, index, presentation: &presentation, configs, tracks, sounds, ruler };
+        let claim = Claim { dir, layout, index, presentation: &presentation, configs, tracks, sounds, ruler, stop };
         let proved = claim.prove()?;
         if let Some(sheets) = &presentation.sheets {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
         }
-        let files = self.files(&presentation)?;
-        let mut streams = self.streams(&presentation).inspect_err(|_| self.discard_files(&files))?;
+        let files = self.files(stop, &presentation)?;
+        let mut streams = self.streams(stop, &presentation).inspect_err(|_| self.discard_files(&files))?;
         if let Some(seal) = &self.seal {
-            let mut sealed = sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation);
+            let mut sealed = sealing::seal(stop, &self.dir, self.layout.durability, seal, &mut presentation);
             if let (Ok(()), Some(streams)) = (&sealed, &mut streams) {
-                sealed = sealing::streams(&self.dir, self.layout.durability, seal, streams);
+                sealed = sealing::streams(stop, &self.dir, self.layout.durability, seal, streams);
             }
             sealed.inspect_err(|_| self.discard_files(&files))?;
         }
-        let published = self.publish(&presentation, streams.as_ref(), &pictures, &proved);
+        let published = stop.check().and_then(|()| self.publish(&presentation, streams.as_ref(), &pictures, &proved));
         published.inspect_err(|_| self.discard_files(&files))?;
         let hls_ts = streams.as_ref().map(StreamsReport::new);
         Ok(Published { files, hls_ts, ..self.report(&presentation, &pictures, proved) })
@@ -93,15 +109,15 @@ impl Stitcher {
     }
 
     /// Writes the transport streams, if there are to be some.
-    fn streams(&self, presentation: &Presentation) -> Result<Option<Presentation>, Error> {
+    fn streams(&self, stop: Stop<'_>, presentation: &Presentation) -> Result<Option<Presentation>, Error> {
         let Some(takes) = &self.streamed else { return Ok(None) };
         // What is sealed as a whole can't be fetched in part.
         let alone = self.seal.is_none();
-        transport::run::write(&self.dir, self.layout.durability, presentation, takes, alone).map(Some)
+        transport::run::write(stop, &self.dir, self.layout.durability, presentation, takes, alone).map(Some)
     }
 
     /// Writes the whole files. After an error none is left.
-    fn files(&self, presentation: &Presentation) -> Result<Vec<FileReport>, Error> {
+    fn files(&self, stop: Stop<'_>, presentation: &Presentation) -> Result<Vec<FileReport>, Error> {
         if self.seal.is_some() && !self.containers.is_empty() {
             return Err(Error::Layout(Refusal::Sealed.to_string()));
         }
@@ -121,14 +137,14 @@ impl Stitcher {
             let texts: Vec<(&str, Text<'_>)> =
                 presentation.subtitles.iter().zip(&self.layout.subtitles).map(|(it, track)| text(it, track)).collect();
             let file = video.ok_or_else(none).and_then(|video| {
-                remux::run::write(&self.dir, self.layout.durability, *container, &Parts { video, sound, texts })
+                remux::run::write(stop, &self.dir, self.layout.durability, *container, &Parts { video, sound, texts })
             });
             let file = file.inspect_err(|_| written.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
             written.push(file);
         }
         if let Some(archive) = &self.archive {
             let when = (&*self.index, self.layout.clock(&self.index));
-            let file = archive.write(&self.dir, self.layout.durability, when, &self.archived);
+            let file = archive.write(stop, &self.dir, self.layout.durability, when, &self.archived);
             written.push(file.inspect_err(|_| written.iter().for_each(|it| discard(&self.dir.join(&it.name))))?);
         }
         Ok(written)

@@ -1,6 +1,5 @@
 //! The audio of a run: one thread, one pass over the source, all tracks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use vtp_engine::ladder::{AudioChoice, AudioCodec};
@@ -13,6 +12,7 @@ use vtp_stitcher::{ArchiveSound, ArchivedSound, AudioTrack, AudioWriter, Finishe
 use super::pass::Pass;
 use crate::child::{self, Sound};
 use crate::progress::ProgressEvent;
+use crate::stop::Stop;
 
 /// How often the display hears of audio.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
@@ -45,7 +45,7 @@ pub(super) struct Finished {
 }
 
 /// Prepares the sound of the pass's source. `None` if there is none.
-pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
+pub(super) fn open(pass: &Pass<'_>, cancel: &dyn Stop) -> Result<Option<Sound>, child::Error> {
     let source = pass.source;
     if source.info.audio.is_empty() {
         return Ok(None);
@@ -60,7 +60,7 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
     let kept = kept_by(pass).into_iter().map(|wanted| wanted.request(source));
     let requests: Vec<AudioRequest> = heard.chain(kept).collect();
     let seconds = total_seconds(source);
-    let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
+    let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, cancel);
     pass.children.retried(open).map(Some)
 }
 
@@ -201,13 +201,13 @@ fn track(info: &AudioInfo, config: &AudioTrackConfig) -> AudioTrack {
     }
 }
 
-/// Makes all tracks. `None` when `cancel` was set. Where the process that makes them ends, another begins again; what it
+/// Makes all tracks. `None` when `cancel` was raised. Where the process that makes them ends, another begins again; what it
 /// makes once more is only compared.
 pub(super) fn run(
     pass: &Pass<'_>,
     sound: Sound,
     writers: Vec<Writer>,
-    cancel: &AtomicBool,
+    cancel: &dyn Stop,
 ) -> Result<Option<Finished>, Error> {
     let configs = sound.configs().to_vec();
     let own = pass.source.info.audio.len();
@@ -244,7 +244,7 @@ fn outcomes(
     pass: &Pass<'_>,
     mut sound: Sound,
     tracks: &mut [Track],
-    cancel: &AtomicBool,
+    cancel: &dyn Stop,
 ) -> Result<Option<Vec<AudioOutcome>>, Error> {
     let total = total_seconds(pass.source);
     let mut last = Instant::now();
@@ -259,7 +259,7 @@ fn outcomes(
     for attempt in 1.. {
         let made = sound.run::<Error>(cancel, &mut report, &mut |track, unit| tracks[track].take(unit));
         match made {
-            _ if cancel.load(Ordering::Relaxed) => break,
+            _ if cancel.is_raised() => break,
             Ok((outcomes, child)) => {
                 pass.children.dismiss(child);
                 return Ok(Some(outcomes));
@@ -270,7 +270,7 @@ fn outcomes(
             Err(error) => return Err(error),
         }
         tracks.iter_mut().for_each(Track::begin_again);
-        let Some(again) = open(pass)? else { break };
+        let Some(again) = open(pass, cancel)? else { break };
         sound = again;
     }
     Ok(None)

@@ -23,6 +23,7 @@ use crate::child::Sound;
 use crate::encode::failure::EncodeFailure;
 use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
+use crate::stop::{Either, Stop as _};
 use crate::telemetry::span;
 
 /// What a pass made.
@@ -52,7 +53,7 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
     let plan = pass.plan();
     pass.announce(&plan);
     let index = Arc::new(pass.source.index.clone());
-    let sound = audio::open(pass)?;
+    let sound = audio::open(pass, pass.cancel)?;
     let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
     let stills = pass.stills(&plan);
     let mut texts = subtitles::gather(&pass.request.subtitles, pass.source, pass.files, pass.children.limits());
@@ -93,13 +94,15 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
     };
     let (audio, gathered) = encode(pass, &job, &mut stitcher, sound.map(|sound| (sound, writers)))?;
     watch.lap("encode");
-    if pass.cancel.load(Ordering::Relaxed) {
+    if pass.cancel.is_raised() {
         return Err(EncodeFailure::Cancelled.into());
     }
     (pass.progress)(ProgressEvent::Stage("proving".into()));
     let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
     stitcher.archived(audio.as_ref().map(|a| a.archived.clone()).unwrap_or_default());
-    let published = span::within(tracing::info_span!("proof"), || stitcher.finish(tracks, &sounds))?;
+    let published = span::within(tracing::info_span!("proof"), || {
+        stitcher.finish_unless(&|| pass.cancel.is_raised(), tracks, &sounds)
+    })?;
     watch.lap("prove");
     let kept = audio.as_ref().and_then(|audio| audio.outcomes.get(heard..)).unwrap_or_default();
     texts.warnings.extend(archive::warnings(pass, kept));
@@ -140,12 +143,14 @@ fn encode(
     sound: Option<(Sound, Vec<Writer>)>,
 ) -> Result<(Option<Finished>, Gathered), PassError> {
     let no_sound = AtomicBool::new(false);
+    // Pictures may be done long before the sound: it hears itself that nobody wants it any more.
+    let stop = Either(pass.cancel, job.stop);
     std::thread::scope(|scope| {
         let tracks = sound.as_ref().map_or(0, |(_, writers)| writers.len());
         let span = tracing::info_span!("sound", tracks = span::number(tracks));
         let made = |(sound, writers)| {
             let mut watched = Watched { has_failed: &no_sound, is_well: false };
-            let made = span::within(span, || audio::run(pass, sound, writers, job.stop));
+            let made = span::within(span, || audio::run(pass, sound, writers, &stop));
             watched.is_well = made.is_ok();
             made
         };
@@ -158,9 +163,7 @@ fn encode(
         let audio = audio.map_err(PassError::from).and_then(|audio| Ok(audio.transpose()?.flatten()));
         match (run, audio) {
             // Nobody cancelled it: it was given up for the sound.
-            (Err(PassError::Failure(EncodeFailure::Cancelled)), Err(sound)) if !pass.cancel.load(Ordering::Relaxed) => {
-                Err(sound)
-            }
+            (Err(PassError::Failure(EncodeFailure::Cancelled)), Err(sound)) if !pass.cancel.is_raised() => Err(sound),
             (run, audio) => {
                 let gathered = run?;
                 Ok((audio?, gathered))

@@ -61,7 +61,10 @@ impl<E: Into<EncodeFailure>> From<E> for PassError {
 
 impl From<vtp_stitcher::Error> for EncodeFailure {
     fn from(error: vtp_stitcher::Error) -> Self {
-        Self::Internal(error.into())
+        match error {
+            vtp_stitcher::Error::Cancelled => Self::Cancelled,
+            error => Self::Internal(error.into()),
+        }
     }
 }
 
