@@ -34,7 +34,7 @@ pub(super) struct Made {
     pub(super) gathered: Gathered,
     /// The captions that the pictures carry.
     pub(super) captions: Vec<Channel>,
-    /// What a user should know of the subtitles and the archive.
+    /// What a user should know of the ladder, the subtitles and the archive.
     pub(super) warnings: Vec<String>,
 }
 

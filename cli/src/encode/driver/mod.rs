@@ -131,7 +131,7 @@ pub fn run(
 }
 
 /// Runs the pass, with what its ladder is after a trial if that is asked for. A source that is not safely decoded in
-/// parts is not tried; it gets all rungs.
+/// parts is not tried; it gets all rungs, and so does one of which no part can be tried.
 fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choice>), PassError> {
     if pass.request.ladder != LadderRequest::Smart || pass.in_one_chunk {
         return Ok((making::make(pass, watch)?, Vec::new()));
@@ -144,7 +144,10 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
     // Those that are too small to be measured are the smallest.
     let untried = |of: &&Rendition| trials.iter().all(|trial| trial.rendition.name != of.name);
     renditions.extend(pass.renditions.iter().filter(untried).cloned());
-    let made = making::make(&Pass { renditions: &renditions, ..*pass }, watch)?;
+    let mut made = making::make(&Pass { renditions: &renditions, ..*pass }, watch)?;
+    if trials.is_empty() {
+        made.warnings.push("the ladder has all rungs: no part of the source could be tried".to_owned());
+    }
     Ok((made, trials.iter().zip(verdicts).map(|(trial, verdict)| Choice::new(trial, verdict)).collect()))
 }
 

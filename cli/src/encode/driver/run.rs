@@ -172,7 +172,7 @@ impl<'a, 'j> Run<'a, 'j> {
                 self.results.insert((task, attempt), (chunk, matches!(work, Work::Concealed)));
                 self.apply(Event::Finished { worker, task, attempt });
             }
-            (Err(ChunkError::Child(child::Error::Cancelled)), _) => {
+            (Err(error), _) if error.is_cancelled() => {
                 self.apply(Event::Stopped { worker, task, attempt });
             }
             (Err(error), Work::Whole) if error.is_mismatch() => {
@@ -354,7 +354,7 @@ fn delete(spool: &Path) {
 
 impl ChunkError {
     /// Whether another attempt can help.
-    fn kind(&self) -> FailureKind {
+    pub(super) fn kind(&self) -> FailureKind {
         match self {
             Self::Child(error) => Self::kind_of(error),
             Self::Source(error) => of_source(error),
@@ -382,6 +382,11 @@ impl ChunkError {
             | child::Error::Start(_)
             | child::Error::Cancelled => FailureKind::Retryable,
         }
+    }
+
+    /// Whether the chunk was not wanted any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Child(child::Error::Cancelled))
     }
 
     /// Whether other frames came out than the index expects.
