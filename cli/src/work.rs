@@ -129,7 +129,6 @@ pub(crate) fn from_archive(
     archive: &Path,
     (folder, delivery): (&Path, &Path),
     children: &Pool,
-    observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<(), child::Error> {
     let order = ChunkOrder { task: EncodeTask { spool: folder.to_owned(), ..order.task.clone() }, ..order.clone() };
@@ -137,7 +136,7 @@ pub(crate) fn from_archive(
     let chunk = unharmed(order.task.chunk.0, || {
         let mut child = children.hire()?;
         child.adopt(&adoption, stop)?;
-        let encoded = Hand { child: &mut child, stop, kept: None }.carry_out(&order, observer);
+        let encoded = Hand { child: &mut child, stop, kept: None }.carry_out(&order, &());
         // One that could only say why not is as good as before.
         if matches!(encoded, Ok(_) | Err(child::Error::Failed(_))) {
             children.dismiss(child);

@@ -134,7 +134,7 @@ impl Encoder {
         let frames = order.task.frames.len() as u64;
         let span = tracing::info_span!("encode");
         let encode = move || {
-            let work = || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &(), &stopped);
+            let work = || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &stopped);
             span::within(span, work)
         };
         tokio::task::spawn_blocking(encode).await??;

@@ -1,7 +1,7 @@
 //! What a pass does: plans, encodes, stitches and proves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vtp_encoder_node::Copier;
 use vtp_engine::bitstream::captions::Channel;
@@ -18,6 +18,7 @@ use super::crew::Job;
 use super::pass::{Pass, PassError};
 use super::run::{Gathered, Run};
 use super::subtitles;
+use super::tally::Encoded;
 use super::timing::Stopwatch;
 use crate::child::Sound;
 use crate::encode::failure::EncodeFailure;
@@ -81,7 +82,7 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
         renditions: pass.renditions,
         spool: &pass.dirs.work,
         context_frames: plan_settings(&pass.source.info, pass.renditions, pass.request.segment_s, None).context_frames,
-        encoded: AtomicU64::new(0),
+        encoded: Encoded::default(),
         stop: &stop,
         one_frame_a_packet: pass.source.index.has_one_frame_a_packet(),
         hidden: pass.source.index.hidden_packets(),

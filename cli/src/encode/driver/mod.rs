@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod subtitles;
 mod survey;
+mod tally;
 mod ticks;
 mod timing;
 mod turns;

@@ -161,8 +161,8 @@ impl<'a, 'j> Run<'a, 'j> {
     fn show_frames(&self) {
         let total = u64::from(self.pass.source.index.frame_count());
         let made = self.pass.renditions.iter().chain(self.pass.archive).count();
-        let share = self.job.encoded.load(Ordering::Relaxed) / made.max(1) as u64;
-        (self.pass.progress)(ProgressEvent::Frames { done: share.min(total), total });
+        let done = self.job.encoded.frames() / made.max(1) as u64;
+        (self.pass.progress)(ProgressEvent::Frames { done, total });
     }
 
     fn told(&mut self, told: Told) {

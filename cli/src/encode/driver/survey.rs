@@ -1,7 +1,7 @@
 //! The trial behind `--ladder smart`: a few segments of the source on every rung, measured.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Span;
@@ -17,6 +17,7 @@ use vtp_engine::units::{Attempt, ChunkIndex};
 use super::crew::{ChunkError, Job, Order, Work};
 use super::pass::{Pass, PassError};
 use super::run::JOB;
+use super::tally::Encoded;
 use crate::encode::failure::EncodeFailure;
 use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
@@ -51,7 +52,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         one_frame_a_packet: source.index.has_one_frame_a_packet(),
         hidden: source.index.hidden_packets(),
         check: Some(check),
-        encoded: AtomicU64::new(0),
+        encoded: Encoded::default(),
         stop: pass.cancel,
         cache: pass.cache,
         stills: Stills::default(),
