@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use vtp_encoder_node::cache::SourceHash;
 use vtp_encoder_node::{Observer, Spool, SpoolWriter};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample};
+use vtp_engine::index::Index;
 use vtp_engine::limits::Limits;
 use vtp_splitter::Source;
 
@@ -36,6 +37,28 @@ const LEAST_CPU_S: u64 = 600;
 const MOST_CPU_S: u64 = 1 << 30;
 /// CPU seconds for a mebibyte of a source to be looked into, which may take decoding it once.
 const INDEX_S_PER_MIB: u64 = 30;
+/// So many times as long as it may take of CPU time may anything take on the clock: it may have to wait for its turn at the CPU, and
+/// for a slow disk.
+const PATIENCE: u64 = 10;
+/// Bytes of an answer that says little.
+const SHORT: usize = 1 << 20;
+/// Bytes of what a codec makes of a sample of a picture, at most: lossless ones make less of those with the most bits.
+const BYTES_A_SAMPLE: u64 = 16;
+/// Bytes of what goes with a packet, such as parameter sets.
+const BESIDE_A_PACKET: usize = 1 << 16;
+/// Bytes that are told of a frame of a rendition at the end: its scores.
+const BYTES_A_FRAME: u64 = 256;
+
+/// What a child may take for what it is asked for, and answer.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    /// Bytes of memory.
+    memory: u64,
+    /// CPU seconds besides those that anything may take.
+    cpu_s: u64,
+    /// Bytes of each answer.
+    answer: usize,
+}
 
 /// A child that lives until it is dropped.
 pub(crate) struct Child {
@@ -48,6 +71,28 @@ pub(crate) struct Child {
     adopted: Option<u64>,
     /// How its source is served to it, if that is no file.
     serving: Option<Arc<Serving>>,
+    work: Work,
+}
+
+/// What a child does, as far as that bounds it.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    /// Since when, and for how long it may.
+    begun: Instant,
+    most: Duration,
+    /// Bytes of each answer.
+    answer: usize,
+}
+
+impl Work {
+    fn new(cpu_s: u64, answer: usize) -> Self {
+        let most = Duration::from_secs(cpu_s.saturating_add(LEAST_CPU_S).min(MOST_CPU_S) * PATIENCE);
+        Self { begun: Instant::now(), most, answer }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.begun.elapsed() > self.most
+    }
 }
 
 impl Child {
@@ -58,7 +103,8 @@ impl Child {
     /// It ends before that.
     pub(super) fn new(mut process: Process, stream: UnixStream, limits: Limits) -> Result<(Self, Vec<String>), Error> {
         let words = LastWords::of(process.take_stderr()).map_err(Error::Start)?;
-        let mut child = Self { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
+        let (inbox, work) = (Inbox::default(), Work::new(0, SHORT));
+        let mut child = Self { process, stream, inbox, words, limits, adopted: None, serving: None, work };
         let never = AtomicBool::new(false);
         match child.reply(&never)? {
             Reply::Ready { missing } => Ok((child, missing)),
@@ -74,7 +120,7 @@ impl Child {
     /// Looks into the source in `file`.
     pub(crate) fn index(&mut self, input: &Input, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(input))?;
+        self.allow(Allowance { cpu_s: index_cpu_s(input), answer: wire::LONGEST, ..self.usual() })?;
         self.send(&Request::Index { given: input.given().clone() })?;
         self.give(input)?;
         self.source(cancel)
@@ -84,7 +130,7 @@ impl Child {
     pub(crate) fn census(&mut self, adoption: &Adoption, doubt: &str, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopt(adoption, cancel)?;
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(&adoption.input))?;
+        self.allow(Allowance { cpu_s: index_cpu_s(&adoption.input), answer: wire::LONGEST, ..self.usual() })?;
         self.send(&Request::Census { doubt: doubt.to_owned() })?;
         self.source(cancel)
     }
@@ -94,7 +140,7 @@ impl Child {
         if self.adopted == Some(adoption.id) {
             return Ok(());
         }
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.allow(self.usual())?;
         self.send_bytes(&adoption.request)?;
         self.give(&adoption.input)?;
         match self.reply(cancel)? {
@@ -108,7 +154,7 @@ impl Child {
 
     /// The hash of these packets of the source that it keeps.
     pub(crate) fn hash(&mut self, packets: Range<u32>, cancel: &AtomicBool) -> Result<SourceHash, Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.allow(self.usual())?;
         self.send(&Request::Hash { packets })?;
         match self.reply(cancel)? {
             Reply::Hash(bytes) => Ok(SourceHash::from_bytes(bytes)),
@@ -116,18 +162,24 @@ impl Child {
         }
     }
 
-    /// Writes these packets of the source that it keeps to `archive`, as [`vtp_engine::archive`] has them.
+    /// Writes these packets of `index`, which is that of the source that it keeps, to `archive`, as [`vtp_engine::archive`] has them.
     pub(crate) fn pack(
         &mut self,
+        index: &Index,
         packets: Range<u32>,
         archive: &mut dyn io::Write,
         cancel: &AtomicBool,
     ) -> Result<(), Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        let mut left = packed_bytes(index, &packets);
+        self.allow(Allowance { answer: left, ..self.usual() })?;
         self.send(&Request::Pack { packets })?;
         loop {
             match self.reply(cancel)? {
                 Reply::Piece { bytes } => {
+                    let Some(rest) = left.checked_sub(bytes.len()) else {
+                        return Err(self.condemn("it packed more than there is"));
+                    };
+                    left = rest;
                     let written = archive.write_all(&bytes);
                     let path = PathBuf::from("the chunk's packets");
                     self.or_dead(written.map_err(|error| Error::Spool { path, error }))?;
@@ -150,7 +202,8 @@ impl Child {
         let samples: u64 = task.renditions.iter().map(|it| it.size.samples()).sum();
         // Hundreds of times as long as it takes at x264's medium.
         let cpu_s = u64::from(packets.end - packets.start) * (samples + task.video.size.samples()) / 50_000;
-        self.allow(self.limits.memory_for(task.video.size.samples(), samples), cpu_s)?;
+        let memory = self.limits.memory_for(task.video.size.samples(), samples);
+        self.allow(Allowance { memory, cpu_s, answer: encoded_bytes(task, samples) })?;
         self.send(&Request::Encode { task: Box::new(EncodeTask { spool: PathBuf::new(), ..task.clone() }), packets })?;
         let takers = task.renditions.iter().map(|rendition| {
             let writer = spool.begin(task, rendition).map_err(|error| unwritten(task, error))?;
@@ -179,7 +232,7 @@ impl Child {
         writer: Box<dyn SpoolWriter + '_>,
         cancel: &AtomicBool,
     ) -> Result<EncodedRendition, Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.allow(Allowance { answer: encoded_bytes(task, task.video.size.samples()), ..self.usual() })?;
         self.send(&Request::Copy { rendition: name.to_owned(), frames: task.frames.clone(), packets })?;
         let mut takers = [Taker { name, writer, samples: Vec::new(), most: task.frames.len() }];
         let copied = self.samples(&mut takers, &(), cancel, |reply| match reply {
@@ -265,14 +318,21 @@ impl Child {
                 self.kill();
                 return Err(Error::Cancelled);
             }
-            let came = self.inbox.next(&self.stream, LOOK);
+            if self.work.is_overdue() {
+                self.kill();
+                return Err(self.death(Cause::Endless(self.work.most)));
+            }
+            let came = self.inbox.next(&self.stream, LOOK, self.work.answer);
             if let Some(error) = self.serving.as_ref().and_then(|serving| serving.trouble()) {
                 self.kill();
                 return Err(Error::Unread(error));
             }
             match came {
                 Ok(Came::Message(Reply::Alive)) => heard = Instant::now(),
-                Ok(Came::Nothing) if self.serving.as_ref().is_some_and(|it| it.is_waiting()) => heard = Instant::now(),
+                Ok(Came::Nothing) if self.serving.as_ref().is_some_and(|it| it.is_waiting()) => {
+                    heard = Instant::now();
+                    self.work.most += LOOK;
+                }
                 Ok(Came::Message(Reply::Failed(failure))) => return Err(failure.into()),
                 Ok(Came::Message(reply)) => return Ok(reply),
                 Ok(Came::Nothing) if heard.elapsed() > silence => {
@@ -288,11 +348,22 @@ impl Child {
 
     /// Lets it make sound: so many seconds, of all tracks together.
     pub(super) fn allow_sound(&mut self, seconds: u64) -> Result<(), Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), seconds)
+        self.allow(Allowance { cpu_s: seconds, ..self.usual() })
     }
 
-    /// Bounds its memory, and the CPU time that it may take from here on to so many seconds and some.
-    fn allow(&mut self, memory: u64, cpu_s: u64) -> Result<(), Error> {
+    /// The most seconds that any source may have.
+    pub(super) fn longest_s(&self) -> u64 {
+        self.limits.duration
+    }
+
+    /// What is allowed for what takes little and has a short answer.
+    fn usual(&self) -> Allowance {
+        Allowance { memory: self.limits.memory_for(self.limits.pixels, 0), cpu_s: 0, answer: SHORT }
+    }
+
+    /// Bounds what it may take and answer from here on.
+    fn allow(&mut self, Allowance { memory, cpu_s, answer }: Allowance) -> Result<(), Error> {
+        self.work = Work::new(cpu_s, answer);
         let pid = i32::try_from(self.process.id()).map_err(|error| Error::Start(io::Error::other(error)))?;
         let used = cpu_seconds(pid).unwrap_or(0);
         let cpu_s = used.saturating_add(LEAST_CPU_S).saturating_add(cpu_s).min(MOST_CPU_S);
@@ -365,6 +436,19 @@ fn index_cpu_s(input: &Input) -> u64 {
     (input.size() >> 20).saturating_mul(INDEX_S_PER_MIB)
 }
 
+/// Bytes that these packets come to in an archive at most, with what stands beside them.
+fn packed_bytes(index: &Index, packets: &Range<u32>) -> usize {
+    let packets = index.packets.get(packets.start as usize..packets.end as usize).unwrap_or_default();
+    packets.iter().map(|packet| 2 * packet.size as usize + BESIDE_A_PACKET).sum::<usize>() + SHORT
+}
+
+/// Bytes of an answer about `task`, whose largest picture has no more than so many samples: one of those, or what is told at the end.
+fn encoded_bytes(task: &EncodeTask, samples: u64) -> usize {
+    let told = task.frames.len() as u64 * task.renditions.len() as u64 * BYTES_A_FRAME;
+    let longest = samples.saturating_mul(BYTES_A_SAMPLE).max(told).saturating_add(SHORT as u64);
+    usize::try_from(longest).map_or(wire::LONGEST, |longest| longest.min(wire::LONGEST))
+}
+
 fn unwritten(task: &EncodeTask, error: io::Error) -> Error {
     Error::Spool { path: task.spool.clone(), error }
 }
@@ -406,16 +490,66 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_child_that_reads_nothing_hangs_and_is_killed() {
-        let (stream, _unread) = UnixStream::pair().unwrap();
+    /// A child that only waits, and the other end of its socket.
+    fn child() -> (Child, UnixStream) {
+        let (stream, other) = UnixStream::pair().unwrap();
         let mut process = Process::new(Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap());
         let words = LastWords::of(process.take_stderr()).unwrap();
+        let (inbox, work) = (Inbox::default(), Work::new(0, SHORT));
         let limits = Limits { silence: 1, ..Limits::DEFAULT };
-        let mut child = Child { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
-        let result = child.send_bytes(&vec![0; 16 << 20]);
+        (Child { process, stream, inbox, words, limits, adopted: None, serving: None, work }, other)
+    }
+
+    fn cause<T: fmt::Debug>(result: Result<T, Error>) -> Cause {
         let Err(Error::Died(death)) = result else { panic!("{result:?}") };
-        assert_eq!(death.cause, Cause::Silence(Duration::from_secs(1)));
+        death.cause
+    }
+
+    #[test]
+    fn a_child_that_reads_nothing_hangs_and_is_killed() {
+        let (mut child, _unread) = child();
+        let cause = cause(child.send_bytes(&vec![0; 16 << 20]));
+        assert_eq!(cause, Cause::Silence(Duration::from_secs(1)));
         assert!(child.has_ended());
+    }
+
+    #[test]
+    fn a_child_that_says_for_ever_that_it_works_is_killed_in_the_end() {
+        let (mut child, mut other) = child();
+        let beats = std::thread::spawn(move || {
+            let alive = wire::encode(&Reply::Alive).unwrap();
+            while io::Write::write_all(&mut other, &alive).is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        child.work.most = Duration::from_millis(50);
+        assert_eq!(cause(child.reply(&AtomicBool::new(false))), Cause::Endless(Duration::from_millis(50)));
+        assert!(child.has_ended());
+        drop(child);
+        beats.join().unwrap();
+    }
+
+    #[test]
+    fn a_child_that_answers_at_greater_length_than_it_was_asked_is_killed() {
+        let (mut child, other) = child();
+        let ready = Reply::Ready { missing: vec!["-".repeat(SHORT)] };
+        let says = std::thread::spawn(move || drop(io::Write::write_all(&mut &other, &wire::encode(&ready).unwrap())));
+        assert!(matches!(cause(child.hash(0..1, &AtomicBool::new(false))), Cause::Nonsense(_)));
+        assert!(child.has_ended());
+        drop(child);
+        says.join().unwrap();
+    }
+
+    #[test]
+    fn a_child_that_packs_more_than_there_is_is_killed() {
+        let (mut child, other) = child();
+        let piece = wire::encode(&Reply::Piece { bytes: vec![0; 600_000] }).unwrap();
+        let says = std::thread::spawn(move || while io::Write::write_all(&mut &other, &piece).is_ok() {});
+        let (index, mut archive) = (Index::of(Vec::new(), Vec::new(), 1), Vec::new());
+        let packed = child.pack(&index, 0..0, &mut archive, &AtomicBool::new(false));
+        assert!(matches!(cause(packed), Cause::Nonsense(_)));
+        assert_eq!(archive.len(), 600_000);
+        drop(child);
+        says.join().unwrap();
     }
 }

@@ -263,7 +263,7 @@ impl Opened {
             let mut out =
                 std::fs::File::create(&draft).map_err(|error| child::Error::Spool { path: draft.clone(), error })?;
             child.adopt(&self.adoption, &never)?;
-            child.pack(order.packets.clone(), &mut out, &never)
+            child.pack(&self.source.index, order.packets.clone(), &mut out, &never)
         });
         if let Err(error) = packed {
             // It may not be there.

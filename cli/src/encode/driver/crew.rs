@@ -259,7 +259,7 @@ impl Job<'_> {
     fn pack(&self, order: &ChunkOrder, archive: &Path) -> Result<(), child::Error> {
         let unwritten = |error| child::Error::Spool { path: archive.to_owned(), error };
         let mut out = File::create(archive).map_err(unwritten)?;
-        self.lent(|child| child.pack(order.packets.clone(), &mut out, self.stop))
+        self.lent(|child| child.pack(&self.index, order.packets.clone(), &mut out, self.stop))
     }
 
     /// Gives `work` a child that has the source.
