@@ -40,9 +40,37 @@ pub enum Failure {
     /// Somebody else has what is needed; later it may do.
     Busy(String),
     /// The user stopped it.
-    Interrupted,
+    Interrupted(Left),
     /// Whatever there is to say has been said already; this is the exit code.
     Told(u8),
+}
+
+/// What an interrupted command leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing of its own, and everything else as it was.
+    Nothing,
+    /// What was at this place of a store before, and was being replaced, is damaged.
+    Damaged(String),
+    /// As above, if the fleet that makes it was replacing it already.
+    Doubtful(String),
+    /// The fleet that makes it does not answer.
+    Unheard,
+}
+
+impl Left {
+    fn sentence(&self) -> String {
+        match self {
+            Self::Nothing => "interrupted; no output is left".to_owned(),
+            Self::Damaged(place) => format!("interrupted; what was at {place} before is damaged: run it again"),
+            Self::Doubtful(place) => format!(
+                "interrupted; if the fleet was uploading already, what was at {place} before is damaged: run it again"
+            ),
+            Self::Unheard => {
+                "interrupted; but the fleet does not answer: it may go on with this for a while".to_owned()
+            }
+        }
+    }
 }
 
 impl Failure {
@@ -53,7 +81,7 @@ impl Failure {
             Self::Usage(_) | Self::Busy(_) => USAGE,
             Self::Input { .. } => INPUT,
             Self::Quality(_) => QUALITY,
-            Self::Interrupted => INTERRUPTED,
+            Self::Interrupted(_) => INTERRUPTED,
             Self::Told(code) => *code,
         }
     }
@@ -70,7 +98,7 @@ impl Failure {
             Self::Usage(message) | Self::Busy(message) | Self::Quality(message) | Self::Input { message, .. } => {
                 Some(message.clone())
             }
-            Self::Interrupted => Some("interrupted; no output is left".to_owned()),
+            Self::Interrupted(left) => Some(left.sentence()),
             Self::Told(_) => None,
         }
     }
@@ -81,7 +109,7 @@ impl Failure {
         Some(match self {
             Self::Internal(_) | Self::Usage(_) | Self::Busy(_) | Self::Quality(_) => format!("error: {sentence}"),
             Self::Input { code, .. } => format!("error {code}: {sentence}"),
-            Self::Interrupted | Self::Told(_) => sentence,
+            Self::Interrupted(_) | Self::Told(_) => sentence,
         })
     }
 
@@ -123,7 +151,7 @@ impl From<EncodeFailure> for Failure {
         match failure {
             EncodeFailure::Input { code, message } => Self::Input { code, message },
             EncodeFailure::Usage(message) => Self::Usage(message),
-            EncodeFailure::Cancelled => Self::Interrupted,
+            EncodeFailure::Cancelled => Self::Interrupted(Left::Nothing),
             EncodeFailure::Internal(error) => Self::Internal(error),
         }
     }
@@ -175,7 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_ends_with_130() {
-        assert_eq!(Failure::from(EncodeFailure::Cancelled).code(), 130);
+    fn an_interrupt_ends_with_130_and_says_what_it_leaves() {
+        let failure = Failure::from(EncodeFailure::Cancelled);
+        assert_eq!((failure.code(), failure.message().as_deref()), (130, Some("interrupted; no output is left")));
+        let damaged = Failure::Interrupted(Left::Damaged("s3://films/a/".to_owned()));
+        let told = "interrupted; what was at s3://films/a/ before is damaged: run it again";
+        assert_eq!((damaged.code(), damaged.message().as_deref()), (130, Some(told)));
     }
 }

@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments, words: &[OsString]) -> Outcome {
     let progress = Progress::new(arguments.progress);
     let (input, fleet) = (name(&arguments.input), arguments.cluster.is_given());
     let made = span::within(tracing::info_span!("encode", input, fleet), || match fleet {
-        true => submit::run(&arguments.cluster, words, &progress),
+        true => submit::run(&arguments.cluster, words, &progress).map_err(|failure| arguments.doubted(failure)),
         false => here(arguments, &progress),
     });
     let shown = made.and_then(|Made { report, folder }| {

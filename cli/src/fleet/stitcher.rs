@@ -265,7 +265,7 @@ impl Shared {
             Ok(encoded) => encoded,
             Err(Failure::Busy(message)) => return Err(Busy(message)),
             // Another time it may go well.
-            Err(failure @ (Failure::Internal(_) | Failure::Interrupted)) => {
+            Err(failure @ (Failure::Internal(_) | Failure::Interrupted(_))) => {
                 let message = failure.sentence().unwrap_or_default();
                 tracing::warn!(job = offer.id.job, message, "a ladder was not made");
                 return Ok(Done::Failed { why: Why::Retryable, message });

@@ -204,6 +204,20 @@ async fn a_store_that_takes_nothing_keeps_what_it_has() {
 }
 
 #[tokio::test]
+async fn what_was_replaced_in_part_is_told_also_where_nothing_can_be_taken_back() {
+    let scene = Scene::new();
+    scene.put("a/master.m3u8", "old");
+    let cut_off = Watched::new(scene.store.clone(), |call| match call {
+        Call::Put(key) if key.as_str().ends_with("media.m3u8") => Err(Error::Denied("cut off".to_owned())),
+        Call::Delete(_) => Err(Error::Denied("cut off".to_owned())),
+        _ => Ok(()),
+    });
+    let upload = Upload::new((&cut_off, "a/"), Claim::new(1), Before::Ladder, &scene.cancelled);
+    upload.carry_out(&scene.pieces).await.unwrap_err();
+    assert!(upload.has_damaged());
+}
+
+#[tokio::test]
 async fn what_was_begun_is_taken_back_when_it_is_not_wanted_any_longer() {
     let scene = Scene::new();
     let cancelled = Arc::clone(&scene.cancelled);
