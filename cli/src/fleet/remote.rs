@@ -257,7 +257,7 @@ impl Fleet for Remote {
             Indexed::Told(_) | Indexed::Planned(_) | Indexed::Unfit(_) => {
                 return Err(internal(&"the splitter tells what it should deliver"));
             }
-            Indexed::Unusable { code, message } => return Err(EncodeFailure::Input { code, message }),
+            Indexed::Unusable { fault, message } => return Err(EncodeFailure::Input { fault, message }),
         };
         let place = self.yard.spool.place(id).map_err(|error| internal(&error))?;
         let found = std::fs::read(&place).map_err(|error| internal(&error))?;

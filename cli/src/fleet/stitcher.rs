@@ -271,11 +271,11 @@ impl Shared {
                 return Ok(Done::Failed { why: Why::Retryable, message });
             }
             Err(failure) => {
-                let code = match &failure {
-                    Failure::Input { code, .. } => Some(*code),
+                let fault = match &failure {
+                    Failure::Input { fault, .. } => Some(*fault),
                     _ => None,
                 };
-                Encoded::Failed { exit: failure.code(), code, message: failure.sentence().unwrap_or_default() }
+                Encoded::Failed { exit: failure.code(), fault, message: failure.sentence().unwrap_or_default() }
             }
         };
         self.forget(offer.id.job);

@@ -20,7 +20,7 @@ use super::access::LoginArguments;
 use super::member;
 use super::orders::{self, EncodeOrder, Encoded};
 use crate::encode::made::Made;
-use crate::exit::{Failure, Left};
+use crate::exit::{Failure, InputFault, Left};
 use crate::progress::{Progress, ProgressEvent};
 use crate::telemetry::span;
 use crate::{interrupt, records};
@@ -154,7 +154,7 @@ fn outcome(standing: Standing) -> Result<Made, Failure> {
             };
             Ok(Made { report, folder })
         }
-        Encoded::Failed { exit, code, message } => Err(failure(exit, code, message)),
+        Encoded::Failed { exit, fault, message } => Err(failure(exit, fault, message)),
     }
 }
 
@@ -168,9 +168,9 @@ fn long_report(folder: &Path) -> Result<crate::report::Report, Failure> {
     })
 }
 
-fn failure(exit: u8, code: Option<u16>, message: String) -> Failure {
-    match (exit, code) {
-        (_, Some(code)) => Failure::Input { code, message },
+fn failure(exit: u8, fault: Option<InputFault>, message: String) -> Failure {
+    match (exit, fault) {
+        (_, Some(fault)) => Failure::Input { fault, message },
         (crate::exit::USAGE, None) => Failure::Usage(message),
         (crate::exit::QUALITY, None) => Failure::Quality(message),
         (_, None) => Failure::Internal(anyhow::anyhow!(message)),
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_as_they_would_be_on_this_machine() {
-        assert_eq!(failure(3, Some(1005), "x".to_owned()).code(), 3);
+        assert_eq!(failure(3, Some(InputFault::Corrupt), "x".to_owned()).code(), 3);
         assert_eq!(failure(2, None, "x".to_owned()).message().as_deref(), Some("error: x"));
         assert_eq!(failure(4, None, "x".to_owned()).code(), 4);
         assert_eq!(failure(1, None, "x".to_owned()).code(), 1);

@@ -33,6 +33,7 @@ use crate::curves::Curves;
 use crate::encode::failure::EncodeFailure;
 use crate::encode::output::Dirs;
 use crate::encode::request::EncodeRequest;
+use crate::exit::InputFault;
 use crate::progress::ProgressEvent;
 use crate::report::{Choice, Report};
 use crate::telemetry::span;
@@ -158,5 +159,5 @@ fn unwalled(missing: String) -> String {
 
 fn undecodable(doubt: &str) -> EncodeFailure {
     let message = format!("the video does not decode the same way twice ({doubt}); get another copy of the file");
-    EncodeFailure::Input { code: 1005, message }
+    EncodeFailure::Input { fault: InputFault::Corrupt, message }
 }

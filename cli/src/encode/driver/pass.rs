@@ -59,15 +59,6 @@ impl<E: Into<EncodeFailure>> From<E> for PassError {
     }
 }
 
-impl From<vtp_stitcher::Error> for EncodeFailure {
-    fn from(error: vtp_stitcher::Error) -> Self {
-        match error {
-            vtp_stitcher::Error::Cancelled => Self::Cancelled,
-            error => Self::Internal(error.into()),
-        }
-    }
-}
-
 impl Told for PassError {
     fn told(&self) -> String {
         match self {

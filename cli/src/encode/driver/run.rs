@@ -28,6 +28,7 @@ use super::pass::{Pass, PassError};
 use super::ticks::{Came, Ticks};
 use crate::child;
 use crate::encode::failure::EncodeFailure;
+use crate::exit::InputFault;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
 use crate::text;
@@ -265,7 +266,7 @@ impl<'a, 'j> Run<'a, 'j> {
             text::clock(span.start),
             text::clock(span.end)
         );
-        EncodeFailure::Input { code: 1005, message }
+        EncodeFailure::Input { fault: InputFault::Corrupt, message }
     }
 
     fn as_wished(&self, wishes: &[Wish]) -> Vec<Rendition> {
