@@ -23,7 +23,7 @@ use crate::exit::Failure;
 use crate::fleet::submit;
 use crate::place::Place;
 use crate::progress::{Progress, ProgressEvent};
-use crate::report::Encryption;
+use crate::report::Report;
 use crate::telemetry::span;
 use crate::{Outcome, interrupt};
 use arguments::Arguments;
@@ -98,10 +98,8 @@ pub(crate) fn make(
         Some(unopened) => vec![unopened],
         None => unkept.into_iter().chain(untrimmed).collect(),
     };
-    let driver::Outcome { mut report, curves } = run?;
-    report.warnings.extend(doubts);
-    report.encryption = request.seal.as_ref().map(Encryption::of);
-    report.job = job.map(|job| job.to_string());
+    let driver::Outcome { report, curves } = run?;
+    let report = Report { warnings: [report.warnings, doubts].concat(), ..report };
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }

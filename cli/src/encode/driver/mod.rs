@@ -53,7 +53,8 @@ pub struct Outcome {
 }
 
 /// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; `children` do what touches the source, and what is in
-/// `cache` is not encoded again. Chunks are encoded by `fleet`, if there is one. Everything but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
+/// `cache` is not encoded again. Chunks are encoded by `fleet`, if there is one. Everything but the report is in place when it
+/// returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
 /// See [`EncodeFailure`].
@@ -102,13 +103,8 @@ pub fn run(
             Ok((made, choices)) => {
                 // What they took counts once they have ended.
                 children.close();
-                let target = request.check.map(|check| check.target);
                 let curves = report::curves(&made.published);
-                let mut report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
-                report.timing.reused = cache.map(Cache::reused);
-                report.warnings.extend(pass.without_pictures());
-                report.warnings.extend(children.missing().into_iter().map(unwalled));
-                return Ok(Outcome { report, curves });
+                return Ok(Outcome { report: report::build(&pass, made, choices, warnings, &watch), curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),
             Err(PassError::OtherFrames(doubt)) => {
@@ -151,10 +147,6 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
         made.warnings.push("the ladder has all rungs: no part of the source could be tried".to_owned());
     }
     Ok((made, trials.iter().zip(verdicts).map(|(trial, verdict)| Choice::new(trial, verdict)).collect()))
-}
-
-fn unwalled(missing: String) -> String {
-    format!("the source was worked on behind fewer walls than there could be; {missing}")
 }
 
 fn undecodable(doubt: &str) -> EncodeFailure {

@@ -28,14 +28,14 @@ impl Stopwatch {
         self.lap_started = now;
     }
 
-    /// All of it so far, with the CPU seconds of the chunks that were taken.
-    pub(super) fn timing(&self, chunks: StageCpu) -> Timing {
+    /// All of it so far, with the CPU seconds of the chunks that were taken, and how many encodings an earlier run had made.
+    pub(super) fn timing(&self, chunks: StageCpu, reused: Option<u64>) -> Timing {
         let mut stages = self.stages.clone();
         stages.insert("decode_cpu_s".to_owned(), chunks.decode_s);
         stages.insert("scale_cpu_s".to_owned(), chunks.scale_s);
         stages.insert("encode_cpu_s".to_owned(), chunks.encode_s);
         stages.insert("measure_cpu_s".to_owned(), chunks.measure_s);
-        Timing { wall_s: self.started.elapsed().as_secs_f64(), cpu_s: process_seconds(), stages, reused: None }
+        Timing { wall_s: self.started.elapsed().as_secs_f64(), cpu_s: process_seconds(), stages, reused }
     }
 }
 
