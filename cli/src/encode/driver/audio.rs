@@ -10,14 +10,12 @@ use vtp_splitter::Source;
 use vtp_stitcher::{ArchiveSound, ArchivedSound, AudioTrack, AudioWriter, FinishedAudio, SourceSound};
 
 use super::pass::Pass;
-use crate::child::{self, Sound};
+use crate::child::{self, Patience, Sound};
 use crate::progress::ProgressEvent;
 use crate::stop::Stop;
 
 /// How often the display hears of audio.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
-/// How often sound is begun until it is given up.
-const MOST_ATTEMPTS: u32 = 8;
 
 /// What went wrong with the audio.
 #[derive(Debug, thiserror::Error)]
@@ -242,7 +240,7 @@ pub(super) fn run(
 
 fn outcomes(
     pass: &Pass<'_>,
-    mut sound: Sound,
+    sound: Sound,
     tracks: &mut [Track],
     cancel: &dyn Stop,
 ) -> Result<Option<Vec<AudioOutcome>>, Error> {
@@ -256,24 +254,28 @@ fn outcomes(
             (pass.progress)(ProgressEvent::AudioProgress { seconds: reached, total });
         }
     };
-    for attempt in 1.. {
-        let made = sound.run::<Error>(cancel, &mut report, &mut |track, unit| tracks[track].take(unit));
+    let mut patience = Patience::default();
+    let mut opened = Ok(Some(sound));
+    loop {
+        let made = match opened {
+            Ok(Some(sound)) => sound.run::<Error>(cancel, &mut report, &mut |track, unit| tracks[track].take(unit)),
+            Ok(None) => return Ok(None),
+            Err(error) => Err(Error::Child(error)),
+        };
         match made {
-            _ if cancel.is_raised() => break,
+            _ if cancel.is_raised() => return Ok(None),
             Ok((outcomes, child)) => {
                 pass.children.dismiss(child);
                 return Ok(Some(outcomes));
             }
-            Err(Error::Child(child::Error::Died(death))) if attempt < MOST_ATTEMPTS => {
+            Err(Error::Child(child::Error::Died(death))) if patience.outlasts(&death) => {
                 tracing::warn!(%death, "the sound is begun again");
             }
             Err(error) => return Err(error),
         }
         tracks.iter_mut().for_each(Track::begin_again);
-        let Some(again) = open(pass, cancel)? else { break };
-        sound = again;
+        opened = open(pass, cancel);
     }
-    Ok(None)
 }
 
 /// Where access units go.

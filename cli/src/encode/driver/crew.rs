@@ -28,7 +28,7 @@ use crate::child::{self, Adoption, Child, Pool};
 use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
 use crate::telemetry::span;
-use crate::work::{self, ChunkOrder, Hand, Kept};
+use crate::work::{ChunkOrder, Hand, Kept};
 
 /// What a worker is told to do.
 #[derive(Clone, Debug)]
@@ -188,7 +188,7 @@ impl Job<'_> {
         let tally = Tally::new(&self.encoded, &counts);
         let mut chunk = self.encoded(&chunk_order, &tally)?;
         if until_good && let Some(rendition) = &self.copy {
-            let copied = work::unharmed(plan.index.0, || self.copied(rendition, plan, &chunk_order.task))?;
+            let copied = self.copied(rendition, plan, &chunk_order.task)?;
             tally.frames_encoded(&rendition.name, plan.frames.end - plan.frames.start);
             chunk.renditions.push(copied);
         }
@@ -211,7 +211,7 @@ impl Job<'_> {
         // As many go on at a time as there are cores, whoever would have encoded it.
         let mut turn = None;
         if let Some(fleet) = self.fleet {
-            let pack = |archive: &Path| work::unharmed(task.chunk.0, || self.pack(order, archive));
+            let pack = |archive: &Path| self.pack(order, archive);
             match fleet.carry_out(order, &pack, self.stop) {
                 // What is wrong shows here, too, and can be told as it is.
                 Err(ChunkError::Elsewhere(why)) => {
@@ -227,18 +227,16 @@ impl Job<'_> {
             }
         }
         let extradata = self.source.video_parameters()?.extradata();
-        let made = work::unharmed(task.chunk.0, || {
+        let made = self.lent(|child| {
             tally.begin_again();
-            self.lent(|child| {
-                let kept = match self.cache.filter(|_| !task.concealed) {
-                    Some(cache) => {
-                        let source = child.hash(order.packets.clone(), self.stop)?;
-                        Some(Kept { cache, source, extradata })
-                    }
-                    None => None,
-                };
-                Hand { child, stop: self.stop, kept }.carry_out(order, tally)
-            })
+            let kept = match self.cache.filter(|_| !task.concealed) {
+                Some(cache) => {
+                    let source = child.hash(order.packets.clone(), self.stop)?;
+                    Some(Kept { cache, source, extradata })
+                }
+                None => None,
+            };
+            Hand { child, stop: self.stop, kept }.carry_out(order, tally)
         });
         drop(turn);
         Ok(made?)
@@ -250,28 +248,25 @@ impl Job<'_> {
         plan: &ChunkPlan,
         task: &EncodeTask,
     ) -> Result<EncodedRendition, child::Error> {
-        let writer = SpoolFolder::Buffered.begin(task, rendition);
-        let writer = writer.map_err(|error| child::Error::Spool { path: task.spool.clone(), error })?;
-        self.lent(|child| child.copy(&rendition.name, task, self.packets_to_copy(plan), writer, self.stop))
+        self.lent(|child| {
+            let writer = SpoolFolder::Buffered.begin(task, rendition);
+            let writer = writer.map_err(|error| child::Error::Spool { path: task.spool.clone(), error })?;
+            child.copy(&rendition.name, task, self.packets_to_copy(plan), writer, self.stop)
+        })
     }
 
     /// Writes the packets of an order to the file `archive`.
     fn pack(&self, order: &ChunkOrder, archive: &Path) -> Result<(), child::Error> {
         let unwritten = |error| child::Error::Spool { path: archive.to_owned(), error };
-        let mut out = File::create(archive).map_err(unwritten)?;
-        self.lent(|child| child.pack(&self.index, order.packets.clone(), &mut out, self.stop))
+        self.lent(|child| {
+            let mut out = File::create(archive).map_err(unwritten)?;
+            child.pack(&self.index, order.packets.clone(), &mut out, self.stop)
+        })
     }
 
     /// Gives `work` a child that has the source.
-    fn lent<T>(&self, work: impl FnOnce(&mut Child) -> Result<T, child::Error>) -> Result<T, child::Error> {
-        let mut child = self.children.hire()?;
-        child.adopt(self.adoption, self.stop)?;
-        let done = work(&mut child);
-        // One that could only say why not is as good as before.
-        if matches!(done, Ok(_) | Err(child::Error::Failed(_))) {
-            self.children.dismiss(child);
-        }
-        done
+    fn lent<T>(&self, work: impl FnMut(&mut Child) -> Result<T, child::Error>) -> Result<T, child::Error> {
+        self.children.lent_with(self.adoption, self.stop, work)
     }
 
     /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
