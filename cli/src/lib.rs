@@ -11,6 +11,7 @@ pub mod cache;
 pub mod check;
 pub mod child;
 pub mod control_plane;
+mod cpu;
 pub mod curves;
 pub mod doctor;
 pub mod encode;

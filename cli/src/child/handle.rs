@@ -2,11 +2,12 @@
 //! says what it was not asked for is dead from then on; what it said last to its standard error goes into the report.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +28,7 @@ use super::messages::{Reply, Request};
 use super::process::Process;
 use super::served::Serving;
 use super::wire::{self, Came, Inbox};
+use crate::cpu::CpuTime;
 use crate::stop::Stop;
 
 /// How often somebody who waits for a child looks whether it is still wanted.
@@ -117,7 +119,7 @@ impl Child {
         !matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Looks into the source in `file`.
+    /// Looks into the source `input`.
     pub(crate) fn index(&mut self, input: &Input, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopted = None;
         self.allow(Allowance { cpu_s: index_cpu_s(input), answer: wire::LONGEST, ..self.usual() })?;
@@ -162,15 +164,18 @@ impl Child {
         }
     }
 
-    /// Writes these packets of `index`, which is that of the source that it keeps, to `archive`, as [`vtp_engine::archive`] has them.
+    /// Writes these packets of `index`, which is that of the source that it keeps, to the file `archive`, as
+    /// [`vtp_engine::archive`] has them.
     pub(crate) fn pack(
         &mut self,
         index: &Index,
         packets: Range<u32>,
-        archive: &mut dyn io::Write,
+        archive: &Path,
         cancel: &AtomicBool,
     ) -> Result<(), Error> {
-        let mut left = packed_bytes(index, &packets);
+        let unwritten = |error| Error::Spool { path: archive.to_owned(), error };
+        let mut out = File::create(archive).map_err(unwritten)?;
+        let mut left = packed_bytes(index, &packets).saturating_add(self.limits.metadata as usize);
         self.allow(Allowance { answer: left, ..self.usual() })?;
         self.send(&Request::Pack { packets })?;
         loop {
@@ -180,9 +185,7 @@ impl Child {
                         return Err(self.condemn("it packed more than there is"));
                     };
                     left = rest;
-                    let written = archive.write_all(&bytes);
-                    let path = PathBuf::from("the chunk's packets");
-                    self.or_dead(written.map_err(|error| Error::Spool { path, error }))?;
+                    self.or_dead(io::Write::write_all(&mut out, &bytes).map_err(unwritten))?;
                 }
                 Reply::Packed => return Ok(()),
                 reply => return Err(self.said_unasked(&reply)),
@@ -203,14 +206,14 @@ impl Child {
         // Hundreds of times as long as it takes at x264's medium.
         let cpu_s = u64::from(packets.end - packets.start) * (samples + task.video.size.samples()) / 50_000;
         let memory = self.limits.memory_for(task.video.size.samples(), samples);
-        self.allow(Allowance { memory, cpu_s, answer: encoded_bytes(task, samples) })?;
+        self.allow(Allowance { memory, cpu_s, answer: self.encoded_bytes(task, samples) })?;
         self.send(&Request::Encode { task: Box::new(EncodeTask { spool: PathBuf::new(), ..task.clone() }), packets })?;
         let takers = task.renditions.iter().map(|rendition| {
             let writer = spool.begin(task, rendition).map_err(|error| unwritten(task, error))?;
             Ok(Taker { name: &rendition.name, writer, samples: Vec::new(), most: task.frames.len() })
         });
         let mut takers: Vec<Taker<'_>> = self.or_dead(takers.collect())?;
-        let chunk = self.samples(&mut takers, observer, cancel, |reply| match reply {
+        let chunk = self.samples(task, &mut takers, observer, cancel, |reply| match reply {
             Reply::Encoded(chunk) => Ok(*chunk),
             other => Err(other),
         })?;
@@ -232,10 +235,10 @@ impl Child {
         writer: Box<dyn SpoolWriter + '_>,
         cancel: &AtomicBool,
     ) -> Result<EncodedRendition, Error> {
-        self.allow(Allowance { answer: encoded_bytes(task, task.video.size.samples()), ..self.usual() })?;
+        self.allow(Allowance { answer: self.encoded_bytes(task, task.video.size.samples()), ..self.usual() })?;
         self.send(&Request::Copy { rendition: name.to_owned(), frames: task.frames.clone(), packets })?;
         let mut takers = [Taker { name, writer, samples: Vec::new(), most: task.frames.len() }];
-        let copied = self.samples(&mut takers, &(), cancel, |reply| match reply {
+        let copied = self.samples(task, &mut takers, &(), cancel, |reply| match reply {
             Reply::Copied(rendition) => Ok(*rendition),
             other => Err(other),
         })?;
@@ -244,9 +247,10 @@ impl Child {
         self.or_dead(filled)
     }
 
-    /// Takes samples until the last answer, which `last` knows.
+    /// Takes samples of `task` until the last answer, which `last` knows.
     fn samples<T>(
         &mut self,
+        task: &EncodeTask,
         takers: &mut [Taker<'_>],
         observer: &dyn Observer,
         cancel: &AtomicBool,
@@ -266,7 +270,7 @@ impl Child {
             observer.frames_encoded(taker.name, 1);
             if let Err(error) = taker.take(sample, &bytes) {
                 self.kill();
-                return Err(Error::Spool { path: PathBuf::from(taker.name), error });
+                return Err(unwritten(task, error));
             }
         }
     }
@@ -281,7 +285,7 @@ impl Child {
     pub(super) fn send(&mut self, request: &Request) -> Result<(), Error> {
         match wire::encode(request) {
             Ok(bytes) => self.send_bytes(&bytes),
-            Err(error) => Err(Error::Start(error)),
+            Err(error) => Err(Error::Untold(error)),
         }
     }
 
@@ -361,11 +365,20 @@ impl Child {
         Allowance { memory: self.limits.memory_for(self.limits.pixels, 0), cpu_s: 0, answer: SHORT }
     }
 
+    /// Bytes of an answer about `task`, whose largest picture has no more than so many samples: one of those, or what is told at the
+    /// end.
+    fn encoded_bytes(&self, task: &EncodeTask, samples: u64) -> usize {
+        let told = task.frames.len() as u64 * task.renditions.len() as u64 * BYTES_A_FRAME;
+        let told = told.saturating_add(self.limits.metadata);
+        let longest = samples.saturating_mul(BYTES_A_SAMPLE).max(told).saturating_add(SHORT as u64);
+        usize::try_from(longest).map_or(wire::LONGEST, |longest| longest.min(wire::LONGEST))
+    }
+
     /// Bounds what it may take and answer from here on.
     fn allow(&mut self, Allowance { memory, cpu_s, answer }: Allowance) -> Result<(), Error> {
         self.work = Work::new(cpu_s, answer);
-        let pid = i32::try_from(self.process.id()).map_err(|error| Error::Start(io::Error::other(error)))?;
-        let used = cpu_seconds(pid).unwrap_or(0);
+        let pid = i32::try_from(self.process.id()).map_err(|error| Error::Unbounded(io::Error::other(error)))?;
+        let used = CpuTime::of(&pid.to_string()).map_or(0, |time| time.own_s as u64);
         let cpu_s = used.saturating_add(LEAST_CPU_S).saturating_add(cpu_s).min(MOST_CPU_S);
         let set = |resource: rlimit::Resource, soft| {
             let (mut old, mut hard) = (0, 0);
@@ -376,7 +389,7 @@ impl Child {
         // One that is gone can't be bounded.
         bounded.map_err(|error| match self.process.try_wait() {
             Ok(Some(_)) => self.bury(),
-            _ => Error::Start(error),
+            _ => Error::Unbounded(error),
         })
     }
 
@@ -436,17 +449,10 @@ fn index_cpu_s(input: &Input) -> u64 {
     (input.size() >> 20).saturating_mul(INDEX_S_PER_MIB)
 }
 
-/// Bytes that these packets come to in an archive at most, with what stands beside them.
+/// Bytes that these packets come to in an archive at most, but for the source's headers.
 fn packed_bytes(index: &Index, packets: &Range<u32>) -> usize {
     let packets = index.packets.get(packets.start as usize..packets.end as usize).unwrap_or_default();
     packets.iter().map(|packet| 2 * packet.size as usize + BESIDE_A_PACKET).sum::<usize>() + SHORT
-}
-
-/// Bytes of an answer about `task`, whose largest picture has no more than so many samples: one of those, or what is told at the end.
-fn encoded_bytes(task: &EncodeTask, samples: u64) -> usize {
-    let told = task.frames.len() as u64 * task.renditions.len() as u64 * BYTES_A_FRAME;
-    let longest = samples.saturating_mul(BYTES_A_SAMPLE).max(told).saturating_add(SHORT as u64);
-    usize::try_from(longest).map_or(wire::LONGEST, |longest| longest.min(wire::LONGEST))
 }
 
 fn unwritten(task: &EncodeTask, error: io::Error) -> Error {
@@ -475,13 +481,6 @@ impl Taker<'_> {
     fn fill(self, rendition: EncodedRendition) -> io::Result<EncodedRendition> {
         Ok(EncodedRendition { samples: self.samples, spool: self.writer.finish()?, ..rendition })
     }
-}
-
-/// CPU seconds of a process so far (proc(5), fields 14 and 15 of `stat`, in hundredths).
-fn cpu_seconds(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields = stat.rsplit(')').next()?.split_whitespace();
-    Some(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() / 100)
 }
 
 #[cfg(test)]
@@ -545,10 +544,11 @@ mod tests {
         let (mut child, other) = child();
         let piece = wire::encode(&Reply::Piece { bytes: vec![0; 600_000] }).unwrap();
         let says = std::thread::spawn(move || while io::Write::write_all(&mut &other, &piece).is_ok() {});
-        let (index, mut archive) = (Index::of(Vec::new(), Vec::new(), 1), Vec::new());
-        let packed = child.pack(&index, 0..0, &mut archive, &AtomicBool::new(false));
+        let (index, archive) = (Index::of(Vec::new(), Vec::new(), 1), tempfile::NamedTempFile::new().unwrap());
+        child.limits.metadata = 0;
+        let packed = child.pack(&index, 0..0, archive.path(), &AtomicBool::new(false));
         assert!(matches!(cause(packed), Cause::Nonsense(_)));
-        assert_eq!(archive.len(), 600_000);
+        assert_eq!(archive.path().metadata().unwrap().len(), 600_000);
         drop(child);
         says.join().unwrap();
     }

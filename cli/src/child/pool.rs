@@ -47,7 +47,7 @@ pub struct Pool {
     idle: Mutex<Vec<Child>>,
     missing: Mutex<Vec<String>>,
     sources: AtomicU64,
-    /// Asks for a process to be started; it goes to who asked, and nobody else.
+    /// Orders for processes. Each brings the way back for its answer, so that a process goes to whoever ordered it.
     orders: Sender<Sender<Started>>,
     /// Processes that were ordered for whoever comes first.
     ahead: Mutex<VecDeque<Receiver<Started>>>,
@@ -195,7 +195,7 @@ impl Pool {
     /// Makes `source`, which is what `input` is, ready to be told to children.
     pub(crate) fn adoption(&self, input: &Input, source: &Source) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
-        Adoption::new(id, input.clone(), source).map_err(Error::Start)
+        Adoption::new(id, input.clone(), source).map_err(Error::Untold)
     }
 
     /// Makes the archive of a chunk's packets at `path` ready to be told to children.
@@ -205,7 +205,7 @@ impl Pool {
     pub(crate) fn adoption_of_chunk(&self, path: &Path) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
         let input = self.open(&Place::Path(path.to_owned()))?;
-        Adoption::of_chunk(id, input).map_err(Error::Start)
+        Adoption::of_chunk(id, input).map_err(Error::Untold)
     }
 
     fn start(&self) -> Result<Child, Error> {

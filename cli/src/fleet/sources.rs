@@ -260,9 +260,7 @@ impl Opened {
         let failed = |error| Error::File { path: draft.clone(), error };
         let never = AtomicBool::new(false);
         let packed = self.children.lent_with(&self.adoption, &never, |child| {
-            let mut out =
-                std::fs::File::create(&draft).map_err(|error| child::Error::Spool { path: draft.clone(), error })?;
-            child.pack(&self.source.index, order.packets.clone(), &mut out, &never)
+            child.pack(&self.source.index, order.packets.clone(), &draft, &never)
         });
         if let Err(error) = packed {
             // It may not be there.

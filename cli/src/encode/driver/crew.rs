@@ -1,6 +1,5 @@
 //! The workers of a run: threads that take attempts, encode chunks, and say how it went.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -257,11 +256,7 @@ impl Job<'_> {
 
     /// Writes the packets of an order to the file `archive`.
     fn pack(&self, order: &ChunkOrder, archive: &Path) -> Result<(), child::Error> {
-        let unwritten = |error| child::Error::Spool { path: archive.to_owned(), error };
-        self.lent(|child| {
-            let mut out = File::create(archive).map_err(unwritten)?;
-            child.pack(&self.index, order.packets.clone(), &mut out, self.stop)
-        })
+        self.lent(|child| child.pack(&self.index, order.packets.clone(), archive, self.stop))
     }
 
     /// Gives `work` a child that has the source.

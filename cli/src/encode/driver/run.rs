@@ -376,11 +376,13 @@ impl ChunkError {
             child::Error::Died(death) if death.cause.is_own() => FailureKind::Crash,
             child::Error::Unread(error) if !error.is_retryable() => FailureKind::Permanent,
             child::Error::Place(trouble) if trouble.is_of_the_place() => FailureKind::Permanent,
+            child::Error::Untold(_) => FailureKind::Permanent,
             child::Error::Died(_)
             | child::Error::Failed(child::Failure::Media(_))
             | child::Error::Unread(_)
             | child::Error::Place(_)
             | child::Error::Start(_)
+            | child::Error::Unbounded(_)
             | child::Error::Cancelled => FailureKind::Retryable,
         }
     }
