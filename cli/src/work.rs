@@ -102,15 +102,24 @@ impl Hand<'_> {
     }
 }
 
-/// Encodes a chunk from the archive of its packets at `archive`, and writes what is to be delivered to `delivery`. `folder`,
-/// which exists, has what is between.
+/// Where a chunk is worked on that lies in an archive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workplace<'a> {
+    /// The archive of its packets.
+    pub(crate) archive: &'a Path,
+    /// A folder, which exists, for what is between.
+    pub(crate) folder: &'a Path,
+    /// The file for what is to be delivered.
+    pub(crate) delivery: &'a Path,
+}
+
+/// Encodes a chunk from the archive of its packets, and writes what is to be delivered.
 ///
 /// # Errors
 /// Those of the children; files that can't be written.
 pub(crate) fn from_archive(
     order: &ChunkOrder,
-    archive: &Path,
-    (folder, delivery): (&Path, &Path),
+    Workplace { archive, folder, delivery }: Workplace<'_>,
     children: &Pool,
     stop: &AtomicBool,
 ) -> Result<(), child::Error> {

@@ -137,8 +137,8 @@ impl Goal {
 
 impl Remote {
     fn publish(&self, pieces: &[Piece], cancelled: &AtomicBool) -> Result<(), Failure> {
-        let store = (&self.bucket.store, &*self.location.key);
-        let upload = Upload::new(store, self.claim, self.before, cancelled);
+        let (store, prefix) = (&self.bucket.store, &*self.location.key);
+        let upload = Upload::new(store, prefix, self.claim, self.before, cancelled);
         let Err(error) = self.bucket.block_on(upload.carry_out(pieces)) else { return Ok(()) };
         let is_cancelled = matches!(error, UploadError::Stopped);
         let error = anyhow::Error::from(error).context(format!("cannot write to {}", self.location));

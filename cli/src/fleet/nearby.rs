@@ -11,7 +11,7 @@ use crate::child::{self, Pool};
 use crate::encode::driver::{ChunkError, Fleet, Pack};
 use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
-use crate::work::{self, ChunkOrder};
+use crate::work::{self, ChunkOrder, Workplace};
 
 /// The children that encode, beside those that have the source.
 pub struct Nearby {
@@ -36,7 +36,8 @@ impl Fleet for Nearby {
         let (archive, delivery) = (within("packets"), within("delivery"));
         pack(&archive)?;
         let travels = ChunkOrder { task: EncodeTask { spool: PathBuf::new(), ..task.clone() }, ..order.clone() };
-        work::from_archive(&travels, &archive, (&folder, &delivery), &self.children, stop)?;
+        let place = Workplace { archive: &archive, folder: &folder, delivery: &delivery };
+        work::from_archive(&travels, place, &self.children, stop)?;
         let chunk = work::unpack(&delivery, task)?;
         std::fs::remove_dir_all(&folder).map_err(unwritten(&folder))?;
         Ok(chunk)

@@ -69,7 +69,8 @@ impl Told for PassError {
 }
 
 impl Pass<'_> {
-    /// The captions that any rendition carries; what of them is lost goes to `warnings`.
+    /// The captions that at least one rendition carries. Renditions that can't carry them are told in a warning, which is added to
+    /// `warnings`.
     pub(super) fn captions(&self, warnings: &mut Vec<String>) -> Vec<Channel> {
         let captions = &self.source.info.captions;
         let (with, without): (Vec<&Rendition>, Vec<&Rendition>) =

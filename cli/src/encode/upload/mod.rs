@@ -166,12 +166,7 @@ fn name(prefix: &str, name: &str) -> Result<Key, Error> {
 }
 
 impl<'a, S: Store> Upload<'a, S> {
-    pub(super) fn new(
-        (store, prefix): (&'a S, &'a str),
-        claim: Claim,
-        before: Before,
-        cancelled: &'a AtomicBool,
-    ) -> Self {
+    pub(super) fn new(store: &'a S, prefix: &'a str, claim: Claim, before: Before, cancelled: &'a AtomicBool) -> Self {
         Self { store, prefix, claim, before, cancelled, progress: Progress::default() }
     }
 
