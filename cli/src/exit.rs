@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use serde::{Deserialize, Serialize};
 use vtp_engine::ladder;
 
 use crate::child;
@@ -21,6 +22,34 @@ pub const NONCONFORMING: u8 = 5;
 /// Exit code after an interrupt: 128 and the number of SIGINT.
 pub const INTERRUPTED: u8 = 130;
 
+/// In which way a source can't be used. Programs know it by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u16)]
+pub enum InputFault {
+    /// It is not a video that is read.
+    NotAVideo = 1001,
+    /// It is larger than an API takes.
+    TooLarge = 1002,
+    /// An API has no room left for it.
+    NoRoom = 1004,
+    /// It is damaged.
+    Corrupt = 1005,
+}
+
+impl InputFault {
+    const ALL: [Self; 4] = [Self::NotAVideo, Self::TooLarge, Self::NoRoom, Self::Corrupt];
+
+    /// Its number.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// That of this number, if there is one.
+    pub fn of(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.code() == code)
+    }
+}
+
 /// Why a command ended without its result.
 #[derive(Debug)]
 pub enum Failure {
@@ -30,8 +59,8 @@ pub enum Failure {
     Usage(String),
     /// The source is unusable.
     Input {
-        /// 1001: not a video that is read. 1005: corrupt.
-        code: u16,
+        /// Which way.
+        fault: InputFault,
         /// What is wrong and what to do.
         message: String,
     },
@@ -40,9 +69,37 @@ pub enum Failure {
     /// Somebody else has what is needed; later it may do.
     Busy(String),
     /// The user stopped it.
-    Interrupted,
+    Interrupted(Left),
     /// Whatever there is to say has been said already; this is the exit code.
     Told(u8),
+}
+
+/// What an interrupted command leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing of its own, and everything else as it was.
+    Nothing,
+    /// What was at this place of a store before, and was being replaced, is damaged.
+    Damaged(String),
+    /// As above, if the fleet that makes it was replacing it already.
+    Doubtful(String),
+    /// The fleet that makes it does not answer.
+    Unheard,
+}
+
+impl Left {
+    fn sentence(&self) -> String {
+        match self {
+            Self::Nothing => "interrupted; no output is left".to_owned(),
+            Self::Damaged(place) => format!("interrupted; what was at {place} before is damaged: run it again"),
+            Self::Doubtful(place) => format!(
+                "interrupted; if the fleet was uploading already, what was at {place} before is damaged: run it again"
+            ),
+            Self::Unheard => {
+                "interrupted; but the fleet does not answer: it may go on with this for a while".to_owned()
+            }
+        }
+    }
 }
 
 impl Failure {
@@ -53,7 +110,7 @@ impl Failure {
             Self::Usage(_) | Self::Busy(_) => USAGE,
             Self::Input { .. } => INPUT,
             Self::Quality(_) => QUALITY,
-            Self::Interrupted => INTERRUPTED,
+            Self::Interrupted(_) => INTERRUPTED,
             Self::Told(code) => *code,
         }
     }
@@ -70,7 +127,7 @@ impl Failure {
             Self::Usage(message) | Self::Busy(message) | Self::Quality(message) | Self::Input { message, .. } => {
                 Some(message.clone())
             }
-            Self::Interrupted => Some("interrupted; no output is left".to_owned()),
+            Self::Interrupted(left) => Some(left.sentence()),
             Self::Told(_) => None,
         }
     }
@@ -80,8 +137,8 @@ impl Failure {
         let sentence = self.sentence()?;
         Some(match self {
             Self::Internal(_) | Self::Usage(_) | Self::Busy(_) | Self::Quality(_) => format!("error: {sentence}"),
-            Self::Input { code, .. } => format!("error {code}: {sentence}"),
-            Self::Interrupted | Self::Told(_) => sentence,
+            Self::Input { fault, .. } => format!("error {}: {sentence}", fault.code()),
+            Self::Interrupted(_) | Self::Told(_) => sentence,
         })
     }
 
@@ -121,9 +178,9 @@ pub(crate) fn advice(error: &io::Error) -> &'static str {
 impl From<EncodeFailure> for Failure {
     fn from(failure: EncodeFailure) -> Self {
         match failure {
-            EncodeFailure::Input { code, message } => Self::Input { code, message },
+            EncodeFailure::Input { fault, message } => Self::Input { fault, message },
             EncodeFailure::Usage(message) => Self::Usage(message),
-            EncodeFailure::Cancelled => Self::Interrupted,
+            EncodeFailure::Cancelled => Self::Interrupted(Left::Nothing),
             EncodeFailure::Internal(error) => Self::Internal(error),
         }
     }
@@ -137,10 +194,7 @@ impl From<child::Error> for Failure {
 
 impl From<ladder::Error> for Failure {
     fn from(error: ladder::Error) -> Self {
-        match error.is_usage() {
-            true => Self::Usage(error.to_string()),
-            false => Self::Input { code: 1001, message: error.to_string() },
-        }
+        EncodeFailure::from(error).into()
     }
 }
 
@@ -150,9 +204,18 @@ mod tests {
 
     #[test]
     fn an_unusable_input_is_told_with_its_code_and_ends_with_3() {
-        let failure = Failure::from(EncodeFailure::Input { code: 1005, message: "the index is missing".to_owned() });
+        let failure = Failure::from(EncodeFailure::Input {
+            fault: InputFault::Corrupt,
+            message: "the index is missing".to_owned(),
+        });
         assert_eq!(failure.code(), 3);
         assert_eq!(failure.message().as_deref(), Some("error 1005: the index is missing"));
+    }
+
+    #[test]
+    fn a_fault_is_known_by_its_number() {
+        assert!([1001, 1002, 1004, 1005].into_iter().all(|code| InputFault::of(code).unwrap().code() == code));
+        assert_eq!(InputFault::of(1003), None);
     }
 
     #[test]
@@ -175,7 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupt_ends_with_130() {
-        assert_eq!(Failure::from(EncodeFailure::Cancelled).code(), 130);
+    fn an_interrupt_ends_with_130_and_says_what_it_leaves() {
+        let failure = Failure::from(EncodeFailure::Cancelled);
+        assert_eq!((failure.code(), failure.message().as_deref()), (130, Some("interrupted; no output is left")));
+        let damaged = Failure::Interrupted(Left::Damaged("s3://films/a/".to_owned()));
+        let told = "interrupted; what was at s3://films/a/ before is damaged: run it again";
+        assert_eq!((damaged.code(), damaged.message().as_deref()), (130, Some(told)));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Readers skip members they don't know; a member that changes its meaning raises the version.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use vtp_engine::bitstream::captions::Channel;
 use vtp_engine::index::Index;
@@ -10,7 +12,7 @@ use vtp_engine::plan::Plan;
 use vtp_engine::quality::Target;
 use vtp_engine::source::SourceInfo;
 use vtp_engine::units::{FrameIndex, Size};
-use vtp_stitcher::seal::{Scheme, Seal};
+use vtp_stitcher::seal::{self, Seal};
 use vtp_stitcher::{FileReport, Pictures, RenditionReport, StreamsReport, SubtitleReport};
 
 use crate::text;
@@ -67,8 +69,8 @@ pub struct Report {
 /// How an output is encrypted. The key is told nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encryption {
-    /// `cbcs` or `aes-128`.
-    pub scheme: String,
+    /// What is encrypted.
+    pub scheme: Scheme,
     /// What players call the key.
     pub key_id: String,
     /// Where they get it.
@@ -79,15 +81,32 @@ impl Encryption {
     /// What is to be told of a seal.
     pub fn of(seal: &Seal) -> Self {
         let scheme = match seal.scheme {
-            Scheme::Cbcs => "cbcs",
-            Scheme::Aes128 => AES_128,
+            seal::Scheme::Cbcs => Scheme::Cbcs,
+            seal::Scheme::Aes128 => Scheme::Aes128,
         };
-        Self { scheme: scheme.to_owned(), key_id: seal.key_uuid(), key_uri: seal.key_uri.clone() }
+        Self { scheme, key_id: seal.key_uuid(), key_uri: seal.key_uri.clone() }
     }
 }
 
-/// Whole segments; there is no MPD of them.
-pub const AES_128: &str = "aes-128";
+/// What of an output is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scheme {
+    /// Samples.
+    #[serde(rename = "cbcs")]
+    Cbcs,
+    /// Whole segments; there is no MPD of them.
+    #[serde(rename = "aes-128")]
+    Aes128,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cbcs => "cbcs",
+            Self::Aes128 => "aes-128",
+        })
+    }
+}
 
 /// The source as it was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -251,6 +270,8 @@ pub struct Parts<'a> {
     pub plan: &'a Plan,
     /// What was asked of the quality of every chunk.
     pub target: Option<Target>,
+    /// What a trial of the rungs found.
+    pub choices: Vec<Choice>,
     /// The ladder as it was packaged.
     pub renditions: Vec<RenditionReport>,
     /// The audio tracks as they were packaged.
@@ -265,6 +286,10 @@ pub struct Parts<'a> {
     pub files: Vec<FileReport>,
     /// The transport streams as they were published.
     pub hls_ts: Option<StreamsReport>,
+    /// How all of it is encrypted.
+    pub encryption: Option<Encryption>,
+    /// The number of the fleet's job.
+    pub job: Option<u64>,
     /// The proof.
     pub proof: Proof,
     /// What it took.
@@ -275,13 +300,13 @@ pub struct Parts<'a> {
 
 /// The report.
 pub fn build(parts: Parts<'_>) -> Report {
-    let Parts { info, index, plan, target, renditions, audio, subtitles, captions, pictures, files, .. } = parts;
-    let Parts { hls_ts, proof, timing, warnings, .. } = parts;
+    let Parts { info, index, plan, target, choices, renditions, audio, subtitles, captions, pictures, .. } = parts;
+    let Parts { files, hls_ts, encryption, job, proof, timing, warnings, .. } = parts;
     Report {
         version: VERSION,
         source: source(info, index),
         plan: PlanSummary { chunks: plan.chunks.len(), reason: plan.reason.clone() },
-        choices: Vec::new(),
+        choices,
         target,
         renditions,
         audio,
@@ -290,8 +315,8 @@ pub fn build(parts: Parts<'_>) -> Report {
         pictures,
         files,
         hls_ts,
-        encryption: None,
-        job: None,
+        encryption,
+        job: job.map(|job| job.to_string()),
         proof,
         timing,
         warnings: source_warnings(info, index).into_iter().chain(warnings).collect(),
@@ -421,6 +446,7 @@ pub(crate) mod tests {
             index: &index(),
             plan: &plan(),
             target: Some(Target { mean: 93.0, floor: 80.0, save: false }),
+            choices: Vec::new(),
             renditions: vec![RenditionReport {
                 name: "standard".to_owned(),
                 codec: "avc1.64001f".to_owned(),
@@ -471,6 +497,8 @@ pub(crate) mod tests {
                 audio: vec!["audio-0".to_owned()],
                 bytes: 752,
             }),
+            encryption: None,
+            job: None,
             pictures: Pictures {
                 poster: Some(PosterReport {
                     file: "poster.jpg".to_owned(),
@@ -521,6 +549,13 @@ pub(crate) mod tests {
     fn the_format_is_that_of_the_golden_file() {
         let text = serde_json::to_string_pretty(&report()).unwrap() + "\n";
         assert_eq!(text, include_str!("../tests/golden/report-v1.json"));
+    }
+
+    #[test]
+    fn what_is_encrypted_has_the_name_that_readers_know() {
+        for (scheme, name) in [(Scheme::Cbcs, "cbcs"), (Scheme::Aes128, "aes-128")] {
+            assert_eq!((serde_json::to_value(scheme).unwrap(), scheme.to_string()), (name.into(), name.to_owned()));
+        }
     }
 
     #[test]

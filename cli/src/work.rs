@@ -16,9 +16,6 @@ use vtp_engine::delivery;
 
 use crate::child::{self, Child, Pool};
 
-/// So often a process that works on a chunk may be killed by somebody else before that counts as a failed attempt.
-const MOST_KILLS: u32 = 8;
-
 /// What is to be made of which packets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChunkOrder {
@@ -105,45 +102,30 @@ impl Hand<'_> {
     }
 }
 
-/// Repeats `work` where the process that does it was killed from outside, which costs its time and no attempt.
-pub(crate) fn unharmed<T>(chunk: u32, mut work: impl FnMut() -> Result<T, child::Error>) -> Result<T, child::Error> {
-    let mut kills = 0;
-    loop {
-        match work() {
-            Err(child::Error::Died(death)) if !death.cause.is_own() && kills < MOST_KILLS => {
-                tracing::warn!(chunk, %death, "started again");
-                kills += 1;
-            }
-            result => return result,
-        }
-    }
+/// Where a chunk is worked on that lies in an archive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Workplace<'a> {
+    /// The archive of its packets.
+    pub(crate) archive: &'a Path,
+    /// A folder, which exists, for what is between.
+    pub(crate) folder: &'a Path,
+    /// The file for what is to be delivered.
+    pub(crate) delivery: &'a Path,
 }
 
-/// Encodes a chunk from the archive of its packets at `archive`, and writes what is to be delivered to `delivery`. `folder`,
-/// which exists, has what is between.
+/// Encodes a chunk from the archive of its packets, and writes what is to be delivered.
 ///
 /// # Errors
 /// Those of the children; files that can't be written.
 pub(crate) fn from_archive(
     order: &ChunkOrder,
-    archive: &Path,
-    (folder, delivery): (&Path, &Path),
+    Workplace { archive, folder, delivery }: Workplace<'_>,
     children: &Pool,
-    observer: &dyn Observer,
     stop: &AtomicBool,
 ) -> Result<(), child::Error> {
     let order = ChunkOrder { task: EncodeTask { spool: folder.to_owned(), ..order.task.clone() }, ..order.clone() };
     let adoption = children.adoption_of_chunk(archive)?;
-    let chunk = unharmed(order.task.chunk.0, || {
-        let mut child = children.hire()?;
-        child.adopt(&adoption, stop)?;
-        let encoded = Hand { child: &mut child, stop, kept: None }.carry_out(&order, observer);
-        // One that could only say why not is as good as before.
-        if matches!(encoded, Ok(_) | Err(child::Error::Failed(_))) {
-            children.dismiss(child);
-        }
-        encoded
-    })?;
+    let chunk = children.lent_with(&adoption, stop, |child| Hand { child, stop, kept: None }.carry_out(&order, &()))?;
     deliver(&chunk, delivery).map_err(|error| child::Error::Spool { path: delivery.to_owned(), error })
 }
 

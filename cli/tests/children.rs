@@ -210,6 +210,38 @@ fn damage_that_is_allowed_is_concealed_and_told() {
     assert!(black.contains("black_start:0"), "{black}");
 }
 
+/// Lets whatever tries rungs crash, so many times.
+fn crash_trials(times: u32) -> impl FnMut(&Run, &Value) {
+    move |run, event| {
+        if event["event"] == "stage" && event["stage"] == "trying rungs" {
+            (0..times).for_each(|_| kill_process(busy(run), Signal::ILL).unwrap());
+        }
+    }
+}
+
+const SMART: &str = "--ladder smart --workers 1 --segment 2s --chunk 60s";
+
+#[test]
+fn a_process_that_crashes_while_rungs_are_tried_costs_an_attempt_and_no_ladder() {
+    let scene = silent();
+    let (code, report, said) = Run::start(&scene, SMART).end(crash_trials(2));
+    assert_eq!(code, Some(0), "{said}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert!(!report["choices"].as_array().unwrap().is_empty(), "{report}");
+}
+
+/// Three parts, three attempts each.
+#[test]
+fn a_source_of_which_no_part_can_be_tried_gets_all_rungs_and_a_warning() {
+    let scene = silent();
+    let (code, report, said) = Run::start(&scene, SMART).end(crash_trials(9));
+    assert_eq!(code, Some(0), "{said}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["choices"].as_array().unwrap().len(), 0, "{report}");
+    assert!(report["warnings"].to_string().contains("no part of the source could be tried"), "{report}");
+    assert!(report["renditions"].as_array().unwrap().len() > 1, "{report}");
+}
+
 #[test]
 fn a_child_that_hangs_is_killed_and_its_work_done_by_another() {
     let scene = Scene::with_clip(48);

@@ -13,20 +13,33 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use common::{Scene, VTP};
+use serde_json::Value;
 
 /// Starts an encode that takes a while, sends `signals` as soon as frames are encoded, and waits for its end.
 fn interrupt(scene: &Scene, options: &[&str], signals: &[&str]) -> (ExitStatus, Vec<String>) {
-    disturb(scene, options, |process| {
-        for signal in signals {
-            // The shell's own kill: a small system has no other.
-            let kill = format!("kill {signal} {process}");
-            assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-        }
-    })
+    disturb(scene, options, |process| signals.iter().for_each(|signal| kill(signal, process)))
+}
+
+fn kill(signal: &str, process: u32) {
+    // The shell's own kill: a small system has no other.
+    let kill = format!("kill {signal} {process}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
 /// Starts an encode that takes a while, does something to it as soon as frames are encoded, and waits for its end.
 fn disturb(scene: &Scene, options: &[&str], what: impl FnOnce(u32)) -> (ExitStatus, Vec<String>) {
+    let is_under_way =
+        |told: &Value| told["event"] == "progress" && told["frames_done"].as_u64().is_some_and(|done| done > 0);
+    disturb_when(scene, options, is_under_way, what)
+}
+
+/// The same at the first event that `is_due` says.
+fn disturb_when(
+    scene: &Scene,
+    options: &[&str],
+    mut is_due: impl FnMut(&Value) -> bool,
+    what: impl FnOnce(u32),
+) -> (ExitStatus, Vec<String>) {
     let words = ["encode", "in.mp4", "--out", "new/out", "--speed", "medium", "--progress", "json", "--cache", "none"];
     let mut command = Command::new(VTP);
     command.args(words).args(options).current_dir(scene.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -34,9 +47,9 @@ fn disturb(scene: &Scene, options: &[&str], what: impl FnOnce(u32)) -> (ExitStat
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let mut told: Vec<String> = Vec::new();
     for line in lines.by_ref() {
-        let is_under_way = line.contains(r#""event":"progress""#) && !line.contains(r#""frames_done":0,"#);
+        let is_due = is_due(&serde_json::from_str(&line).unwrap_or_default());
         told.push(line);
-        if is_under_way {
+        if is_due {
             break;
         }
     }
@@ -55,6 +68,25 @@ fn an_interrupt_leaves_nothing() {
         assert!(told.last().unwrap().contains(r#""message":"interrupted; no output is left""#), "{told:?}");
         assert_eq!(scene.files(), before, "{signal}");
     }
+}
+
+/// Packets are copied in a moment, and twenty minutes of sound are encoded behind them.
+#[test]
+fn an_interrupt_is_heard_by_sound_that_goes_on_when_all_chunks_are_done() {
+    let scene = Scene::new();
+    scene.ffmpeg(&format!("-stream_loop 119 -i {} -c copy in.mp4", common::bundled().display()));
+    let (mut planned, mut done) = (u64::MAX, 0);
+    let all_are_done = |told: &Value| {
+        planned = told["chunks"].as_u64().unwrap_or(planned);
+        done += u64::from(told["event"] == "chunk_done");
+        done == planned
+    };
+    let options = ["--ladder", "copy", "--audio", "opus"];
+    let (status, told) = disturb_when(&scene, &options, all_are_done, |process| kill("-INT", process));
+    assert_eq!(status.code(), Some(130), "{told:?}");
+    let last = told.iter().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()?["audio_s"].as_f64());
+    assert!(last.unwrap_or_default() < 1100.0, "{told:?}");
+    assert_eq!(scene.files().into_keys().collect::<Vec<_>>(), ["in.mp4"]);
 }
 
 #[test]

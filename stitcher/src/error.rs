@@ -111,6 +111,9 @@ pub enum Error {
     /// What was written is not what the source has; nothing was published.
     #[error("the output does not conserve the source: {0}")]
     NotProved(#[from] proof::Violation),
+    /// It was not wanted any more.
+    #[error("cancelled")]
+    Cancelled,
     /// The MPD could not be written as XML.
     #[error("the MPD cannot be written as XML")]
     Xml,

@@ -36,6 +36,7 @@ pub mod report;
 pub mod seal;
 mod sealing;
 pub mod stitcher;
+mod stop;
 mod subtitles;
 pub mod transport;
 pub mod vbv;

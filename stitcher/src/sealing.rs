@@ -9,11 +9,13 @@ use crate::files::{Folder, at, write_bytes};
 use crate::layout::Durability;
 use crate::listing::{INIT, KeyPicture, Listing, Presentation, segment_name};
 use crate::seal::{self, Content, Scheme, Seal};
+use crate::stop::Stop;
 use crate::{Error, transport};
 
 /// Seals every track of the presentation below `dir`, which tells the new sizes afterwards. Where whole segments are sealed,
 /// key pictures can't be fetched alone, and none are told.
 pub(crate) fn seal(
+    stop: Stop<'_>,
     dir: &Path,
     durability: Durability,
     seal: &Seal,
@@ -21,17 +23,18 @@ pub(crate) fn seal(
 ) -> Result<(), Error> {
     for video in &mut presentation.video {
         let folder = Folder::create(dir.join(&video.listing.folder), durability)?;
-        track(&folder, seal, Content::Video(video.codec), &mut video.listing, &mut video.pictures)?;
+        track(stop, &folder, seal, Content::Video(video.codec), &mut video.listing, &mut video.pictures)?;
     }
     for audio in &mut presentation.audio {
         let folder = Folder::create(dir.join(&audio.listing.folder), durability)?;
-        track(&folder, seal, Content::Audio, &mut audio.listing, &mut Vec::new())?;
+        track(stop, &folder, seal, Content::Audio, &mut audio.listing, &mut Vec::new())?;
     }
     Ok(())
 }
 
 /// Seals the transport streams below `dir`, all of whose segments are sealed as a whole.
 pub(crate) fn streams(
+    stop: Stop<'_>,
     dir: &Path,
     durability: Durability,
     seal: &Seal,
@@ -44,6 +47,7 @@ pub(crate) fn streams(
         let failed = &|source| Error::Seal { name: name.clone(), source };
         let folder = Folder::create(dir.join(&name), durability)?;
         for (place, segment) in (0..).zip(&mut listing.segments) {
+            stop.check()?;
             let way = Way {
                 seal: &|clear| seal.segment(place, content, clear),
                 open: &|sealed| seal.open(place, &[], sealed),
@@ -56,6 +60,7 @@ pub(crate) fn streams(
 }
 
 fn track(
+    stop: Stop<'_>,
     folder: &Folder,
     seal: &Seal,
     content: Content,
@@ -70,6 +75,7 @@ fn track(
     let way = Way { seal: &|clear| seal.init(clear), open: &|sealed| seal.open_init(sealed) };
     let init = way.change(folder, INIT, failed)?.sealed;
     for (place, segment) in (0..).zip(&mut listing.segments) {
+        stop.check()?;
         let way =
             Way { seal: &|clear| seal.segment(place, content, clear), open: &|sealed| seal.open(place, &init, sealed) };
         let Changed { clear, sealed } = way.change(folder, &segment_name(place), failed)?;

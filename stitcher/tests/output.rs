@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -561,6 +562,29 @@ fn damage_on_disk_is_found_before_anything_is_published() {
     for damage in damages {
         let error = refused_after(damage);
         assert!(matches!(error, Error::NotProved(_)), "{error}");
+    }
+}
+
+#[test]
+fn an_output_that_is_not_wanted_any_more_is_given_up_at_any_moment_and_named_by_nothing() {
+    let finished_unless_at = |moment: usize| {
+        let (job, asked) = (Job::new(), Cell::new(0));
+        let mut stitcher = job.stitcher();
+        stitcher.also_write(&[Container::Mp4]).unwrap();
+        job.deliver(&mut stitcher);
+        let audio = job.audio(&stitcher);
+        let is_cancelled = || asked.replace(asked.get() + 1) >= moment;
+        let finished = stitcher.finish_unless(&is_cancelled, audio, &job.sounds());
+        let paths = files(&job.out()).into_iter().map(|(path, _)| path);
+        let named = |path: &String| ["m3u8", "mpd", "video.mp4"].iter().any(|name| path.contains(name));
+        (finished, paths.filter(named).count(), asked.get())
+    };
+    let (finished, _, moments) = finished_unless_at(usize::MAX);
+    assert!(finished.is_ok() && moments > 40, "{moments}");
+    for moment in (0..moments).step_by(moments / 20) {
+        let (finished, named, _) = finished_unless_at(moment);
+        assert!(matches!(finished, Err(Error::Cancelled)), "{moment}: {finished:?}");
+        assert_eq!(named, 0, "{moment}");
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
 use crate::Outcome;
-use crate::exit::Failure;
+use crate::exit::{Failure, InputFault};
 
 /// How long something that is away is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -196,8 +196,8 @@ fn agent(patience: Option<Duration>) -> ureq::Agent {
 /// What is wrong, as the API says it.
 fn wrong(status: u16, problem: &Value) -> Failure {
     let detail = problem["detail"].as_str().map_or_else(|| format!("the API answers {status}"), str::to_owned);
-    match problem["code"].as_u64().and_then(|code| u16::try_from(code).ok()) {
-        Some(code @ (1001 | 1005)) => Failure::Input { code, message: detail },
+    match problem["code"].as_u64().and_then(|code| InputFault::of(u16::try_from(code).ok()?)) {
+        Some(fault @ (InputFault::NotAVideo | InputFault::Corrupt)) => Failure::Input { fault, message: detail },
         _ if status < 500 => Failure::Usage(detail),
         _ => Failure::Internal(anyhow!(detail)),
     }

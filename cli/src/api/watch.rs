@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::ApiArguments;
 use super::client::Client;
-use crate::exit::Failure;
+use crate::exit::{Failure, InputFault};
 use crate::{Outcome, print};
 
 /// Show how a job of the API goes on, until it has ended
@@ -52,8 +52,8 @@ pub(super) fn until_ended(client: &Client, job: &str) -> Outcome {
 
 fn failure(event: &Value) -> Failure {
     let message = event["error_message"].as_str().unwrap_or("the job failed").to_owned();
-    match event["error_code"].as_u64().and_then(|code| u16::try_from(code).ok()) {
-        Some(code) => Failure::Input { code, message },
+    match event["error_code"].as_u64().and_then(|code| InputFault::of(u16::try_from(code).ok()?)) {
+        Some(fault) => Failure::Input { fault, message },
         None => Failure::Internal(anyhow::anyhow!(message)),
     }
 }

@@ -26,6 +26,8 @@ pub enum Cause {
     Exit(Option<i32>),
     /// It was killed since it gave no sign of life for so long.
     Silence(Duration),
+    /// It was killed since it worked for so long, with signs of life and without an end.
+    Endless(Duration),
     /// It was killed for what it said.
     Nonsense(String),
 }
@@ -51,6 +53,9 @@ impl fmt::Display for Death {
             Cause::Exit(None) => write!(f, "the process that worked on it ended")?,
             Cause::Silence(time) => {
                 write!(f, "the process that worked on it hung: it gave no sign of life for {} s", time.as_secs())?;
+            }
+            Cause::Endless(time) => {
+                write!(f, "the process that worked on it came to no end in {} s", time.as_secs())?;
             }
             Cause::Nonsense(why) => write!(f, "the process that worked on it broke the protocol: {why}")?,
         }

@@ -34,6 +34,12 @@ pub enum Error {
     /// There is none.
     #[error("a process to work in can't be started: {0}")]
     Start(#[source] io::Error),
+    /// What it is to do can't be told to it.
+    #[error("what is to be worked on can't be told to a process: {0}")]
+    Untold(#[source] io::Error),
+    /// What it may take can't be bounded.
+    #[error("what a process may take can't be bounded: {0}")]
+    Unbounded(#[source] io::Error),
     /// It was not wanted any more.
     #[error("cancelled")]
     Cancelled,

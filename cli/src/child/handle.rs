@@ -2,19 +2,21 @@
 //! says what it was not asked for is dead from then on; what it said last to its standard error goes into the report.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use vtp_encoder_node::cache::SourceHash;
 use vtp_encoder_node::{Observer, Spool, SpoolWriter};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, Sample};
+use vtp_engine::index::Index;
 use vtp_engine::limits::Limits;
 use vtp_splitter::Source;
 
@@ -26,6 +28,8 @@ use super::messages::{Reply, Request};
 use super::process::Process;
 use super::served::Serving;
 use super::wire::{self, Came, Inbox};
+use crate::cpu::CpuTime;
+use crate::stop::Stop;
 
 /// How often somebody who waits for a child looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -35,6 +39,28 @@ const LEAST_CPU_S: u64 = 600;
 const MOST_CPU_S: u64 = 1 << 30;
 /// CPU seconds for a mebibyte of a source to be looked into, which may take decoding it once.
 const INDEX_S_PER_MIB: u64 = 30;
+/// So many times as long as it may take of CPU time may anything take on the clock: it may have to wait for its turn at the CPU, and
+/// for a slow disk.
+const PATIENCE: u64 = 10;
+/// Bytes of an answer that says little.
+const SHORT: usize = 1 << 20;
+/// Bytes of what a codec makes of a sample of a picture, at most: lossless ones make less of those with the most bits.
+const BYTES_A_SAMPLE: u64 = 16;
+/// Bytes of what goes with a packet, such as parameter sets.
+const BESIDE_A_PACKET: usize = 1 << 16;
+/// Bytes that are told of a frame of a rendition at the end: its scores.
+const BYTES_A_FRAME: u64 = 256;
+
+/// What a child may take for what it is asked for, and answer.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    /// Bytes of memory.
+    memory: u64,
+    /// CPU seconds besides those that anything may take.
+    cpu_s: u64,
+    /// Bytes of each answer.
+    answer: usize,
+}
 
 /// A child that lives until it is dropped.
 pub(crate) struct Child {
@@ -47,6 +73,28 @@ pub(crate) struct Child {
     adopted: Option<u64>,
     /// How its source is served to it, if that is no file.
     serving: Option<Arc<Serving>>,
+    work: Work,
+}
+
+/// What a child does, as far as that bounds it.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    /// Since when, and for how long it may.
+    begun: Instant,
+    most: Duration,
+    /// Bytes of each answer.
+    answer: usize,
+}
+
+impl Work {
+    fn new(cpu_s: u64, answer: usize) -> Self {
+        let most = Duration::from_secs(cpu_s.saturating_add(LEAST_CPU_S).min(MOST_CPU_S) * PATIENCE);
+        Self { begun: Instant::now(), most, answer }
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.begun.elapsed() > self.most
+    }
 }
 
 impl Child {
@@ -57,7 +105,8 @@ impl Child {
     /// It ends before that.
     pub(super) fn new(mut process: Process, stream: UnixStream, limits: Limits) -> Result<(Self, Vec<String>), Error> {
         let words = LastWords::of(process.take_stderr()).map_err(Error::Start)?;
-        let mut child = Self { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
+        let (inbox, work) = (Inbox::default(), Work::new(0, SHORT));
+        let mut child = Self { process, stream, inbox, words, limits, adopted: None, serving: None, work };
         let never = AtomicBool::new(false);
         match child.reply(&never)? {
             Reply::Ready { missing } => Ok((child, missing)),
@@ -70,10 +119,10 @@ impl Child {
         !matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Looks into the source in `file`.
+    /// Looks into the source `input`.
     pub(crate) fn index(&mut self, input: &Input, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(input))?;
+        self.allow(Allowance { cpu_s: index_cpu_s(input), answer: wire::LONGEST, ..self.usual() })?;
         self.send(&Request::Index { given: input.given().clone() })?;
         self.give(input)?;
         self.source(cancel)
@@ -83,17 +132,17 @@ impl Child {
     pub(crate) fn census(&mut self, adoption: &Adoption, doubt: &str, cancel: &AtomicBool) -> Result<Source, Error> {
         self.adopt(adoption, cancel)?;
         self.adopted = None;
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), index_cpu_s(&adoption.input))?;
+        self.allow(Allowance { cpu_s: index_cpu_s(&adoption.input), answer: wire::LONGEST, ..self.usual() })?;
         self.send(&Request::Census { doubt: doubt.to_owned() })?;
         self.source(cancel)
     }
 
     /// Has it keep the source of `adoption`, unless it does.
-    pub(crate) fn adopt(&mut self, adoption: &Adoption, cancel: &AtomicBool) -> Result<(), Error> {
+    pub(crate) fn adopt(&mut self, adoption: &Adoption, cancel: &dyn Stop) -> Result<(), Error> {
         if self.adopted == Some(adoption.id) {
             return Ok(());
         }
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.allow(self.usual())?;
         self.send_bytes(&adoption.request)?;
         self.give(&adoption.input)?;
         match self.reply(cancel)? {
@@ -107,7 +156,7 @@ impl Child {
 
     /// The hash of these packets of the source that it keeps.
     pub(crate) fn hash(&mut self, packets: Range<u32>, cancel: &AtomicBool) -> Result<SourceHash, Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.allow(self.usual())?;
         self.send(&Request::Hash { packets })?;
         match self.reply(cancel)? {
             Reply::Hash(bytes) => Ok(SourceHash::from_bytes(bytes)),
@@ -115,21 +164,28 @@ impl Child {
         }
     }
 
-    /// Writes these packets of the source that it keeps to `archive`, as [`vtp_engine::archive`] has them.
+    /// Writes these packets of `index`, which is that of the source that it keeps, to the file `archive`, as
+    /// [`vtp_engine::archive`] has them.
     pub(crate) fn pack(
         &mut self,
+        index: &Index,
         packets: Range<u32>,
-        archive: &mut dyn io::Write,
+        archive: &Path,
         cancel: &AtomicBool,
     ) -> Result<(), Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        let unwritten = |error| Error::Spool { path: archive.to_owned(), error };
+        let mut out = File::create(archive).map_err(unwritten)?;
+        let mut left = packed_bytes(index, &packets).saturating_add(self.limits.metadata as usize);
+        self.allow(Allowance { answer: left, ..self.usual() })?;
         self.send(&Request::Pack { packets })?;
         loop {
             match self.reply(cancel)? {
                 Reply::Piece { bytes } => {
-                    let written = archive.write_all(&bytes);
-                    let path = PathBuf::from("the chunk's packets");
-                    self.or_dead(written.map_err(|error| Error::Spool { path, error }))?;
+                    let Some(rest) = left.checked_sub(bytes.len()) else {
+                        return Err(self.condemn("it packed more than there is"));
+                    };
+                    left = rest;
+                    self.or_dead(io::Write::write_all(&mut out, &bytes).map_err(unwritten))?;
                 }
                 Reply::Packed => return Ok(()),
                 reply => return Err(self.said_unasked(&reply)),
@@ -149,14 +205,15 @@ impl Child {
         let samples: u64 = task.renditions.iter().map(|it| it.size.samples()).sum();
         // Hundreds of times as long as it takes at x264's medium.
         let cpu_s = u64::from(packets.end - packets.start) * (samples + task.video.size.samples()) / 50_000;
-        self.allow(self.limits.memory_for(task.video.size.samples(), samples), cpu_s)?;
+        let memory = self.limits.memory_for(task.video.size.samples(), samples);
+        self.allow(Allowance { memory, cpu_s, answer: self.encoded_bytes(task, samples) })?;
         self.send(&Request::Encode { task: Box::new(EncodeTask { spool: PathBuf::new(), ..task.clone() }), packets })?;
         let takers = task.renditions.iter().map(|rendition| {
             let writer = spool.begin(task, rendition).map_err(|error| unwritten(task, error))?;
             Ok(Taker { name: &rendition.name, writer, samples: Vec::new(), most: task.frames.len() })
         });
         let mut takers: Vec<Taker<'_>> = self.or_dead(takers.collect())?;
-        let chunk = self.samples(&mut takers, observer, cancel, |reply| match reply {
+        let chunk = self.samples(task, &mut takers, observer, cancel, |reply| match reply {
             Reply::Encoded(chunk) => Ok(*chunk),
             other => Err(other),
         })?;
@@ -178,10 +235,10 @@ impl Child {
         writer: Box<dyn SpoolWriter + '_>,
         cancel: &AtomicBool,
     ) -> Result<EncodedRendition, Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), 0)?;
+        self.allow(Allowance { answer: self.encoded_bytes(task, task.video.size.samples()), ..self.usual() })?;
         self.send(&Request::Copy { rendition: name.to_owned(), frames: task.frames.clone(), packets })?;
         let mut takers = [Taker { name, writer, samples: Vec::new(), most: task.frames.len() }];
-        let copied = self.samples(&mut takers, &(), cancel, |reply| match reply {
+        let copied = self.samples(task, &mut takers, &(), cancel, |reply| match reply {
             Reply::Copied(rendition) => Ok(*rendition),
             other => Err(other),
         })?;
@@ -190,9 +247,10 @@ impl Child {
         self.or_dead(filled)
     }
 
-    /// Takes samples until the last answer, which `last` knows.
+    /// Takes samples of `task` until the last answer, which `last` knows.
     fn samples<T>(
         &mut self,
+        task: &EncodeTask,
         takers: &mut [Taker<'_>],
         observer: &dyn Observer,
         cancel: &AtomicBool,
@@ -212,7 +270,7 @@ impl Child {
             observer.frames_encoded(taker.name, 1);
             if let Err(error) = taker.take(sample, &bytes) {
                 self.kill();
-                return Err(Error::Spool { path: PathBuf::from(taker.name), error });
+                return Err(unwritten(task, error));
             }
         }
     }
@@ -227,7 +285,7 @@ impl Child {
     pub(super) fn send(&mut self, request: &Request) -> Result<(), Error> {
         match wire::encode(request) {
             Ok(bytes) => self.send_bytes(&bytes),
-            Err(error) => Err(Error::Start(error)),
+            Err(error) => Err(Error::Untold(error)),
         }
     }
 
@@ -256,22 +314,29 @@ impl Child {
     }
 
     /// The next answer. Signs of life are none.
-    pub(super) fn reply(&mut self, cancel: &AtomicBool) -> Result<Reply, Error> {
+    pub(super) fn reply(&mut self, cancel: &dyn Stop) -> Result<Reply, Error> {
         let silence = self.silence();
         let mut heard = Instant::now();
         loop {
-            if cancel.load(Ordering::Relaxed) {
+            if cancel.is_raised() {
                 self.kill();
                 return Err(Error::Cancelled);
             }
-            let came = self.inbox.next(&self.stream, LOOK);
+            if self.work.is_overdue() {
+                self.kill();
+                return Err(self.death(Cause::Endless(self.work.most)));
+            }
+            let came = self.inbox.next(&self.stream, LOOK, self.work.answer);
             if let Some(error) = self.serving.as_ref().and_then(|serving| serving.trouble()) {
                 self.kill();
                 return Err(Error::Unread(error));
             }
             match came {
                 Ok(Came::Message(Reply::Alive)) => heard = Instant::now(),
-                Ok(Came::Nothing) if self.serving.as_ref().is_some_and(|it| it.is_waiting()) => heard = Instant::now(),
+                Ok(Came::Nothing) if self.serving.as_ref().is_some_and(|it| it.is_waiting()) => {
+                    heard = Instant::now();
+                    self.work.most += LOOK;
+                }
                 Ok(Came::Message(Reply::Failed(failure))) => return Err(failure.into()),
                 Ok(Came::Message(reply)) => return Ok(reply),
                 Ok(Came::Nothing) if heard.elapsed() > silence => {
@@ -287,13 +352,33 @@ impl Child {
 
     /// Lets it make sound: so many seconds, of all tracks together.
     pub(super) fn allow_sound(&mut self, seconds: u64) -> Result<(), Error> {
-        self.allow(self.limits.memory_for(self.limits.pixels, 0), seconds)
+        self.allow(Allowance { cpu_s: seconds, ..self.usual() })
     }
 
-    /// Bounds its memory, and the CPU time that it may take from here on to so many seconds and some.
-    fn allow(&mut self, memory: u64, cpu_s: u64) -> Result<(), Error> {
-        let pid = i32::try_from(self.process.id()).map_err(|error| Error::Start(io::Error::other(error)))?;
-        let used = cpu_seconds(pid).unwrap_or(0);
+    /// The most seconds that any source may have.
+    pub(super) fn longest_s(&self) -> u64 {
+        self.limits.duration
+    }
+
+    /// What is allowed for what takes little and has a short answer.
+    fn usual(&self) -> Allowance {
+        Allowance { memory: self.limits.memory_for(self.limits.pixels, 0), cpu_s: 0, answer: SHORT }
+    }
+
+    /// Bytes of an answer about `task`, whose largest picture has no more than so many samples: one of those, or what is told at the
+    /// end.
+    fn encoded_bytes(&self, task: &EncodeTask, samples: u64) -> usize {
+        let told = task.frames.len() as u64 * task.renditions.len() as u64 * BYTES_A_FRAME;
+        let told = told.saturating_add(self.limits.metadata);
+        let longest = samples.saturating_mul(BYTES_A_SAMPLE).max(told).saturating_add(SHORT as u64);
+        usize::try_from(longest).map_or(wire::LONGEST, |longest| longest.min(wire::LONGEST))
+    }
+
+    /// Bounds what it may take and answer from here on.
+    fn allow(&mut self, Allowance { memory, cpu_s, answer }: Allowance) -> Result<(), Error> {
+        self.work = Work::new(cpu_s, answer);
+        let pid = i32::try_from(self.process.id()).map_err(|error| Error::Unbounded(io::Error::other(error)))?;
+        let used = CpuTime::of(&pid.to_string()).map_or(0, |time| time.own_s as u64);
         let cpu_s = used.saturating_add(LEAST_CPU_S).saturating_add(cpu_s).min(MOST_CPU_S);
         let set = |resource: rlimit::Resource, soft| {
             let (mut old, mut hard) = (0, 0);
@@ -304,7 +389,7 @@ impl Child {
         // One that is gone can't be bounded.
         bounded.map_err(|error| match self.process.try_wait() {
             Ok(Some(_)) => self.bury(),
-            _ => Error::Start(error),
+            _ => Error::Unbounded(error),
         })
     }
 
@@ -364,6 +449,12 @@ fn index_cpu_s(input: &Input) -> u64 {
     (input.size() >> 20).saturating_mul(INDEX_S_PER_MIB)
 }
 
+/// Bytes that these packets come to in an archive at most, but for the source's headers.
+fn packed_bytes(index: &Index, packets: &Range<u32>) -> usize {
+    let packets = index.packets.get(packets.start as usize..packets.end as usize).unwrap_or_default();
+    packets.iter().map(|packet| 2 * packet.size as usize + BESIDE_A_PACKET).sum::<usize>() + SHORT
+}
+
 fn unwritten(task: &EncodeTask, error: io::Error) -> Error {
     Error::Spool { path: task.spool.clone(), error }
 }
@@ -392,29 +483,73 @@ impl Taker<'_> {
     }
 }
 
-/// CPU seconds of a process so far (proc(5), fields 14 and 15 of `stat`, in hundredths).
-fn cpu_seconds(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields = stat.rsplit(')').next()?.split_whitespace();
-    Some(fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() / 100)
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
 
-    #[test]
-    fn a_child_that_reads_nothing_hangs_and_is_killed() {
-        let (stream, _unread) = UnixStream::pair().unwrap();
+    /// A child that only waits, and the other end of its socket.
+    fn child() -> (Child, UnixStream) {
+        let (stream, other) = UnixStream::pair().unwrap();
         let mut process = Process::new(Command::new("sleep").arg("60").stderr(Stdio::piped()).spawn().unwrap());
         let words = LastWords::of(process.take_stderr()).unwrap();
+        let (inbox, work) = (Inbox::default(), Work::new(0, SHORT));
         let limits = Limits { silence: 1, ..Limits::DEFAULT };
-        let mut child = Child { process, stream, inbox: Inbox::default(), words, limits, adopted: None, serving: None };
-        let result = child.send_bytes(&vec![0; 16 << 20]);
+        (Child { process, stream, inbox, words, limits, adopted: None, serving: None, work }, other)
+    }
+
+    fn cause<T: fmt::Debug>(result: Result<T, Error>) -> Cause {
         let Err(Error::Died(death)) = result else { panic!("{result:?}") };
-        assert_eq!(death.cause, Cause::Silence(Duration::from_secs(1)));
+        death.cause
+    }
+
+    #[test]
+    fn a_child_that_reads_nothing_hangs_and_is_killed() {
+        let (mut child, _unread) = child();
+        let cause = cause(child.send_bytes(&vec![0; 16 << 20]));
+        assert_eq!(cause, Cause::Silence(Duration::from_secs(1)));
         assert!(child.has_ended());
+    }
+
+    #[test]
+    fn a_child_that_says_for_ever_that_it_works_is_killed_in_the_end() {
+        let (mut child, mut other) = child();
+        let beats = std::thread::spawn(move || {
+            let alive = wire::encode(&Reply::Alive).unwrap();
+            while io::Write::write_all(&mut other, &alive).is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        child.work.most = Duration::from_millis(50);
+        assert_eq!(cause(child.reply(&AtomicBool::new(false))), Cause::Endless(Duration::from_millis(50)));
+        assert!(child.has_ended());
+        drop(child);
+        beats.join().unwrap();
+    }
+
+    #[test]
+    fn a_child_that_answers_at_greater_length_than_it_was_asked_is_killed() {
+        let (mut child, other) = child();
+        let ready = Reply::Ready { missing: vec!["-".repeat(SHORT)] };
+        let says = std::thread::spawn(move || drop(io::Write::write_all(&mut &other, &wire::encode(&ready).unwrap())));
+        assert!(matches!(cause(child.hash(0..1, &AtomicBool::new(false))), Cause::Nonsense(_)));
+        assert!(child.has_ended());
+        drop(child);
+        says.join().unwrap();
+    }
+
+    #[test]
+    fn a_child_that_packs_more_than_there_is_is_killed() {
+        let (mut child, other) = child();
+        let piece = wire::encode(&Reply::Piece { bytes: vec![0; 600_000] }).unwrap();
+        let says = std::thread::spawn(move || while io::Write::write_all(&mut &other, &piece).is_ok() {});
+        let (index, archive) = (Index::of(Vec::new(), Vec::new(), 1), tempfile::NamedTempFile::new().unwrap());
+        child.limits.metadata = 0;
+        let packed = child.pack(&index, 0..0, archive.path(), &AtomicBool::new(false));
+        assert!(matches!(cause(packed), Cause::Nonsense(_)));
+        assert_eq!(archive.path().metadata().unwrap().len(), 600_000);
+        drop(child);
+        says.join().unwrap();
     }
 }

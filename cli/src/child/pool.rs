@@ -20,6 +20,7 @@ use super::adoption::Adoption;
 use super::error::Error;
 use super::handle::Child;
 use super::input::Input;
+use super::patience::Patience;
 use super::process::Process;
 use crate::place::Place;
 use crate::stores::Stores;
@@ -30,13 +31,9 @@ use crate::stores::Stores;
 /// None can be started, in a sentence.
 pub(crate) fn walls(program: PathBuf) -> Result<Vec<String>, String> {
     let pool = Pool::new(program, Limits::DEFAULT).map_err(|error| error.to_string())?;
-    let child = pool.hire().map_err(|error| error.to_string())?;
-    drop(child);
+    pool.lent(|_| Ok(())).map_err(|error| error.to_string())?;
     Ok(pool.missing())
 }
-
-/// So many children may be killed before they are ready until none is to be had.
-const MOST_KILLED: u32 = 8;
 
 type Started = io::Result<(Process, UnixStream)>;
 
@@ -50,7 +47,7 @@ pub struct Pool {
     idle: Mutex<Vec<Child>>,
     missing: Mutex<Vec<String>>,
     sources: AtomicU64,
-    /// Asks for a process to be started; it goes to who asked, and nobody else.
+    /// Orders for processes. Each brings the way back for its answer, so that a process goes to whoever ordered it.
     orders: Sender<Sender<Started>>,
     /// Processes that were ordered for whoever comes first.
     ahead: Mutex<VecDeque<Receiver<Started>>>,
@@ -104,21 +101,11 @@ impl Pool {
     }
 
     /// An idle child, or a new one.
-    pub(crate) fn hire(&self) -> Result<Child, Error> {
-        let mut killed = 0;
+    fn hire(&self) -> Result<Child, Error> {
         loop {
             let idle = locked(&self.idle).pop();
+            let Some(mut child) = idle else { return self.start() };
             // What befalls a child while nobody has it is nobody's failure.
-            let mut child = match idle {
-                Some(child) => child,
-                None => match self.start() {
-                    Err(Error::Died(death)) if !death.cause.is_own() && killed < MOST_KILLED => {
-                        killed += 1;
-                        continue;
-                    }
-                    started => started?,
-                },
-            };
             if !child.has_ended() {
                 return Ok(child);
             }
@@ -169,22 +156,37 @@ impl Pool {
         self.lent(|child| child.census(adoption, doubt, cancel))
     }
 
-    /// Gives `work` a child, which is kept for later if it did what it was asked for.
-    pub(crate) fn lent<T>(&self, work: impl Fn(&mut Child) -> Result<T, Error>) -> Result<T, Error> {
-        let (done, child) = self.retried(|mut child| work(&mut child).map(|done| (done, child)))?;
-        self.dismiss(child);
-        Ok(done)
+    /// Gives `work` a child that has the source of `adoption`, as [`Pool::lent`] does.
+    pub(crate) fn lent_with<T>(
+        &self,
+        adoption: &Adoption,
+        cancel: &AtomicBool,
+        mut work: impl FnMut(&mut Child) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.lent(|child| {
+            child.adopt(adoption, cancel)?;
+            work(child)
+        })
     }
 
-    /// Gives `work` a child, and another where it is killed, three in all.
-    pub(crate) fn retried<T>(&self, work: impl Fn(Child) -> Result<T, Error>) -> Result<T, Error> {
-        let mut left = 2;
+    /// Gives `work` a child, which is kept for later unless it is dead or of no use, and another where somebody else kills it.
+    pub(crate) fn lent<T>(&self, mut work: impl FnMut(&mut Child) -> Result<T, Error>) -> Result<T, Error> {
+        self.retried(|mut child| {
+            let done = work(&mut child);
+            // One that could only say why not is as good as before.
+            if matches!(done, Ok(_) | Err(Error::Failed(_))) {
+                self.dismiss(child);
+            }
+            done
+        })
+    }
+
+    /// Gives `work` a child to keep, and another where somebody else kills it.
+    pub(crate) fn retried<T>(&self, mut work: impl FnMut(Child) -> Result<T, Error>) -> Result<T, Error> {
+        let mut patience = Patience::default();
         loop {
-            match self.hire().and_then(&work) {
-                Err(Error::Died(death)) if left > 0 && !death.cause.is_own() => {
-                    tracing::warn!(%death, "tried again");
-                    left -= 1;
-                }
+            match self.hire().and_then(&mut work) {
+                Err(Error::Died(death)) if patience.outlasts_kill(&death) => tracing::warn!(%death, "tried again"),
                 result => return result,
             }
         }
@@ -193,7 +195,7 @@ impl Pool {
     /// Makes `source`, which is what `input` is, ready to be told to children.
     pub(crate) fn adoption(&self, input: &Input, source: &Source) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
-        Adoption::new(id, input.clone(), source).map_err(Error::Start)
+        Adoption::new(id, input.clone(), source).map_err(Error::Untold)
     }
 
     /// Makes the archive of a chunk's packets at `path` ready to be told to children.
@@ -203,7 +205,7 @@ impl Pool {
     pub(crate) fn adoption_of_chunk(&self, path: &Path) -> Result<Adoption, Error> {
         let id = self.sources.fetch_add(1, Ordering::Relaxed);
         let input = self.open(&Place::Path(path.to_owned()))?;
-        Adoption::of_chunk(id, input).map_err(Error::Start)
+        Adoption::of_chunk(id, input).map_err(Error::Untold)
     }
 
     fn start(&self) -> Result<Child, Error> {

@@ -36,8 +36,9 @@ use super::wire;
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of an archive that are read, or sent, at a time.
 const BLOCK: usize = 1 << 18;
-/// How long a sample may wait for others to go with.
-const PASS_WITHIN: Duration = Duration::from_millis(20);
+/// Answers of which there are many are sent together, at most once in so long: one waits for the next that comes later than that,
+/// or for the last answer.
+const PASS_EVERY: Duration = Duration::from_millis(20);
 
 /// Serves the parent at the other end of the standard input until that is closed.
 pub(crate) fn serve() -> ExitCode {
@@ -96,7 +97,7 @@ impl Parent {
     fn pass(&self, reply: &Reply) -> io::Result<()> {
         let mut line = self.line();
         line.stream.write_all(&wire::encode(reply)?)?;
-        if line.last.elapsed() >= PASS_WITHIN { line.send() } else { Ok(()) }
+        if line.last.elapsed() >= PASS_EVERY { line.send() } else { Ok(()) }
     }
 
     /// Says that it works, unless something was said lately. Where nobody listens the next answer will fail.

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// No message is longer.
-const LONGEST: usize = 1 << 30;
+pub(super) const LONGEST: usize = 1 << 30;
 /// Bytes that are read at a time.
 const BLOCK: usize = 1 << 16;
 
@@ -41,7 +41,7 @@ pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Resul
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
-    let length = checked(length)?;
+    let length = checked(length, LONGEST)?;
     let mut bytes = Vec::new();
     if stream.take(length as u64).read_to_end(&mut bytes)? < length {
         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -53,11 +53,11 @@ pub(super) fn receive<T: DeserializeOwned>(mut stream: &UnixStream) -> io::Resul
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn read_any(data: &[u8]) {
     let mut inbox = Inbox { bytes: data.to_vec(), read: 0 };
-    while let Ok(Some(message)) = inbox.complete::<super::messages::Reply>() {
+    while let Ok(Some(message)) = inbox.complete::<super::messages::Reply>(LONGEST) {
         assert!(encode(&message).is_ok(), "{message:?}");
     }
     let mut inbox = Inbox { bytes: data.to_vec(), read: 0 };
-    while let Ok(Some(message)) = inbox.complete::<super::messages::Request>() {
+    while let Ok(Some(message)) = inbox.complete::<super::messages::Request>(LONGEST) {
         assert!(encode(&message).is_ok(), "{message:?}");
     }
 }
@@ -81,9 +81,9 @@ pub(crate) fn examples() -> Vec<Vec<u8>> {
     vec![all.concat()]
 }
 
-fn checked(length: [u8; 4]) -> io::Result<usize> {
+fn checked(length: [u8; 4], longest: usize) -> io::Result<usize> {
     match u32::from_le_bytes(length) as usize {
-        length if length <= LONGEST => Ok(length),
+        length if length <= longest => Ok(length),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a message that is too long")),
     }
 }
@@ -146,13 +146,18 @@ pub(super) enum Came<T> {
 }
 
 impl Inbox {
-    /// The next message, if it comes within `wait`.
+    /// The next message, of so many bytes at most, if it comes within `wait`.
     ///
     /// # Errors
     /// What comes is no such message.
-    pub(super) fn next<T: DeserializeOwned>(&mut self, mut stream: &UnixStream, wait: Duration) -> io::Result<Came<T>> {
+    pub(super) fn next<T: DeserializeOwned>(
+        &mut self,
+        mut stream: &UnixStream,
+        wait: Duration,
+        longest: usize,
+    ) -> io::Result<Came<T>> {
         loop {
-            if let Some(message) = self.complete()? {
+            if let Some(message) = self.complete(longest)? {
                 return Ok(Came::Message(message));
             }
             // Once for many messages, as they come in blocks.
@@ -175,10 +180,10 @@ impl Inbox {
         }
     }
 
-    fn complete<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+    fn complete<T: DeserializeOwned>(&mut self, longest: usize) -> io::Result<Option<T>> {
         let unread = &self.bytes[self.read..];
         let Some(length) = unread.first_chunk::<4>() else { return Ok(None) };
-        let end = 4 + checked(*length)?;
+        let end = 4 + checked(*length, longest)?;
         let Some(message) = unread.get(4..end) else { return Ok(None) };
         let message = decode(message)?;
         self.read += end;
@@ -211,7 +216,7 @@ mod tests {
         let mut inbox = Inbox::default();
         let mut texts = Vec::new();
         loop {
-            match inbox.next::<String>(&here, SHORT).unwrap() {
+            match inbox.next::<String>(&here, SHORT, LONGEST).unwrap() {
                 Came::Message(text) => texts.push(text),
                 Came::Nothing => {}
                 Came::End => break,
@@ -225,11 +230,11 @@ mod tests {
     fn silence_and_the_end_are_told_apart() {
         let (here, there) = UnixStream::pair().unwrap();
         let mut inbox = Inbox::default();
-        assert!(matches!(inbox.next::<String>(&here, SHORT).unwrap(), Came::Nothing));
+        assert!(matches!(inbox.next::<String>(&here, SHORT, LONGEST).unwrap(), Came::Nothing));
         (&there).write_all(&encode(&"one").unwrap()[..5]).unwrap();
-        assert!(matches!(inbox.next::<String>(&here, SHORT).unwrap(), Came::Nothing));
+        assert!(matches!(inbox.next::<String>(&here, SHORT, LONGEST).unwrap(), Came::Nothing));
         drop(there);
-        assert!(matches!(inbox.next::<String>(&here, SHORT).unwrap(), Came::End));
+        assert!(matches!(inbox.next::<String>(&here, SHORT, LONGEST).unwrap(), Came::End));
     }
 
     #[test]
@@ -237,9 +242,20 @@ mod tests {
         for nonsense in [&[0xFF; 8][..], &[2, 0, 0, 0, 0xFF, 0xFF], &[3, 0, 0, 0, 1, b'a', b'b']] {
             let (here, there) = UnixStream::pair().unwrap();
             (&there).write_all(nonsense).unwrap();
-            assert!(Inbox::default().next::<String>(&here, SHORT).is_err(), "{nonsense:?}");
+            assert!(Inbox::default().next::<String>(&here, SHORT, LONGEST).is_err(), "{nonsense:?}");
             assert!(receive::<String>(&here).is_err(), "{nonsense:?}");
         }
+    }
+
+    #[test]
+    fn a_message_that_is_longer_than_may_come_is_refused_before_it_is_there() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let message = encode(&"four").unwrap();
+        (&there).write_all(&message).unwrap();
+        let longest = message.len() - 4;
+        assert!(matches!(Inbox::default().next::<String>(&here, SHORT, longest).unwrap(), Came::Message(_)));
+        (&there).write_all(&message[..4]).unwrap();
+        assert!(Inbox::default().next::<String>(&here, SHORT, longest - 1).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::request::EncodeRequest;
 use super::subtitles::SubtitleArguments;
 use crate::Outcome;
 use crate::cache::CacheArguments;
-use crate::exit::Failure;
+use crate::exit::{Failure, Left};
 use crate::fleet::submit::ClusterArguments;
 use crate::limits::LimitArguments;
 use crate::parse::{self, ChunkLength, FileKind};
@@ -260,6 +260,17 @@ impl Arguments {
         self.input = self.input.given_in(here);
         self.out = self.out.given_in(here);
         Ok(self)
+    }
+
+    /// What is to be told of a failure in a fleet, of which nobody here knows how far it was: it may have been replacing what was in a
+    /// store before.
+    pub(super) fn doubted(&self, failure: Failure) -> Failure {
+        match (failure, &self.out) {
+            (Failure::Interrupted(Left::Nothing), Place::Store(location)) if self.force => {
+                Failure::Interrupted(Left::Doubtful(location.to_string()))
+            }
+            (failure, _) => failure,
+        }
     }
 
     /// `workers` is how many chunks are encoded at the same time if the user says nothing.

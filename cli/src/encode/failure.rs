@@ -4,14 +4,15 @@ use vtp_encoder_node as node;
 use vtp_engine::ladder;
 
 use crate::child::{self, Failure};
+use crate::exit::InputFault;
 
 /// Why a run ended without a ladder.
 #[derive(Debug)]
 pub enum EncodeFailure {
     /// The source is unusable.
     Input {
-        /// 1001: not a video that is read. 1005: corrupt.
-        code: u16,
+        /// Which way.
+        fault: InputFault,
         /// What is wrong and what to do.
         message: String,
     },
@@ -25,9 +26,19 @@ pub enum EncodeFailure {
 
 impl From<vtp_splitter::Error> for EncodeFailure {
     fn from(error: vtp_splitter::Error) -> Self {
-        match error.code() {
-            Some(code) => Self::Input { code, message: error.to_string() },
+        match error.code().and_then(InputFault::of) {
+            Some(fault) => Self::Input { fault, message: error.to_string() },
             None => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<vtp_stitcher::Error> for EncodeFailure {
+    fn from(error: vtp_stitcher::Error) -> Self {
+        match error {
+            vtp_stitcher::Error::Cancelled => Self::Cancelled,
+            vtp_stitcher::Error::Refused(refusal) => Self::Usage(refusal.to_string()),
+            error => Self::Internal(error.into()),
         }
     }
 }
@@ -43,13 +54,14 @@ impl From<child::Error> for EncodeFailure {
             child::Error::Failed(Failure::Node(error @ node::Error::Copy(_))) => Self::Usage(error.to_string()),
             child::Error::Died(death) if death.cause.is_own() => {
                 let message = format!("{death}; the source is damaged, or made to do harm: get another copy of it");
-                Self::Input { code: 1005, message }
+                Self::Input { fault: InputFault::Corrupt, message }
             }
             child::Error::Place(trouble) if trouble.is_of_the_place() => {
-                Self::Input { code: 1001, message: trouble.to_string() }
+                Self::Input { fault: InputFault::NotAVideo, message: trouble.to_string() }
             }
             child::Error::Unread(error @ vtp_store::Error::Changed) => {
-                Self::Input { code: 1001, message: format!("the source can't be read on: {error}") }
+                let message = format!("the source can't be read on: {error}");
+                Self::Input { fault: InputFault::NotAVideo, message }
             }
             error => Self::Internal(error.into()),
         }
@@ -61,7 +73,7 @@ impl From<ladder::Error> for EncodeFailure {
         if error.is_usage() {
             Self::Usage(error.to_string())
         } else {
-            Self::Input { code: 1001, message: error.to_string() }
+            Self::Input { fault: InputFault::NotAVideo, message: error.to_string() }
         }
     }
 }

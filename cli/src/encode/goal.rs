@@ -12,7 +12,7 @@ use super::arguments::Arguments;
 use super::made::Made;
 use super::output::{self, Dirs, Output};
 use super::upload::{self, Before, Claim, Piece, Upload, UploadError};
-use crate::exit::Failure;
+use crate::exit::{Failure, Left};
 use crate::place::Place;
 use crate::progress::ProgressEvent;
 use crate::records;
@@ -122,7 +122,7 @@ impl Goal {
     ) -> Result<PathBuf, Failure> {
         // Much time may have passed since it was last looked at.
         if cancelled.load(Ordering::Relaxed) {
-            return Err(Failure::Interrupted);
+            return Err(Failure::Interrupted(Left::Nothing));
         }
         // What is uploaded next is in the store then, or nowhere.
         let durability = if self.store.is_some() { Durability::Buffered } else { Durability::Synced };
@@ -137,17 +137,14 @@ impl Goal {
 
 impl Remote {
     fn publish(&self, pieces: &[Piece], cancelled: &AtomicBool) -> Result<(), Failure> {
-        let store = (&self.bucket.store, &*self.location.key);
-        let upload = Upload::new(store, self.claim, self.before, cancelled);
+        let (store, prefix) = (&self.bucket.store, &*self.location.key);
+        let upload = Upload::new(store, prefix, self.claim, self.before, cancelled);
         let Err(error) = self.bucket.block_on(upload.carry_out(pieces)) else { return Ok(()) };
         let is_cancelled = matches!(error, UploadError::Stopped);
         let error = anyhow::Error::from(error).context(format!("cannot write to {}", self.location));
         match (is_cancelled, upload.has_damaged()) {
-            (true, false) => Err(Failure::Interrupted),
-            (true, true) => {
-                eprintln!("what was at {} before is damaged: run it again", self.location);
-                Err(Failure::Interrupted)
-            }
+            (true, false) => Err(Failure::Interrupted(Left::Nothing)),
+            (true, true) => Err(Failure::Interrupted(Left::Damaged(self.location.to_string()))),
             (false, false) => Err(Failure::Internal(error)),
             (false, true) => Err(Failure::Internal(error.context("what was there before is damaged: run it again"))),
         }
@@ -231,7 +228,7 @@ mod tests {
         let goal = Goal::prepare(&into(&out), &Stores::default(), 7).unwrap();
         std::fs::write(goal.dirs().out.join("master.m3u8"), "whole").unwrap();
         let published = goal.publish(&|_| {}, &AtomicBool::new(true));
-        assert!(matches!(published, Err(Failure::Interrupted)));
+        assert!(matches!(published, Err(Failure::Interrupted(Left::Nothing))));
         assert!(!out.exists());
     }
 

@@ -17,11 +17,13 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
 
+use vtp_encoder_node::cache::Cache;
+
 use crate::exit::Failure;
 use crate::fleet::submit;
 use crate::place::Place;
 use crate::progress::{Progress, ProgressEvent};
-use crate::report::Encryption;
+use crate::report::Report;
 use crate::telemetry::span;
 use crate::{Outcome, interrupt};
 use arguments::Arguments;
@@ -39,7 +41,7 @@ pub fn run(arguments: &Arguments, words: &[OsString]) -> Outcome {
     let progress = Progress::new(arguments.progress);
     let (input, fleet) = (name(&arguments.input), arguments.cluster.is_given());
     let made = span::within(tracing::info_span!("encode", input, fleet), || match fleet {
-        true => submit::run(&arguments.cluster, words, &progress),
+        true => submit::run(&arguments.cluster, words, &progress).map_err(|failure| arguments.doubted(failure)),
         false => here(arguments, &progress),
     });
     let shown = made.and_then(|Made { report, folder }| {
@@ -87,15 +89,17 @@ pub(crate) fn make(
     let goal = Goal::prepare(arguments, children.stores(), run)?;
     // A fleet keeps what it needs to go on.
     let keeps = fleet.is_none();
-    let (cache, doubt) = if keeps { arguments.cache.open() } else { (None, None) };
+    let (cache, unopened) = if keeps { arguments.cache.open() } else { (None, None) };
     let run = driver::run(&request, goal.dirs(), &children, cache.as_ref(), fleet, progress, cancelled);
-    // Whatever came of the run, what it kept counts.
-    let untold = || cache.as_ref()?.trouble().map(|why| format!("not all was kept for later runs: {why}"));
-    let doubt = doubt.or_else(untold).or_else(|| arguments.cache.trim().filter(|_| keeps));
-    let driver::Outcome { mut report, curves } = run?;
-    report.warnings.extend(doubt);
-    report.encryption = request.seal.as_ref().map(Encryption::of);
-    report.job = job.map(|job| job.to_string());
+    // Whatever came of the run, what it kept counts, and what it could not keep may have found no room.
+    let untrimmed = if keeps { arguments.cache.trim() } else { None };
+    let unkept = cache.as_ref().and_then(Cache::trouble).map(|why| format!("not all was kept for later runs: {why}"));
+    let doubts = match unopened {
+        Some(unopened) => vec![unopened],
+        None => unkept.into_iter().chain(untrimmed).collect(),
+    };
+    let driver::Outcome { report, curves } = run?;
+    let report = Report { warnings: [report.warnings, doubts].concat(), ..report };
     if arguments.quality.strict_quality {
         strictly(&report)?;
     }

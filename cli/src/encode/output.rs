@@ -27,6 +27,7 @@ use vtp_stitcher::Durability;
 use crate::exit::{Failure, advice};
 use crate::held::{Held, Tried};
 use crate::records;
+use beside::Role;
 
 /// How many things are named that stand in the way.
 const NAMED: usize = 3;
@@ -171,51 +172,32 @@ impl Output {
 
     /// `None` where another run has taken away what this one was about to use.
     fn attempt(target: &Path, source: Option<&Path>, force: bool) -> Result<Option<Self>, Error> {
-        let made = match fs::read_dir(target) {
-            Ok(_) => Vec::new(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                beside::put_back(target)?;
-                make_folders(target)?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(Error::NotAFolder(target.to_owned()));
-            }
-            Err(cause) => return Err(Error::Io { action: "read", path: target.to_owned(), cause }),
-        };
-        let held = match Held::take(target) {
-            Ok(Tried::Held(held)) => held,
-            Ok(Tried::Gone) => {
-                unmake(but_last(&made));
-                return Ok(None);
-            }
-            // Another run that was quicker has what was made.
-            Ok(Tried::Busy) if !force && beside::is_being_replaced(target) => {
-                return Err(Error::NotEmpty(target.to_owned()));
-            }
-            Ok(Tried::Busy) => return Err(Error::Busy(target.to_owned())),
-            Err(cause) => {
-                unmake(&made);
-                return Err(Error::Io { action: "read", path: target.to_owned(), cause });
-            }
-        };
+        let mut made = Made::for_output(target)?;
+        let Some(held) = hold(target, &mut made, force)? else { return Ok(None) };
         let place = canonical(target)?;
-        beside::tidy(&place).inspect_err(|_| unmake(&made))?;
+        beside::tidy(&place)?;
         let is_empty = fs::read_dir(target).map_err(io_error("read", target))?.next().is_none();
+        let made = made.keep();
         if is_empty {
             // The folder itself may be another's.
             let made = if made.last().is_some_and(|last| last == target) { made } else { Vec::new() };
             return Self::start(target.to_owned(), Plan::InPlace { made }, held);
         }
-        if force {
-            return Self::beside(place, source, held);
+        match force {
+            true => Self::beside(place, source, held),
+            false => Self::emptied(target, &place, source, held),
         }
+    }
+
+    /// In `target`, whose canonical name is `place`, in the place of what a run has left that was killed.
+    fn emptied(target: &Path, place: &Path, source: Option<&Path>, held: Held) -> Result<Option<Self>, Error> {
         // That nobody holds it is only known where there are locks.
         let was_killed = held.is_locked() && !named(target, WORK)?.is_empty();
         if !was_killed {
             refuse_foreign(target, false)?;
             return Err(Error::NotEmpty(target.to_owned()));
         }
-        refuse_precious(&place, source)?;
+        refuse_precious(place, source)?;
         clear(target, None)?;
         Self::start(target.to_owned(), Plan::InPlace { made: Vec::new() }, held)
     }
@@ -223,15 +205,15 @@ impl Output {
     fn beside(target: PathBuf, source: Option<&Path>, held: Held) -> Result<Option<Self>, Error> {
         refuse_precious(&target, source)?;
         refuse_foreign(&target, true)?;
-        let new = beside::sibling(&target, "new", |new| fs::create_dir(new))
+        let new = beside::sibling(&target, Role::New, |new| fs::create_dir(new))
             .map_err(io_error("create a folder beside", &target))?;
-        match Held::take(&new) {
-            Ok(Tried::Held(lock)) => Self::start(new, Plan::Replace { target, held }, lock),
-            Ok(Tried::Busy | Tried::Gone) => Ok(None),
-            Err(cause) => {
-                unmake(std::slice::from_ref(&new));
-                Err(Error::Io { action: "read", path: new, cause })
-            }
+        let made = Made(vec![new.clone()]);
+        let tried = Held::take(&new).map_err(io_error("read", &new))?;
+        // Whoever else has it, or has taken it away, sees to it.
+        made.keep();
+        match tried {
+            Tried::Held(lock) => Self::start(new, Plan::Replace { target, held }, lock),
+            Tried::Busy | Tried::Gone => Ok(None),
         }
     }
 
@@ -343,26 +325,76 @@ fn unmake(made: &[PathBuf]) {
     made.iter().rev().for_each(|folder| drop(fs::remove_dir(folder)));
 }
 
-/// Creates a folder and its missing parents. Returns those that it made, outermost first: others may have been made by
-/// another run in the meantime, the folder itself among them.
-fn make_folders(target: &Path) -> Result<Vec<PathBuf>, Error> {
-    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-    let (mut made, mut taken_away) = (Vec::<PathBuf>::new(), 0);
-    while let Some(folder) = target.ancestors().take_while(missing).last() {
-        match fs::create_dir(folder) {
-            Ok(()) => made.push(folder.to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound && taken_away < MOST_TAKEN_AWAY => {
-                made.retain(|folder| folder.is_dir());
-                taken_away += 1;
+/// Folders that were made, outermost first. Dropping it removes them, as far as nobody else has put anything there.
+#[derive(Debug)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    /// Makes `target` and its missing parents, or puts there what a killed run has moved away. Others may have made some of
+    /// them in the meantime, the folder itself among them.
+    fn for_output(target: &Path) -> Result<Self, Error> {
+        match fs::read_dir(target) {
+            Ok(_) => Ok(Self(Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                beside::put_back(target)?;
+                Self::folders(target)
             }
-            Err(cause) => {
-                unmake(&made);
-                return Err(Error::Io { action: "create", path: folder.to_owned(), cause });
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Error::NotAFolder(target.to_owned())),
+            Err(cause) => Err(Error::Io { action: "read", path: target.to_owned(), cause }),
+        }
+    }
+
+    fn folders(target: &Path) -> Result<Self, Error> {
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let (mut made, mut taken_away) = (Self(Vec::new()), 0);
+        while let Some(folder) = target.ancestors().take_while(missing).last() {
+            match fs::create_dir(folder) {
+                Ok(()) => made.0.push(folder.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound && taken_away < MOST_TAKEN_AWAY => {
+                    made.0.retain(|folder| folder.is_dir());
+                    taken_away += 1;
+                }
+                Err(cause) => return Err(Error::Io { action: "create", path: folder.to_owned(), cause }),
+            }
+        }
+        Ok(made)
+    }
+
+    /// Leaves the innermost alone from now on, which is another's.
+    fn leave_last(&mut self) {
+        self.0.pop();
+    }
+
+    /// Leaves all of them alone, and tells which they are.
+    fn keep(mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        unmake(&self.0);
+    }
+}
+
+/// Holds `target`, for which these folders were made; `None` if it was taken away.
+fn hold(target: &Path, made: &mut Made, force: bool) -> Result<Option<Held>, Error> {
+    match Held::take(target).map_err(io_error("read", target))? {
+        Tried::Held(held) => Ok(Some(held)),
+        Tried::Gone => {
+            made.leave_last();
+            Ok(None)
+        }
+        Tried::Busy => {
+            // Another run that was quicker has what was made.
+            made.0.clear();
+            match !force && beside::is_being_replaced(target) {
+                true => Err(Error::NotEmpty(target.to_owned())),
+                false => Err(Error::Busy(target.to_owned())),
             }
         }
     }
-    Ok(made)
 }
 
 /// What a ladder has, of which one is there even where somebody has tidied up.
@@ -389,11 +421,9 @@ fn refuse_foreign(folder: &Path, forced: bool) -> Result<(), Error> {
 /// The source, the folder that the command runs in and the user's own are not to be deleted with `target`.
 fn refuse_precious(target: &Path, source: Option<&Path>) -> Result<(), Error> {
     let here = std::env::current_dir().map_err(io_error("look at", Path::new(".")))?;
-    let precious = source.into_iter().chain([&*here]).map(canonical).collect::<Result<Vec<_>, _>>()?;
+    let named = source.into_iter().chain([&*here]).map(canonical).collect::<Result<Vec<_>, _>>()?;
     let home = std::env::home_dir().and_then(|home| home.canonicalize().ok());
-    let precious = precious.into_iter().chain(home);
-    let mut precious = precious;
-    match precious.find(|inside| inside.starts_with(target)) {
+    match named.into_iter().chain(home).find(|inside| inside.starts_with(target)) {
         Some(inside) => Err(Error::Precious { folder: target.to_owned(), inside }),
         None => Ok(()),
     }

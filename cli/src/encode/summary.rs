@@ -6,8 +6,7 @@ use std::path::Path;
 use vtp_stitcher::{FileReport, Pictures, StreamsReport, SubtitleReport};
 
 use crate::records;
-use crate::report::AES_128;
-use crate::report::{Audio, Loudness, Proof, Report, Timing};
+use crate::report::{Audio, Loudness, Proof, Report, Scheme, Timing};
 use crate::text::{self, Align, Table};
 
 /// The summary of a run whose output is in `folder`.
@@ -40,7 +39,7 @@ pub fn with_page(report: &Report, folder: &Path, page: &Path) -> String {
     report.plan.reason.iter().for_each(|reason| line(format!("note: {reason}")));
     report.warnings.iter().for_each(|warning| line(format!("warning: {warning}")));
     line(format!("play: {}", folder.join("master.m3u8").display()));
-    if report.encryption.as_ref().is_none_or(|it| it.scheme != AES_128) {
+    if report.encryption.as_ref().is_none_or(|it| it.scheme != Scheme::Aes128) {
         line(format!("      {}", folder.join("manifest.mpd").display()));
     }
     line(format!("page: {}", page.display()));

@@ -25,7 +25,7 @@ use super::orders;
 use crate::child::{self, Pool};
 use crate::encode::driver::ChunkError;
 use crate::telemetry::span;
-use crate::work::{self, ChunkOrder};
+use crate::work::{self, ChunkOrder, Workplace};
 
 /// How long a node looks for an origin or a spool that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -134,7 +134,8 @@ impl Encoder {
         let frames = order.task.frames.len() as u64;
         let span = tracing::info_span!("encode");
         let encode = move || {
-            let work = || work::from_archive(&order, &archive, (&kept.0, &to), &shared.children, &(), &stopped);
+            let place = Workplace { archive: &archive, folder: &kept.0, delivery: &to };
+            let work = || work::from_archive(&order, place, &shared.children, &stopped);
             span::within(span, work)
         };
         tokio::task::spawn_blocking(encode).await??;

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use vtp_encoder_node::Observer;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk};
 use vtp_splitter::Source;
 
@@ -12,7 +11,7 @@ use crate::child::{self, Pool};
 use crate::encode::driver::{ChunkError, Fleet, Pack};
 use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
-use crate::work::{self, ChunkOrder};
+use crate::work::{self, ChunkOrder, Workplace};
 
 /// The children that encode, beside those that have the source.
 pub struct Nearby {
@@ -30,20 +29,15 @@ impl Fleet for Nearby {
         Ok(None)
     }
 
-    fn carry_out(
-        &self,
-        order: &ChunkOrder,
-        pack: &Pack<'_>,
-        observer: &dyn Observer,
-        stop: &AtomicBool,
-    ) -> Result<EncodedChunk, ChunkError> {
+    fn carry_out(&self, order: &ChunkOrder, pack: &Pack<'_>, stop: &AtomicBool) -> Result<EncodedChunk, ChunkError> {
         let (task, folder) = (&order.task, order.task.spool.join("there"));
         let within = |name: &str| folder.join(name);
         std::fs::create_dir_all(&folder).map_err(unwritten(&folder))?;
         let (archive, delivery) = (within("packets"), within("delivery"));
         pack(&archive)?;
         let travels = ChunkOrder { task: EncodeTask { spool: PathBuf::new(), ..task.clone() }, ..order.clone() };
-        work::from_archive(&travels, &archive, (&folder, &delivery), &self.children, observer, stop)?;
+        let place = Workplace { archive: &archive, folder: &folder, delivery: &delivery };
+        work::from_archive(&travels, place, &self.children, stop)?;
         let chunk = work::unpack(&delivery, task)?;
         std::fs::remove_dir_all(&folder).map_err(unwritten(&folder))?;
         Ok(chunk)

@@ -16,6 +16,7 @@ use vtp_fleet::messages::{JobNumber, NodeId, Pool, Standing, TraceContext};
 
 use super::access::{SPLITTERS, STITCHERS};
 use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed, SplitOrder};
+use crate::exit::InputFault;
 use crate::place::Place;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
@@ -72,7 +73,7 @@ impl Orderer {
         Ok(match orders::read(&made.result)? {
             Encoded::Made { report: Some(report), .. } => Made::Ladder(serde_json::from_str(&report)?),
             Encoded::Made { report: None, .. } => Made::Ladder(Value::Null),
-            Encoded::Failed { code, message, .. } => Made::Failed { code, message },
+            Encoded::Failed { fault, message, .. } => Made::Failed { code: fault.map(InputFault::code), message },
         })
     }
 
@@ -99,7 +100,7 @@ impl Orderer {
     pub(crate) async fn probe(&self, source: OsString) -> anyhow::Result<Probed> {
         match self.looked((0, LOOK), &SplitOrder::Index(looks_at(source)?)).await? {
             Indexed::Told(probe) => Ok(Probed::Video(serde_json::from_str(&probe)?)),
-            Indexed::Unusable { code, message } => Ok(Probed::Unusable { code, message }),
+            Indexed::Unusable { fault, message } => Ok(Probed::Unusable { code: fault.code(), message }),
             Indexed::Found { .. } | Indexed::Planned(_) | Indexed::Unfit(_) => bail!(OTHER),
         }
     }
@@ -113,7 +114,7 @@ impl Orderer {
         match self.looked((user, PLAN), &order).await? {
             Indexed::Planned(outline) => Ok(Planned::Outline(outline)),
             Indexed::Unfit(message) => Ok(Planned::Unfit(message)),
-            Indexed::Unusable { code, message } => Ok(Planned::Unusable { code, message }),
+            Indexed::Unusable { fault, message } => Ok(Planned::Unusable { code: fault.code(), message }),
             Indexed::Found { .. } | Indexed::Told(_) => bail!(OTHER),
         }
     }

@@ -16,10 +16,11 @@ use vtp_engine::limits::Limits;
 use vtp_store::{Found, Version};
 
 use crate::child::{Bytes, Input};
+use crate::exit::InputFault;
 use crate::place::Place;
 use crate::stores::Stores;
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// Look into a source. What is found is delivered, or told where the task doesn't say where to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +68,8 @@ pub(super) enum Indexed {
     Unfit(String),
     /// It can't be used.
     Unusable {
-        /// 1001: not a video that is read. 1005: corrupt.
-        code: u16,
+        /// Which way.
+        fault: InputFault,
         /// What is wrong and what to do.
         message: String,
     },
@@ -153,8 +154,8 @@ pub(super) enum Encoded {
     Failed {
         /// The exit code.
         exit: u8,
-        /// The input's, 1001 or 1005.
-        code: Option<u16>,
+        /// What is wrong with the source, if that is why.
+        fault: Option<InputFault>,
         /// What is wrong and what to do.
         message: String,
     },

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use vtp_encoder_node::Observer;
 use vtp_engine::chunk::{EncodeTask, EncodedChunk};
 use vtp_engine::coordinator::{Cost, JobId, Skill, Skills};
 use vtp_engine::limits::Limits;
@@ -258,7 +257,7 @@ impl Fleet for Remote {
             Indexed::Told(_) | Indexed::Planned(_) | Indexed::Unfit(_) => {
                 return Err(internal(&"the splitter tells what it should deliver"));
             }
-            Indexed::Unusable { code, message } => return Err(EncodeFailure::Input { code, message }),
+            Indexed::Unusable { fault, message } => return Err(EncodeFailure::Input { fault, message }),
         };
         let place = self.yard.spool.place(id).map_err(|error| internal(&error))?;
         let found = std::fs::read(&place).map_err(|error| internal(&error))?;
@@ -267,23 +266,13 @@ impl Fleet for Remote {
         Ok(Some(source))
     }
 
-    fn carry_out(
-        &self,
-        order: &ChunkOrder,
-        _: &Pack<'_>,
-        observer: &dyn Observer,
-        stop: &AtomicBool,
-    ) -> Result<EncodedChunk, ChunkError> {
+    fn carry_out(&self, order: &ChunkOrder, _: &Pack<'_>, stop: &AtomicBool) -> Result<EncodedChunk, ChunkError> {
         let task = &order.task;
         let kept = self.kept(order, stop)?;
-        let chunk = work::unpack(&kept, task).inspect_err(|_| {
+        let unpacked = work::unpack(&kept, task).inspect_err(|_| {
             // It is of no use the next time either.
             drop(std::fs::remove_file(&kept));
-        })?;
-        for rendition in &chunk.renditions {
-            let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
-            observer.frames_encoded(&rendition.rendition, frames);
-        }
-        Ok(chunk)
+        });
+        Ok(unpacked?)
     }
 }

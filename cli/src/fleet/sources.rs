@@ -259,11 +259,8 @@ impl Opened {
         let draft = to.with_extension(fastrand::u64(..).to_string());
         let failed = |error| Error::File { path: draft.clone(), error };
         let never = AtomicBool::new(false);
-        let packed = self.children.lent(|child| {
-            let mut out =
-                std::fs::File::create(&draft).map_err(|error| child::Error::Spool { path: draft.clone(), error })?;
-            child.adopt(&self.adoption, &never)?;
-            child.pack(order.packets.clone(), &mut out, &never)
+        let packed = self.children.lent_with(&self.adoption, &never, |child| {
+            child.pack(&self.source.index, order.packets.clone(), &draft, &never)
         });
         if let Err(error) = packed {
             // It may not be there.

@@ -24,7 +24,7 @@ use super::member::{self, HEARTBEAT, Workplace};
 use super::orders::{self, EncodeOrder, Indexed, SplitOrder};
 use super::sources::Sources;
 use crate::encode::failure::EncodeFailure;
-use crate::exit::Failure;
+use crate::exit::{Failure, InputFault};
 use crate::telemetry::span;
 use crate::{Outcome, plan, probe};
 
@@ -134,7 +134,7 @@ fn outline(source: &Source, words: EncodeOrder) -> Result<Indexed, Failure> {
         }
         Ok(outline) => Ok(Indexed::Planned(outline)),
         Err(Failure::Usage(message)) => Ok(Indexed::Unfit(message)),
-        Err(Failure::Input { code, message }) => Ok(Indexed::Unusable { code, message }),
+        Err(Failure::Input { fault, message }) => Ok(Indexed::Unusable { fault, message }),
         Err(failure) => Err(failure),
     }
 }
@@ -168,8 +168,8 @@ impl Looks {
                 }
                 Indexed::Found { origin: self.0.origin.clone(), stamp: opened.stamp.clone() }
             }
-            Err(EncodeFailure::Input { code, message }) => Indexed::Unusable { code, message },
-            Err(EncodeFailure::Usage(message)) => Indexed::Unusable { code: 1001, message },
+            Err(EncodeFailure::Input { fault, message }) => Indexed::Unusable { fault, message },
+            Err(EncodeFailure::Usage(message)) => Indexed::Unusable { fault: InputFault::NotAVideo, message },
             Err(EncodeFailure::Internal(error)) => return failed(&format!("{error:#}")),
             Err(EncodeFailure::Cancelled) => return failed(&"cancelled"),
         };

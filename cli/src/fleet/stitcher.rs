@@ -265,17 +265,17 @@ impl Shared {
             Ok(encoded) => encoded,
             Err(Failure::Busy(message)) => return Err(Busy(message)),
             // Another time it may go well.
-            Err(failure @ (Failure::Internal(_) | Failure::Interrupted)) => {
+            Err(failure @ (Failure::Internal(_) | Failure::Interrupted(_))) => {
                 let message = failure.sentence().unwrap_or_default();
                 tracing::warn!(job = offer.id.job, message, "a ladder was not made");
                 return Ok(Done::Failed { why: Why::Retryable, message });
             }
             Err(failure) => {
-                let code = match &failure {
-                    Failure::Input { code, .. } => Some(*code),
+                let fault = match &failure {
+                    Failure::Input { fault, .. } => Some(*fault),
                     _ => None,
                 };
-                Encoded::Failed { exit: failure.code(), code, message: failure.sentence().unwrap_or_default() }
+                Encoded::Failed { exit: failure.code(), fault, message: failure.sentence().unwrap_or_default() }
             }
         };
         self.forget(offer.id.job);

@@ -20,7 +20,7 @@ use super::access::LoginArguments;
 use super::member;
 use super::orders::{self, EncodeOrder, Encoded};
 use crate::encode::made::Made;
-use crate::exit::Failure;
+use crate::exit::{Failure, InputFault, Left};
 use crate::progress::{Progress, ProgressEvent};
 use crate::telemetry::span;
 use crate::{interrupt, records};
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
         };
         let name = NodeId::new(name).map_err(|error| Failure::Internal(error.into()))?;
         let client = Client::start(bus.clone(), name).await.map_err(|error| usage(error.into()))?;
-        let done = client.carry_out(submission);
+        let (done, mut is_heard) = (client.carry_out(submission), true);
         let standing = tokio::select! {
             standing = done => standing.map_err(|error| usage(error.into()))?,
             () = watch(&bus, job, progress) => Standing::Unknown,
@@ -95,7 +95,7 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
                 // It ends as cancelled, whatever else it would have ended as.
                 match tokio::time::timeout(FAREWELL, client.cancel(job)).await {
                     Ok(cancelled) => cancelled.map_err(|error| usage(error.into()))?,
-                    Err(_) => eprintln!("the fleet does not answer: it may go on with this for a while"),
+                    Err(_) => is_heard = false,
                 }
                 Standing::Cancelled
             }
@@ -104,7 +104,10 @@ pub(crate) fn run(arguments: &ClusterArguments, words: &[OsString], progress: &P
         if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, client.forget(job)).await {
             tracing::debug!(%error, "the fleet remembers a job for a while");
         }
-        outcome(standing)
+        match is_heard {
+            true => outcome(standing),
+            false => Err(Failure::Interrupted(Left::Unheard)),
+        }
     })
 }
 
@@ -136,7 +139,7 @@ fn outcome(standing: Standing) -> Result<Made, Failure> {
         Standing::Failed { message, .. } => {
             return Err(Failure::Internal(anyhow::anyhow!(message).context("the fleet could not make it")));
         }
-        Standing::Cancelled => return Err(Failure::Interrupted),
+        Standing::Cancelled => return Err(Failure::Interrupted(Left::Nothing)),
         Standing::Unknown | Standing::Active => None,
     };
     let made = made.context("the driver says nothing of what was made").map_err(Failure::Internal)?;
@@ -151,7 +154,7 @@ fn outcome(standing: Standing) -> Result<Made, Failure> {
             };
             Ok(Made { report, folder })
         }
-        Encoded::Failed { exit, code, message } => Err(failure(exit, code, message)),
+        Encoded::Failed { exit, fault, message } => Err(failure(exit, fault, message)),
     }
 }
 
@@ -165,9 +168,9 @@ fn long_report(folder: &Path) -> Result<crate::report::Report, Failure> {
     })
 }
 
-fn failure(exit: u8, code: Option<u16>, message: String) -> Failure {
-    match (exit, code) {
-        (_, Some(code)) => Failure::Input { code, message },
+fn failure(exit: u8, fault: Option<InputFault>, message: String) -> Failure {
+    match (exit, fault) {
+        (_, Some(fault)) => Failure::Input { fault, message },
         (crate::exit::USAGE, None) => Failure::Usage(message),
         (crate::exit::QUALITY, None) => Failure::Quality(message),
         (_, None) => Failure::Internal(anyhow::anyhow!(message)),
@@ -216,7 +219,7 @@ mod tests {
 
     #[test]
     fn failures_are_told_as_they_would_be_on_this_machine() {
-        assert_eq!(failure(3, Some(1005), "x".to_owned()).code(), 3);
+        assert_eq!(failure(3, Some(InputFault::Corrupt), "x".to_owned()).code(), 3);
         assert_eq!(failure(2, None, "x".to_owned()).message().as_deref(), Some("error: x"));
         assert_eq!(failure(4, None, "x".to_owned()).code(), 4);
         assert_eq!(failure(1, None, "x".to_owned()).code(), 1);

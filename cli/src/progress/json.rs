@@ -69,7 +69,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
 
     fn failed(&mut self, failure: Failure, now: Duration) -> Failure {
         let code = match &failure {
-            Failure::Input { code, .. } => Some(*code),
+            Failure::Input { fault, .. } => Some(fault.code()),
             _ => None,
         };
         let members = json!({ "exit": failure.code(), "code": code, "message": failure.sentence() });
@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_line_and_is_not_told_again() {
-        let failure = Failure::Input { code: 1001, message: "no video stream".to_owned() };
+        let failure =
+            Failure::Input { fault: crate::exit::InputFault::NotAVideo, message: "no video stream".to_owned() };
         let mut left = None;
         let lines = told(|sink| left = Some(sink.failed(failure, Duration::ZERO)));
         assert_eq!(

@@ -162,6 +162,7 @@ fn tell(to: &mut impl Write, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Left;
 
     fn resolve(style: Style, is_terminal: bool, environment: &[(&str, &str)]) -> Style {
         let find = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_still_to_be_told_when_nothing_is_shown() {
-        let failure = Progress::new(Style::None).fail(Failure::Interrupted);
+        let failure = Progress::new(Style::None).fail(Failure::Interrupted(Left::Nothing));
         assert_eq!(failure.code(), 130);
         assert!(failure.message().is_some());
     }

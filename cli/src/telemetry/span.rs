@@ -135,7 +135,8 @@ mod tests {
     fn what_a_command_was_given_is_not_told_where_that_was_wrong() {
         let failure = Failure::Usage("--key: 00112233445566778899aabbccddeeff is no key".to_owned());
         assert!(!failure.told().contains("0011"));
-        let failure = Failure::Input { code: 1005, message: "the index is missing".to_owned() };
+        let failure =
+            Failure::Input { fault: crate::exit::InputFault::Corrupt, message: "the index is missing".to_owned() };
         assert_eq!(failure.told(), "the index is missing");
     }
 

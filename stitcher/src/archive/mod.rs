@@ -27,6 +27,7 @@ use crate::remux::matroska::tick_ns;
 use crate::remux::run::{Form, Source, pour};
 use crate::remux::{Container, Display, Kind, Pictures, Track, entry};
 use crate::report::FileReport;
+use crate::stop::Stop;
 use crate::{Error, boxes};
 pub use sound::{ArchiveSound, ArchivedSound};
 
@@ -99,6 +100,7 @@ impl Archive {
     /// Writes the file into `dir` and proves it, and then deletes what waited for it. After an error the file is not there.
     pub(crate) fn write(
         &self,
+        stop: Stop<'_>,
         dir: &Path,
         durability: Durability,
         (index, clock): (&Index, Clock),
@@ -119,7 +121,7 @@ impl Archive {
         let folder = Folder::create(dir.to_owned(), durability)?;
         let form = Form { container: Container::Mkv, tick_ns: tick_ns(self.spec.video.time_base) };
         let is_intact = |track, bytes: &[u8]| track > 0 || ffv1::slices(bytes).is_some();
-        let bytes = pour(&folder, FILE, form, &tracks, sources, &is_intact)?;
+        let bytes = pour(stop, &folder, FILE, form, &tracks, sources, &is_intact)?;
         self.spools.iter().chain(sound.iter().map(|it| &it.path)).for_each(|path| discard(path));
         Ok(FileReport {
             name: FILE.to_owned(),

@@ -126,7 +126,7 @@ impl Scene {
 
     fn write(&self, sound: &[ArchivedSound]) -> Result<FileReport, Error> {
         let clock = Clock { timescale: 90_000, multiplier: 1, origin: 0 };
-        self.archive.write(self.folder.path(), Durability::Buffered, (&self.index, clock), sound)
+        self.archive.write(Stop(&|| false), self.folder.path(), Durability::Buffered, (&self.index, clock), sound)
     }
 }
 

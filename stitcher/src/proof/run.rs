@@ -9,12 +9,14 @@ use vtp_engine::subtitles::ShownCue;
 use super::read::{self, ReadInit, ReadSegment};
 use super::subtitles::SubtitleCheck;
 use super::{AudioCheck, Proof, SourceSound, VideoCheck, Violation, shift};
+use crate::Error;
 use crate::boxes::codec::VideoConfig;
 use crate::layout::OutputLayout;
 use crate::listing::{
     AudioListing, INIT, Listing, Presentation, SubtitleListing, VideoListing, segment_name, text_name,
 };
 use crate::rates::{self, BufferModel};
+use crate::stop::Stop;
 use crate::subtitles::Ruler;
 
 /// An output whose conservation is proved.
@@ -40,10 +42,12 @@ pub(crate) struct Claim<'a> {
     pub(crate) sounds: &'a [SourceSound],
     /// Where subtitles are cut.
     pub(crate) ruler: &'a Ruler,
+    /// Asked before each segment.
+    pub(crate) stop: Stop<'a>,
 }
 
 impl Claim<'_> {
-    pub(crate) fn prove(&self) -> Result<Proved, Violation> {
+    pub(crate) fn prove(&self) -> Result<Proved, Error> {
         let (mut frames_out, mut buffer_s) = (BTreeMap::new(), 0.0_f64);
         let mut shown = None;
         for (video, config) in self.presentation.video.iter().zip(self.configs) {
@@ -62,7 +66,7 @@ impl Claim<'_> {
         for (track, sound) in self.sounds()?.iter().enumerate().filter(|(_, sound)| sound.samples > 0) {
             let name = &self.layout.audio_folders()[track];
             if !self.tracks.contains(&track) {
-                return Err(Violation::AudioLength { track: name.clone(), got: 0, due: sound.samples });
+                return Err(Violation::AudioLength { track: name.clone(), got: 0, due: sound.samples }.into());
             }
             let shift = shift(sound, self.layout.audio[track].sample_rate, self.source(), shown.unwrap_or_default());
             let shift = shift.check(name)?;
@@ -88,7 +92,7 @@ impl Claim<'_> {
     }
 
     /// Frames, when the first and the last are shown, and the buffer needed.
-    fn video(&self, video: &VideoListing, config: &VideoConfig) -> Result<(u32, (f64, f64), f64), Violation> {
+    fn video(&self, video: &VideoListing, config: &VideoConfig) -> Result<(u32, (f64, f64), f64), Error> {
         let listing = &video.listing;
         let mut check = VideoCheck::new(&listing.folder, self.index, &self.layout.plan, self.layout.clock(self.index));
         let (init, needed) = self.walk(listing, Some(config), |segment| check.segment(segment))?;
@@ -98,7 +102,7 @@ impl Claim<'_> {
     }
 
     /// The buffer needed.
-    fn audio(&self, audio: &AudioListing, track: usize) -> Result<f64, Violation> {
+    fn audio(&self, audio: &AudioListing, track: usize) -> Result<f64, Error> {
         let mut check = AudioCheck::new(&audio.listing.folder, audio.codec.frame());
         let (init, needed) = self.walk(&audio.listing, None, |segment| check.segment(segment))?;
         check.finish(&init, self.layout.audio[track].priming, &self.sounds()?[track])?;
@@ -106,7 +110,7 @@ impl Claim<'_> {
     }
 
     /// The buffer needed by fragments.
-    fn subtitles(&self, listing: &SubtitleListing, cues: &[ShownCue]) -> Result<f64, Violation> {
+    fn subtitles(&self, listing: &SubtitleListing, cues: &[ShownCue]) -> Result<f64, Error> {
         let name = &listing.files.folder;
         let mut check = SubtitleCheck::new(name, self.ruler, cues, self.presentation.interval().1);
         let unreadable = |file: &str, error: std::io::Error| Violation::Unreadable {
@@ -115,6 +119,7 @@ impl Claim<'_> {
         };
         let read = |file: &str| std::fs::read(self.dir.join(name).join(file)).map_err(|error| unreadable(file, error));
         for (place, _) in (0..).zip(&listing.files.segments) {
+            self.stop.check()?;
             let file = text_name(place);
             let text = String::from_utf8(read(&file)?);
             check.file(&text.map_err(|error| unreadable(&file, std::io::Error::other(error)))?)?;
@@ -136,11 +141,12 @@ impl Claim<'_> {
         listing: &Listing,
         video: Option<&VideoConfig>,
         mut check: impl FnMut(&ReadSegment) -> Result<(), Violation>,
-    ) -> Result<(ReadInit, f64), Violation> {
+    ) -> Result<(ReadInit, f64), Error> {
         let folder = self.dir.join(&listing.folder);
         let init = read::init(&folder.join(INIT))?;
         let mut buffer = BufferModel::new(rates::whole(self.presentation.rates(listing).peak), init.timescale);
         for (place, _) in (0..).zip(&listing.segments) {
+            self.stop.check()?;
             let segment = read::segment(&folder.join(segment_name(place)), init, video)?;
             buffer.segment(segment.start, segment.head_bytes);
             for sample in &segment.samples {

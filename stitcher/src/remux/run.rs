@@ -16,6 +16,7 @@ use crate::layout::Durability;
 use crate::listing::{AudioListing, INIT, Listing, VideoListing, segment_name};
 use crate::proof;
 use crate::report::FileReport;
+use crate::stop::Stop;
 use crate::{Error, proof::read::ReadSample};
 
 const BUFFER: usize = 1 << 20;
@@ -87,6 +88,7 @@ pub(crate) struct Parts<'a> {
 /// Writes a file of these parts into `dir`, where their segments are, and gives it its name once what it holds is what they
 /// hold. After an error it is not there.
 pub(crate) fn write(
+    stop: Stop<'_>,
     dir: &Path,
     durability: Durability,
     container: Container,
@@ -95,7 +97,7 @@ pub(crate) fn write(
     let name = container.file_name();
     let (mut tracks, mut sources) = (Vec::new(), Vec::new());
     let mut add = |listing: &Listing, kind, language, name, default| {
-        let (track, source) = load(dir, listing, kind, language, name, default)?;
+        let (track, source) = load(stop, dir, listing, kind, language, name, default)?;
         tracks.push(track);
         sources.push(source);
         Ok::<_, Error>(())
@@ -117,7 +119,7 @@ pub(crate) fn write(
     }
     let folder = Folder::create(dir.to_owned(), durability)?;
     let form = Form { container, tick_ns: matroska::MILLISECOND };
-    let bytes = pour(&folder, &name, form, &tracks, sources, &|_, _| true)?;
+    let bytes = pour(stop, &folder, &name, form, &tracks, sources, &|_, _| true)?;
     Ok(FileReport {
         name,
         container: container.to_string(),
@@ -142,6 +144,7 @@ pub(crate) type IsIntact<'a> = &'a dyn Fn(usize, &[u8]) -> bool;
 /// Writes `name` of these tracks, whose samples come from as many sources, and gives it its name once it has been read back and
 /// holds them, and all of them are sound. Returns its size. After an error it is not there.
 pub(crate) fn pour(
+    stop: Stop<'_>,
     folder: &Folder,
     name: &str,
     form: Form,
@@ -156,23 +159,24 @@ pub(crate) fn pour(
             let runs = interleave(tracks);
             let head = mp4::head(form.container, tracks, &runs).map_err(failed)?;
             let samples = runs.into_iter().flat_map(|run| run.samples.map(move |sample| (run.track, sample)));
-            fill(file, &path, [(head, samples)], tracks, &mut sources, |_, _| Vec::new())
+            fill(stop, file, &path, [(head, samples)], tracks, &mut sources, |_, _| Vec::new())
         }
         Container::Mkv | Container::WebM => {
             let plan = matroska::plan(form.container, tracks, form.tick_ns).map_err(failed)?;
             let clusters = plan.clusters.iter().map(|it| (it.head(), it.blocks.iter().map(|it| (it.track, it.sample))));
             write_bytes(file, &path, &plan.head)?;
             let mut heads = plan.clusters.iter().flat_map(|it| &it.blocks).map(matroska::Block::head);
-            fill(file, &path, clusters, tracks, &mut sources, |_, _| heads.next().unwrap_or_default())
+            fill(stop, file, &path, clusters, tracks, &mut sources, |_, _| heads.next().unwrap_or_default())
         }
     })?;
     let sums: Vec<u32> = sources.into_iter().map(|source| source.sum.finalize()).collect();
-    let proved = prove(&draft, form, tracks, &sums, is_intact);
+    let proved = prove(stop, &draft, form, tracks, &sums, is_intact);
     proved.and_then(|bytes| folder.reveal(&draft, name).map(|()| bytes)).inspect_err(|_| discard(&draft))
 }
 
 /// Writes groups of samples, each behind its head, and each sample behind what `before` says.
 fn fill<S: Iterator<Item = (usize, usize)>>(
+    stop: Stop<'_>,
     file: &mut File,
     path: &Path,
     groups: impl IntoIterator<Item = (Vec<u8>, S)>,
@@ -185,6 +189,7 @@ fn fill<S: Iterator<Item = (usize, usize)>>(
     for (head, samples) in groups {
         out.write_all(&head).map_err(at(path))?;
         for (track, sample) in samples {
+            stop.check()?;
             sources[track].read(sample, tracks[track].samples[sample].size, &mut bytes)?;
             out.write_all(&before(track, sample)).and_then(|()| out.write_all(&bytes)).map_err(at(path))?;
         }
@@ -193,7 +198,14 @@ fn fill<S: Iterator<Item = (usize, usize)>>(
 }
 
 /// Finds all samples in the draft by its own tables and adds their bytes up. Returns its size.
-fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_intact: IsIntact<'_>) -> Result<u64, Error> {
+fn prove(
+    stop: Stop<'_>,
+    draft: &Path,
+    form: Form,
+    tracks: &[Track],
+    sums: &[u32],
+    is_intact: IsIntact<'_>,
+) -> Result<u64, Error> {
     let unreadable = |reason| Error::NotProved(proof::read::unreadable(draft, reason));
     let file = File::open(draft).map_err(at(draft))?;
     let length = file.metadata().map_err(at(draft))?.len();
@@ -206,6 +218,7 @@ fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_intact: Is
     for (track, (located, due)) in found.map_err(unreadable)?.iter().zip(sums).enumerate() {
         let mut sum = Hasher::new();
         for it in located {
+            stop.check()?;
             read_at(&mut reader, it.offset, it.size, &mut bytes).map_err(at(draft))?;
             sum.update(&bytes);
             if !is_intact(track, &bytes) {
@@ -221,6 +234,7 @@ fn prove(draft: &Path, form: Form, tracks: &[Track], sums: &[u32], is_intact: Is
 
 /// Reads everything of a track but its samples' bytes.
 fn load(
+    stop: Stop<'_>,
     dir: &Path,
     listing: &Listing,
     kind: Kind,
@@ -240,6 +254,7 @@ fn load(
     let (mut samples, mut places): (Vec<ReadSample>, Vec<_>) = (Vec::new(), Vec::new());
     let files: Vec<PathBuf> = (0..).zip(&listing.segments).map(|(place, _)| folder.join(segment_name(place))).collect();
     for (place, file) in (0..).zip(&files) {
+        stop.check()?;
         for (sample, offset) in proof::read::located(file, init)? {
             samples.push(sample);
             places.push((place, offset));
@@ -280,6 +295,7 @@ mod tests {
             let proved = |bytes: &[u8]| {
                 fs::write(&draft, bytes).unwrap();
                 prove(
+                    Stop(&|| false),
                     &draft,
                     Form { container, tick_ns: matroska::MILLISECOND },
                     &tracks,

@@ -25,6 +25,7 @@ use crate::remux::run::Parts;
 use crate::remux::text::Text;
 use crate::report::{AudioReport, FileReport, Published, RenditionReport, StreamsReport, SubtitleReport};
 use crate::seal::Scheme;
+use crate::stop::Stop;
 use crate::subtitles::{FinishedSubtitles, Ruler};
 use crate::video::VideoTrack;
 use crate::{Error, dash, hls, iframes, proof, rates, remux, sealing, transport};
@@ -41,11 +42,22 @@ impl Stitcher {
         sounds: &[SourceSound],
         archived: &[ArchivedSound],
     ) -> Result<Published, Error> {
+        self.finish_unless(&|| false, audio, sounds, archived)
+    }
+
+    /// The same, given up with [`Error::Cancelled`] once `is_cancelled` says so, which is asked all the while.
+    pub fn finish_unless(
+        self,
+        is_cancelled: &dyn Fn() -> bool,
+        audio: Vec<FinishedAudio>,
+        sounds: &[SourceSound],
+        archived: &[ArchivedSound],
+    ) -> Result<Published, Error> {
         let told = self.early.is_some().then(|| {
             let videos = self.layout.renditions.iter().map(|rendition| rendition.name.clone());
             (self.dir.clone(), videos.chain(self.layout.audio_folders()).collect::<Vec<_>>())
         });
-        let finished = self.prove_and_publish(audio, sounds, archived);
+        let finished = self.prove_and_publish(Stop(is_cancelled), audio, sounds, archived);
         if let (Some((dir, folders)), Err(_)) = (told, &finished) {
             Self::withdraw(&dir, &folders);
         }
@@ -54,6 +66,7 @@ impl Stitcher {
 
     fn prove_and_publish(
         mut self,
+        stop: Stop<'_>,
         audio: Vec<FinishedAudio>,
         sounds: &[SourceSound],
         archived: &[ArchivedSound],
@@ -78,21 +91,21 @@ impl Stitcher {
         let tracks: Vec<_> = heard.iter().map(|finished| finished.track).collect();
         let (dir, layout, index) = (&*self.dir, &*self.layout, &*self.index);
         let (configs, tracks, ruler) = (&configs[..], &tracks[..], &ruler);
-        let claim = Claim { dir, layout, index, presentation: &presentation, configs, tracks, sounds, ruler };
+        let claim = Claim { dir, layout, index, presentation: &presentation, configs, tracks, sounds, ruler, stop };
         let proved = claim.prove()?;
         if let Some(sheets) = &presentation.sheets {
             proof::pictures::check(&self.dir.join(THUMBNAILS), sheets)?;
         }
-        let files = self.files(&presentation, archived)?;
-        let mut streams = self.streams(&presentation).inspect_err(|_| self.discard_files(&files))?;
+        let files = self.files(stop, &presentation, archived)?;
+        let mut streams = self.streams(stop, &presentation).inspect_err(|_| self.discard_files(&files))?;
         if let Some(seal) = &self.seal {
-            let mut sealed = sealing::seal(&self.dir, self.layout.durability, seal, &mut presentation);
+            let mut sealed = sealing::seal(stop, &self.dir, self.layout.durability, seal, &mut presentation);
             if let (Ok(()), Some(streams)) = (&sealed, &mut streams) {
-                sealed = sealing::streams(&self.dir, self.layout.durability, seal, streams);
+                sealed = sealing::streams(stop, &self.dir, self.layout.durability, seal, streams);
             }
             sealed.inspect_err(|_| self.discard_files(&files))?;
         }
-        let published = self.publish(&presentation, streams.as_ref(), &pictures, &proved);
+        let published = stop.check().and_then(|()| self.publish(&presentation, streams.as_ref(), &pictures, &proved));
         published.inspect_err(|_| self.discard_files(&files))?;
         let hls_ts = streams.as_ref().map(StreamsReport::new);
         Ok(Published { files, hls_ts, ..self.report(&presentation, &pictures, proved) })
@@ -117,15 +130,20 @@ impl Stitcher {
     }
 
     /// Writes the transport streams, if there are to be some.
-    fn streams(&self, presentation: &Presentation) -> Result<Option<Presentation>, Error> {
+    fn streams(&self, stop: Stop<'_>, presentation: &Presentation) -> Result<Option<Presentation>, Error> {
         let Some(takes) = &self.streamed else { return Ok(None) };
         // What is sealed as a whole can't be fetched in part.
         let alone = self.seal.is_none();
-        transport::run::write(&self.dir, self.layout.durability, presentation, takes, alone).map(Some)
+        transport::run::write(stop, &self.dir, self.layout.durability, presentation, takes, alone).map(Some)
     }
 
     /// Writes the whole files. After an error none is left.
-    fn files(&self, presentation: &Presentation, archived: &[ArchivedSound]) -> Result<Vec<FileReport>, Error> {
+    fn files(
+        &self,
+        stop: Stop<'_>,
+        presentation: &Presentation,
+        archived: &[ArchivedSound],
+    ) -> Result<Vec<FileReport>, Error> {
         let inits: Vec<_> = self.videos.iter().filter_map(|video| Some(&video.init.as_ref()?.1)).collect();
         let mut written: Vec<FileReport> = Vec::new();
         for container in &self.containers {
@@ -142,14 +160,14 @@ impl Stitcher {
             let texts: Vec<(&str, Text<'_>)> =
                 presentation.subtitles.iter().zip(&self.layout.subtitles).map(|(it, track)| text(it, track)).collect();
             let file = video.ok_or_else(none).and_then(|video| {
-                remux::run::write(&self.dir, self.layout.durability, *container, &Parts { video, sound, texts })
+                remux::run::write(stop, &self.dir, self.layout.durability, *container, &Parts { video, sound, texts })
             });
             let file = file.inspect_err(|_| written.iter().for_each(|file| discard(&self.dir.join(&file.name))))?;
             written.push(file);
         }
         if let Some(archive) = &self.archive {
             let when = (&*self.index, self.layout.clock(&self.index));
-            let file = archive.write(&self.dir, self.layout.durability, when, archived);
+            let file = archive.write(stop, &self.dir, self.layout.durability, when, archived);
             written.push(file.inspect_err(|_| written.iter().for_each(|it| discard(&self.dir.join(&it.name))))?);
         }
         Ok(written)

@@ -20,6 +20,7 @@ use crate::listing::{
     AudioListing, KeyPicture, Listing, Presentation, SubtitleListing, VideoListing, Written, text_name,
 };
 use crate::proof::read::{Reason, unreadable};
+use crate::stop::Stop;
 
 /// How much earlier than its pictures the sound of a segment may begin, in ticks: half a second.
 const MOST_BACK: i64 = 45_000;
@@ -28,6 +29,7 @@ const MOST_BACK: i64 = 45_000;
 /// `dir`. What is returned tells of them as the presentation does of the segments. With `alone` key pictures can be fetched by
 /// themselves.
 pub(crate) fn write(
+    stop: Stop<'_>,
     dir: &Path,
     durability: Durability,
     presentation: &Presentation,
@@ -44,8 +46,8 @@ pub(crate) fn write(
     let most = |tracks: &mut dyn Iterator<Item = &Track>| tracks.map(Track::ahead).max().unwrap_or(0);
     let delay = most(&mut videos.iter().map(|(_, track)| track));
     let priming = most(&mut audios.iter().map(|(_, track)| track));
-    let job =
-        Job { dir, durability, start: clock::start(delay + priming + 2 * LEAD), back: delay.min(MOST_BACK), alone };
+    let (start, back) = (clock::start(delay + priming + 2 * LEAD), delay.min(MOST_BACK));
+    let job = Job { stop, dir, durability, start, back, alone };
     let muxed = muxed(&audios);
     let sound = muxed.and_then(|place| audios.get(place));
     let video = videos.iter().map(|(video, track)| job.video(video, track, sound)).collect::<Result<_, _>>()?;
@@ -71,6 +73,8 @@ fn muxed(audios: &[(&AudioListing, Track)]) -> Option<usize> {
 
 /// What all streams have in common.
 struct Job<'a> {
+    /// Asked before each segment.
+    stop: Stop<'a>,
     dir: &'a Path,
     durability: Durability,
     /// Where time 0 is, in ticks.
@@ -99,6 +103,7 @@ impl Job<'_> {
         let mut prover = Prover::new(Some(track), sound.map(|(_, track)| track), self.start)?;
         let (mut written, mut fetched) = (Vec::new(), Vec::new());
         for (place, share) in (0..).zip(&shares) {
+            self.stop.check()?;
             let Share { start, ticks, video: segment, sound_until } = *share;
             let mut units = Vec::new();
             if segment.is_some() {
@@ -132,6 +137,7 @@ impl Job<'_> {
         let starts: Vec<i64> =
             segments.iter().map(|it| track.clock(self.start).ticks(it.start.cast_signed())).collect();
         for (place, segment) in (0..).zip(&mut segments) {
+            self.stop.check()?;
             let until = starts.get(place as usize + 1).copied().unwrap_or(i64::MAX);
             let mut units = Vec::new();
             sound.until(until, self.start, &mut units).map_err(|fault| fault.named(&name))?;
@@ -149,6 +155,7 @@ impl Job<'_> {
         let map = TIMESTAMP_MAP.replacen("MPEGTS:0,", &format!("MPEGTS:{},", clock::wrapped(self.start)), 1);
         let mut files = Listing { folder: name, ..track.files.clone() };
         for (place, segment) in (0..).zip(&mut files.segments) {
+            self.stop.check()?;
             let path = self.dir.join(&track.files.folder).join(text_name(place));
             let text = fs::read_to_string(&path).map_err(at(&path))?;
             let other = || unreadable(&path, Reason::Shape("no line that ties its times to those of media"));
@@ -201,7 +208,7 @@ mod tests {
 
     fn streams(dir: &Path, start: u64) -> (Presentation, Presentation) {
         let clear = presentation(dir, start);
-        let made = write(dir, Durability::Buffered, &clear, &[true], true).unwrap();
+        let made = write(Stop(&|| false), dir, Durability::Buffered, &clear, &[true], true).unwrap();
         (clear, made)
     }
 
@@ -275,7 +282,7 @@ mod tests {
         assert_eq!(starts(&made), [(0, 0), (25, 0), (50, 0), (75, 25), (100, 25), (125, 25)]);
         // The last of these seconds is beyond 2^33 ticks. All is proven while it is written.
         let clear = Presentation { audio: Vec::new(), ..presentation(dir.path(), 95_432) };
-        let made = write(dir.path(), Durability::Buffered, &clear, &[true], true).unwrap();
+        let made = write(Stop(&|| false), dir.path(), Durability::Buffered, &clear, &[true], true).unwrap();
         assert_eq!(starts(&made), [95_432, 95_433, 95_434].map(|second| (second * 25, 25)));
         let read = |place| {
             let bytes = fs::read(dir.path().join("video/ts").join(segment_name(place))).unwrap();

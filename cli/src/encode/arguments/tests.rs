@@ -123,3 +123,18 @@ fn values_outside_of_their_range_are_usage_errors() {
         assert_eq!(error.exit_code(), 2);
     }
 }
+
+#[test]
+fn an_interrupted_fleet_may_have_damaged_only_what_it_was_to_replace_in_a_store() {
+    let left = |out: &str, force: &[&str]| {
+        let words = [&["encode", "in.mp4", "--out", out], force].concat();
+        let arguments = Line::try_parse_from(words).unwrap().arguments;
+        match arguments.doubted(Failure::Interrupted(Left::Nothing)) {
+            Failure::Interrupted(left) => left,
+            failure => panic!("{failure:?}"),
+        }
+    };
+    assert_eq!(left("d", &["--force"]), Left::Nothing);
+    assert_eq!(left("s3://films/a", &[]), Left::Nothing);
+    assert_eq!(left("s3://films/a", &["--force"]), Left::Doubtful("s3://films/a".to_owned()));
+}

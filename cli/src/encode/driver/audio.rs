@@ -1,6 +1,5 @@
 //! The audio of a run: one thread, one pass over the source, all tracks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use vtp_engine::ladder::{AudioChoice, AudioCodec};
@@ -11,13 +10,12 @@ use vtp_splitter::Source;
 use vtp_stitcher::{ArchiveSound, ArchivedSound, AudioTrack, AudioWriter, FinishedAudio, SourceSound};
 
 use super::pass::Pass;
-use crate::child::{self, Sound};
+use crate::child::{self, Patience, Sound};
 use crate::progress::ProgressEvent;
+use crate::stop::Stop;
 
 /// How often the display hears of audio.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
-/// How often sound is begun until it is given up.
-const MOST_ATTEMPTS: u32 = 8;
 
 /// What went wrong with the audio.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +43,7 @@ pub(super) struct Finished {
 }
 
 /// Prepares the sound of the pass's source. `None` if there is none.
-pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
+pub(super) fn open(pass: &Pass<'_>, cancel: &dyn Stop) -> Result<Option<Sound>, child::Error> {
     let source = pass.source;
     if source.info.audio.is_empty() {
         return Ok(None);
@@ -60,7 +58,7 @@ pub(super) fn open(pass: &Pass<'_>) -> Result<Option<Sound>, child::Error> {
     let kept = kept_by(pass).into_iter().map(|wanted| wanted.request(source));
     let requests: Vec<AudioRequest> = heard.chain(kept).collect();
     let seconds = total_seconds(source);
-    let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, pass.cancel);
+    let open = |child| Sound::open(child, pass.adoption, requests.clone(), origin, seconds, cancel);
     pass.children.retried(open).map(Some)
 }
 
@@ -201,13 +199,13 @@ fn track(info: &AudioInfo, config: &AudioTrackConfig) -> AudioTrack {
     }
 }
 
-/// Makes all tracks. `None` when `cancel` was set. Where the process that makes them ends, another begins again; what it
+/// Makes all tracks. `None` when `cancel` was raised. Where the process that makes them ends, another begins again; what it
 /// makes once more is only compared.
 pub(super) fn run(
     pass: &Pass<'_>,
     sound: Sound,
     writers: Vec<Writer>,
-    cancel: &AtomicBool,
+    cancel: &dyn Stop,
 ) -> Result<Option<Finished>, Error> {
     let configs = sound.configs().to_vec();
     let own = pass.source.info.audio.len();
@@ -243,9 +241,9 @@ pub(super) fn run(
 
 fn outcomes(
     pass: &Pass<'_>,
-    mut sound: Sound,
+    sound: Sound,
     tracks: &mut [Track],
-    cancel: &AtomicBool,
+    cancel: &dyn Stop,
 ) -> Result<Option<Vec<AudioOutcome>>, Error> {
     let total = total_seconds(pass.source);
     let mut last = Instant::now();
@@ -257,24 +255,28 @@ fn outcomes(
             (pass.progress)(ProgressEvent::AudioProgress { seconds: reached, total });
         }
     };
-    for attempt in 1.. {
-        let made = sound.run::<Error>(cancel, &mut report, &mut |track, unit| tracks[track].take(unit));
+    let mut patience = Patience::default();
+    let mut opened = Ok(Some(sound));
+    loop {
+        let made = match opened {
+            Ok(Some(sound)) => sound.run::<Error>(cancel, &mut report, &mut |track, unit| tracks[track].take(unit)),
+            Ok(None) => return Ok(None),
+            Err(error) => Err(Error::Child(error)),
+        };
         match made {
-            _ if cancel.load(Ordering::Relaxed) => break,
+            _ if cancel.is_raised() => return Ok(None),
             Ok((outcomes, child)) => {
                 pass.children.dismiss(child);
                 return Ok(Some(outcomes));
             }
-            Err(Error::Child(child::Error::Died(death))) if attempt < MOST_ATTEMPTS => {
+            Err(Error::Child(child::Error::Died(death))) if patience.outlasts(&death) => {
                 tracing::warn!(%death, "the sound is begun again");
             }
             Err(error) => return Err(error),
         }
         tracks.iter_mut().for_each(Track::begin_again);
-        let Some(again) = open(pass)? else { break };
-        sound = again;
+        opened = open(pass, cancel);
     }
-    Ok(None)
 }
 
 /// Where access units go.

@@ -1,16 +1,15 @@
 //! The workers of a run: threads that take attempts, encode chunks, and say how it went.
 
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender};
 use tracing::Span;
 use vtp_encoder_node::cache::Cache;
-use vtp_encoder_node::{Observer, Spool as _, SpoolFolder};
+use vtp_encoder_node::{Observer as _, Spool as _, SpoolFolder};
 use vtp_engine::chunk::{EncodeTask, EncodedChunk, EncodedRendition, StageCpu};
 use vtp_engine::coordinator::{TaskId, Variant, WorkerId};
 use vtp_engine::delivery;
@@ -22,12 +21,13 @@ use vtp_engine::stills::Stills;
 use vtp_engine::units::{Attempt, ChunkIndex, FrameIndex, PacketIndex};
 use vtp_splitter::Source;
 
+use super::tally::{Encoded, Tally};
 use super::turns::HERE;
 use crate::child::{self, Adoption, Child, Pool};
 use crate::encode::failure::EncodeFailure;
 use crate::place::Place;
 use crate::telemetry::span;
-use crate::work::{self, ChunkOrder, Hand, Kept};
+use crate::work::{ChunkOrder, Hand, Kept};
 
 /// What a worker is told to do.
 #[derive(Clone, Debug)]
@@ -101,8 +101,8 @@ pub(super) struct Job<'a> {
     pub(super) hidden: Vec<PacketIndex>,
     /// How quality is checked.
     pub(super) check: Option<Check>,
-    /// Frames encoded, summed over renditions.
-    pub(super) encoded: AtomicU64,
+    /// Frames encoded.
+    pub(super) encoded: Encoded,
     /// Raising it ends all encoding.
     pub(super) stop: &'a AtomicBool,
     /// Where encodings are kept for later runs, if they are.
@@ -134,13 +134,7 @@ pub trait Fleet: Sync {
     ///
     /// # Errors
     /// [`ChunkError`], which tells whether another attempt may help.
-    fn carry_out(
-        &self,
-        order: &ChunkOrder,
-        pack: &Pack<'_>,
-        observer: &dyn Observer,
-        stop: &AtomicBool,
-    ) -> Result<EncodedChunk, ChunkError>;
+    fn carry_out(&self, order: &ChunkOrder, pack: &Pack<'_>, stop: &AtomicBool) -> Result<EncodedChunk, ChunkError>;
 }
 
 /// Writes the archive of a chunk's packets to a file.
@@ -188,17 +182,26 @@ impl Job<'_> {
         let until_good = !matches!(order.work, Work::Repair(_));
         let task = EncodeTask { concealed, ..self.task(plan, order.attempt, renditions, spool) };
         let chunk_order = ChunkOrder { task, packets: plan.packets.clone(), variant: order.variant, until_good };
-        let mut chunk = self.encoded(&chunk_order)?;
+        // Only whole chunks count as progress.
+        let counts = |name: &str| until_good && self.is_delivered(name);
+        let tally = Tally::new(&self.encoded, &counts);
+        let mut chunk = self.encoded(&chunk_order, &tally)?;
         if until_good && let Some(rendition) = &self.copy {
-            let copied = work::unharmed(plan.index.0, || self.copied(rendition, plan, &chunk_order.task))?;
-            self.frames_encoded(&rendition.name, plan.frames.end - plan.frames.start);
+            let copied = self.copied(rendition, plan, &chunk_order.task)?;
+            tally.frames_encoded(&rendition.name, plan.frames.end - plan.frames.start);
             chunk.renditions.push(copied);
         }
+        tally.keep();
         Ok(chunk)
     }
 
+    /// Whether frames are encoded for a rendition of this name: pictures by themselves are not.
+    fn is_delivered(&self, name: &str) -> bool {
+        self.renditions.iter().chain(self.archive).any(|it| it.name == name)
+    }
+
     /// What there is to encode of an order, encoded.
-    fn encoded(&self, order: &ChunkOrder) -> Result<EncodedChunk, ChunkError> {
+    fn encoded(&self, order: &ChunkOrder, tally: &Tally<'_>) -> Result<EncodedChunk, ChunkError> {
         let task = &order.task;
         if task.renditions.is_empty() {
             let (chunk, attempt) = (task.chunk, task.attempt);
@@ -207,30 +210,32 @@ impl Job<'_> {
         // As many go on at a time as there are cores, whoever would have encoded it.
         let mut turn = None;
         if let Some(fleet) = self.fleet {
-            let pack = |archive: &Path| work::unharmed(task.chunk.0, || self.pack(order, archive));
-            match fleet.carry_out(order, &pack, self, self.stop) {
+            let pack = |archive: &Path| self.pack(order, archive);
+            match fleet.carry_out(order, &pack, self.stop) {
                 // What is wrong shows here, too, and can be told as it is.
                 Err(ChunkError::Elsewhere(why)) => {
                     tracing::warn!(chunk = task.chunk.0, why, "encoded here, for the fleet could not");
                     turn = Some(HERE.take(self.stop).ok_or(child::Error::Cancelled)?);
                 }
-                made => return made,
+                Ok(made) => {
+                    let frames = u32::try_from(task.frames.len()).unwrap_or(u32::MAX);
+                    made.renditions.iter().for_each(|it| tally.frames_encoded(&it.rendition, frames));
+                    return Ok(made);
+                }
+                Err(error) => return Err(error),
             }
         }
         let extradata = self.source.video_parameters()?.extradata();
-        let made = work::unharmed(task.chunk.0, || {
-            self.lent(|child| {
-                let kept = match self.cache.filter(|_| !task.concealed) {
-                    Some(cache) => {
-                        let source = child.hash(order.packets.clone(), self.stop)?;
-                        Some(Kept { cache, source, extradata })
-                    }
-                    None => None,
-                };
-                // Only whole chunks count as progress.
-                let observer: &dyn Observer = if order.until_good { self } else { &() };
-                Hand { child, stop: self.stop, kept }.carry_out(order, observer)
-            })
+        let made = self.lent(|child| {
+            tally.begin_again();
+            let kept = match self.cache.filter(|_| !task.concealed) {
+                Some(cache) => {
+                    let source = child.hash(order.packets.clone(), self.stop)?;
+                    Some(Kept { cache, source, extradata })
+                }
+                None => None,
+            };
+            Hand { child, stop: self.stop, kept }.carry_out(order, tally)
         });
         drop(turn);
         Ok(made?)
@@ -242,28 +247,21 @@ impl Job<'_> {
         plan: &ChunkPlan,
         task: &EncodeTask,
     ) -> Result<EncodedRendition, child::Error> {
-        let writer = SpoolFolder::Buffered.begin(task, rendition);
-        let writer = writer.map_err(|error| child::Error::Spool { path: task.spool.clone(), error })?;
-        self.lent(|child| child.copy(&rendition.name, task, self.packets_to_copy(plan), writer, self.stop))
+        self.lent(|child| {
+            let writer = SpoolFolder::Buffered.begin(task, rendition);
+            let writer = writer.map_err(|error| child::Error::Spool { path: task.spool.clone(), error })?;
+            child.copy(&rendition.name, task, self.packets_to_copy(plan), writer, self.stop)
+        })
     }
 
     /// Writes the packets of an order to the file `archive`.
     fn pack(&self, order: &ChunkOrder, archive: &Path) -> Result<(), child::Error> {
-        let unwritten = |error| child::Error::Spool { path: archive.to_owned(), error };
-        let mut out = File::create(archive).map_err(unwritten)?;
-        self.lent(|child| child.pack(order.packets.clone(), &mut out, self.stop))
+        self.lent(|child| child.pack(&self.index, order.packets.clone(), archive, self.stop))
     }
 
     /// Gives `work` a child that has the source.
-    fn lent<T>(&self, work: impl FnOnce(&mut Child) -> Result<T, child::Error>) -> Result<T, child::Error> {
-        let mut child = self.children.hire()?;
-        child.adopt(self.adoption, self.stop)?;
-        let done = work(&mut child);
-        // One that could only say why not is as good as before.
-        if matches!(done, Ok(_) | Err(child::Error::Failed(_))) {
-            self.children.dismiss(child);
-        }
-        done
+    fn lent<T>(&self, work: impl FnMut(&mut Child) -> Result<T, child::Error>) -> Result<T, child::Error> {
+        self.children.lent_with(self.adoption, self.stop, work)
     }
 
     /// From the chunk's first frame to the next chunk's, in decode order: chunks that copy start at closed cuts.
@@ -326,14 +324,5 @@ impl Job<'_> {
     fn context(&self, start: usize, end: usize) -> (Vec<FrameEntry>, Vec<FrameEntry>) {
         let (frames, reach) = (&self.index.frames, self.context_frames as usize);
         (frames[start.saturating_sub(reach)..start].to_vec(), frames[end..frames.len().min(end + reach)].to_vec())
-    }
-}
-
-impl Observer for Job<'_> {
-    fn frames_encoded(&self, rendition: &str, frames: u32) {
-        // Pictures by themselves are no progress.
-        if self.renditions.iter().chain(self.archive).any(|it| it.name == rendition) {
-            self.encoded.fetch_add(frames.into(), Ordering::Relaxed);
-        }
     }
 }

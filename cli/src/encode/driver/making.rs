@@ -1,7 +1,7 @@
 //! What a pass does: plans, encodes, stitches and proves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vtp_encoder_node::Copier;
 use vtp_engine::bitstream::captions::Channel;
@@ -18,11 +18,13 @@ use super::crew::Job;
 use super::pass::{Pass, PassError};
 use super::run::{Gathered, Run};
 use super::subtitles;
+use super::tally::Encoded;
 use super::timing::Stopwatch;
 use crate::child::Sound;
 use crate::encode::failure::EncodeFailure;
 use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
+use crate::stop::{Either, Stop as _};
 use crate::telemetry::span;
 
 /// What a pass made.
@@ -33,7 +35,7 @@ pub(super) struct Made {
     pub(super) gathered: Gathered,
     /// The captions that the pictures carry.
     pub(super) captions: Vec<Channel>,
-    /// What a user should know of the subtitles and the archive.
+    /// What a user should know of the ladder, the subtitles and the archive.
     pub(super) warnings: Vec<String>,
 }
 
@@ -52,7 +54,7 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
     let plan = pass.plan();
     pass.announce(&plan);
     let index = Arc::new(pass.source.index.clone());
-    let sound = audio::open(pass)?;
+    let sound = audio::open(pass, pass.cancel)?;
     let configs = sound.as_ref().map(|sound| sound.configs().to_vec()).unwrap_or_default();
     let stills = pass.stills(&plan);
     let mut texts = subtitles::gather(&pass.request.subtitles, pass.source, pass.files, pass.children.limits());
@@ -80,7 +82,7 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
         renditions: pass.renditions,
         spool: &pass.dirs.work,
         context_frames: plan_settings(&pass.source.info, pass.renditions, pass.request.segment_s, None).context_frames,
-        encoded: AtomicU64::new(0),
+        encoded: Encoded::default(),
         stop: &stop,
         one_frame_a_packet: pass.source.index.has_one_frame_a_packet(),
         hidden: pass.source.index.hidden_packets(),
@@ -93,13 +95,15 @@ pub(super) fn make(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<Made, PassE
     };
     let (audio, gathered) = encode(pass, &job, &mut stitcher, sound.map(|sound| (sound, writers)))?;
     watch.lap("encode");
-    if pass.cancel.load(Ordering::Relaxed) {
+    if pass.cancel.is_raised() {
         return Err(EncodeFailure::Cancelled.into());
     }
     (pass.progress)(ProgressEvent::Stage("proving".into()));
     let (tracks, sounds) = audio.as_ref().map(|a| (a.tracks.clone(), a.sounds.clone())).unwrap_or_default();
     let archived = audio.as_ref().map(|a| a.archived.as_slice()).unwrap_or_default();
-    let published = span::within(tracing::info_span!("proof"), || stitcher.finish(tracks, &sounds, archived))?;
+    let published = span::within(tracing::info_span!("proof"), || {
+        stitcher.finish_unless(&|| pass.cancel.is_raised(), tracks, &sounds, archived)
+    })?;
     watch.lap("prove");
     let kept = audio.as_ref().and_then(|audio| audio.outcomes.get(heard..)).unwrap_or_default();
     texts.warnings.extend(archive::warnings(pass, kept));
@@ -133,12 +137,14 @@ fn encode(
     sound: Option<(Sound, Vec<Writer>)>,
 ) -> Result<(Option<Finished>, Gathered), PassError> {
     let no_sound = AtomicBool::new(false);
+    // Pictures may be done long before the sound: it hears itself that nobody wants it any more.
+    let stop = Either(pass.cancel, job.stop);
     std::thread::scope(|scope| {
         let tracks = sound.as_ref().map_or(0, |(_, writers)| writers.len());
         let span = tracing::info_span!("sound", tracks = span::number(tracks));
         let made = |(sound, writers)| {
             let mut watched = Watched { has_failed: &no_sound, is_well: false };
-            let made = span::within(span, || audio::run(pass, sound, writers, job.stop));
+            let made = span::within(span, || audio::run(pass, sound, writers, &stop));
             watched.is_well = made.is_ok();
             made
         };
@@ -151,9 +157,7 @@ fn encode(
         let audio = audio.map_err(PassError::from).and_then(|audio| Ok(audio.transpose()?.flatten()));
         match (run, audio) {
             // Nobody cancelled it: it was given up for the sound.
-            (Err(PassError::Failure(EncodeFailure::Cancelled)), Err(sound)) if !pass.cancel.load(Ordering::Relaxed) => {
-                Err(sound)
-            }
+            (Err(PassError::Failure(EncodeFailure::Cancelled)), Err(sound)) if !pass.cancel.is_raised() => Err(sound),
             (run, audio) => {
                 let gathered = run?;
                 Ok((audio?, gathered))

@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod subtitles;
 mod survey;
+mod tally;
 mod ticks;
 mod timing;
 mod turns;
@@ -32,6 +33,7 @@ use crate::curves::Curves;
 use crate::encode::failure::EncodeFailure;
 use crate::encode::output::Dirs;
 use crate::encode::request::EncodeRequest;
+use crate::exit::InputFault;
 use crate::progress::ProgressEvent;
 use crate::report::{Choice, Report};
 use crate::telemetry::span;
@@ -51,7 +53,8 @@ pub struct Outcome {
 }
 
 /// Encodes `request.input` into `dirs.out`, spooling in `dirs.work`; `children` do what touches the source, and what is in
-/// `cache` is not encoded again. Chunks are encoded by `fleet`, if there is one. Everything but the report is in place when it returns `Ok`; whoever calls it removes what is there when it returns an error.
+/// `cache` is not encoded again. Chunks are encoded by `fleet`, if there is one. Everything but the report is in place when it
+/// returns `Ok`; whoever calls it removes what is there when it returns an error.
 ///
 /// # Errors
 /// See [`EncodeFailure`].
@@ -100,13 +103,8 @@ pub fn run(
             Ok((made, choices)) => {
                 // What they took counts once they have ended.
                 children.close();
-                let target = request.check.map(|check| check.target);
                 let curves = report::curves(&made.published);
-                let mut report = Report { choices, ..report::build(&source, made, target, warnings, &watch) };
-                report.timing.reused = cache.map(Cache::reused);
-                report.warnings.extend(pass.without_pictures());
-                report.warnings.extend(children.missing().into_iter().map(unwalled));
-                return Ok(Outcome { report, curves });
+                return Ok(Outcome { report: report::build(&pass, made, choices, warnings, &watch), curves });
             }
             Err(PassError::Failure(failure)) => return Err(failure),
             Err(PassError::OtherFrames(doubt)) => {
@@ -131,7 +129,7 @@ pub fn run(
 }
 
 /// Runs the pass, with what its ladder is after a trial if that is asked for. A source that is not safely decoded in
-/// parts is not tried; it gets all rungs.
+/// parts is not tried; it gets all rungs, and so does one of which no part can be tried.
 fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choice>), PassError> {
     if pass.request.ladder != LadderRequest::Smart || pass.in_one_chunk {
         return Ok((making::make(pass, watch)?, Vec::new()));
@@ -144,15 +142,14 @@ fn with_ladder(pass: &Pass<'_>, watch: &mut Stopwatch) -> Result<(Made, Vec<Choi
     // Those that are too small to be measured are the smallest.
     let untried = |of: &&Rendition| trials.iter().all(|trial| trial.rendition.name != of.name);
     renditions.extend(pass.renditions.iter().filter(untried).cloned());
-    let made = making::make(&Pass { renditions: &renditions, ..*pass }, watch)?;
+    let mut made = making::make(&Pass { renditions: &renditions, ..*pass }, watch)?;
+    if trials.is_empty() {
+        made.warnings.push("the ladder has all rungs: no part of the source could be tried".to_owned());
+    }
     Ok((made, trials.iter().zip(verdicts).map(|(trial, verdict)| Choice::new(trial, verdict)).collect()))
-}
-
-fn unwalled(missing: String) -> String {
-    format!("the source was worked on behind fewer walls than there could be; {missing}")
 }
 
 fn undecodable(doubt: &str) -> EncodeFailure {
     let message = format!("the video does not decode the same way twice ({doubt}); get another copy of the file");
-    EncodeFailure::Input { code: 1005, message }
+    EncodeFailure::Input { fault: InputFault::Corrupt, message }
 }

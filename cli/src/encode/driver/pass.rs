@@ -59,15 +59,6 @@ impl<E: Into<EncodeFailure>> From<E> for PassError {
     }
 }
 
-impl From<vtp_stitcher::Error> for EncodeFailure {
-    fn from(error: vtp_stitcher::Error) -> Self {
-        match error {
-            vtp_stitcher::Error::Refused(refusal) => Self::Usage(refusal.to_string()),
-            error => Self::Internal(error.into()),
-        }
-    }
-}
-
 impl Told for PassError {
     fn told(&self) -> String {
         match self {
@@ -78,7 +69,8 @@ impl Told for PassError {
 }
 
 impl Pass<'_> {
-    /// The captions that any rendition carries; what of them is lost goes to `warnings`.
+    /// The captions that at least one rendition carries. Renditions that can't carry them are told in a warning, which is added to
+    /// `warnings`.
     pub(super) fn captions(&self, warnings: &mut Vec<String>) -> Vec<Channel> {
         let captions = &self.source.info.captions;
         let (with, without): (Vec<&Rendition>, Vec<&Rendition>) =

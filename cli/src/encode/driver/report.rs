@@ -2,28 +2,31 @@
 
 use std::ops::Range;
 
+use vtp_encoder_node::cache::Cache;
 use vtp_engine::gathering::Join;
 use vtp_engine::loudness::{self, HIGHEST_PEAK_DBTP};
 use vtp_engine::media::audio::AudioOutcome;
-use vtp_engine::quality::{Cause, Outcome, Target};
-use vtp_splitter::Source;
+use vtp_engine::quality::{Cause, Outcome};
 use vtp_stitcher::{AudioReport, JoinReport, Published, RenditionReport, TimedScore};
 
 use super::audio::Finished;
+use super::crew::Fleet;
 use super::making::Made;
+use super::pass::Pass;
 use super::timing::Stopwatch;
 use crate::curves::{Curve, Curves, Point, SegmentSize, VERSION};
-use crate::report::{Audio, Loudness, Parts, Proof, Report};
+use crate::report::{Audio, Choice, Encryption, Loudness, Parts, Proof, Report};
 use crate::text;
 
-/// The report on `made`, of whose chunks `target` was asked.
+/// The report on what `pass` has made, by these choices and with these warnings.
 pub(super) fn build(
-    source: &Source,
+    pass: &Pass<'_>,
     made: Made,
-    target: Option<Target>,
+    choices: Vec<Choice>,
     mut warnings: Vec<String>,
     watch: &Stopwatch,
 ) -> Report {
+    let source = pass.source;
     let Made { plan, mut published, audio, gathered, captions, warnings: of_subtitles } = made;
     for rendition in &mut published.renditions {
         rendition.joins = joins(rendition, &gathered.joins);
@@ -38,12 +41,15 @@ pub(super) fn build(
     warnings.extend(published.renditions.iter().filter_map(join_warning));
     let audio = audio_rows(&published, audio.as_ref());
     warnings.extend(audio.iter().filter_map(quiet_warning));
+    warnings.extend(pass.without_pictures());
+    warnings.extend(pass.children.missing().into_iter().map(unwalled));
     let proof = proof(&published);
     crate::report::build(Parts {
         info: &source.info,
         index: &source.index,
         plan: &plan,
-        target,
+        target: pass.request.check.map(|check| check.target),
+        choices,
         renditions: published.renditions,
         audio,
         subtitles: published.subtitles,
@@ -51,10 +57,16 @@ pub(super) fn build(
         pictures: published.pictures,
         files: published.files,
         hls_ts: published.hls_ts,
+        encryption: pass.request.seal.as_ref().map(Encryption::of),
+        job: pass.fleet.and_then(Fleet::run),
         proof,
-        timing: watch.timing(gathered.cpu),
+        timing: watch.timing(gathered.cpu, pass.cache.map(Cache::reused)),
         warnings,
     })
+}
+
+fn unwalled(missing: String) -> String {
+    format!("the source was worked on behind fewer walls than there could be; {missing}")
 }
 
 fn concealment(span: &Range<f64>) -> String {

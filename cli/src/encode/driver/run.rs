@@ -28,6 +28,7 @@ use super::pass::{Pass, PassError};
 use super::ticks::{Came, Ticks};
 use crate::child;
 use crate::encode::failure::EncodeFailure;
+use crate::exit::InputFault;
 use crate::progress::ProgressEvent;
 use crate::telemetry::span;
 use crate::text;
@@ -161,8 +162,8 @@ impl<'a, 'j> Run<'a, 'j> {
     fn show_frames(&self) {
         let total = u64::from(self.pass.source.index.frame_count());
         let made = self.pass.renditions.iter().chain(self.pass.archive).count();
-        let share = self.job.encoded.load(Ordering::Relaxed) / made.max(1) as u64;
-        (self.pass.progress)(ProgressEvent::Frames { done: share.min(total), total });
+        let done = self.job.encoded.frames() / made.max(1) as u64;
+        (self.pass.progress)(ProgressEvent::Frames { done, total });
     }
 
     fn told(&mut self, told: Told) {
@@ -172,7 +173,7 @@ impl<'a, 'j> Run<'a, 'j> {
                 self.results.insert((task, attempt), (chunk, matches!(work, Work::Concealed)));
                 self.apply(Event::Finished { worker, task, attempt });
             }
-            (Err(ChunkError::Child(child::Error::Cancelled)), _) => {
+            (Err(error), _) if error.is_cancelled() => {
                 self.apply(Event::Stopped { worker, task, attempt });
             }
             (Err(error), Work::Whole) if error.is_mismatch() => {
@@ -265,7 +266,7 @@ impl<'a, 'j> Run<'a, 'j> {
             text::clock(span.start),
             text::clock(span.end)
         );
-        EncodeFailure::Input { code: 1005, message }
+        EncodeFailure::Input { fault: InputFault::Corrupt, message }
     }
 
     fn as_wished(&self, wishes: &[Wish]) -> Vec<Rendition> {
@@ -354,7 +355,7 @@ fn delete(spool: &Path) {
 
 impl ChunkError {
     /// Whether another attempt can help.
-    fn kind(&self) -> FailureKind {
+    pub(super) fn kind(&self) -> FailureKind {
         match self {
             Self::Child(error) => Self::kind_of(error),
             Self::Source(error) => of_source(error),
@@ -375,13 +376,20 @@ impl ChunkError {
             child::Error::Died(death) if death.cause.is_own() => FailureKind::Crash,
             child::Error::Unread(error) if !error.is_retryable() => FailureKind::Permanent,
             child::Error::Place(trouble) if trouble.is_of_the_place() => FailureKind::Permanent,
+            child::Error::Untold(_) => FailureKind::Permanent,
             child::Error::Died(_)
             | child::Error::Failed(child::Failure::Media(_))
             | child::Error::Unread(_)
             | child::Error::Place(_)
             | child::Error::Start(_)
+            | child::Error::Unbounded(_)
             | child::Error::Cancelled => FailureKind::Retryable,
         }
+    }
+
+    /// Whether the chunk was not wanted any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Child(child::Error::Cancelled))
     }
 
     /// Whether other frames came out than the index expects.

@@ -1,12 +1,12 @@
 //! The trial behind `--ladder smart`: a few segments of the source on every rung, measured.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::Span;
 use vtp_engine::chunk::{EncodedChunk, EncodedRendition};
-use vtp_engine::coordinator::{TaskId, Variant};
+use vtp_engine::coordinator::{Config, FailureKind, TaskId, Variant};
 use vtp_engine::ladder::Rendition;
 use vtp_engine::ladder::smart::Trial;
 use vtp_engine::plan::plan;
@@ -17,6 +17,7 @@ use vtp_engine::units::{Attempt, ChunkIndex};
 use super::crew::{ChunkError, Job, Order, Work};
 use super::pass::{Pass, PassError};
 use super::run::JOB;
+use super::tally::Encoded;
 use crate::encode::failure::EncodeFailure;
 use crate::plan::settings as plan_settings;
 use crate::progress::ProgressEvent;
@@ -27,7 +28,8 @@ const SEGMENTS: usize = 3;
 /// How they are measured: all that is measured is also looked at as it is shown.
 const SAMPLING: Sampling = Sampling { ends: 1, one_in: 9, viewed_one_in: 1 };
 
-/// Encodes a few segments of the source with every rendition of `pass` and tells what came of each, in their order.
+/// Encodes a few segments of the source with every rendition of `pass` and tells what came of each, in their order. A segment
+/// that can't be encoded is left out; where none can be, nothing is told of any rendition.
 pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
     (pass.progress)(ProgressEvent::Stage("trying rungs".into()));
     let source = pass.source;
@@ -50,7 +52,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
         one_frame_a_packet: source.index.has_one_frame_a_packet(),
         hidden: source.index.hidden_packets(),
         check: Some(check),
-        encoded: AtomicU64::new(0),
+        encoded: Encoded::default(),
         stop: pass.cancel,
         cache: pass.cache,
         stills: Stills::default(),
@@ -60,7 +62,7 @@ pub(super) fn survey(pass: &Pass<'_>) -> Result<Vec<Trial>, PassError> {
     };
     let chunks = encode(&job, &tried, pass.request.workers)?;
     std::fs::remove_dir_all(&spool).map_err(|error| EncodeFailure::Internal(error.into()))?;
-    let seconds = tried.iter().map(|&at| job.seconds(at)).sum();
+    let seconds = chunks.iter().map(|chunk| job.seconds(chunk.chunk.0 as usize)).sum();
     let trial = |(at, rendition)| trial(rendition, chunks.iter().filter_map(|chunk| chunk.renditions.get(at)), seconds);
     Ok(pass.renditions.iter().enumerate().filter_map(trial).collect())
 }
@@ -72,7 +74,7 @@ fn spread(count: usize) -> Vec<usize> {
     places
 }
 
-/// The chunks at these places, in their order, encoded by so many threads.
+/// Those of the chunks at these places that can be encoded, in their order, encoded by so many threads.
 fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<EncodedChunk>, PassError> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -82,9 +84,7 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
             scope.spawn(move || {
                 let _span = span.enter();
                 while let Some(&place) = places.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let task = TaskId { job: JOB, chunk: ChunkIndex(place as u32) };
-                    let order = Order { task, attempt: Attempt(1), variant: Variant::Usual, work: Work::Whole };
-                    let result = job.encode(&order);
+                    let result = attempts(job, ChunkIndex(place as u32));
                     done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
                 }
             });
@@ -92,14 +92,43 @@ fn encode(job: &Job<'_>, places: &[usize], workers: NonZeroUsize) -> Result<Vec<
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result.map_err(failure)).collect()
+    let mut encoded = Vec::new();
+    for (chunk, result) in done {
+        match result {
+            Ok(made) => encoded.push(made),
+            Err(error) if error.is_mismatch() => return Err(PassError::OtherFrames(error.to_string())),
+            Err(error) if error.is_cancelled() => return Err(EncodeFailure::Cancelled.into()),
+            // Whoever makes the ladder meets it again, and tells when it is shown.
+            Err(error) => tracing::warn!(chunk, %error, "a part of the source can't be tried"),
+        }
+    }
+    Ok(encoded)
 }
 
-fn failure(error: ChunkError) -> PassError {
-    match error {
-        error if error.is_mismatch() => PassError::OtherFrames(error.to_string()),
-        error => EncodeFailure::from(error).into(),
+/// A chunk, made as often, and with which settings, as the coordinator would have it made.
+fn attempts(job: &Job<'_>, chunk: ChunkIndex) -> Result<EncodedChunk, ChunkError> {
+    let (task, most) = (TaskId { job: JOB, chunk }, Config::default().max_attempts);
+    let mut attempt = 1;
+    loop {
+        let variant = match attempt {
+            1 => Variant::Usual,
+            last if last >= most => Variant::Last,
+            _ => Variant::Cautious,
+        };
+        let made = job.encode(&Order { task, attempt: Attempt(attempt), variant, work: Work::Whole });
+        match made {
+            Err(error) if variant != Variant::Last && may_help(&error) => {
+                tracing::warn!(chunk = chunk.0, attempt, %error, "a part of the source is tried again");
+                attempt += 1;
+            }
+            made => return made,
+        }
     }
+}
+
+/// Whether another attempt may help.
+fn may_help(error: &ChunkError) -> bool {
+    !error.is_mismatch() && !error.is_cancelled() && error.kind() != FailureKind::Permanent
 }
 
 /// What `rendition` came to in these encodings, `seconds` long in all; `None` where it was not measured.

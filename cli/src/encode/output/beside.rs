@@ -8,10 +8,33 @@ use std::path::{Path, PathBuf};
 use super::{Error, io_error, named, remove_all};
 use crate::held::{self, Held, Tried};
 
+/// What stands beside an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// What was in its place before.
+    Old,
+    /// What will be.
+    New,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+        }
+    }
+
+    /// Whether one that nobody holds was left by a killed run only where there are locks.
+    fn is_known_by_lock(self) -> bool {
+        self == Self::New
+    }
+}
+
 /// Whether the run that holds `target` replaces what is there, as only force does.
 pub(super) fn is_being_replaced(target: &Path) -> bool {
     let Ok(place) = target.canonicalize() else { return false };
-    let new = |parent| named(parent, &sibling_prefix(&place, "new"));
+    let new = |parent| named(parent, &sibling_prefix(&place, Role::New));
     folder_of(&place).is_some_and(|parent| new(parent).is_ok_and(|new| !new.is_empty()))
 }
 
@@ -29,7 +52,7 @@ fn folder_of(target: &Path) -> Option<&Path> {
 /// [`Error::Busy`] if the run lives that has moved it.
 pub(super) fn put_back(target: &Path) -> Result<(), Error> {
     let Some(parent) = folder_of(target) else { return Ok(()) };
-    for old in named(parent, &sibling_prefix(target, "old"))? {
+    for old in named(parent, &sibling_prefix(target, Role::Old))? {
         let _held = match Held::take(&old).map_err(io_error("read", &old))? {
             Tried::Held(held) => held,
             Tried::Gone => continue,
@@ -47,10 +70,10 @@ pub(super) fn put_back(target: &Path) -> Result<(), Error> {
 /// Removes what killed runs left beside `target`, which this run holds.
 pub(super) fn tidy(target: &Path) -> Result<(), Error> {
     let Some(parent) = folder_of(target) else { return Ok(()) };
-    for (role, is_known_by_lock) in [("old", false), ("new", true)] {
+    for role in [Role::Old, Role::New] {
         for left in named(parent, &sibling_prefix(target, role))? {
             if let Ok(Tried::Held(held)) = Held::take(&left)
-                && (held.is_locked() || !is_known_by_lock)
+                && (held.is_locked() || !role.is_known_by_lock())
             {
                 remove_all(&left).map_err(io_error("remove", &left))?;
             }
@@ -65,7 +88,7 @@ pub(super) fn swap_in(new: &Path, target: &Path) -> Result<PathBuf, Error> {
     if renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE).is_ok() {
         return Ok(new.to_owned());
     }
-    let old = sibling(target, "old", |old| fs::rename(target, old)).map_err(io_error("replace", target))?;
+    let old = sibling(target, Role::Old, |old| fs::rename(target, old)).map_err(io_error("replace", target))?;
     match fs::rename(new, target) {
         Ok(()) => Ok(old),
         Err(cause) => Err(match fs::rename(&old, target) {
@@ -83,7 +106,7 @@ pub(super) fn sync_names(target: &Path) -> Result<(), Error> {
 
 /// A hidden name beside `target` that nobody else has, for which `make` makes something: a process's number may be another's, too,
 /// on another machine or in another container.
-pub(super) fn sibling(target: &Path, role: &str, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
+pub(super) fn sibling(target: &Path, role: Role, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
     loop {
         let path = target.with_file_name(format!("{}{:016x}", sibling_prefix(target, role), fastrand::u64(..)));
         match make(&path) {
@@ -93,6 +116,7 @@ pub(super) fn sibling(target: &Path, role: &str, make: impl Fn(&Path) -> io::Res
     }
 }
 
-fn sibling_prefix(target: &Path, role: &str) -> String {
+fn sibling_prefix(target: &Path, role: Role) -> String {
+    let role = role.name();
     format!(".{}.vtp-{role}-", target.file_name().unwrap_or_default().to_string_lossy())
 }

@@ -61,6 +61,20 @@ fn a_failed_run_leaves_nothing_not_even_the_parents_it_made() {
 }
 
 #[test]
+fn folders_that_were_made_are_gone_unless_they_are_kept_or_another_has_put_something_there() {
+    let scene = Scene::new();
+    drop(Made::for_output(&scene.at("a/b/out")).unwrap());
+    assert_eq!(scene.names(), BTreeSet::from(["in.mp4".into()]));
+    let made = Made::for_output(&scene.at("a/b/out")).unwrap();
+    fs::write(scene.at("a/theirs"), b"").unwrap();
+    drop(made);
+    assert!(scene.at("a/theirs").exists() && !scene.at("a/b").exists());
+    let kept = Made::for_output(&scene.at("c/out")).unwrap().keep();
+    assert_eq!(kept, [scene.at("c"), scene.at("c/out")]);
+    assert!(scene.at("c/out").is_dir());
+}
+
+#[test]
 fn a_failed_run_leaves_an_empty_folder_empty() {
     let scene = Scene::new();
     fs::create_dir(scene.at("out")).unwrap();

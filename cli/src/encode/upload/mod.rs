@@ -166,12 +166,7 @@ fn name(prefix: &str, name: &str) -> Result<Key, Error> {
 }
 
 impl<'a, S: Store> Upload<'a, S> {
-    pub(super) fn new(
-        (store, prefix): (&'a S, &'a str),
-        claim: Claim,
-        before: Before,
-        cancelled: &'a AtomicBool,
-    ) -> Self {
+    pub(super) fn new(store: &'a S, prefix: &'a str, claim: Claim, before: Before, cancelled: &'a AtomicBool) -> Self {
         Self { store, prefix, claim, before, cancelled, progress: Progress::default() }
     }
 
@@ -271,21 +266,21 @@ impl<'a, S: Store> Upload<'a, S> {
 
     /// Takes back what was put, if nobody has taken over. The error that led here is the one to tell.
     async fn take_back(&self) {
+        let begun = self.begun().clone();
         let taken_back = async {
-            if self.require_claim().await.is_err() {
-                return Ok(());
-            }
+            self.require_claim().await?;
             // The claim, which is the first of them, goes last.
-            let mut keys = std::mem::take(&mut *self.begun());
-            keys.reverse();
-            let claim = keys.pop();
-            patiently(|| false, || self.store.delete(&keys)).await?;
-            *self.begun() = keys;
-            let claim: Vec<Key> = claim.into_iter().collect();
-            patiently(|| false, || self.store.delete(&claim)).await
+            let (claim, pieces) = begun.split_at(begun.len().min(1));
+            patiently(|| false, || self.store.delete(pieces)).await?;
+            patiently(|| false, || self.store.delete(claim)).await.map_err(UploadError::from)
         };
-        if let Err(error) = taken_back.await {
-            tracing::warn!(prefix = self.prefix, %error, "what was put there is left behind");
+        match taken_back.await {
+            // What is there is another's.
+            Ok(()) | Err(UploadError::TakenOver) => {}
+            Err(error) => {
+                let objects = begun.len();
+                tracing::warn!(prefix = self.prefix, objects, %error, "what was put there is left behind");
+            }
         }
     }
 

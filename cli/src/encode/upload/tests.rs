@@ -45,7 +45,7 @@ impl Scene {
     }
 
     async fn upload(&self, store: &impl Store, run: u64, before: Before) -> Result<(), UploadError> {
-        Upload::new((store, "a/"), Claim::new(run), before, &self.cancelled).carry_out(&self.pieces).await
+        Upload::new(store, "a/", Claim::new(run), before, &self.cancelled).carry_out(&self.pieces).await
     }
 
     fn there(&self, name: &str) -> Option<Vec<u8>> {
@@ -157,7 +157,7 @@ async fn who_was_taken_over_leaves_everything_as_it_is() {
                     runtime.block_on(async {
                         assert_eq!(look(&second, "a/", 1).await.unwrap(), Before::Remains);
                         let never = AtomicBool::new(false);
-                        let upload = Upload::new((&second, "a/"), Claim::new(1), Before::Remains, &never);
+                        let upload = Upload::new(&second, "a/", Claim::new(1), Before::Remains, &never);
                         upload.carry_out(&pieces).await.unwrap();
                     });
                 });
@@ -196,11 +196,25 @@ async fn a_store_that_takes_nothing_keeps_what_it_has() {
         Call::Put(_) => Err(Error::Denied("read only".to_owned())),
         _ => Ok(()),
     });
-    let upload = Upload::new((&denies, "a/"), Claim::new(1), Before::Ladder, &scene.cancelled);
+    let upload = Upload::new(&denies, "a/", Claim::new(1), Before::Ladder, &scene.cancelled);
     let done = upload.carry_out(&scene.pieces).await;
     assert!(matches!(done, Err(UploadError::Put { .. })) && !upload.has_damaged(), "{done:?}");
     assert_eq!(scene.names().await, ["a/master.m3u8"]);
     assert_eq!(scene.there("a/master.m3u8"), Some("old".into()));
+}
+
+#[tokio::test]
+async fn what_was_replaced_in_part_is_told_also_where_nothing_can_be_taken_back() {
+    let scene = Scene::new();
+    scene.put("a/master.m3u8", "old");
+    let cut_off = Watched::new(scene.store.clone(), |call| match call {
+        Call::Put(key) if key.as_str().ends_with("media.m3u8") => Err(Error::Denied("cut off".to_owned())),
+        Call::Delete(_) => Err(Error::Denied("cut off".to_owned())),
+        _ => Ok(()),
+    });
+    let upload = Upload::new(&cut_off, "a/", Claim::new(1), Before::Ladder, &scene.cancelled);
+    upload.carry_out(&scene.pieces).await.unwrap_err();
+    assert!(upload.has_damaged());
 }
 
 #[tokio::test]
