@@ -153,9 +153,25 @@ impl Noted {
     fn tell(&self, status: u16) {
         let took = self.began.elapsed();
         tracing::info!(status, duration_ms = milliseconds(took), "answered");
-        let labels =
-            [("method", self.method.to_string()), ("endpoint", self.endpoint.clone()), ("status", status.to_string())];
+        let method = label(&self.method).to_owned();
+        let labels = [("method", method), ("endpoint", self.endpoint.clone()), ("status", status.to_string())];
         metrics::histogram!(REQUEST_TIME, &labels).record(took);
+    }
+}
+
+/// A method, as metrics have it. Any word may be one, and clients choose it: those that nobody knows are one.
+fn label(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::CONNECT
+        | Method::TRACE => method.as_str(),
+        _ => "other",
     }
 }
 
@@ -192,6 +208,12 @@ mod tests {
         assert_eq!(traceparent(&headers), Some(Traceparent("00-1-2-01".to_owned())));
         headers.append(TRACEPARENT, HeaderValue::from_static("00-3-4-01"));
         assert_eq!(traceparent(&headers), None);
+    }
+
+    #[test]
+    fn methods_that_clients_make_up_are_one_in_metrics() {
+        let of = |word: &str| label(&Method::from_bytes(word.as_bytes()).unwrap()).to_owned();
+        assert_eq!(["GET", "PATCH", "get", "X1", "X2"].map(of), ["GET", "PATCH", "other", "other", "other"]);
     }
 
     #[test]
