@@ -15,7 +15,7 @@ use vtp_store::Store as _;
 use crate::app::App;
 use crate::checking;
 use crate::db;
-use crate::db::jobs::{self, Claimed, Lease};
+use crate::db::jobs::{self, Claimed, Ended, Lease};
 use crate::end::End;
 use crate::estimate::Effort;
 use crate::fetching;
@@ -266,8 +266,12 @@ async fn note_end(app: &App, job: &Claimed, mut end: End) {
     let mut is_last = false;
     loop {
         match jobs::end(&app.drive, job.id, job.video_id, job.lease_epoch, &end).await {
-            Ok(true) => break,
-            Ok(false) => return,
+            Ok(Ended::Noted) => break,
+            Ok(Ended::Unwanted) => {
+                end = End::Cancelled;
+                break;
+            }
+            Ok(Ended::Lost) => return,
             Err(error) if db::is_passing(&error) => {
                 tracing::warn!(job = %job.id, %error, "the end of a job is not noted yet");
                 tokio::time::sleep(PAUSE).await;

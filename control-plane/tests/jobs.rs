@@ -9,7 +9,9 @@ use std::time::Duration;
 use fixture::{Platform, Somebody};
 use serde_json::{Value, json};
 use vtp_control_plane::Config;
+use vtp_control_plane::db::jobs::Ended;
 use vtp_control_plane::db::{events, jobs};
+use vtp_control_plane::end::End;
 use vtp_control_plane::ids::JobId;
 
 fn batch(somebody: &Somebody<'_>, video: &str, size: usize) -> String {
@@ -202,6 +204,47 @@ fn what_a_job_made_goes_when_it_is_deleted_and_the_video_and_the_report_stay() {
     ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).ok(204);
     assert!(outputs(&kept).is_empty());
     assert!(!platform.stored(&format!("ladders/{kept}")).exists());
+}
+
+#[test]
+fn a_ladder_that_is_ready_when_its_video_was_deleted_with_all_that_is_made_of_it_is_not_kept() {
+    use vtp_control_plane::db::outputs::NewOutput;
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let (unwanted, kept) = (ann.transcode(&video), ann.transcode(&ann.uploaded("film.mp4")));
+    let claimed = platform.with_database(async |db| jobs::claim(&db, 2, 600).await.unwrap());
+    ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).ok(204);
+    let master = NewOutput {
+        format: "hls".to_owned(),
+        rendition: None,
+        resolution: None,
+        bitrate: None,
+        file_size: None,
+        storage_path: "master.m3u8".to_owned(),
+        is_default: true,
+    };
+    let end = End::Completed { report: json!({}), outputs: vec![master], bytes: 0, effort: None };
+    let ended = platform.with_database(async |db| {
+        let mut ended = Vec::new();
+        for job in &claimed {
+            ended.push((job.id, jobs::end(&db, job.id, job.video_id, job.lease_epoch, &end).await.unwrap()));
+        }
+        ended
+    });
+    assert!(ended.contains(&(id(&unwanted), Ended::Unwanted)) && ended.contains(&(id(&kept), Ended::Noted)), "{ended:?}");
+    let stands = |job: &str| ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"].clone();
+    assert_eq!((stands(&unwanted), stands(&kept)), ("cancelled".into(), "completed".into()));
+    let outputs = |job: &str| ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200)["data"].as_array().unwrap().len();
+    assert_eq!((outputs(&unwanted), outputs(&kept)), (0, 1));
+    let unswept = || platform.with_database(async |db| jobs::unswept(&db, 600).await.unwrap());
+    platform.with_database(async |db| {
+        let aged = "UPDATE transcoding_jobs SET outputs_deleted_at = outputs_deleted_at - interval '20 minutes'";
+        sqlx::query(aged).execute(&db).await.unwrap();
+    });
+    assert_eq!(unswept(), [], "whoever made it has ended a moment ago, and may be writing");
+    age(&platform, "20 minutes");
+    assert_eq!(unswept(), [id(&unwanted)]);
 }
 
 #[test]

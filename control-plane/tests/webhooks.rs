@@ -295,7 +295,7 @@ fn a_batch_ends_once_however_many_of_its_jobs_end_at_the_same_time() {
         let claimed = jobs::claim(&db, 40, 600).await.unwrap();
         let end = End::Completed { report: json!({}), outputs: Vec::new(), bytes: 1, effort: None };
         let ends = claimed.iter().map(|job| jobs::end(&db, job.id, job.video_id, job.lease_epoch, &end));
-        assert!(futures_util::future::join_all(ends).await.into_iter().all(|it| it.unwrap()));
+        assert!(futures_util::future::join_all(ends).await.into_iter().all(|it| it.unwrap() == jobs::Ended::Noted));
     });
     let all = deliveries(&ann, &place);
     let of = |kind: &str| all.iter().filter(|it| it["event"] == kind).count();

@@ -371,25 +371,53 @@ pub async fn progress(db: &PgPool, job: JobId, epoch: i64, thousandths: i16, bod
     Ok(true)
 }
 
-/// Ends a job, once; whether it was this lease that did.
-pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End) -> sqlx::Result<bool> {
+/// What came of noting how a job has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// It is noted.
+    Noted,
+    /// It was made, and what it made is not wanted any longer: it is noted as cancelled.
+    Unwanted,
+    /// It is somebody else's by now, or has ended.
+    Lost,
+}
+
+/// Ends a job, once.
+pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End) -> sqlx::Result<Ended> {
+    let mut transaction = db.begin().await?;
+    let is_unwanted = sqlx::query_scalar(
+        "SELECT outputs_deleted_at IS NOT NULL FROM transcoding_jobs
+         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing') FOR NO KEY UPDATE",
+    );
+    let Some(is_unwanted) = is_unwanted.bind(job).bind(epoch).fetch_optional(&mut *transaction).await? else {
+        return Ok(Ended::Lost);
+    };
+    let (end, ended) = match end {
+        End::Completed { .. } if is_unwanted => (&End::Cancelled, Ended::Unwanted),
+        end => (end, Ended::Noted),
+    };
+    end_locked(&mut transaction, job, video, end).await?;
+    transaction.commit().await?;
+    Ok(ended)
+}
+
+/// Ends a job within a transaction that has locked it.
+async fn end_locked(db: &mut sqlx::PgConnection, job: JobId, video: VideoId, end: &End) -> sqlx::Result<()> {
     let (status, report, bytes, code, message) = match end {
         End::Completed { report, bytes, .. } => ("completed", Some(report), Some(*bytes), None, None),
         End::Failed { code, message } => ("failed", None, None, code.map(i32::from), Some(message)),
         End::Cancelled => ("cancelled", None, None, None, None),
     };
     let effort = if let End::Completed { effort, .. } = end { effort.as_ref() } else { None };
-    let mut transaction = db.begin().await?;
-    let ended = sqlx::query(
+    sqlx::query(
         "UPDATE transcoding_jobs
-         SET status = $3, report = $4, output_size = $5, error_code = $6, error_message = $7, completed_at = now(),
+         SET status = $2, report = $3, output_size = $4, error_code = $5, error_message = $6, completed_at = now(),
              lease_until = NULL, started_at = coalesce(started_at, now()),
-             effort_kind = $8, cpu_seconds = $9, megapixels = $10,
-             progress = CASE WHEN $3 = 'completed' THEN 1000 ELSE progress END
-         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
+             effort_kind = $7, cpu_seconds = $8, megapixels = $9,
+             progress = CASE WHEN $2 = 'completed' THEN 1000 ELSE progress END
+         WHERE id = $1",
     )
     .bind(job)
-    .bind(epoch)
     .bind(status)
     .bind(report)
     .bind(bytes)
@@ -398,15 +426,12 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
     .bind(effort.map(|it| &it.kind))
     .bind(effort.map(|it| it.cpu_s))
     .bind(effort.map(|it| it.megapixels))
-    .execute(&mut *transaction)
+    .execute(&mut *db)
     .await?;
-    if ended.rows_affected() == 0 {
-        return Ok(false);
-    }
     let mut told = json!({ "status": status });
     match end {
         End::Completed { outputs, .. } => {
-            outputs::add(&mut transaction, job, video, outputs).await?;
+            outputs::add(&mut *db, job, video, outputs).await?;
             told["progress"] = 1.0.into();
         }
         End::Failed { .. } => {
@@ -415,10 +440,8 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
         }
         End::Cancelled => {}
     }
-    events::add(&mut transaction, job, status, &told).await?;
-    outbox::jobs(&mut transaction, &[job]).await?;
-    transaction.commit().await?;
-    Ok(true)
+    events::add(&mut *db, job, status, &told).await?;
+    outbox::jobs(db, &[job]).await
 }
 
 /// Some jobs that came to nothing so many seconds ago or longer, and what is left of which in the store nobody has looked for since.
@@ -428,9 +451,10 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<JobId>> {
           WHERE status IN ('failed', 'cancelled') AND lease_epoch > 0 AND swept_at IS NULL
             AND completed_at < now() - make_interval(secs => $1)
           ORDER BY completed_at LIMIT 100)
-         UNION ALL
+         UNION
          (SELECT id FROM transcoding_jobs
           WHERE outputs_deleted_at < now() - make_interval(secs => $1) AND swept_at IS NULL
+            AND completed_at < now() - make_interval(secs => $1)
           ORDER BY outputs_deleted_at LIMIT 100)",
     )
     .bind(settled_s as f64)
