@@ -248,6 +248,26 @@ fn a_ladder_that_is_ready_when_its_video_was_deleted_with_all_that_is_made_of_it
 }
 
 #[test]
+fn a_video_that_is_deleted_again_is_not_there_and_nothing_comes_of_it() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let job = ann.transcode(&video);
+    platform.with_database(async |db| jobs::claim(&db, 1, 600).await.unwrap());
+    ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
+    ann.delete(&format!("/v1/videos/{video}")).ok(204);
+    for _ in 0..2 {
+        ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).problem(404);
+    }
+    let (told, unwanted): (i64, i64) = platform.with_database(async |db| {
+        let count = "SELECT (SELECT count(*) FROM job_events WHERE kind = 'cancelling'),
+                            (SELECT count(*) FROM transcoding_jobs WHERE outputs_deleted_at IS NOT NULL)";
+        sqlx::query_as(count).fetch_one(&db).await.unwrap()
+    });
+    assert_eq!((told, unwanted), (1, 0));
+}
+
+#[test]
 fn outputs_of_a_job_that_goes_on_are_not_deleted() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");

@@ -446,8 +446,12 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId, with_outputs: boo
     .bind(user)
     .execute(&mut *transaction)
     .await?;
+    if deleted.rows_affected() == 0 {
+        return Ok(None);
+    }
     let open: Vec<JobId> = sqlx::query_scalar(
-        "SELECT id FROM transcoding_jobs WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
+        "SELECT id FROM transcoding_jobs
+         WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') AND NOT cancel_wanted
          ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(video)
@@ -467,7 +471,7 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId, with_outputs: boo
         gone = super::outputs::forget(&mut transaction, &all).await?;
     }
     transaction.commit().await?;
-    Ok((deleted.rows_affected() > 0).then_some(gone))
+    Ok(Some(gone))
 }
 
 /// Some videos that were deleted so many seconds ago or longer, that nobody writes for any longer, and whose bytes nobody has
