@@ -91,7 +91,7 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     let key = parts.headers.get(KEY).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let key = key.filter(|it| (1..=255).contains(&it.len()));
     let key = key.ok_or_else(|| Problem::new(Kind::Invalid, "Idempotency-Key: from 1 to 255 letters of ASCII"))?;
-    let caller = Caller::from_request_parts(&mut parts, app).await?;
+    let caller = Caller::of_request(&parts, app).await?;
     let longest = if parts.uri.path() == BATCHES { LONGEST_BATCH } else { LONGEST };
     let body = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, longest)).await;
     let body = body.map_err(|_| Problem::new(Kind::Unavailable, "the body takes too long"))?;
