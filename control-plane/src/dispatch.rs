@@ -2,9 +2,11 @@
 //! order, renew, note. In: jobs in the database. Out: ladders, and their rows. Never: a note of a lease that is somebody else's.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -30,6 +32,10 @@ use crate::storage::{self, Object};
 use crate::template::Template;
 use crate::traceparent::Traceparent;
 
+/// So often a job is tried that we stumble over; then it fails.
+const MOST_STUMBLES: i16 = 5;
+/// The longest report that is read, in bytes: it is in memory as a whole, and kept in the job's row.
+const LONGEST_REPORT: u64 = 64 << 20;
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);
 /// Progress is noted no more often than this.
@@ -58,7 +64,12 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = leave.wait_for(|leaves| *leaves) => break,
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a job is driven no longer; its lease runs out");
+                }
+                continue;
+            }
         }
         metrics::gauge!(JOBS_DRIVEN).set(tasks.len() as f64);
         let free = (app.config.jobs as usize).saturating_sub(tasks.len());
@@ -94,9 +105,21 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     }
 }
 
-/// Drives a job, in a span of this replica's.
+/// Drives a job. A fault of ours on the way ends nothing but this try.
 async fn drive(app: App, job: Claimed, lease: Hold) {
-    let span = match of_job(&app, &job) {
+    let (id, epoch, lease_s) = (job.id, job.lease_epoch, app.config.lease_s);
+    let driven = AssertUnwindSafe(drive_traced(&app, job, lease)).catch_unwind().await;
+    if driven.is_err() {
+        tracing::error!(job = %id, "driving a job came to no end by a fault of ours");
+        if let Err(error) = jobs::stumbled(&app.drive, id, epoch, lease_s).await {
+            tracing::warn!(job = %id, %error, "it is not noted that a job came to no end; its lease runs out");
+        }
+    }
+}
+
+/// Drives a job, in a span of this replica's.
+async fn drive_traced(app: &App, job: Claimed, lease: Hold) {
+    let span = match of_job(app, &job) {
         Some(of_job) => {
             let span = tracing::info_span!("drive", epoch = job.lease_epoch);
             app.traces.begin(&span, Some(&of_job));
@@ -104,7 +127,7 @@ async fn drive(app: App, job: Claimed, lease: Hold) {
         }
         None => Span::none(),
     };
-    to_its_end(&app, &job, lease).instrument(span.clone()).await;
+    to_its_end(app, &job, lease).instrument(span.clone()).await;
     app.traces.end(&span, None);
 }
 
@@ -136,6 +159,14 @@ async fn until_made(app: &App, job: &Claimed) -> End {
         // It may have been ordered by whoever had it before.
         give_up(app, job).await;
         return End::Cancelled;
+    }
+    if job.stumbles >= MOST_STUMBLES {
+        give_up(app, job).await;
+        let message = format!(
+            "it was tried {} times, and came to no end each time by a fault of ours, which is written down: tell us the job's id",
+            job.stumbles
+        );
+        return End::Failed { code: None, message };
     }
     let order = match order(app, job) {
         Ok(order) => order,
@@ -309,6 +340,9 @@ async fn whole(app: &App, job: &Claimed, told: Value) -> Value {
     let read = async || {
         let key = Object::Ladder(job.id, "report.json").key().map_err(|error| Problem::internal(&error))?;
         let found = app.store.head(&key).await?.ok_or_else(|| Problem::not_found("report"))?;
+        if found.size > LONGEST_REPORT {
+            return Err(Problem::internal(&format!("it has {} bytes, more than are read", found.size)));
+        }
         let bytes = app.store.get(&key, 0..found.size, &found).await?;
         serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))
     };

@@ -279,6 +279,24 @@ fn outputs_of_a_job_that_goes_on_are_not_deleted() {
 }
 
 #[test]
+fn a_job_that_we_stumble_over_each_time_fails_after_some_tries_and_others_go_on() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let (stumbling, other) = (ann.transcode(&ann.uploaded("stumble.mp4")), ann.transcode(&ann.uploaded("film.mp4")));
+    assert_eq!(ann.events(&other, None).pop().unwrap().kind, "completed");
+    let end = ann.events(&stumbling, None).pop().unwrap();
+    assert_eq!(end.kind, "failed");
+    assert!(end.data["error_message"].as_str().unwrap().contains("5 times"), "{end:?}");
+    let number = platform.with_database(async |db| {
+        let number = sqlx::query_scalar("SELECT fleet_job FROM transcoding_jobs WHERE id = $1::uuid");
+        number.bind(&stumbling).fetch_one(&db).await.unwrap()
+    });
+    let number = i64::cast_unsigned(number);
+    assert!(platform.fleet.given_up().contains(&number), "the fleet is told");
+    assert_eq!(platform.fleet.orders().iter().filter(|it| it.number == number).count(), 5);
+}
+
+#[test]
 fn how_a_job_went_on_is_forgotten_after_a_week_and_how_it_ended_is_not() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");

@@ -256,6 +256,8 @@ pub struct Claimed {
     pub queued_at: OffsetDateTime,
     /// Which span it was asked for below, if it was in one.
     pub traceparent: Option<Traceparent>,
+    /// How often whoever drove it came to no end by a fault of ours.
+    pub stumbles: i16,
 }
 
 /// How many jobs of all users are queued, and under way.
@@ -298,7 +300,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
          SET lease_epoch = lease_epoch + 1, lease_until = now() + make_interval(secs => $2)
          FROM free, videos v WHERE j.id = free.id AND v.id = j.video_id
          RETURNING j.id, j.video_id, j.user_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch,
-                   j.cancel_wanted, j.queued_at, j.traceparent",
+                   j.cancel_wanted, j.queued_at, j.traceparent, j.stumbles",
     )
     .bind(most)
     .bind(lease_s as f64)
@@ -347,6 +349,15 @@ pub async fn is_unwanted(db: &PgPool, job: JobId) -> sqlx::Result<bool> {
 pub async fn release(db: &PgPool, job: JobId, epoch: i64) -> sqlx::Result<()> {
     let released = sqlx::query("UPDATE transcoding_jobs SET lease_until = NULL WHERE id = $1 AND lease_epoch = $2");
     released.bind(job).bind(epoch).execute(db).await.map(drop)
+}
+
+/// Notes that driving a job came to no end by a fault of ours. Nobody claims it again before so many seconds have passed.
+pub async fn stumbled(db: &PgPool, job: JobId, epoch: i64, pause_s: i64) -> sqlx::Result<()> {
+    let stumbled = sqlx::query(
+        "UPDATE transcoding_jobs SET stumbles = stumbles + 1, lease_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
+    );
+    stumbled.bind(job).bind(epoch).bind(pause_s as f64).execute(db).await.map(drop)
 }
 
 /// Notes how far a job is, in thousandths; it never falls. Whether the lease still holds.
