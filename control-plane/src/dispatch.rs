@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -34,6 +35,10 @@ use crate::traceparent::Traceparent;
 
 /// So often a job is tried that we stumble over; then it fails.
 const MOST_STUMBLES: i16 = 5;
+/// For how many seconds a job is left to others whose request is not understood here.
+const LEFT_S: i64 = 10;
+/// For how long it is, since it was asked for; then it fails.
+const LEFT_FOR: time::Duration = time::Duration::DAY;
 /// The longest report that is read, in bytes: it is in memory as a whole, and kept in the job's row.
 const LONGEST_REPORT: u64 = 64 << 20;
 /// How often it is looked for jobs.
@@ -144,6 +149,10 @@ async fn to_its_end(app: &App, job: &Claimed, lease: Hold) {
         end = until_made(app, job) => end,
         () = &mut holding => return,
     };
+    let end = match end {
+        Ok(end) => end,
+        Err(NotUnderstood(error)) => return leave_to_others(app, job, &error).await,
+    };
     let noting = note_end(app, job, end);
     tokio::pin!(noting);
     tokio::select! {
@@ -153,12 +162,23 @@ async fn to_its_end(app: &App, job: &Claimed, lease: Hold) {
     }
 }
 
+/// A request that was accepted, and that this build can't read: a newer one did.
+struct NotUnderstood(serde_json::Error);
+
+/// Leaves a job for a while to whoever understands its request.
+async fn leave_to_others(app: &App, job: &Claimed, error: &serde_json::Error) {
+    tracing::warn!(job = %job.id, %error, "a request is not understood; it is left to newer replicas");
+    if let Err(error) = jobs::put_off(&app.drive, job.id, job.lease_epoch, LEFT_S).await {
+        tracing::warn!(job = %job.id, %error, "a job is not let go of; its lease runs out");
+    }
+}
+
 /// Has the fleet make a job, or give it up where it is wanted no longer.
-async fn until_made(app: &App, job: &Claimed) -> End {
+async fn until_made(app: &App, job: &Claimed) -> Result<End, NotUnderstood> {
     if job.cancel_wanted {
         // It may have been ordered by whoever had it before.
         give_up(app, job).await;
-        return End::Cancelled;
+        return Ok(End::Cancelled);
     }
     if job.stumbles >= MOST_STUMBLES {
         give_up(app, job).await;
@@ -166,11 +186,16 @@ async fn until_made(app: &App, job: &Claimed) -> End {
             "it was tried {} times, and came to no end each time by a fault of ours, which is written down: tell us the job's id",
             job.stumbles
         );
-        return End::Failed { code: None, message };
+        return Ok(End::Failed { code: None, message });
     }
-    let order = match order(app, job) {
+    let template = match serde_json::from_value::<Template>(job.request.clone()) {
+        Ok(template) => template,
+        Err(error) if OffsetDateTime::now_utc() - job.queued_at < LEFT_FOR => return Err(NotUnderstood(error)),
+        Err(error) => return Ok(End::Failed { code: None, message: error.to_string() }),
+    };
+    let order = match order(app, job, &template) {
         Ok(order) => order,
-        Err(message) => return End::Failed { code: None, message },
+        Err(message) => return Ok(End::Failed { code: None, message }),
     };
     let (tell, told) = mpsc::channel(UNNOTED);
     // Each goes on whatever the other waits for.
@@ -178,14 +203,11 @@ async fn until_made(app: &App, job: &Claimed) -> End {
         made = make(app, order, tell) => made,
         never = note(app, job, told) => match never {},
     };
-    match made {
+    Ok(match made {
         Made::Ladder(report) => {
             let report = whole(app, job, report).await;
             let (outputs, effort) = match Report::read(&report) {
-                Ok(told) => {
-                    let template = serde_json::from_value::<Template>(job.request.clone()).ok();
-                    (told.outputs(), template.and_then(|template| Effort::of(&template, &told)))
-                }
+                Ok(told) => (told.outputs(), Effort::of(&template, &told)),
                 Err(error) => {
                     tracing::error!(job = %job.id, %error, "the report of a ladder is not understood");
                     (report::manifests().to_vec(), None)
@@ -196,7 +218,7 @@ async fn until_made(app: &App, job: &Claimed) -> End {
         }
         Made::Failed { code, message } => End::Failed { code, message: for_users(app, job, message) },
         Made::Cancelled => End::Cancelled,
-    }
+    })
 }
 
 /// Has the fleet give a job up, until it has answered.
@@ -233,8 +255,7 @@ async fn hold(app: &App, job: &Claimed, mut lease: Hold) {
 }
 
 /// What the fleet is told.
-fn order(app: &App, job: &Claimed) -> Result<Order, String> {
-    let template: Template = serde_json::from_value(job.request.clone()).map_err(|error| error.to_string())?;
+fn order(app: &App, job: &Claimed, template: &Template) -> Result<Order, String> {
     let key = |object: Object<'_>| object.key().map_err(|error| error.to_string());
     let source = key(Object::Source(job.video_id, &job.original_filename))?;
     let out = key(Object::Ladder(job.id, ""))?;

@@ -24,6 +24,24 @@ fn id(job: &str) -> JobId {
     JobId(job.parse().unwrap())
 }
 
+/// A job that somebody has claimed once and let go of; which one.
+fn job_of(platform: &Platform, video: &str, request: &Value, cancel_wanted: bool) -> String {
+    platform.with_database(async |db| {
+        let job: uuid::Uuid = sqlx::query_scalar(
+            "INSERT INTO transcoding_jobs (video_id, user_id, request, fleet_job, lease_epoch, cancel_wanted)
+             SELECT id, user_id, $2, $3, 1, $4 FROM videos WHERE id = $1::uuid RETURNING id",
+        )
+        .bind(video)
+        .bind(request)
+        .bind(jobs::number())
+        .bind(cancel_wanted)
+        .fetch_one(&db)
+        .await
+        .unwrap();
+        job.to_string()
+    })
+}
+
 #[test]
 fn a_batch_is_cancelled_whatever_else_is_noted_of_its_jobs_meanwhile() {
     let platform = Platform::idle();
@@ -77,24 +95,12 @@ fn a_job_that_is_wanted_no_longer_is_given_up_and_never_ordered() {
     let ann = platform.register("ann@example.com");
     let video = ann.uploaded("film.mp4");
     // As if a replica had claimed it, ordered it, and were gone when it was cancelled.
-    let (job, number) = platform.with_database(async |db| {
-        let user: uuid::Uuid = sqlx::query_scalar("SELECT user_id FROM videos").fetch_one(&db).await.unwrap();
-        let (job, number) = (uuid::Uuid::now_v7(), jobs::number());
-        sqlx::query(
-            "INSERT INTO transcoding_jobs (id, video_id, user_id, request, fleet_job, lease_epoch, cancel_wanted)
-             VALUES ($1, $2::uuid, $3, '{}', $4, 1, true)",
-        )
-        .bind(job)
-        .bind(&video)
-        .bind(user)
-        .bind(number)
-        .execute(&db)
-        .await
-        .unwrap();
-        (job.to_string(), number as u64)
+    let job = job_of(&platform, &video, &json!({}), true);
+    let number: i64 = platform.with_database(async |db| {
+        sqlx::query_scalar("SELECT fleet_job FROM transcoding_jobs").fetch_one(&db).await.unwrap()
     });
     assert_eq!(ann.events(&job, None).pop().unwrap().kind, "cancelled");
-    assert_eq!((platform.fleet.given_up(), platform.fleet.orders().len()), (vec![number], 0));
+    assert_eq!((platform.fleet.given_up(), platform.fleet.orders().len()), (vec![number.cast_unsigned()], 0));
 }
 
 #[test]
@@ -294,6 +300,26 @@ fn a_job_that_we_stumble_over_each_time_fails_after_some_tries_and_others_go_on(
     let number = i64::cast_unsigned(number);
     assert!(platform.fleet.given_up().contains(&number), "the fleet is told");
     assert_eq!(platform.fleet.orders().iter().filter(|it| it.number == number).count(), 5);
+}
+
+#[test]
+fn a_job_whose_request_a_newer_replica_accepted_is_left_to_it_by_an_older_one() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let job = job_of(&platform, &ann.uploaded("film.mp4"), &json!({ "ladder": ["holograms"] }), false);
+    let claims = || -> i64 {
+        platform.with_database(async |db| {
+            sqlx::query_scalar("SELECT lease_epoch FROM transcoding_jobs").fetch_one(&db).await.unwrap()
+        })
+    };
+    fixture::until("the older one has claimed it", || claims() == 2);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!((&ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"], claims()), (&"queued".into(), 2));
+    // As if this were the newer one.
+    platform.with_database(async |db| {
+        sqlx::query("UPDATE transcoding_jobs SET request = '{}'").execute(&db).await.unwrap();
+    });
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "completed");
 }
 
 #[test]

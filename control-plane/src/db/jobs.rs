@@ -351,6 +351,15 @@ pub async fn release(db: &PgPool, job: JobId, epoch: i64) -> sqlx::Result<()> {
     released.bind(job).bind(epoch).execute(db).await.map(drop)
 }
 
+/// Lets a job go that others may drive: nobody claims it before so many seconds have passed.
+pub async fn put_off(db: &PgPool, job: JobId, epoch: i64, pause_s: i64) -> sqlx::Result<()> {
+    let put_off = sqlx::query(
+        "UPDATE transcoding_jobs SET lease_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
+    );
+    put_off.bind(job).bind(epoch).bind(pause_s as f64).execute(db).await.map(drop)
+}
+
 /// Notes that driving a job came to no end by a fault of ours. Nobody claims it again before so many seconds have passed.
 pub async fn stumbled(db: &PgPool, job: JobId, epoch: i64, pause_s: i64) -> sqlx::Result<()> {
     let stumbled = sqlx::query(
