@@ -124,8 +124,10 @@ impl App {
         let playback = PlaybackKey::open(&config.keys).map_err(StartError::Playback)?;
         let part_key = PartKey::of(&playback);
         let outside = Outside::new(&config)?;
-        let drive = db::connect(&config.database, config.driver_connections).await?;
-        db::migrate(&drive).await?;
+        let tables = db::connect(&config.database, 1).await?;
+        db::migrate(&tables).await?;
+        tables.close().await;
+        let drive = db::connect_for_driving(&config.database, config.driver_connections).await?;
         let db = db::connect_for_answers(&config.database, config.database_connections).await?;
         let limits = Limits::start(&config)?;
         let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));

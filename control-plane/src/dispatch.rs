@@ -43,6 +43,8 @@ const LEFT_FOR: time::Duration = time::Duration::DAY;
 const LONGEST_REPORT: u64 = 64 << 20;
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the database may take for that.
+const CLAIMING: Duration = Duration::from_secs(10);
 /// Progress is noted no more often than this.
 const BREATH: Duration = Duration::from_millis(500);
 /// How long the fleet is left alone when it does not answer.
@@ -80,16 +82,17 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         let free = (app.config.jobs as usize).saturating_sub(tasks.len());
         let claimed = match free {
             0 => continue,
-            free => jobs::claim(&app.drive, free as i64, app.config.lease_s).await,
+            free => timeout(CLAIMING, jobs::claim(&app.drive, free as i64, app.config.lease_s)).await,
         };
         match claimed {
-            Ok(claimed) => {
+            Ok(Ok(claimed)) => {
                 for job in claimed {
                     let lease = leases.hold(job.id, job.lease_epoch);
                     tasks.spawn(drive(app.clone(), job, lease));
                 }
             }
-            Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
+            Ok(Err(error)) => tracing::warn!(%error, "no jobs can be claimed"),
+            Err(_) => tracing::warn!("no jobs can be claimed: the database does not answer"),
         }
     }
     renewing.abort();
@@ -243,7 +246,7 @@ async fn hold(app: &App, job: &Claimed, mut lease: Hold) {
             },
         };
         match lease {
-            Lease::Held => {}
+            Lease::Held | Lease::Busy => {}
             Lease::CancelWanted => {
                 if let Err(error) = app.fleet.cancel(job.fleet_job as u64).await {
                     tracing::debug!(job = %job.id, %error, "not cancelled yet");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fixture::{Platform, Somebody};
 use serde_json::{Value, json};
 use vtp_control_plane::Config;
-use vtp_control_plane::db::jobs::Ended;
+use vtp_control_plane::db::jobs::{Ended, Lease};
 use vtp_control_plane::db::{events, jobs};
 use vtp_control_plane::end::End;
 use vtp_control_plane::ids::JobId;
@@ -86,7 +86,7 @@ fn a_job_that_the_fleet_may_know_of_is_not_cancelled_behind_its_back() {
     assert_eq!((&stands["queued"], &stands["cancelled"]), (&2.into(), &0.into()));
     let held: Vec<_> = claimed.iter().map(|job| (job.id, job.lease_epoch)).collect();
     let renewed = platform.with_database(async |db| jobs::renew(&db, &held, 600).await.unwrap());
-    assert!(renewed.len() == 3 && renewed.iter().all(|(_, lease)| *lease == jobs::Lease::CancelWanted), "{renewed:?}");
+    assert!(renewed.len() == 3 && renewed.iter().all(|(_, lease)| *lease == Lease::CancelWanted), "{renewed:?}");
 }
 
 #[test]
@@ -320,6 +320,31 @@ fn a_job_whose_request_a_newer_replica_accepted_is_left_to_it_by_an_older_one() 
         sqlx::query("UPDATE transcoding_jobs SET request = '{}'").execute(&db).await.unwrap();
     });
     assert_eq!(ann.events(&job, None).pop().unwrap().kind, "completed");
+}
+
+#[test]
+fn leases_are_renewed_also_while_somebody_who_is_gone_without_a_word_holds_one_of_the_jobs() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    batch(&ann, &ann.uploaded("film.mp4"), 3);
+    platform.with_database(async |db| {
+        let claimed = jobs::claim(&db, 3, 600).await.unwrap();
+        let held: Vec<_> = claimed.iter().map(|job| (job.id, job.lease_epoch)).collect();
+        let lease = async |job: JobId| {
+            let renewed = tokio::time::timeout(Duration::from_secs(5), jobs::renew(&db, &held, 600)).await.unwrap();
+            renewed.unwrap().into_iter().find(|(id, _)| *id == job).map(|(_, lease)| lease)
+        };
+        let mut gone = db.begin().await.unwrap();
+        let locked = sqlx::query("SELECT FROM transcoding_jobs WHERE id = $1 FOR NO KEY UPDATE").bind(held[0].0);
+        locked.execute(&mut *gone).await.unwrap();
+        assert_eq!(lease(held[0].0).await, Some(Lease::Busy));
+        assert_eq!(lease(held[1].0).await, Some(Lease::Held));
+        gone.rollback().await.unwrap();
+        assert_eq!(lease(held[0].0).await, Some(Lease::Held));
+        let taken = sqlx::query("UPDATE transcoding_jobs SET lease_epoch = lease_epoch + 1 WHERE id = $1");
+        taken.bind(held[2].0).execute(&db).await.unwrap();
+        assert_eq!(lease(held[2].0).await, None);
+    });
 }
 
 #[test]

@@ -315,28 +315,40 @@ pub enum Lease {
     Held,
     /// It is theirs, and the job is wanted no longer.
     CancelWanted,
+    /// Somebody was at the job just then: nothing has changed, and the lease was not renewed.
+    Busy,
     /// It is somebody else's, or the job has ended.
     Lost,
 }
 
-/// Keeps jobs, each under its epoch, for so many seconds more. Those that are not among the answer are lost.
+/// Keeps jobs, each under its epoch, for so many seconds more. Those that are not among the answer are lost. Nobody is waited for who is
+/// at one of them: whoever is gone without a word is not to cost us the others.
 pub async fn renew(db: &PgPool, held: &[(JobId, i64)], lease_s: i64) -> sqlx::Result<Vec<(JobId, Lease)>> {
     let (jobs, epochs): (Vec<JobId>, Vec<i64>) = held.iter().copied().unzip();
-    let renewed: Vec<(JobId, bool)> = sqlx::query_as(
-        "WITH held AS (
-             SELECT j.id FROM transcoding_jobs j JOIN unnest($1::uuid[], $2::bigint[]) AS h (id, epoch) ON j.id = h.id
-             WHERE j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')
-             ORDER BY j.id FOR NO KEY UPDATE OF j)
-         UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
-         FROM held WHERE j.id = held.id
-         RETURNING j.id, j.cancel_wanted",
+    let renewed: Vec<(JobId, Option<bool>)> = sqlx::query_as(
+        "WITH asked AS (
+             SELECT j.id, h.epoch FROM transcoding_jobs j JOIN unnest($1::uuid[], $2::bigint[]) AS h (id, epoch) ON j.id = h.id
+             WHERE j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')),
+         held AS (
+             SELECT j.id FROM transcoding_jobs j JOIN asked a ON j.id = a.id
+             WHERE j.lease_epoch = a.epoch AND j.status IN ('queued', 'processing')
+             ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED),
+         renewed AS (
+             UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
+             FROM held WHERE j.id = held.id
+             RETURNING j.id, j.cancel_wanted)
+         SELECT a.id, r.cancel_wanted FROM asked a LEFT JOIN renewed r ON r.id = a.id",
     )
     .bind(jobs)
     .bind(epochs)
     .bind(lease_s as f64)
     .fetch_all(db)
     .await?;
-    let lease = |is_unwanted| if is_unwanted { Lease::CancelWanted } else { Lease::Held };
+    let lease = |is_unwanted: Option<bool>| match is_unwanted {
+        Some(true) => Lease::CancelWanted,
+        Some(false) => Lease::Held,
+        None => Lease::Busy,
+    };
     Ok(renewed.into_iter().map(|(job, is_unwanted)| (job, lease(is_unwanted))).collect())
 }
 
