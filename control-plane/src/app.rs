@@ -20,6 +20,7 @@ use crate::playback::PlaybackKey;
 use crate::status::LastStatus;
 use crate::streams::Streams;
 use crate::traces::{Traces, Untraced};
+use crate::upload_memory::UploadMemory;
 use crate::usage::Usage;
 
 /// Uploads that somebody else had begun to check and that are checked here at the same time.
@@ -51,6 +52,8 @@ pub struct App {
     pub(crate) sources: Arc<OnceCell<Client>>,
     pub(crate) limits: Limits,
     pub(crate) streams: Streams,
+    /// Room for the bytes of uploads that are on their way.
+    pub(crate) upload_memory: UploadMemory,
     /// Room for checks that others had begun.
     pub(crate) checks: Arc<Semaphore>,
     pub(crate) usage: Usage,
@@ -134,6 +137,7 @@ impl App {
         let sources = Arc::default();
         let usage = Usage::start(drive.clone());
         let checks = Arc::new(Semaphore::new(TAKEN_OVER));
+        let upload_memory = UploadMemory::new(config.upload_memory_bytes, config.chunk_bytes);
         let (config, last_status, metrics) = (Arc::new(config), LastStatus::default(), None);
         Ok(Self {
             config,
@@ -150,6 +154,7 @@ impl App {
             limits,
             checks,
             streams: Streams::default(),
+            upload_memory,
             usage,
             last_status,
             metrics,

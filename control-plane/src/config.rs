@@ -40,6 +40,8 @@ pub struct Config {
     pub largest_bytes: u64,
     /// How many bytes of sources a new account may keep.
     pub storage_bytes: u64,
+    /// Bytes of parts that a replica has in memory on their way, of one user an eighth of it; never less than a part.
+    pub upload_memory_bytes: u64,
     /// For how many seconds an upload may come no further, until it is given up.
     pub upload_keep_s: i64,
     /// Where the API is for whoever is outside; addresses in answers are paths where that is not said.
@@ -103,6 +105,7 @@ impl Default for Config {
             chunk_bytes: 5 << 20,
             largest_bytes: 10 << 30,
             storage_bytes: 1 << 30,
+            upload_memory_bytes: 512 << 20,
             upload_keep_s: 7 * 24 * 3600,
             public_url: None,
             upload_origins: vec!["*".to_owned()],

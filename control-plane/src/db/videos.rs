@@ -46,6 +46,10 @@ pub struct Video {
     /// Since when it is whole.
     #[serde(with = "time::serde::rfc3339::option")]
     pub uploaded_at: Option<OffsetDateTime>,
+    /// Whose it is.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) user_id: UserId,
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) sha256: Option<Vec<u8>>,
@@ -88,7 +92,7 @@ macro_rules! columns {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            " id, original_filename, content_type, file_size, chunk_size, upload_status, source_url,
+            " id, user_id, original_filename, content_type, file_size, chunk_size, upload_status, source_url,
               CASE WHEN source_url IS NOT NULL THEN fetched_bytes END AS fetched_bytes, failure_code, failure, duration,
               original_format, resolution, bitrate, created_at, uploaded_at, sha256, upload_until, check_epoch ",
             $after
