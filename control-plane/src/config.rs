@@ -68,7 +68,8 @@ pub struct Config {
     pub playback_redirects: bool,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
     pub trusted_proxies: Vec<Network>,
-    /// Jobs that have not ended which a user may have when they ask for a batch, with those of the batch.
+    /// Jobs that have not ended, and sources that are to be fetched for none of them, which a user may have when they ask for a batch or
+    /// for a source, with those of the batch.
     pub open_jobs: u32,
     /// Streams of events that a user may have open on a replica.
     pub streams_each: u32,

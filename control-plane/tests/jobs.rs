@@ -396,6 +396,26 @@ fn a_batch_that_would_be_too_much_is_accepted_when_enough_has_ended() {
 }
 
 #[test]
+fn sources_that_are_fetched_for_jobs_that_were_cancelled_count_until_they_have_ended() {
+    let platform = Platform::without_limits(|config| Config { jobs: 0, fetches: 0, open_jobs: 5, ..config });
+    let ann = platform.register("ann@example.com");
+    let urls = |count: usize| {
+        let url = |at: usize| json!({ "url": format!("https://example.com/{at}.mp4") });
+        json!({ "items": (0..count).map(url).collect::<Vec<_>>() })
+    };
+    let first = ann.post("/v1/batches", &urls(3)).ok(202);
+    ann.post(&format!("/v1/batches/{}/cancel", first["id"].as_str().unwrap()), &Value::Null).ok(200);
+    ann.post("/v1/batches", &urls(3)).problem(429);
+    ann.post("/v1/batches", &urls(2)).ok(202);
+    let another = json!({ "url": "https://example.com/film.mp4" });
+    ann.post("/v1/videos", &another).problem(429);
+    let video = ann.get("/v1/videos").ok(200)["data"][4]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/videos/{video}")).ok(204);
+    ann.post("/v1/videos", &another).ok(201);
+    ann.post("/v1/videos", &another).problem(429);
+}
+
+#[test]
 fn of_batches_that_come_at_once_no_more_is_accepted_than_of_those_that_come_one_by_one() {
     let platform = Platform::without_limits(|config| Config { jobs: 0, open_jobs: 5, ..config });
     let ann = platform.register("ann@example.com");

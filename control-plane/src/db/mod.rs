@@ -3,6 +3,7 @@
 
 pub mod api_keys;
 pub mod audit;
+mod backlog;
 pub mod batches;
 pub mod deliveries;
 pub mod events;
