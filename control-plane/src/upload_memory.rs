@@ -59,7 +59,10 @@ impl UploadMemory {
         let Shared { all, most, each, patience, .. } = &*self.0;
         let of_user = self.of(user).acquire_many_owned(grains(bytes).min(*each));
         let of_user = timeout(*patience, of_user).await.map_err(|_| {
-            Problem::too_many("as much of yours is on its way as may be at a time: send fewer parts at once".to_owned(), 1)
+            Problem::too_many(
+                "as much of yours is on its way as may be at a time: send fewer parts at once".to_owned(),
+                1,
+            )
         })?;
         let of_all = Arc::clone(all).acquire_many_owned(grains(bytes).min(*most));
         let of_all = timeout(*patience, of_all).await;

@@ -165,9 +165,8 @@ fn what_is_answered_late_is_not_taken_for_the_answer_to_another_request_with_the
             hold
         },
     );
-    let users = platform.with_database(async |db| {
-        sqlx::query_scalar("SELECT id FROM users").fetch_all(&db).await.unwrap()
-    });
+    let users =
+        platform.with_database(async |db| sqlx::query_scalar("SELECT id FROM users").fetch_all(&db).await.unwrap());
     let take = async |db: &sqlx::PgPool, request: &[u8]| idempotency::take(db, users[0], "one", request).await.unwrap();
     let first = platform.with_database(async |db| taken(take(&db, b"first").await));
     // Nothing was heard of it for minutes.

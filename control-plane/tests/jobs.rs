@@ -238,7 +238,10 @@ fn a_ladder_that_is_ready_when_its_video_was_deleted_with_all_that_is_made_of_it
         }
         ended
     });
-    assert!(ended.contains(&(id(&unwanted), Ended::Unwanted)) && ended.contains(&(id(&kept), Ended::Noted)), "{ended:?}");
+    assert!(
+        ended.contains(&(id(&unwanted), Ended::Unwanted)) && ended.contains(&(id(&kept), Ended::Noted)),
+        "{ended:?}"
+    );
     let stands = |job: &str| ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"].clone();
     assert_eq!((stands(&unwanted), stands(&kept)), ("cancelled".into(), "completed".into()));
     let outputs = |job: &str| ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200)["data"].as_array().unwrap().len();

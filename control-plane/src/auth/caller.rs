@@ -130,7 +130,6 @@ impl Caller {
     }
 }
 
-
 /// Somebody who is signed in, and no program with a key: that may not do what only people may.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Person {

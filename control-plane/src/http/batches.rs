@@ -93,7 +93,6 @@ fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Err
     Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
-
 /// Make a ladder of each of many videos, those that are to be fetched once they are there.
 #[utoipa::path(post, path = "/batches", tag = "batches", request_body = NewBatch, responses(
     (status = 202, description = "All of it is accepted", body = Batch),
