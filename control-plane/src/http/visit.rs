@@ -157,7 +157,16 @@ impl Noted {
 
     fn deed(&self, user: Option<UserId>, status: u16, address: Option<std::net::IpAddr>) -> Deed<'_> {
         let Self { method, endpoint, path, name, .. } = self;
-        Deed { id: Uuid::now_v7(), user, method: method.as_str(), endpoint, path, status, request: name.as_deref(), address }
+        Deed {
+            id: Uuid::now_v7(),
+            user,
+            method: method.as_str(),
+            endpoint,
+            path,
+            status,
+            request: name.as_deref(),
+            address,
+        }
     }
 
     fn used(&self, user: UserId, status: u16, response_bytes: Option<i64>) -> Used {
