@@ -204,6 +204,7 @@ fn what_a_job_made_goes_when_it_is_deleted_and_the_video_and_the_report_stay() {
             sqlx::query("UPDATE transcoding_jobs SET outputs_deleted_at = outputs_deleted_at - interval '1 hour'");
         aged.execute(&db).await.unwrap();
     });
+    age(&platform, "1 hour");
     fixture::until("it is gone", || !late.exists());
 
     ann.delete(&format!("/v1/videos/{video}?with_outputs=maybe")).problem(422);
