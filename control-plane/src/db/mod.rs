@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// than a lease lasts; and nobody waits for ever for those who hold something.
 const SETTINGS: [(&str, &str); 6] = [
     ("application_name", "vtp-control-plane"),
-    ("idle_in_transaction_session_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "15s"),
     ("lock_timeout", "20s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
