@@ -20,6 +20,7 @@ use crate::playback::PlaybackKey;
 use crate::status::LastStatus;
 use crate::streams::Streams;
 use crate::traces::{Traces, Untraced};
+use crate::upload_memory::UploadMemory;
 use crate::usage::Usage;
 
 /// Uploads that somebody else had begun to check and that are checked here at the same time.
@@ -51,6 +52,8 @@ pub struct App {
     pub(crate) sources: Arc<OnceCell<Client>>,
     pub(crate) limits: Limits,
     pub(crate) streams: Streams,
+    /// Room for the bytes of uploads that are on their way.
+    pub(crate) upload_memory: UploadMemory,
     /// Room for checks that others had begun.
     pub(crate) checks: Arc<Semaphore>,
     pub(crate) usage: Usage,
@@ -124,14 +127,17 @@ impl App {
         let playback = PlaybackKey::open(&config.keys).map_err(StartError::Playback)?;
         let part_key = PartKey::of(&playback);
         let outside = Outside::new(&config)?;
-        let drive = db::connect(&config.database, config.driver_connections).await?;
-        db::migrate(&drive).await?;
+        let tables = db::connect(&config.database, 1).await?;
+        db::migrate(&tables).await?;
+        tables.close().await;
+        let drive = db::connect_for_driving(&config.database, config.driver_connections).await?;
         let db = db::connect_for_answers(&config.database, config.database_connections).await?;
         let limits = Limits::start(&config)?;
         let (news, cancels) = (News::start(db.clone(), events::CHANNEL), News::start(drive.clone(), jobs::CANCELS));
         let sources = Arc::default();
         let usage = Usage::start(drive.clone());
         let checks = Arc::new(Semaphore::new(TAKEN_OVER));
+        let upload_memory = UploadMemory::new(config.upload_memory_bytes, config.chunk_bytes);
         let (config, last_status, metrics) = (Arc::new(config), LastStatus::default(), None);
         Ok(Self {
             config,
@@ -148,6 +154,7 @@ impl App {
             limits,
             checks,
             streams: Streams::default(),
+            upload_memory,
             usage,
             last_status,
             metrics,

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use ring::digest;
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio::time::timeout;
 use tracing::Instrument as _;
 use vtp_store::{About, Key, Store as _};
 
@@ -275,6 +276,17 @@ pub(crate) async fn forget(app: &App, video: VideoId) {
     tidy(app, &storage::source(video)).await;
 }
 
+/// Does to its end what is to be done of something that is noted already, and waits for it no longer than for so long: whoever asked for
+/// it is answered then.
+pub(crate) async fn go_on_with(what: impl Future<Output = ()> + Send + 'static, patience: Duration) {
+    let done = tokio::spawn(what.in_current_span());
+    match timeout(patience, done).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "what was noted is not done; it is looked for again"),
+        Err(_) => tracing::info!("what was noted takes long, and goes on"),
+    }
+}
+
 /// Removes parts that were put into the store when their uploads were over, by addresses that were still good; of what is of no use, all.
 pub(crate) async fn sweep_late(app: &App) {
     let late = Leftovers {
@@ -349,6 +361,18 @@ impl<T: Copy + std::fmt::Debug> Leftovers<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_takes_long_goes_on_when_it_is_waited_for_no_longer() {
+        let (done, mut is_done) = tokio::sync::watch::channel(false);
+        let slowly = async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            done.send_replace(true);
+        };
+        go_on_with(slowly, Duration::ZERO).await;
+        assert!(!*is_done.borrow());
+        is_done.wait_for(|it| *it).await.unwrap();
+    }
 
     #[test]
     fn what_the_probe_tells_fills_the_columns() {

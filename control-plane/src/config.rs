@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use vtp_store::Location;
 
 use crate::limits::address::Network;
 use crate::limits::rules::Rules;
@@ -39,6 +40,8 @@ pub struct Config {
     pub largest_bytes: u64,
     /// How many bytes of sources a new account may keep.
     pub storage_bytes: u64,
+    /// Bytes of parts that a replica has in memory on their way, of one user an eighth of it; never less than a part.
+    pub upload_memory_bytes: u64,
     /// For how many seconds an upload may come no further, until it is given up.
     pub upload_keep_s: i64,
     /// Where the API is for whoever is outside; addresses in answers are paths where that is not said.
@@ -65,7 +68,8 @@ pub struct Config {
     pub playback_redirects: bool,
     /// Proxies that are believed when they say whose request it is (`X-Forwarded-For`): addresses, or networks.
     pub trusted_proxies: Vec<Network>,
-    /// Jobs that have not ended which a user may have when they ask for a batch, with those of the batch.
+    /// Jobs that have not ended, and sources that are to be fetched for none of them, which a user may have when they ask for a batch or
+    /// for a source, with those of the batch.
     pub open_jobs: u32,
     /// Streams of events that a user may have open on a replica.
     pub streams_each: u32,
@@ -102,6 +106,7 @@ impl Default for Config {
             chunk_bytes: 5 << 20,
             largest_bytes: 10 << 30,
             storage_bytes: 1 << 30,
+            upload_memory_bytes: 512 << 20,
             upload_keep_s: 7 * 24 * 3600,
             public_url: None,
             upload_origins: vec!["*".to_owned()],
@@ -152,10 +157,26 @@ pub enum ConfigError {
     /// A setting is not what it has to be.
     #[error("{0}")]
     Field(#[source] toml::de::Error),
+    /// The value of a setting can't be meant.
+    #[error("{name}: {what}")]
+    Value {
+        /// Which setting.
+        name: &'static str,
+        /// What it has to be.
+        what: &'static str,
+    },
 }
 
 /// The most parts of an upload: as many as one in S3 has.
 pub(crate) const MOST_PARTS: u64 = 10_000;
+/// The least bytes of a part in S3, but for the last.
+const LEAST_IN_S3: u64 = 5 << 20;
+/// The most bytes of a part: one is in memory as a whole.
+const LARGEST_PART: u64 = 1 << 30;
+/// The longest time that a setting may name, in seconds: ten years.
+const LONGEST_S: i64 = 10 * 365 * 24 * 3600;
+/// One connection of each pool listens all the time.
+const LEAST_CONNECTIONS: u32 = 2;
 
 impl Config {
     /// The most bytes of a source: no more than its parts can hold.
@@ -184,7 +205,59 @@ impl Config {
                 table.insert(name.to_lowercase(), value(&text));
             }
         }
-        table.try_into().map_err(ConfigError::Field)
+        table.try_into().map_err(ConfigError::Field).and_then(Self::checked)
+    }
+
+    /// The same, where every value can be meant.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        let times = [
+            ("access_s", self.access_s),
+            ("refresh_s", self.refresh_s),
+            ("upload_keep_s", self.upload_keep_s),
+            ("lease_s", self.lease_s),
+        ];
+        let wrong_time = times.into_iter().find(|(_, seconds)| !(1..=LONGEST_S).contains(seconds));
+        if let Some((name, _)) = wrong_time {
+            return Err(ConfigError::Value { name, what: "seconds, one at least and ten years at most" });
+        }
+        let part = match Location::is_meant(&self.store) {
+            true => (LEAST_IN_S3..=LARGEST_PART, "bytes, in S3 from 5 MiB (5242880) to 1 GiB"),
+            false => (1..=LARGEST_PART, "bytes, from 1 to 1 GiB"),
+        };
+        let longest_wait = LONGEST_S.unsigned_abs();
+        let demands = [
+            ("chunk_bytes", part.0.contains(&self.chunk_bytes), part.1),
+            ("largest_bytes", self.largest_bytes >= 1, "bytes, one at least"),
+            (
+                "database_connections",
+                self.database_connections >= LEAST_CONNECTIONS,
+                "2 at least: one of them listens for news all the time",
+            ),
+            (
+                "driver_connections",
+                self.driver_connections >= LEAST_CONNECTIONS,
+                "2 at least: one of them listens for cancellations all the time",
+            ),
+            ("usage_days", self.usage_days >= 1, "days, one at least"),
+            ("fetch_stall_s", (1..=30).contains(&self.fetch_stall_s), "seconds, from 1 to 30"),
+            (
+                "streams_look_s",
+                (0.1..=3600.0).contains(&self.streams_look_s),
+                "seconds, from 0.1 to an hour, after which it is looked whether a listener is still signed in",
+            ),
+            (
+                "webhook_waits_s",
+                self.webhook_waits_s.iter().all(|wait| *wait <= longest_wait),
+                "seconds, each ten years at most",
+            ),
+        ];
+        match demands.into_iter().find(|(_, is_met, _)| !is_met) {
+            Some((name, _, what)) => Err(ConfigError::Value { name, what }),
+            None => Ok(self),
+        }
     }
 
     /// As a file that says the same; without the database's password.
@@ -248,6 +321,29 @@ mod tests {
         assert!(read("VTP_CONTROL_ACESS_S", "90").unwrap_err().to_string().contains("acess_s"));
         assert!(read("VTP_CONTROL_ACCESS_S", "soon").is_err() && read("VTP_CONTROL_LISTEN", "here").is_err());
         assert!(read("VTP_CONTROL_PUBLIC_URL", "video.example.com").is_err());
+    }
+
+    #[test]
+    fn a_value_that_can_not_be_meant_is_refused_by_its_name() {
+        let wrong = [
+            ("USAGE_DAYS", "-1"),
+            ("LEASE_S", "0"),
+            ("ACCESS_S", "-5"),
+            ("REFRESH_S", "9223372036854775807"),
+            ("CHUNK_BYTES", "0"),
+            ("DRIVER_CONNECTIONS", "1"),
+            ("DATABASE_CONNECTIONS", "1"),
+            ("STREAMS_LOOK_S", "nan"),
+            ("STREAMS_LOOK_S", "-1.0"),
+            ("FETCH_STALL_S", "31"),
+        ];
+        for (name, value) in wrong {
+            let told = Config::read(None, variables(&[(&format!("{PREFIX}{name}"), value)])).unwrap_err().to_string();
+            assert!(told.starts_with(&format!("{}: ", name.to_lowercase())), "{told}");
+        }
+        let parts = |store: &str| Config { store: store.to_owned(), chunk_bytes: 1 << 20, ..Config::default() };
+        assert!(parts("s3://films").checked().is_err() && parts("films").checked().is_ok());
+        assert!(Config::default().checked().is_ok());
     }
 
     #[test]

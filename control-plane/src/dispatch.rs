@@ -2,10 +2,13 @@
 //! order, renew, note. In: jobs in the database. Out: ladders, and their rows. Never: a note of a lease that is somebody else's.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,7 +18,7 @@ use vtp_store::Store as _;
 use crate::app::App;
 use crate::checking;
 use crate::db;
-use crate::db::jobs::{self, Claimed, Lease};
+use crate::db::jobs::{self, Claimed, Ended, Lease};
 use crate::end::End;
 use crate::estimate::Effort;
 use crate::fetching;
@@ -30,8 +33,18 @@ use crate::storage::{self, Object};
 use crate::template::Template;
 use crate::traceparent::Traceparent;
 
+/// So often a job is tried that we stumble over; then it fails.
+const MOST_STUMBLES: i16 = 5;
+/// For how many seconds a job is left to others whose request is not understood here.
+const LEFT_S: i64 = 10;
+/// For how long it is, since it was asked for; then it fails.
+const LEFT_FOR: time::Duration = time::Duration::DAY;
+/// The longest report that is read, in bytes: it is in memory as a whole, and kept in the job's row.
+const LONGEST_REPORT: u64 = 64 << 20;
 /// How often it is looked for jobs.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the database may take for that.
+const CLAIMING: Duration = Duration::from_secs(10);
 /// Progress is noted no more often than this.
 const BREATH: Duration = Duration::from_millis(500);
 /// How long the fleet is left alone when it does not answer.
@@ -58,22 +71,28 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = leave.wait_for(|leaves| *leaves) => break,
-            Some(_) = tasks.join_next(), if !tasks.is_empty() => continue,
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a job is driven no longer; its lease runs out");
+                }
+                continue;
+            }
         }
         metrics::gauge!(JOBS_DRIVEN).set(tasks.len() as f64);
         let free = (app.config.jobs as usize).saturating_sub(tasks.len());
         let claimed = match free {
             0 => continue,
-            free => jobs::claim(&app.drive, free as i64, app.config.lease_s).await,
+            free => timeout(CLAIMING, jobs::claim(&app.drive, free as i64, app.config.lease_s)).await,
         };
         match claimed {
-            Ok(claimed) => {
+            Ok(Ok(claimed)) => {
                 for job in claimed {
                     let lease = leases.hold(job.id, job.lease_epoch);
                     tasks.spawn(drive(app.clone(), job, lease));
                 }
             }
-            Err(error) => tracing::warn!(%error, "no jobs can be claimed"),
+            Ok(Err(error)) => tracing::warn!(%error, "no jobs can be claimed"),
+            Err(_) => tracing::warn!("no jobs can be claimed: the database does not answer"),
         }
     }
     renewing.abort();
@@ -94,9 +113,21 @@ pub async fn run(app: App, mut leave: watch::Receiver<bool>) {
     }
 }
 
-/// Drives a job, in a span of this replica's.
+/// Drives a job. A fault of ours on the way ends nothing but this try.
 async fn drive(app: App, job: Claimed, lease: Hold) {
-    let span = match of_job(&app, &job) {
+    let (id, epoch, lease_s) = (job.id, job.lease_epoch, app.config.lease_s);
+    let driven = AssertUnwindSafe(drive_traced(&app, job, lease)).catch_unwind().await;
+    if driven.is_err() {
+        tracing::error!(job = %id, "driving a job came to no end by a fault of ours");
+        if let Err(error) = jobs::stumbled(&app.drive, id, epoch, lease_s).await {
+            tracing::warn!(job = %id, %error, "it is not noted that a job came to no end; its lease runs out");
+        }
+    }
+}
+
+/// Drives a job, in a span of this replica's.
+async fn drive_traced(app: &App, job: Claimed, lease: Hold) {
+    let span = match of_job(app, &job) {
         Some(of_job) => {
             let span = tracing::info_span!("drive", epoch = job.lease_epoch);
             app.traces.begin(&span, Some(&of_job));
@@ -104,7 +135,7 @@ async fn drive(app: App, job: Claimed, lease: Hold) {
         }
         None => Span::none(),
     };
-    to_its_end(&app, &job, lease).instrument(span.clone()).await;
+    to_its_end(app, &job, lease).instrument(span.clone()).await;
     app.traces.end(&span, None);
 }
 
@@ -121,6 +152,10 @@ async fn to_its_end(app: &App, job: &Claimed, lease: Hold) {
         end = until_made(app, job) => end,
         () = &mut holding => return,
     };
+    let end = match end {
+        Ok(end) => end,
+        Err(NotUnderstood(error)) => return leave_to_others(app, job, &error).await,
+    };
     let noting = note_end(app, job, end);
     tokio::pin!(noting);
     tokio::select! {
@@ -130,16 +165,40 @@ async fn to_its_end(app: &App, job: &Claimed, lease: Hold) {
     }
 }
 
+/// A request that was accepted, and that this build can't read: a newer one did.
+struct NotUnderstood(serde_json::Error);
+
+/// Leaves a job for a while to whoever understands its request.
+async fn leave_to_others(app: &App, job: &Claimed, error: &serde_json::Error) {
+    tracing::warn!(job = %job.id, %error, "a request is not understood; it is left to newer replicas");
+    if let Err(error) = jobs::put_off(&app.drive, job.id, job.lease_epoch, LEFT_S).await {
+        tracing::warn!(job = %job.id, %error, "a job is not let go of; its lease runs out");
+    }
+}
+
 /// Has the fleet make a job, or give it up where it is wanted no longer.
-async fn until_made(app: &App, job: &Claimed) -> End {
+async fn until_made(app: &App, job: &Claimed) -> Result<End, NotUnderstood> {
     if job.cancel_wanted {
         // It may have been ordered by whoever had it before.
         give_up(app, job).await;
-        return End::Cancelled;
+        return Ok(End::Cancelled);
     }
-    let order = match order(app, job) {
+    if job.stumbles >= MOST_STUMBLES {
+        give_up(app, job).await;
+        let message = format!(
+            "it was tried {} times, and came to no end each time by a fault of ours, which is written down: tell us the job's id",
+            job.stumbles
+        );
+        return Ok(End::Failed { code: None, message });
+    }
+    let template = match serde_json::from_value::<Template>(job.request.clone()) {
+        Ok(template) => template,
+        Err(error) if OffsetDateTime::now_utc() - job.queued_at < LEFT_FOR => return Err(NotUnderstood(error)),
+        Err(error) => return Ok(End::Failed { code: None, message: error.to_string() }),
+    };
+    let order = match order(app, job, &template) {
         Ok(order) => order,
-        Err(message) => return End::Failed { code: None, message },
+        Err(message) => return Ok(End::Failed { code: None, message }),
     };
     let (tell, told) = mpsc::channel(UNNOTED);
     // Each goes on whatever the other waits for.
@@ -147,14 +206,11 @@ async fn until_made(app: &App, job: &Claimed) -> End {
         made = make(app, order, tell) => made,
         never = note(app, job, told) => match never {},
     };
-    match made {
+    Ok(match made {
         Made::Ladder(report) => {
             let report = whole(app, job, report).await;
             let (outputs, effort) = match Report::read(&report) {
-                Ok(told) => {
-                    let template = serde_json::from_value::<Template>(job.request.clone()).ok();
-                    (told.outputs(), template.and_then(|template| Effort::of(&template, &told)))
-                }
+                Ok(told) => (told.outputs(), Effort::of(&template, &told)),
                 Err(error) => {
                     tracing::error!(job = %job.id, %error, "the report of a ladder is not understood");
                     (report::manifests().to_vec(), None)
@@ -165,7 +221,7 @@ async fn until_made(app: &App, job: &Claimed) -> End {
         }
         Made::Failed { code, message } => End::Failed { code, message: for_users(app, job, message) },
         Made::Cancelled => End::Cancelled,
-    }
+    })
 }
 
 /// Has the fleet give a job up, until it has answered.
@@ -190,7 +246,7 @@ async fn hold(app: &App, job: &Claimed, mut lease: Hold) {
             },
         };
         match lease {
-            Lease::Held => {}
+            Lease::Held | Lease::Busy => {}
             Lease::CancelWanted => {
                 if let Err(error) = app.fleet.cancel(job.fleet_job as u64).await {
                     tracing::debug!(job = %job.id, %error, "not cancelled yet");
@@ -202,8 +258,7 @@ async fn hold(app: &App, job: &Claimed, mut lease: Hold) {
 }
 
 /// What the fleet is told.
-fn order(app: &App, job: &Claimed) -> Result<Order, String> {
-    let template: Template = serde_json::from_value(job.request.clone()).map_err(|error| error.to_string())?;
+fn order(app: &App, job: &Claimed, template: &Template) -> Result<Order, String> {
     let key = |object: Object<'_>| object.key().map_err(|error| error.to_string());
     let source = key(Object::Source(job.video_id, &job.original_filename))?;
     let out = key(Object::Ladder(job.id, ""))?;
@@ -266,8 +321,12 @@ async fn note_end(app: &App, job: &Claimed, mut end: End) {
     let mut is_last = false;
     loop {
         match jobs::end(&app.drive, job.id, job.video_id, job.lease_epoch, &end).await {
-            Ok(true) => break,
-            Ok(false) => return,
+            Ok(Ended::Noted) => break,
+            Ok(Ended::Unwanted) => {
+                end = End::Cancelled;
+                break;
+            }
+            Ok(Ended::Lost) => return,
             Err(error) if db::is_passing(&error) => {
                 tracing::warn!(job = %job.id, %error, "the end of a job is not noted yet");
                 tokio::time::sleep(PAUSE).await;
@@ -305,6 +364,9 @@ async fn whole(app: &App, job: &Claimed, told: Value) -> Value {
     let read = async || {
         let key = Object::Ladder(job.id, "report.json").key().map_err(|error| Problem::internal(&error))?;
         let found = app.store.head(&key).await?.ok_or_else(|| Problem::not_found("report"))?;
+        if found.size > LONGEST_REPORT {
+            return Err(Problem::internal(&format!("it has {} bytes, more than are read", found.size)));
+        }
         let bytes = app.store.get(&key, 0..found.size, &found).await?;
         serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))
     };

@@ -7,9 +7,15 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use crate::db::jobs::{self, Lease};
 use crate::ids::JobId;
+
+/// How often it is tried, one after another, to renew the lease of a job that somebody is at.
+const TRIES: u32 = 5;
+/// How long it is waited in between.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// The leases of this replica. Clones share them.
 #[derive(Clone, Default)]
@@ -48,27 +54,44 @@ impl Leases {
     /// Renews all leases three times in each, for ever. While the database is away they stay as they are: until they have run out
     /// they are ours, and longer if nobody else can reach it either.
     pub(crate) async fn renew(&self, db: &PgPool, lease_s: i64) {
-        let mut ticks = tokio::time::interval(Duration::from_secs_f64((lease_s as f64 / 3.0).max(0.2)));
+        let third = Duration::from_secs_f64((lease_s as f64 / 3.0).max(0.2));
+        let mut ticks = tokio::time::interval(third);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let held = self.held();
-            if held.is_empty() {
-                continue;
-            }
-            match jobs::renew(db, &held, lease_s).await {
-                Ok(renewed) => self.tell(&held, &renewed.into_iter().collect()),
-                Err(error) => tracing::warn!(%error, "leases are not renewed"),
+            // A database that is gone without a word is not waited for, either.
+            match timeout(third, self.renew_once(db, lease_s)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "leases are not renewed"),
+                Err(_) => tracing::warn!("leases are not renewed: the database does not answer"),
             }
         }
     }
 
-    /// Tells those whose leases were to be renewed what came of it; what was not renewed is lost.
+    /// Renews all leases. Jobs that somebody is at are asked for again a moment later, some times.
+    async fn renew_once(&self, db: &PgPool, lease_s: i64) -> sqlx::Result<()> {
+        let mut asked = self.held();
+        for _ in 0..TRIES {
+            if asked.is_empty() {
+                break;
+            }
+            let renewed: HashMap<JobId, Lease> = jobs::renew(db, &asked, lease_s).await?.into_iter().collect();
+            self.tell(&asked, &renewed);
+            asked.retain(|(job, _)| renewed.get(job) == Some(&Lease::Busy));
+            if !asked.is_empty() {
+                sleep(BREATH).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells those whose leases were to be renewed what came of it; of which nothing is told is lost.
     fn tell(&self, asked: &[(JobId, i64)], renewed: &HashMap<JobId, Lease>) {
         let all = self.all();
         for (job, epoch) in asked {
-            if let Some(held) = all.get(job).filter(|held| held.epoch == *epoch) {
-                held.tell.send_replace(renewed.get(job).copied().unwrap_or(Lease::Lost));
+            let lease = renewed.get(job).copied().unwrap_or(Lease::Lost);
+            if let Some(held) = all.get(job).filter(|held| held.epoch == *epoch && lease != Lease::Busy) {
+                held.tell.send_replace(lease);
             }
         }
     }

@@ -37,6 +37,7 @@ pub mod template;
 pub mod traceparent;
 pub mod traces;
 pub mod tus;
+mod upload_memory;
 mod usage;
 
 pub use app::{App, StartError};

@@ -20,6 +20,8 @@ pub const JOBS_DRIVEN: &str = "vtp_api_jobs_driven";
 pub const CONNECTIONS: &str = "vtp_database_connections";
 /// Counter: rows of usage that were not kept, because too many waited or the database was away for long.
 pub const USAGE_LOST: &str = "vtp_usage_lost_total";
+/// Counter: deeds that are not in the audit log, because the database did not take them.
+pub const AUDIT_LOST: &str = "vtp_audit_lost_total";
 
 /// Tells the recorder what each of them is.
 pub fn describe() {
@@ -29,4 +31,5 @@ pub fn describe() {
     describe_gauge!(JOBS_DRIVEN, "Jobs that this replica drives");
     describe_gauge!(CONNECTIONS, "Connections to the database");
     describe_counter!(USAGE_LOST, "Rows of usage that were not kept");
+    describe_counter!(AUDIT_LOST, "Deeds that are not in the audit log");
 }

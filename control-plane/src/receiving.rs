@@ -28,8 +28,9 @@ use crate::{checking, part_urls};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a part may take, which is small, to come whole.
-const LONGEST_PART: Duration = Duration::from_secs(600);
+/// What every body may take to come, and how many bytes of it have to come in each second besides, on average.
+const USUAL: Duration = Duration::from_secs(60);
+const SLOWEST: u64 = 16 * 1024;
 /// What is to be done when a body broke off of which all is kept that came.
 const HEAD: &str = "ask with HEAD how far the upload is";
 /// How long it is waited for more of what is not wanted.
@@ -46,6 +47,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn receive(app: &App, user: UserId, video: &Video, append: Append, body: Body) -> Outcome<u64> {
     let (app, video) = (app.clone(), video.clone());
     let carried_out = async move {
+        let _room = app.upload_memory.take(user, bytes(video.chunk_size.min(video.size()))).await?;
         let by = Uuid::now_v7();
         let held = hold(&app, &video, by).await?;
         let rest = Mutex::new(held.rest);
@@ -133,9 +135,9 @@ impl Receiving<'_> {
 
     /// Keeps what comes, as far as it comes.
     async fn take_as_it_comes(&self, mut pieces: Pieces, body: Body) -> Outcome<u64> {
-        let mut body = body.into_data_stream();
+        let mut body = Coming::new(body);
         let ended = loop {
-            match next(&mut body).await {
+            match body.next().await {
                 Ok(Some(bytes)) => {
                     for piece in pieces.push(bytes)? {
                         let end = piece.end;
@@ -153,8 +155,8 @@ impl Receiving<'_> {
 
     /// Keeps all of it, or nothing: parts that are put and not noted are put again.
     async fn take_whole(&self, mut pieces: Pieces, body: Body, checksum: &Checksum) -> Outcome<u64> {
-        let (mut body, mut hash): (_, Context) = (body.into_data_stream(), checksum.context());
-        while let Some(bytes) = next(&mut body).await.map_err(|why| broken(&why, HEAD))? {
+        let (mut body, mut hash): (_, Context) = (Coming::new(body), checksum.context());
+        while let Some(bytes) = body.next().await.map_err(|why| broken(&why, HEAD))? {
             hash.update(&bytes);
             for piece in pieces.push(bytes)? {
                 self.put(piece).await?;
@@ -236,20 +238,15 @@ pub(crate) async fn part(body: Body, number: u32, expected: u64) -> Outcome<Byte
         pass_over(body, expected).await;
         return Err(of_another_size(least.to_string()));
     }
-    let whole = async {
-        let (mut body, mut whole) = (body.into_data_stream(), BytesMut::new());
-        while let Some(bytes) = next(&mut body).await.map_err(|why| broken(&why, "send it again"))? {
-            if (whole.len() + bytes.len()) as u64 > expected {
-                return Err(of_another_size("more".to_owned()));
-            }
-            whole.extend_from_slice(&bytes);
+    let (mut body, mut whole) = (Coming::new(body), BytesMut::new());
+    while let Some(bytes) = body.next().await.map_err(|why| broken(&why, "send it again"))? {
+        if (whole.len() + bytes.len()) as u64 > expected {
+            return Err(of_another_size("more".to_owned()));
         }
-        Ok(whole.freeze())
-    };
-    let whole = timeout(LONGEST_PART, whole).await;
-    let whole = whole.map_err(|_| broken("it takes too long", "send it again"))??;
+        whole.extend_from_slice(&bytes);
+    }
     match whole.len() as u64 == expected {
-        true => Ok(whole),
+        true => Ok(whole.freeze()),
         false => Err(of_another_size(whole.len().to_string())),
     }
 }
@@ -274,17 +271,44 @@ fn broken(why: &str, what_to_do: &str) -> Problem {
     Problem::new(Kind::Unavailable, format!("the body broke off: {why}; {what_to_do}"))
 }
 
-/// What comes next of a body; `None` at its end.
-///
-/// # Errors
-/// What it broke off by.
-async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, String> {
-    match timeout(SILENCE, body.next()).await {
-        Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-        Ok(Some(Err(error))) => Err(error.to_string()),
-        Ok(None) => Ok(None),
-        Err(_) => Err(format!("nothing came for {} s", SILENCE.as_secs())),
+/// A body that comes, and for how long it was waited for.
+struct Coming {
+    body: BodyDataStream,
+    came: u64,
+    waited: Duration,
+}
+
+impl Coming {
+    fn new(body: Body) -> Self {
+        Self { body: body.into_data_stream(), came: 0, waited: Duration::ZERO }
     }
+
+    /// What comes next; `None` at its end.
+    ///
+    /// # Errors
+    /// What it broke off by.
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        let began = Instant::now();
+        let next = timeout(SILENCE, self.body.next()).await;
+        self.waited += began.elapsed();
+        match next {
+            Ok(Some(Ok(bytes))) => {
+                self.came += bytes.len() as u64;
+                match is_too_slow(self.came, self.waited) {
+                    true => Err(format!("{} bytes came in {} s, which is too slow", self.came, self.waited.as_secs())),
+                    false => Ok(Some(bytes)),
+                }
+            }
+            Ok(Some(Err(error))) => Err(error.to_string()),
+            Ok(None) => Ok(None),
+            Err(_) => Err(format!("nothing came for {} s", SILENCE.as_secs())),
+        }
+    }
+}
+
+/// Whether so many bytes should have come in less time.
+fn is_too_slow(came: u64, waited: Duration) -> bool {
+    waited > USUAL + Duration::from_secs(came / SLOWEST)
 }
 
 /// That the upload is another's by now, or takes nothing any longer.
@@ -295,4 +319,17 @@ fn taken() -> Problem {
 /// What the database has of bytes, which is never less than nothing.
 fn bytes(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_comes_a_byte_now_and_then_is_too_slow_and_one_of_a_slow_line_is_not() {
+        let minutes = |count: u64| Duration::from_secs(60 * count);
+        assert!(is_too_slow(100, minutes(2)) && !is_too_slow(1, minutes(1)));
+        assert!(!is_too_slow(5 << 20, minutes(5)) && is_too_slow(5 << 20, minutes(7)));
+        assert!(!is_too_slow(10 << 30, minutes(60 * 24)));
+    }
 }

@@ -152,3 +152,32 @@ fn what_was_in_the_way_for_the_moment_is_no_answer_for_a_day() {
     transcode().ok(202);
     assert_eq!(transcode().header("idempotent-replayed"), "true");
 }
+
+#[test]
+fn what_is_answered_late_is_not_taken_for_the_answer_to_another_request_with_the_same_key() {
+    use vtp_control_plane::db::idempotency::{self, Answer, Hold, Known};
+    let platform = Platform::start();
+    platform.register("ann@example.com");
+    let (answer_of, taken) = (
+        |body: &[u8]| Answer { status: 200, content_type: None, body: body.to_vec() },
+        |known: Known| -> Hold {
+            let Known::Taken { hold, .. } = known else { panic!("{known:?}") };
+            hold
+        },
+    );
+    let users =
+        platform.with_database(async |db| sqlx::query_scalar("SELECT id FROM users").fetch_all(&db).await.unwrap());
+    let take = async |db: &sqlx::PgPool, request: &[u8]| idempotency::take(db, users[0], "one", request).await.unwrap();
+    let first = platform.with_database(async |db| taken(take(&db, &[1; 32]).await));
+    // Nothing was heard of it for minutes.
+    lose_answers(&platform);
+    platform.with_database(async |db| {
+        let second = taken(take(&db, &[2; 32]).await);
+        assert!(!idempotency::answer(&db, &first, &answer_of(b"late")).await.unwrap());
+        idempotency::give_back(&db, &first).await.unwrap();
+        idempotency::still(&db, &first).await.unwrap();
+        assert_eq!(take(&db, &[2; 32]).await, Known::UnderWay);
+        assert!(idempotency::answer(&db, &second, &answer_of(b"right")).await.unwrap());
+        assert_eq!(take(&db, &[2; 32]).await, Known::Answered(answer_of(b"right")));
+    });
+}

@@ -114,6 +114,13 @@ fn keys_are_shown_once_do_what_their_scopes_say_and_can_be_revoked() {
     ann.delete(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap())).ok(204);
     reader.get("/v1/videos").problem(401);
     ann.post("/v1/api-keys", &json!({ "name": "none", "scopes": [] })).problem(422);
+    // One that may write alone looks at nothing, and not at who its owner is.
+    let made = ann.post("/v1/api-keys", &json!({ "name": "writer", "scopes": ["write"] })).ok(201);
+    let writer = platform.with(made["secret"].as_str().unwrap());
+    writer.post("/v1/videos/upload", &json!({ "filename": "a.mp4", "file_size": 5 })).ok(201);
+    for place in ["/v1/auth/me", "/v1/videos", "/v1/auth/sessions", "/v1/audit"] {
+        writer.get(place).problem(403);
+    }
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::time::Duration;
 use fixture::{Platform, Somebody};
 use serde_json::{Value, json};
 use vtp_control_plane::Config;
+use vtp_control_plane::db::jobs::{Ended, Lease};
 use vtp_control_plane::db::{events, jobs};
+use vtp_control_plane::end::End;
 use vtp_control_plane::ids::JobId;
 
 fn batch(somebody: &Somebody<'_>, video: &str, size: usize) -> String {
@@ -20,6 +22,24 @@ fn batch(somebody: &Somebody<'_>, video: &str, size: usize) -> String {
 
 fn id(job: &str) -> JobId {
     JobId(job.parse().unwrap())
+}
+
+/// A job that somebody has claimed once and let go of; which one.
+fn job_of(platform: &Platform, video: &str, request: &Value, cancel_wanted: bool) -> String {
+    platform.with_database(async |db| {
+        let job: uuid::Uuid = sqlx::query_scalar(
+            "INSERT INTO transcoding_jobs (video_id, user_id, request, fleet_job, lease_epoch, cancel_wanted)
+             SELECT id, user_id, $2, $3, 1, $4 FROM videos WHERE id = $1::uuid RETURNING id",
+        )
+        .bind(video)
+        .bind(request)
+        .bind(jobs::number())
+        .bind(cancel_wanted)
+        .fetch_one(&db)
+        .await
+        .unwrap();
+        job.to_string()
+    })
 }
 
 #[test]
@@ -66,7 +86,7 @@ fn a_job_that_the_fleet_may_know_of_is_not_cancelled_behind_its_back() {
     assert_eq!((&stands["queued"], &stands["cancelled"]), (&2.into(), &0.into()));
     let held: Vec<_> = claimed.iter().map(|job| (job.id, job.lease_epoch)).collect();
     let renewed = platform.with_database(async |db| jobs::renew(&db, &held, 600).await.unwrap());
-    assert!(renewed.len() == 3 && renewed.iter().all(|(_, lease)| *lease == jobs::Lease::CancelWanted), "{renewed:?}");
+    assert!(renewed.len() == 3 && renewed.iter().all(|(_, lease)| *lease == Lease::CancelWanted), "{renewed:?}");
 }
 
 #[test]
@@ -75,24 +95,12 @@ fn a_job_that_is_wanted_no_longer_is_given_up_and_never_ordered() {
     let ann = platform.register("ann@example.com");
     let video = ann.uploaded("film.mp4");
     // As if a replica had claimed it, ordered it, and were gone when it was cancelled.
-    let (job, number) = platform.with_database(async |db| {
-        let user: uuid::Uuid = sqlx::query_scalar("SELECT user_id FROM videos").fetch_one(&db).await.unwrap();
-        let (job, number) = (uuid::Uuid::now_v7(), jobs::number());
-        sqlx::query(
-            "INSERT INTO transcoding_jobs (id, video_id, user_id, request, fleet_job, lease_epoch, cancel_wanted)
-             VALUES ($1, $2::uuid, $3, '{}', $4, 1, true)",
-        )
-        .bind(job)
-        .bind(&video)
-        .bind(user)
-        .bind(number)
-        .execute(&db)
-        .await
-        .unwrap();
-        (job.to_string(), number as u64)
+    let job = job_of(&platform, &video, &json!({}), true);
+    let number: i64 = platform.with_database(async |db| {
+        sqlx::query_scalar("SELECT fleet_job FROM transcoding_jobs").fetch_one(&db).await.unwrap()
     });
     assert_eq!(ann.events(&job, None).pop().unwrap().kind, "cancelled");
-    assert_eq!((platform.fleet.given_up(), platform.fleet.orders().len()), (vec![number], 0));
+    assert_eq!((platform.fleet.given_up(), platform.fleet.orders().len()), (vec![number.cast_unsigned()], 0));
 }
 
 #[test]
@@ -196,12 +204,77 @@ fn what_a_job_made_goes_when_it_is_deleted_and_the_video_and_the_report_stay() {
             sqlx::query("UPDATE transcoding_jobs SET outputs_deleted_at = outputs_deleted_at - interval '1 hour'");
         aged.execute(&db).await.unwrap();
     });
+    age(&platform, "1 hour");
     fixture::until("it is gone", || !late.exists());
 
     ann.delete(&format!("/v1/videos/{video}?with_outputs=maybe")).problem(422);
     ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).ok(204);
     assert!(outputs(&kept).is_empty());
     assert!(!platform.stored(&format!("ladders/{kept}")).exists());
+}
+
+#[test]
+fn a_ladder_that_is_ready_when_its_video_was_deleted_with_all_that_is_made_of_it_is_not_kept() {
+    use vtp_control_plane::db::outputs::NewOutput;
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let (unwanted, kept) = (ann.transcode(&video), ann.transcode(&ann.uploaded("film.mp4")));
+    let claimed = platform.with_database(async |db| jobs::claim(&db, 2, 600).await.unwrap());
+    ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).ok(204);
+    let master = NewOutput {
+        format: "hls".to_owned(),
+        rendition: None,
+        resolution: None,
+        bitrate: None,
+        file_size: None,
+        storage_path: "master.m3u8".to_owned(),
+        is_default: true,
+    };
+    let end = End::Completed { report: json!({}), outputs: vec![master], bytes: 0, effort: None };
+    let ended = platform.with_database(async |db| {
+        let mut ended = Vec::new();
+        for job in &claimed {
+            ended.push((job.id, jobs::end(&db, job.id, job.video_id, job.lease_epoch, &end).await.unwrap()));
+        }
+        ended
+    });
+    assert!(
+        ended.contains(&(id(&unwanted), Ended::Unwanted)) && ended.contains(&(id(&kept), Ended::Noted)),
+        "{ended:?}"
+    );
+    let stands = |job: &str| ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"].clone();
+    assert_eq!((stands(&unwanted), stands(&kept)), ("cancelled".into(), "completed".into()));
+    let outputs = |job: &str| ann.get(&format!("/v1/jobs/{job}/outputs")).ok(200)["data"].as_array().unwrap().len();
+    assert_eq!((outputs(&unwanted), outputs(&kept)), (0, 1));
+    let unswept = || platform.with_database(async |db| jobs::unswept(&db, 600).await.unwrap());
+    platform.with_database(async |db| {
+        let aged = "UPDATE transcoding_jobs SET outputs_deleted_at = outputs_deleted_at - interval '20 minutes'";
+        sqlx::query(aged).execute(&db).await.unwrap();
+    });
+    assert_eq!(unswept(), [], "whoever made it has ended a moment ago, and may be writing");
+    age(&platform, "20 minutes");
+    assert_eq!(unswept(), [id(&unwanted)]);
+}
+
+#[test]
+fn a_video_that_is_deleted_again_is_not_there_and_nothing_comes_of_it() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    let video = ann.uploaded("film.mp4");
+    let job = ann.transcode(&video);
+    platform.with_database(async |db| jobs::claim(&db, 1, 600).await.unwrap());
+    ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
+    ann.delete(&format!("/v1/videos/{video}")).ok(204);
+    for _ in 0..2 {
+        ann.delete(&format!("/v1/videos/{video}?with_outputs=true")).problem(404);
+    }
+    let (told, unwanted): (i64, i64) = platform.with_database(async |db| {
+        let count = "SELECT (SELECT count(*) FROM job_events WHERE kind = 'cancelling'),
+                            (SELECT count(*) FROM transcoding_jobs WHERE outputs_deleted_at IS NOT NULL)";
+        sqlx::query_as(count).fetch_one(&db).await.unwrap()
+    });
+    assert_eq!((told, unwanted), (1, 0));
 }
 
 #[test]
@@ -213,6 +286,69 @@ fn outputs_of_a_job_that_goes_on_are_not_deleted() {
     ann.post(&format!("/v1/jobs/{job}/cancel"), &Value::Null).ok(200);
     ann.events(&job, None);
     ann.delete(&format!("/v1/jobs/{job}/outputs")).ok(204);
+}
+
+#[test]
+fn a_job_that_we_stumble_over_each_time_fails_after_some_tries_and_others_go_on() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let (stumbling, other) = (ann.transcode(&ann.uploaded("stumble.mp4")), ann.transcode(&ann.uploaded("film.mp4")));
+    assert_eq!(ann.events(&other, None).pop().unwrap().kind, "completed");
+    let end = ann.events(&stumbling, None).pop().unwrap();
+    assert_eq!(end.kind, "failed");
+    assert!(end.data["error_message"].as_str().unwrap().contains("5 times"), "{end:?}");
+    let number = platform.with_database(async |db| {
+        let number = sqlx::query_scalar("SELECT fleet_job FROM transcoding_jobs WHERE id = $1::uuid");
+        number.bind(&stumbling).fetch_one(&db).await.unwrap()
+    });
+    let number = i64::cast_unsigned(number);
+    assert!(platform.fleet.given_up().contains(&number), "the fleet is told");
+    assert_eq!(platform.fleet.orders().iter().filter(|it| it.number == number).count(), 5);
+}
+
+#[test]
+fn a_job_whose_request_a_newer_replica_accepted_is_left_to_it_by_an_older_one() {
+    let platform = Platform::start();
+    let ann = platform.register("ann@example.com");
+    let job = job_of(&platform, &ann.uploaded("film.mp4"), &json!({ "ladder": ["holograms"] }), false);
+    let claims = || -> i64 {
+        platform.with_database(async |db| {
+            sqlx::query_scalar("SELECT lease_epoch FROM transcoding_jobs").fetch_one(&db).await.unwrap()
+        })
+    };
+    fixture::until("the older one has claimed it", || claims() == 2);
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!((&ann.get(&format!("/v1/jobs/{job}")).ok(200)["status"], claims()), (&"queued".into(), 2));
+    // As if this were the newer one.
+    platform.with_database(async |db| {
+        sqlx::query("UPDATE transcoding_jobs SET request = '{}'").execute(&db).await.unwrap();
+    });
+    assert_eq!(ann.events(&job, None).pop().unwrap().kind, "completed");
+}
+
+#[test]
+fn leases_are_renewed_also_while_somebody_who_is_gone_without_a_word_holds_one_of_the_jobs() {
+    let platform = Platform::idle();
+    let ann = platform.register("ann@example.com");
+    batch(&ann, &ann.uploaded("film.mp4"), 3);
+    platform.with_database(async |db| {
+        let claimed = jobs::claim(&db, 3, 600).await.unwrap();
+        let held: Vec<_> = claimed.iter().map(|job| (job.id, job.lease_epoch)).collect();
+        let lease = async |job: JobId| {
+            let renewed = tokio::time::timeout(Duration::from_secs(5), jobs::renew(&db, &held, 600)).await.unwrap();
+            renewed.unwrap().into_iter().find(|(id, _)| *id == job).map(|(_, lease)| lease)
+        };
+        let mut gone = db.begin().await.unwrap();
+        let locked = sqlx::query("SELECT FROM transcoding_jobs WHERE id = $1 FOR NO KEY UPDATE").bind(held[0].0);
+        locked.execute(&mut *gone).await.unwrap();
+        assert_eq!(lease(held[0].0).await, Some(Lease::Busy));
+        assert_eq!(lease(held[1].0).await, Some(Lease::Held));
+        gone.rollback().await.unwrap();
+        assert_eq!(lease(held[0].0).await, Some(Lease::Held));
+        let taken = sqlx::query("UPDATE transcoding_jobs SET lease_epoch = lease_epoch + 1 WHERE id = $1");
+        taken.bind(held[2].0).execute(&db).await.unwrap();
+        assert_eq!(lease(held[2].0).await, None);
+    });
 }
 
 #[test]
@@ -261,6 +397,26 @@ fn a_batch_that_would_be_too_much_is_accepted_when_enough_has_ended() {
     batch(&bob, &bob.uploaded("film.mp4"), 5);
     ann.post(&format!("{first}/cancel"), &Value::Null).ok(200);
     ann.post("/v1/batches", &more).ok(202);
+}
+
+#[test]
+fn sources_that_are_fetched_for_jobs_that_were_cancelled_count_until_they_have_ended() {
+    let platform = Platform::without_limits(|config| Config { jobs: 0, fetches: 0, open_jobs: 5, ..config });
+    let ann = platform.register("ann@example.com");
+    let urls = |count: usize| {
+        let url = |at: usize| json!({ "url": format!("https://example.com/{at}.mp4") });
+        json!({ "items": (0..count).map(url).collect::<Vec<_>>() })
+    };
+    let first = ann.post("/v1/batches", &urls(3)).ok(202);
+    ann.post(&format!("/v1/batches/{}/cancel", first["id"].as_str().unwrap()), &Value::Null).ok(200);
+    ann.post("/v1/batches", &urls(3)).problem(429);
+    ann.post("/v1/batches", &urls(2)).ok(202);
+    let another = json!({ "url": "https://example.com/film.mp4" });
+    ann.post("/v1/videos", &another).problem(429);
+    let video = ann.get("/v1/videos").ok(200)["data"][4]["id"].as_str().unwrap().to_owned();
+    ann.delete(&format!("/v1/videos/{video}")).ok(204);
+    ann.post("/v1/videos", &another).ok(201);
+    ann.post("/v1/videos", &another).problem(429);
 }
 
 #[test]

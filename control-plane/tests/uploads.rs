@@ -67,6 +67,9 @@ fn parts_go_to_addresses_that_need_no_token_and_are_good_for_one_part_alone() {
     assert_eq!((all["data"].as_array().unwrap().len(), &all["data"][0]["part"]), (1, &1.into()));
     ann.post(&format!("/v1/videos/{video}/urls"), &json!({ "parts": [3] })).problem(422);
     ann.post(&format!("/v1/videos/{video}/urls"), &json!({ "parts": ["0"] })).problem(422);
+    ann.post(&format!("/v1/videos/{video}/urls"), &json!({ "parts": vec![1; 101] })).problem(422);
+    let twice = ann.post(&format!("/v1/videos/{video}/urls"), &json!({ "parts": [1, 1] })).ok(200);
+    assert_eq!(twice["data"].as_array().unwrap().len(), 1);
     nobody.put(all["data"][0]["url"].as_str().unwrap(), parts[1]).ok(200);
     ann.post(&format!("/v1/videos/{video}/complete"), &Value::Null).ok(200);
     assert!(std::fs::read(platform.stored(&format!("sources/{video}/source.mp4"))).unwrap() == film);

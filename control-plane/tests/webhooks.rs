@@ -250,6 +250,34 @@ fn a_receiver_at_which_nothing_arrives_is_given_up_after_days() {
 }
 
 #[test]
+fn a_user_whose_many_webhooks_never_answer_holds_nobody_else_s_up() {
+    let platform = Platform::telling();
+    let (ann, bob) = (platform.register("ann@example.com"), platform.register("bob@example.com"));
+    // Connections come in, and nobody answers.
+    let silent = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    for place in (0..20).map(|_| hook(&ann, &url, &ALL).0).collect::<Vec<_>>() {
+        for _ in 0..4 {
+            ann.post(&format!("{place}/test"), &Value::Null).ok(202);
+        }
+    }
+    let on_their_way = || -> i64 {
+        platform.with_database(async |db| {
+            let claimed = "SELECT count(*) FROM webhook_deliveries WHERE claimed_until >= now()";
+            sqlx::query_scalar(claimed).fetch_one(&db).await.unwrap()
+        })
+    };
+    until("as much is sent as may be", || on_their_way() >= 16);
+    let willing = Receiver::willing();
+    let (place, _) = hook(&bob, &willing.url, &ALL);
+    let began = Instant::now();
+    bob.post(&format!("{place}/test"), &Value::Null).ok(202);
+    until("another's is told", || !willing.heard().is_empty());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert!(on_their_way() <= 17, "of one user no more than that");
+}
+
+#[test]
 fn nothing_is_sent_to_addresses_inside() {
     let platform = Platform::start();
     let ann = platform.register("ann@example.com");
@@ -295,7 +323,7 @@ fn a_batch_ends_once_however_many_of_its_jobs_end_at_the_same_time() {
         let claimed = jobs::claim(&db, 40, 600).await.unwrap();
         let end = End::Completed { report: json!({}), outputs: Vec::new(), bytes: 1, effort: None };
         let ends = claimed.iter().map(|job| jobs::end(&db, job.id, job.video_id, job.lease_epoch, &end));
-        assert!(futures_util::future::join_all(ends).await.into_iter().all(|it| it.unwrap()));
+        assert!(futures_util::future::join_all(ends).await.into_iter().all(|it| it.unwrap() == jobs::Ended::Noted));
     });
     let all = deliveries(&ann, &place);
     let of = |kind: &str| all.iter().filter(|it| it["event"] == kind).count();

@@ -58,13 +58,18 @@ impl Blocks {
         let (cell, asked) = self.cells.entry(place).or_default();
         *asked = self.clock;
         let cell = Arc::clone(cell);
-        if self.cells.len() > SPARE + KEPT * self.readers {
+        self.bound();
+        cell
+    }
+
+    /// Lets go of the blocks that were not asked for for the longest, until there are no more than those who read need.
+    fn bound(&mut self) {
+        while self.cells.len() > SPARE + KEPT * self.readers {
             // One that somebody waits for is in memory anyway.
             let idle = self.cells.iter().filter(|(_, (cell, _))| Arc::strong_count(cell) == 1);
-            let oldest = idle.min_by_key(|(_, (_, asked))| *asked).map(|(place, _)| *place);
-            oldest.and_then(|place| self.cells.remove(&place));
+            let Some(oldest) = idle.min_by_key(|(_, (_, asked))| *asked).map(|(place, _)| *place) else { break };
+            self.cells.remove(&oldest);
         }
-        cell
     }
 
     fn has(&self, place: u64) -> bool {
@@ -151,8 +156,9 @@ impl<S> Drop for Attending<S> {
     fn drop(&mut self) {
         let mut blocks = self.0.blocks();
         blocks.readers -= 1;
-        if blocks.readers == 0 {
-            blocks.cells.clear();
+        match blocks.readers {
+            0 => blocks.cells.clear(),
+            _ => blocks.bound(),
         }
     }
 }
@@ -254,6 +260,32 @@ mod tests {
         }
         drop(readers);
         assert_eq!(scene.reader.blocks().cells.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn of_those_who_have_read_enough_no_blocks_are_kept_for_others() {
+        let scene = scene(60 * BLOCK).await;
+        let mut readers: Vec<_> = (0..9).map(|_| scene.reader.attend()).collect();
+        for block in (0..60).rev() {
+            scene.reader.read_at(block * BLOCK, 1).await.unwrap();
+        }
+        let kept = || scene.reader.blocks().cells.len();
+        assert!(kept() > SPARE + 2 * KEPT, "all of them need their blocks");
+        readers.truncate(1);
+        assert!(kept() <= SPARE + KEPT, "{}", kept());
+    }
+
+    #[tokio::test]
+    async fn blocks_that_were_waited_for_go_when_they_are_there() {
+        let scene = scene(4 * BLOCK).await;
+        let _reader = scene.reader.attend();
+        let bound = SPARE + KEPT;
+        // As if so many waited, each for a block of its own.
+        let waited: Vec<Cell> = (0..2 * bound as u64).map(|place| scene.reader.blocks().cell(place + 100)).collect();
+        assert_eq!(scene.reader.blocks().cells.len(), 2 * bound);
+        drop(waited);
+        scene.reader.read_at(0, 1).await.unwrap();
+        assert!(scene.reader.blocks().cells.len() <= bound + 1, "{}", scene.reader.blocks().cells.len());
     }
 
     #[tokio::test]

@@ -9,12 +9,14 @@ use serde_json::Value;
 use crate::Outcome;
 use crate::exit::{Failure, InputFault};
 
-/// How long something that is away is asked again.
+/// How long something that is away is asked again, since it was first found to be.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the API is left alone when a stream has broken off.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long an answer may take.
+/// How long an answer may take, when all is sent; and how long a line may take nothing while it is.
 const ANSWERS: Duration = Duration::from_secs(90);
+/// The slowest line, in bytes a second: what is sent may lie on this machine for so long before it is on its way.
+const SLOWEST: u64 = 8 * 1024;
 /// How long a stream may take to begin, and how long it is listened to before it is begun again where it was: so that one that is
 /// dead is no longer waited for.
 const BEGINS: Duration = Duration::from_secs(30);
@@ -25,6 +27,7 @@ pub(crate) struct Client {
     url: String,
     key: String,
     patience: Duration,
+    agent: ureq::Agent,
 }
 
 /// What is asked again: it is too much for the moment, or something is away.
@@ -32,10 +35,19 @@ fn is_passing(status: u16, problem: &Value) -> bool {
     matches!(status, 429 | 502..=504) || (status == 409 && problem["retry"] == "later")
 }
 
-/// What came of a request that is no failure.
+/// What came of a request.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Value,
+}
+
+/// What became of a part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Put {
+    /// It is there.
+    Arrived,
+    /// Its address is good no longer.
+    Stale,
 }
 
 /// What is sent.
@@ -47,7 +59,7 @@ pub(super) enum Sent<'a> {
 
 impl Client {
     pub(crate) fn new(url: String, key: String) -> Self {
-        Self { url, key, patience: PATIENCE }
+        Self { url, key, patience: PATIENCE, agent: agent() }
     }
 
     /// Where something is that the API names by its path.
@@ -65,22 +77,40 @@ impl Client {
         self.send("POST", path, &sent)
     }
 
+    /// Puts a part at the address that was given for it, and again as long as what it needs is away.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(super) fn put(&self, address: &str, bytes: &[u8]) -> Result<Put, Failure> {
+        match self.ask("PUT", address, &Sent::Bytes(bytes))? {
+            Answer { status, .. } if status < 400 => Ok(Put::Arrived),
+            Answer { status: 401 | 403, .. } => Ok(Put::Stale),
+            Answer { status, body } => Err(wrong(status, &body)),
+        }
+    }
+
     /// Sends a request, and again as long as what it needs is away.
     ///
     /// # Errors
     /// [`Failure::Input`] with the product's number for what is wrong with a video, [`Failure::Usage`] for what else is wrong
     /// with the request.
     pub(super) fn send(&self, method: &str, path: &str, sent: &Sent<'_>) -> Result<Answer, Failure> {
-        let (once, began) = (format!("{:032x}", fastrand::u128(..)), Instant::now());
-        let mut pause = Duration::from_millis(200);
+        let answer = self.ask(method, path, sent)?;
+        if answer.status < 400 { Ok(answer) } else { Err(wrong(answer.status, &answer.body)) }
+    }
+
+    /// The answer to a request that is made again as long as what it needs is away: good, or what is wrong with the request. However
+    /// long a try takes, there is another after it.
+    fn ask(&self, method: &str, path: &str, sent: &Sent<'_>) -> Result<Answer, Failure> {
+        let once = format!("{:032x}", fastrand::u128(..));
+        let (mut pause, mut away_since) = (Duration::from_millis(200), None::<Instant>);
         loop {
             let failure = match self.try_to(method, path, sent, &once) {
-                Ok((status, body)) if status < 400 => return Ok(Answer { status, body }),
-                Ok((status, problem)) if !is_passing(status, &problem) => return Err(wrong(status, &problem)),
-                Ok((status, problem)) => wrong(status, &problem),
+                Ok(answer) if !is_passing(answer.status, &answer.body) => return Ok(answer),
+                Ok(answer) => wrong(answer.status, &answer.body),
                 Err(error) => self.silent(error),
             };
-            if began.elapsed() > self.patience {
+            if away_since.get_or_insert_with(Instant::now).elapsed() > self.patience {
                 return Err(failure);
             }
             tracing::debug!(path, "asked again");
@@ -89,18 +119,22 @@ impl Client {
         }
     }
 
-    fn try_to(&self, method: &str, path: &str, sent: &Sent<'_>, once: &str) -> Result<(u16, Value), ureq::Error> {
+    fn try_to(&self, method: &str, path: &str, sent: &Sent<'_>, once: &str) -> Result<Answer, ureq::Error> {
         let request = self.request(method, path).header("idempotency-key", once);
-        let mut response =
-            match sent {
-                Sent::Nothing => agent(Some(ANSWERS)).run(request.body(())?)?,
-                Sent::Json(body) => agent(Some(ANSWERS))
-                    .run(request.header("content-type", "application/json").body(body.to_string())?)?,
-                Sent::Bytes(bytes) => agent(Some(ANSWERS))
-                    .run(request.header("content-type", "application/octet-stream").body(*bytes)?)?,
-            };
+        let mut response = match sent {
+            Sent::Nothing => self.agent.run(request.body(())?)?,
+            Sent::Json(body) => {
+                self.agent.run(request.header("content-type", "application/json").body(body.to_string())?)?
+            }
+            Sent::Bytes(bytes) => {
+                let request = request.header("content-type", "application/octet-stream").body(*bytes)?;
+                let patience = ANSWERS + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+                self.agent.run(self.agent.configure_request(request).timeout_recv_response(Some(patience)).build())?
+            }
+        };
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
-        Ok((response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer { status: response.status().as_u16(), body })
     }
 
     fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
@@ -189,8 +223,11 @@ fn listener() -> ureq::Agent {
     config.timeout_recv_body(Some(STREAM)).build().into()
 }
 
-fn agent(patience: Option<Duration>) -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(patience).build().into()
+/// What makes requests. How long sending may take is bounded by how long nothing goes, whatever there is to send.
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(BEGINS));
+    let config = config.timeout_per_write(Some(ANSWERS)).timeout_recv_response(Some(ANSWERS));
+    config.timeout_recv_body(Some(ANSWERS)).build().into()
 }
 
 /// What is wrong, as the API says it.
@@ -283,6 +320,38 @@ mod tests {
         let keys: Vec<_> = requests.join().unwrap().iter().map(key).collect();
         assert!(keys[0].is_some() && keys[0] == keys[1], "{keys:?}");
         assert!(!is_passing(409, &json!({ "retry": "after_change" })));
+    }
+
+    #[test]
+    fn what_has_taken_longer_than_it_is_asked_again_is_asked_again_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(format!("http://{}", listener.local_addr().unwrap()), "key".to_owned());
+        let client = Client { patience: Duration::from_millis(300), ..client };
+        let slow = std::thread::spawn(move || {
+            for status in ["503 Away", "200 OK"] {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut bytes = [0; 64 << 10];
+                assert!(stream.read(&mut bytes).unwrap() > 0);
+                std::thread::sleep(Duration::from_millis(600));
+                let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        assert_eq!(client.send("POST", "/x", &Sent::Nothing).unwrap().status, 200);
+        slow.join().unwrap();
+    }
+
+    #[test]
+    fn an_address_that_is_good_no_longer_is_told_from_what_is_wrong_with_a_part() {
+        let answer = |status: &str| -> &'static str {
+            let text = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+            Box::leak(text.into_boxed_str())
+        };
+        let answers = ["403 Expired", "401 Expired", "200 OK", "422 Short"].map(answer);
+        let (client, _) = api(Vec::leak(answers.to_vec()));
+        let put = || client.put("/part", b"");
+        assert_eq!([put().unwrap(), put().unwrap(), put().unwrap()], [Put::Stale, Put::Stale, Put::Arrived]);
+        assert_eq!(put().unwrap_err().code(), 2);
     }
 
     #[test]

@@ -11,15 +11,17 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::ApiArguments;
-use super::client::{Client, Sent};
+use super::client::{Client, Put};
 use super::watch::{self, Line};
 use crate::exit::Failure;
 use crate::{Outcome, print, probe};
 
 /// How often it is asked whether an upload was looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// Parts that addresses are asked for together; so few that these are good for as long as it takes, also where a line is slow.
+/// Parts that addresses are asked for together; where a line is slow the last of them may not be good any longer.
 const AT_A_TIME: usize = 16;
+/// Addresses that are tried for a part, one after another.
+const ADDRESSES: u32 = 3;
 
 /// Upload a video to the API, or have it fetched from its URL, and have a ladder made of it
 #[derive(Debug, Args)]
@@ -150,7 +152,7 @@ pub(crate) fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
             let place = part * chunk;
             let mut bytes = vec![0; usize::try_from(chunk.min(size.saturating_sub(place))).unwrap_or_default()];
             file.read_exact_at(&mut bytes, place).map_err(|error| failed(error.into()))?;
-            client.send("PUT", &text(&urls["data"][at], "url")?, &Sent::Bytes(&bytes))?;
+            put(client, video, *part, text(&urls["data"][at], "url")?, &bytes)?;
             sent += 1;
             line.show("uploading", f64::from(sent) / missing.len() as f64);
         }
@@ -160,6 +162,20 @@ pub(crate) fn upload(client: &Client, video: &str, input: &Path) -> Outcome {
         std::thread::sleep(LOOK);
     }
     Ok(())
+}
+
+/// Puts a part at this address, or at a fresh one where that is good no longer.
+fn put(client: &Client, video: &str, part: u64, mut address: String, bytes: &[u8]) -> Outcome {
+    for _ in 0..ADDRESSES {
+        match client.put(&address, bytes)? {
+            Put::Arrived => return Ok(()),
+            Put::Stale => {
+                let fresh = client.post(&format!("/v1/videos/{video}/urls"), &json!({ "parts": [part] }))?.body;
+                address = text(&fresh["data"][0], "url")?;
+            }
+        }
+    }
+    Err(Failure::Usage(format!("the addresses that the API gives for part {part} are refused, fresh ones too")))
 }
 
 fn text(value: &Value, name: &str) -> Result<String, Failure> {

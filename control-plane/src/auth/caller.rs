@@ -1,4 +1,5 @@
-//! Whoever makes a request, as handlers get it. Handlers of anything that belongs to somebody take a [`Caller`] and hand its
+//! Whoever makes a request, as handlers get it: somebody who [`Reads`], [`Writes`] or [`Listens`], or a [`Person`]. There is nobody
+//! besides, so no handler forgets what a key may be used for. Handlers of anything that belongs to somebody hand the caller's
 //! [`UserId`] to the database, whose functions ask for it: what is not the caller's is not there.
 
 use std::sync::Arc;
@@ -75,19 +76,6 @@ impl Caller {
         self.role
     }
 
-    /// Of which session.
-    ///
-    /// # Errors
-    /// It is a program with a key, which may not do what only people may.
-    pub fn session(&self) -> Outcome<SessionId> {
-        match self.by {
-            By::Session(session) => Ok(session),
-            By::Key { .. } => {
-                Err(Problem::new(Kind::Forbidden, "this needs somebody who is signed in, and no API key"))
-            }
-        }
-    }
-
     /// Whether their session, or their key, is still good.
     ///
     /// # Errors
@@ -106,6 +94,14 @@ impl Caller {
             }
             By::Key { .. } | By::Session(_) => Ok(()),
         }
+    }
+
+    /// Whoever makes a request, whatever they may do.
+    ///
+    /// # Errors
+    /// They are nobody that is known, or come too often; the database is away.
+    pub(crate) async fn of_request(parts: &Parts, app: &App) -> Outcome<Self> {
+        Self::of(shown::by_request(&parts.headers)?, parts, app).await
     }
 
     /// Whoever shows this with a request.
@@ -134,11 +130,26 @@ impl Caller {
     }
 }
 
-impl FromRequestParts<App> for Caller {
+/// Somebody who is signed in, and no program with a key: that may not do what only people may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Person {
+    /// Who it is.
+    pub user: UserId,
+    /// Of which session.
+    pub session: SessionId,
+}
+
+impl FromRequestParts<App> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
-        Self::of(shown::by_request(&parts.headers)?, parts, app).await
+        let Caller { user, by, .. } = Caller::of_request(parts, app).await?;
+        match by {
+            By::Session(session) => Ok(Self { user, session }),
+            By::Key { .. } => {
+                Err(Problem::new(Kind::Forbidden, "this needs somebody who is signed in, and no API key"))
+            }
+        }
     }
 }
 
@@ -158,7 +169,7 @@ impl FromRequestParts<App> for Reads {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
-        let caller = Caller::from_request_parts(parts, app).await?;
+        let caller = Caller::of_request(parts, app).await?;
         caller.may(Scope::Read).map(|()| Self(caller))
     }
 }
@@ -176,7 +187,7 @@ impl FromRequestParts<App> for Writes {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Outcome<Self> {
-        let caller = Caller::from_request_parts(parts, app).await?;
+        let caller = Caller::of_request(parts, app).await?;
         caller.may(Scope::Write).map(|()| Self(caller))
     }
 }

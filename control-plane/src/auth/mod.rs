@@ -6,7 +6,7 @@ mod secret;
 mod shown;
 mod token;
 
-pub use caller::{Caller, Listens, Reads, Role, Scope, Writes};
+pub use caller::{Caller, Listens, Person, Reads, Role, Scope, Writes};
 pub use password::Hasher;
 pub use secret::{ApiSecret, RefreshSecret, SecretHash};
 pub(crate) use shown::{PROTOCOL, asks_for_websocket};

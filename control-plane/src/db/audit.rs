@@ -13,6 +13,8 @@ use crate::ids::UserId;
 /// Something that somebody did, or tried.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Deed<'a> {
+    /// Its number; later ones are greater.
+    pub id: Uuid,
     /// Who; `None` where that is not known.
     pub user: Option<UserId>,
     /// Such as `POST`.
@@ -29,13 +31,13 @@ pub struct Deed<'a> {
     pub address: Option<IpAddr>,
 }
 
-/// Notes what somebody did.
+/// Notes what somebody did; what is noted already stays as it is.
 pub async fn add(db: &PgPool, deed: &Deed<'_>) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO audit_log (id, user_id, method, endpoint, path, status_code, request_id, ip_address)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::inet)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::inet) ON CONFLICT DO NOTHING",
     )
-    .bind(Uuid::now_v7())
+    .bind(deed.id)
     .bind(deed.user)
     .bind(deed.method)
     .bind(deed.endpoint)

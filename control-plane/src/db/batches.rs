@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::backlog;
 use super::fetches::{self, NewFetch};
 use crate::ids::{BatchId, JobId, UserId, VideoId};
 use crate::traceparent::Traceparent;
@@ -69,9 +70,9 @@ pub enum Accepted {
     All,
     /// Nothing was accepted, as these are no videos of this user that are whole or being fetched.
     Missing(Vec<VideoId>),
-    /// Nothing was accepted, as this user would have more jobs that have not ended than they may.
+    /// Nothing was accepted, as this user would have more that has not ended than they may.
     TooMany {
-        /// How many they have.
+        /// How many jobs, and sources that are to be fetched for none of them, they have.
         open: i64,
     },
 }
@@ -91,7 +92,7 @@ pub struct NewBatch<'a> {
     pub priority: i16,
     /// The span that it was asked for in, if there is one.
     pub below: Option<&'a Traceparent>,
-    /// How many jobs that have not ended this user may have with it.
+    /// How many jobs that have not ended this user may have with it, and sources that are to be fetched for none of them.
     pub most_open: i64,
 }
 
@@ -101,14 +102,7 @@ pub async fn accept(db: &PgPool, user: UserId, new: NewBatch<'_>) -> sqlx::Resul
     let jobs: Vec<JobId> = new.videos.iter().map(|_| JobId::new()).collect();
     let size = i32::try_from(new.videos.len()).unwrap_or(i32::MAX);
     let mut transaction = db.begin().await?;
-    // Of batches that come at the same time each counts those before it.
-    sqlx::query("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE").bind(user).execute(&mut *transaction).await?;
-    let open: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM transcoding_jobs WHERE user_id = $1 AND status IN ('queued', 'processing')",
-    )
-    .bind(user)
-    .fetch_one(&mut *transaction)
-    .await?;
+    let open = backlog::count(&mut transaction, user).await?;
     if open + i64::from(size) > new.most_open {
         return Ok(Accepted::TooMany { open });
     }

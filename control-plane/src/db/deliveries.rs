@@ -17,6 +17,8 @@ use crate::ids::{DeliveryId, EventId, UserId, WebhookId};
 const CLAIM_S: i32 = 30;
 /// What one webhook is sent at the same time, so that one that is slow doesn't hold up others.
 const AT_ONCE: i64 = 4;
+/// What one user is sent at the same time, over all replicas, however many webhooks they have: a quarter of what one replica sends.
+const EACH: i64 = 16;
 /// Attempts of a delivery that are kept.
 const KEPT: i32 = 20;
 
@@ -148,7 +150,7 @@ pub struct Due {
     pub attempt: i32,
 }
 
-/// Claims what is to be sent now. Webhooks take turns.
+/// Claims what is to be sent now. Users take turns, and webhooks of a user: whoever has less on its way comes first.
 pub async fn claim(db: &PgPool, most: i64) -> sqlx::Result<Vec<Due>> {
     sqlx::query_as(
         "WITH RECURSIVE places AS (
@@ -157,8 +159,11 @@ pub async fn claim(db: &PgPool, most: i64) -> sqlx::Result<Vec<Due>> {
              SELECT (SELECT d.webhook_id FROM webhook_deliveries d
                      WHERE d.due_at IS NOT NULL AND d.webhook_id > p.webhook_id ORDER BY d.webhook_id LIMIT 1)
              FROM places p WHERE p.webhook_id IS NOT NULL),
-         turns AS (
-             SELECT t.id, t.turn FROM places p JOIN webhooks w ON w.id = p.webhook_id AND w.disabled_for IS NULL
+         held AS (
+             SELECT w.user_id, count(*) AS deliveries FROM webhook_deliveries c JOIN webhooks w ON w.id = c.webhook_id
+             WHERE c.claimed_until >= now() GROUP BY w.user_id),
+         of_webhooks AS (
+             SELECT t.id, w.user_id, t.turn FROM places p JOIN webhooks w ON w.id = p.webhook_id AND w.disabled_for IS NULL
              CROSS JOIN LATERAL (
                  SELECT d.id, row_number() OVER (ORDER BY d.due_at) AS turn FROM webhook_deliveries d
                  WHERE d.webhook_id = p.webhook_id AND d.due_at <= now()
@@ -166,9 +171,12 @@ pub async fn claim(db: &PgPool, most: i64) -> sqlx::Result<Vec<Due>> {
                  ORDER BY d.due_at
                  LIMIT greatest(0, $2 - (SELECT count(*) FROM webhook_deliveries c
                                          WHERE c.webhook_id = p.webhook_id AND c.claimed_until >= now()))) t),
+         turns AS (
+             SELECT o.id, row_number() OVER (PARTITION BY o.user_id ORDER BY o.turn, o.id) + coalesce(h.deliveries, 0) AS turn
+             FROM of_webhooks o LEFT JOIN held h ON h.user_id = o.user_id),
          due AS (
              SELECT d.id FROM turns t JOIN webhook_deliveries d ON d.id = t.id
-             WHERE d.due_at <= now() AND (d.claimed_until IS NULL OR d.claimed_until < now())
+             WHERE d.due_at <= now() AND (d.claimed_until IS NULL OR d.claimed_until < now()) AND t.turn <= $4
              ORDER BY t.turn LIMIT $1 FOR NO KEY UPDATE OF d SKIP LOCKED)
          UPDATE webhook_deliveries d SET claims = claims + 1, claimed_until = now() + make_interval(secs => $3)
          FROM due, webhooks w, webhook_events e WHERE d.id = due.id AND w.id = d.webhook_id AND e.id = d.event_id
@@ -178,6 +186,7 @@ pub async fn claim(db: &PgPool, most: i64) -> sqlx::Result<Vec<Due>> {
     .bind(most)
     .bind(AT_ONCE)
     .bind(f64::from(CLAIM_S))
+    .bind(EACH)
     .fetch_all(db)
     .await
 }

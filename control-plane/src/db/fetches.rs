@@ -5,7 +5,7 @@
 use sqlx::PgPool;
 
 use super::videos::{Room, room};
-use super::{outbox, waiting};
+use super::{backlog, outbox, waiting};
 use crate::ids::{UserId, VideoId};
 
 /// A source that is to be fetched.
@@ -49,10 +49,28 @@ pub(super) async fn begin(db: &mut sqlx::PgConnection, user: UserId, wanted: &[N
     .map(drop)
 }
 
-/// Notes that a source is to be fetched.
-pub async fn add(db: &PgPool, user: UserId, wanted: &NewFetch) -> sqlx::Result<()> {
-    let mut connection = db.acquire().await?;
-    begin(&mut connection, user, std::slice::from_ref(wanted)).await
+/// What came of asking for a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Accepted {
+    /// It is to be fetched.
+    Yes,
+    /// It is not, as this user has as much that has not ended as they may.
+    TooMany {
+        /// How many jobs, and sources that are to be fetched for none of them, they have.
+        open: i64,
+    },
+}
+
+/// Notes that a source is to be fetched, if its user has less than so much that has not ended.
+pub async fn add(db: &PgPool, user: UserId, wanted: &NewFetch, most_open: i64) -> sqlx::Result<Accepted> {
+    let mut transaction = db.begin().await?;
+    let open = backlog::count(&mut transaction, user).await?;
+    if open >= most_open {
+        return Ok(Accepted::TooMany { open });
+    }
+    begin(&mut transaction, user, std::slice::from_ref(wanted)).await?;
+    transaction.commit().await?;
+    Ok(Accepted::Yes)
 }
 
 /// A source that is claimed, and what has come of it.

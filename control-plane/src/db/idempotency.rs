@@ -26,6 +26,8 @@ pub enum Known {
         makes: Uuid,
         /// Whether the same request came before.
         is_again: bool,
+        /// By which they are known as long as it is theirs.
+        hold: Hold,
     },
     /// It came with another request.
     Other,
@@ -35,14 +37,23 @@ pub enum Known {
     Answered(Answer),
 }
 
+/// A key that somebody has, until it is taken by another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hold {
+    user: UserId,
+    key: String,
+    taken: Uuid,
+}
+
 /// What is known of a key that comes with a request of this hash. One that is new is taken; so is one of whose request it was not
 /// said for two minutes that it is under way: whoever carried it out is gone.
 pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx::Result<Known> {
     let anew = Uuid::now_v7();
+    let hold = Hold { user, key: key.to_owned(), taken: Uuid::now_v7() };
     let taken: Option<Uuid> = sqlx::query_scalar(
-        "INSERT INTO idempotency_keys AS known (user_id, key, request_hash, makes) VALUES ($1, $2, $3, $4)
+        "INSERT INTO idempotency_keys AS known (user_id, key, request_hash, makes, taken) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (user_id, key) DO UPDATE SET request_hash = $3, status = NULL, content_type = NULL, body = NULL,
-                 created_at = now(),
+                 created_at = now(), taken = $5,
                  makes = CASE WHEN known.request_hash = $3 AND known.created_at >= now() - interval '1 day'
                               THEN coalesce(known.makes, $4) ELSE $4 END
              WHERE known.created_at < now() - interval '1 day'
@@ -53,10 +64,11 @@ pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx:
     .bind(key)
     .bind(request)
     .bind(anew)
+    .bind(hold.taken)
     .fetch_optional(db)
     .await?;
     if let Some(makes) = taken {
-        return Ok(Known::Taken { makes, is_again: makes != anew });
+        return Ok(Known::Taken { makes, is_again: makes != anew, hold });
     }
     type Row = (Vec<u8>, Option<i16>, Option<String>, Option<Vec<u8>>);
     let found: Option<Row> = sqlx::query_as(
@@ -76,37 +88,32 @@ pub async fn take(db: &PgPool, user: UserId, key: &str, request: &[u8]) -> sqlx:
     })
 }
 
-/// Says that the request of a key that was taken is still under way.
-pub async fn still(db: &PgPool, user: UserId, key: &str) -> sqlx::Result<()> {
+/// Says that the request of a key is still under way.
+pub async fn still(db: &PgPool, hold: &Hold) -> sqlx::Result<()> {
     let still = sqlx::query(
-        "UPDATE idempotency_keys SET created_at = now() WHERE user_id = $1 AND key = $2 AND status IS NULL",
+        "UPDATE idempotency_keys SET created_at = now() WHERE user_id = $1 AND key = $2 AND taken = $3 AND status IS NULL",
     );
-    still.bind(user).bind(key).execute(db).await.map(drop)
+    still.bind(hold.user).bind(&hold.key).bind(hold.taken).execute(db).await.map(drop)
 }
 
-/// Keeps the answer to a request whose key was taken.
-pub async fn answer(db: &PgPool, user: UserId, key: &str, answer: &Answer) -> sqlx::Result<()> {
-    sqlx::query("UPDATE idempotency_keys SET status = $3, content_type = $4, body = $5 WHERE user_id = $1 AND key = $2")
-        .bind(user)
-        .bind(key)
-        .bind(answer.status)
-        .bind(&answer.content_type)
-        .bind(&answer.body)
-        .execute(db)
-        .await
-        .map(drop)
+/// Keeps the answer to the request of a key, where no other has it by now; whether that was so.
+pub async fn answer(db: &PgPool, hold: &Hold, answer: &Answer) -> sqlx::Result<bool> {
+    let kept = sqlx::query(
+        "UPDATE idempotency_keys SET status = $4, content_type = $5, body = $6
+         WHERE user_id = $1 AND key = $2 AND taken = $3 AND status IS NULL",
+    );
+    let kept = kept.bind(hold.user).bind(&hold.key).bind(hold.taken);
+    let kept = kept.bind(answer.status).bind(&answer.content_type).bind(&answer.body);
+    Ok(kept.execute(db).await?.rows_affected() > 0)
 }
 
 /// Gives a key back whose request got no answer that is to be kept: it may be sent again at once. What it may have made is remembered.
-pub async fn give_back(db: &PgPool, user: UserId, key: &str) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE idempotency_keys SET created_at = now() - interval '3 minutes' WHERE user_id = $1 AND key = $2 AND status IS NULL",
-    )
-        .bind(user)
-        .bind(key)
-        .execute(db)
-        .await
-        .map(drop)
+pub async fn give_back(db: &PgPool, hold: &Hold) -> sqlx::Result<()> {
+    let given = sqlx::query(
+        "UPDATE idempotency_keys SET created_at = now() - interval '3 minutes'
+         WHERE user_id = $1 AND key = $2 AND taken = $3 AND status IS NULL",
+    );
+    given.bind(hold.user).bind(&hold.key).bind(hold.taken).execute(db).await.map(drop)
 }
 
 /// Forgets answers that are older than a day.

@@ -256,6 +256,8 @@ pub struct Claimed {
     pub queued_at: OffsetDateTime,
     /// Which span it was asked for below, if it was in one.
     pub traceparent: Option<Traceparent>,
+    /// How often whoever drove it came to no end by a fault of ours.
+    pub stumbles: i16,
 }
 
 /// How many jobs of all users are queued, and under way.
@@ -298,7 +300,7 @@ pub async fn claim(db: &PgPool, most: i64, lease_s: i64) -> sqlx::Result<Vec<Cla
          SET lease_epoch = lease_epoch + 1, lease_until = now() + make_interval(secs => $2)
          FROM free, videos v WHERE j.id = free.id AND v.id = j.video_id
          RETURNING j.id, j.video_id, j.user_id, v.original_filename, j.request, j.priority, j.fleet_job, j.lease_epoch,
-                   j.cancel_wanted, j.queued_at, j.traceparent",
+                   j.cancel_wanted, j.queued_at, j.traceparent, j.stumbles",
     )
     .bind(most)
     .bind(lease_s as f64)
@@ -313,28 +315,40 @@ pub enum Lease {
     Held,
     /// It is theirs, and the job is wanted no longer.
     CancelWanted,
+    /// Somebody was at the job just then: nothing has changed, and the lease was not renewed.
+    Busy,
     /// It is somebody else's, or the job has ended.
     Lost,
 }
 
-/// Keeps jobs, each under its epoch, for so many seconds more. Those that are not among the answer are lost.
+/// Keeps jobs, each under its epoch, for so many seconds more. Those that are not among the answer are lost. Nobody is waited for who is
+/// at one of them: whoever is gone without a word is not to cost us the others.
 pub async fn renew(db: &PgPool, held: &[(JobId, i64)], lease_s: i64) -> sqlx::Result<Vec<(JobId, Lease)>> {
     let (jobs, epochs): (Vec<JobId>, Vec<i64>) = held.iter().copied().unzip();
-    let renewed: Vec<(JobId, bool)> = sqlx::query_as(
-        "WITH held AS (
-             SELECT j.id FROM transcoding_jobs j JOIN unnest($1::uuid[], $2::bigint[]) AS h (id, epoch) ON j.id = h.id
-             WHERE j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')
-             ORDER BY j.id FOR NO KEY UPDATE OF j)
-         UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
-         FROM held WHERE j.id = held.id
-         RETURNING j.id, j.cancel_wanted",
+    let renewed: Vec<(JobId, Option<bool>)> = sqlx::query_as(
+        "WITH asked AS (
+             SELECT j.id, h.epoch FROM transcoding_jobs j JOIN unnest($1::uuid[], $2::bigint[]) AS h (id, epoch) ON j.id = h.id
+             WHERE j.lease_epoch = h.epoch AND j.status IN ('queued', 'processing')),
+         held AS (
+             SELECT j.id FROM transcoding_jobs j JOIN asked a ON j.id = a.id
+             WHERE j.lease_epoch = a.epoch AND j.status IN ('queued', 'processing')
+             ORDER BY j.id FOR NO KEY UPDATE OF j SKIP LOCKED),
+         renewed AS (
+             UPDATE transcoding_jobs j SET lease_until = now() + make_interval(secs => $3)
+             FROM held WHERE j.id = held.id
+             RETURNING j.id, j.cancel_wanted)
+         SELECT a.id, r.cancel_wanted FROM asked a LEFT JOIN renewed r ON r.id = a.id",
     )
     .bind(jobs)
     .bind(epochs)
     .bind(lease_s as f64)
     .fetch_all(db)
     .await?;
-    let lease = |is_unwanted| if is_unwanted { Lease::CancelWanted } else { Lease::Held };
+    let lease = |is_unwanted: Option<bool>| match is_unwanted {
+        Some(true) => Lease::CancelWanted,
+        Some(false) => Lease::Held,
+        None => Lease::Busy,
+    };
     Ok(renewed.into_iter().map(|(job, is_unwanted)| (job, lease(is_unwanted))).collect())
 }
 
@@ -347,6 +361,24 @@ pub async fn is_unwanted(db: &PgPool, job: JobId) -> sqlx::Result<bool> {
 pub async fn release(db: &PgPool, job: JobId, epoch: i64) -> sqlx::Result<()> {
     let released = sqlx::query("UPDATE transcoding_jobs SET lease_until = NULL WHERE id = $1 AND lease_epoch = $2");
     released.bind(job).bind(epoch).execute(db).await.map(drop)
+}
+
+/// Lets a job go that others may drive: nobody claims it before so many seconds have passed.
+pub async fn put_off(db: &PgPool, job: JobId, epoch: i64, pause_s: i64) -> sqlx::Result<()> {
+    let put_off = sqlx::query(
+        "UPDATE transcoding_jobs SET lease_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
+    );
+    put_off.bind(job).bind(epoch).bind(pause_s as f64).execute(db).await.map(drop)
+}
+
+/// Notes that driving a job came to no end by a fault of ours. Nobody claims it again before so many seconds have passed.
+pub async fn stumbled(db: &PgPool, job: JobId, epoch: i64, pause_s: i64) -> sqlx::Result<()> {
+    let stumbled = sqlx::query(
+        "UPDATE transcoding_jobs SET stumbles = stumbles + 1, lease_until = now() + make_interval(secs => $3)
+         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
+    );
+    stumbled.bind(job).bind(epoch).bind(pause_s as f64).execute(db).await.map(drop)
 }
 
 /// Notes how far a job is, in thousandths; it never falls. Whether the lease still holds.
@@ -371,25 +403,53 @@ pub async fn progress(db: &PgPool, job: JobId, epoch: i64, thousandths: i16, bod
     Ok(true)
 }
 
-/// Ends a job, once; whether it was this lease that did.
-pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End) -> sqlx::Result<bool> {
+/// What came of noting how a job has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// It is noted.
+    Noted,
+    /// It was made, and what it made is not wanted any longer: it is noted as cancelled.
+    Unwanted,
+    /// It is somebody else's by now, or has ended.
+    Lost,
+}
+
+/// Ends a job, once.
+pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End) -> sqlx::Result<Ended> {
+    let mut transaction = db.begin().await?;
+    let is_unwanted = sqlx::query_scalar(
+        "SELECT outputs_deleted_at IS NOT NULL FROM transcoding_jobs
+         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing') FOR NO KEY UPDATE",
+    );
+    let Some(is_unwanted) = is_unwanted.bind(job).bind(epoch).fetch_optional(&mut *transaction).await? else {
+        return Ok(Ended::Lost);
+    };
+    let (end, ended) = match end {
+        End::Completed { .. } if is_unwanted => (&End::Cancelled, Ended::Unwanted),
+        end => (end, Ended::Noted),
+    };
+    end_locked(&mut transaction, job, video, end).await?;
+    transaction.commit().await?;
+    Ok(ended)
+}
+
+/// Ends a job within a transaction that has locked it.
+async fn end_locked(db: &mut sqlx::PgConnection, job: JobId, video: VideoId, end: &End) -> sqlx::Result<()> {
     let (status, report, bytes, code, message) = match end {
         End::Completed { report, bytes, .. } => ("completed", Some(report), Some(*bytes), None, None),
         End::Failed { code, message } => ("failed", None, None, code.map(i32::from), Some(message)),
         End::Cancelled => ("cancelled", None, None, None, None),
     };
     let effort = if let End::Completed { effort, .. } = end { effort.as_ref() } else { None };
-    let mut transaction = db.begin().await?;
-    let ended = sqlx::query(
+    sqlx::query(
         "UPDATE transcoding_jobs
-         SET status = $3, report = $4, output_size = $5, error_code = $6, error_message = $7, completed_at = now(),
+         SET status = $2, report = $3, output_size = $4, error_code = $5, error_message = $6, completed_at = now(),
              lease_until = NULL, started_at = coalesce(started_at, now()),
-             effort_kind = $8, cpu_seconds = $9, megapixels = $10,
-             progress = CASE WHEN $3 = 'completed' THEN 1000 ELSE progress END
-         WHERE id = $1 AND lease_epoch = $2 AND status IN ('queued', 'processing')",
+             effort_kind = $7, cpu_seconds = $8, megapixels = $9,
+             progress = CASE WHEN $2 = 'completed' THEN 1000 ELSE progress END
+         WHERE id = $1",
     )
     .bind(job)
-    .bind(epoch)
     .bind(status)
     .bind(report)
     .bind(bytes)
@@ -398,15 +458,12 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
     .bind(effort.map(|it| &it.kind))
     .bind(effort.map(|it| it.cpu_s))
     .bind(effort.map(|it| it.megapixels))
-    .execute(&mut *transaction)
+    .execute(&mut *db)
     .await?;
-    if ended.rows_affected() == 0 {
-        return Ok(false);
-    }
     let mut told = json!({ "status": status });
     match end {
         End::Completed { outputs, .. } => {
-            outputs::add(&mut transaction, job, video, outputs).await?;
+            outputs::add(&mut *db, job, video, outputs).await?;
             told["progress"] = 1.0.into();
         }
         End::Failed { .. } => {
@@ -415,10 +472,8 @@ pub async fn end(db: &PgPool, job: JobId, video: VideoId, epoch: i64, end: &End)
         }
         End::Cancelled => {}
     }
-    events::add(&mut transaction, job, status, &told).await?;
-    outbox::jobs(&mut transaction, &[job]).await?;
-    transaction.commit().await?;
-    Ok(true)
+    events::add(&mut *db, job, status, &told).await?;
+    outbox::jobs(db, &[job]).await
 }
 
 /// Some jobs that came to nothing so many seconds ago or longer, and what is left of which in the store nobody has looked for since.
@@ -428,9 +483,10 @@ pub async fn unswept(db: &PgPool, settled_s: i64) -> sqlx::Result<Vec<JobId>> {
           WHERE status IN ('failed', 'cancelled') AND lease_epoch > 0 AND swept_at IS NULL
             AND completed_at < now() - make_interval(secs => $1)
           ORDER BY completed_at LIMIT 100)
-         UNION ALL
+         UNION
          (SELECT id FROM transcoding_jobs
           WHERE outputs_deleted_at < now() - make_interval(secs => $1) AND swept_at IS NULL
+            AND completed_at < now() - make_interval(secs => $1)
           ORDER BY outputs_deleted_at LIMIT 100)",
     )
     .bind(settled_s as f64)

@@ -3,6 +3,7 @@
 
 pub mod api_keys;
 pub mod audit;
+mod backlog;
 pub mod batches;
 pub mod deliveries;
 pub mod events;
@@ -32,7 +33,22 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects to the database.
+/// What every connection is set to. Whoever stands still in a transaction, or is gone without a word, is not to hold others up for longer
+/// than a lease lasts; and nobody waits for ever for those who hold something.
+const SETTINGS: [(&str, &str); 6] = [
+    ("application_name", "vtp-control-plane"),
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("lock_timeout", "20s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+/// The longest that whoever is answered waits for a statement: after that nobody waits for the answer any longer.
+const LONGEST_ANSWER: &str = "55s";
+/// The longest that a statement takes for which nobody waits: after an outage much may have to be forgotten at once.
+const LONGEST: &str = "5min";
+
+/// Connects to the database, for whatever takes long.
 ///
 /// # Errors
 /// It can't be reached.
@@ -40,15 +56,24 @@ pub async fn connect(url: &str, most: u32) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect(url).await
 }
 
-/// The longest that whoever is answered waits for a statement: after that nobody waits for the answer any longer.
-const LONGEST: &str = "55s";
-
 /// Connects to the database for what is asked of it while somebody waits for an answer: no statement takes longer than that.
 ///
 /// # Errors
 /// It can't be reached.
 pub async fn connect_for_answers(url: &str, most: u32) -> Result<PgPool, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.options([("statement_timeout", LONGEST)]);
+    connect_bounded(url, most, LONGEST_ANSWER).await
+}
+
+/// Connects to the database for what is done for which nobody waits.
+///
+/// # Errors
+/// It can't be reached.
+pub async fn connect_for_driving(url: &str, most: u32) -> Result<PgPool, sqlx::Error> {
+    connect_bounded(url, most, LONGEST).await
+}
+
+async fn connect_bounded(url: &str, most: u32, longest: &str) -> Result<PgPool, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.options(SETTINGS).options([("statement_timeout", longest)]);
     PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).connect_with(options).await
 }
 

@@ -52,12 +52,14 @@ pub struct NewOutput {
     pub is_default: bool,
 }
 
-/// Notes that what these jobs made is not wanted any longer, and tells which of them were completed.
+/// Notes that what these jobs made is not wanted any longer, nor what those make that go on; and tells which of them were completed.
 pub(super) async fn forget(db: &mut sqlx::PgConnection, jobs: &[JobId]) -> sqlx::Result<Vec<JobId>> {
     sqlx::query("DELETE FROM processed_videos WHERE job_id = ANY($1)").bind(jobs).execute(&mut *db).await?;
     sqlx::query_scalar(
-        "UPDATE transcoding_jobs SET outputs_deleted_at = now(), swept_at = NULL
-         WHERE id = ANY($1) AND status = 'completed' RETURNING id",
+        "WITH unwanted AS (
+             UPDATE transcoding_jobs SET outputs_deleted_at = now(), swept_at = NULL
+             WHERE id = ANY($1) AND status IN ('queued', 'processing', 'completed') RETURNING id, status)
+         SELECT id FROM unwanted WHERE status = 'completed'",
     )
     .bind(jobs)
     .fetch_all(db)

@@ -46,6 +46,10 @@ pub struct Video {
     /// Since when it is whole.
     #[serde(with = "time::serde::rfc3339::option")]
     pub uploaded_at: Option<OffsetDateTime>,
+    /// Whose it is.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) user_id: UserId,
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) sha256: Option<Vec<u8>>,
@@ -88,7 +92,7 @@ macro_rules! columns {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            " id, original_filename, content_type, file_size, chunk_size, upload_status, source_url,
+            " id, user_id, original_filename, content_type, file_size, chunk_size, upload_status, source_url,
               CASE WHEN source_url IS NOT NULL THEN fetched_bytes END AS fetched_bytes, failure_code, failure, duration,
               original_format, resolution, bitrate, created_at, uploaded_at, sha256, upload_until, check_epoch ",
             $after
@@ -446,8 +450,12 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId, with_outputs: boo
     .bind(user)
     .execute(&mut *transaction)
     .await?;
+    if deleted.rows_affected() == 0 {
+        return Ok(None);
+    }
     let open: Vec<JobId> = sqlx::query_scalar(
-        "SELECT id FROM transcoding_jobs WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing')
+        "SELECT id FROM transcoding_jobs
+         WHERE video_id = $1 AND user_id = $2 AND status IN ('queued', 'processing') AND NOT cancel_wanted
          ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(video)
@@ -467,7 +475,7 @@ pub async fn delete(db: &PgPool, user: UserId, video: VideoId, with_outputs: boo
         gone = super::outputs::forget(&mut transaction, &all).await?;
     }
     transaction.commit().await?;
-    Ok((deleted.rows_affected() > 0).then_some(gone))
+    Ok(Some(gone))
 }
 
 /// Some videos that were deleted so many seconds ago or longer, that nobody writes for any longer, and whose bytes nobody has

@@ -110,9 +110,9 @@ pub(crate) async fn run(app: App, mut leave: watch::Receiver<bool>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// How many sources of one user are fetched at the same time, of so many on a replica.
+/// How many sources of one user are fetched at the same time, of so many on a replica: it takes some users to fill it.
 fn each(fetches: u32) -> i64 {
-    i64::from(fetches.div_ceil(2).max(1))
+    i64::from((fetches / 4).max(1))
 }
 
 /// A source that is fetched here.
@@ -297,4 +297,14 @@ async fn give_up(fetch: &Fetch, code: Option<u16>, why: &str) -> sqlx::Result<()
         checking::tidy(&fetch.app, &storage::parts(fetch.of.id)).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_takes_four_users_to_fill_a_replica() {
+        assert_eq!([0, 1, 4, 7, 8, 16].map(each), [1, 1, 1, 1, 2, 4]);
+    }
 }

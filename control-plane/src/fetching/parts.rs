@@ -1,10 +1,13 @@
 //! What comes of a source, gathered to parts and kept: as much as a part in memory, whatever comes.
 
+use std::time::Instant;
+
 use bytes::{Bytes, BytesMut};
 use ring::digest;
 use vtp_store::{About, Body, Store as _};
 
-use super::{Fetch, Stop, patience, taken, too_large};
+use super::patience::{self, Watch};
+use super::{Fetch, Stop, taken, too_large};
 use crate::db::fetches::{self, Part};
 use crate::problem::Problem;
 use crate::storage::Object;
@@ -13,11 +16,12 @@ use crate::storage::Object;
 pub(super) struct Parts<'a> {
     fetch: &'a mut Fetch,
     gathered: BytesMut,
+    watch: Watch,
 }
 
 impl<'a> Parts<'a> {
     pub(super) fn new(fetch: &'a mut Fetch) -> Self {
-        Self { fetch, gathered: BytesMut::new() }
+        Self { fetch, gathered: BytesMut::new(), watch: Watch::begin(Instant::now()) }
     }
 
     /// Takes what comes next; a part that is whole by then is kept.
@@ -55,7 +59,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Whether so much more may come, and has come soon enough.
-    fn bound(&self, more: u64) -> Result<(), Stop> {
+    fn bound(&mut self, more: u64) -> Result<(), Stop> {
         let (most, of) = (self.fetch.app.config.largest_source(), &self.fetch.of);
         let received = self.received() + more;
         match of.file_size.map(i64::unsigned_abs) {
@@ -63,10 +67,13 @@ impl<'a> Parts<'a> {
             None if received > most => return Err(too_large(most)),
             _ => {}
         }
-        let allowed = patience::allowed(of.file_size.map_or(received, i64::unsigned_abs));
+        let allowed = patience::allowed(received);
         if of.fetch_spent_s + self.fetch.unnoted_s() > allowed.as_secs_f64() {
             let message = format!("it comes too slowly: {received} bytes in {} s", allowed.as_secs());
             return Err(Stop::useless(None, message));
+        }
+        if self.watch.is_too_slow(Instant::now(), more) {
+            return Err(Stop::later("it comes too slowly"));
         }
         Ok(())
     }
@@ -83,7 +90,9 @@ impl<'a> Parts<'a> {
         let spent_s = fetch.unnoted_s();
         let part = Part { number, size, sha256: sha256.as_ref(), spent_s };
         taken(fetches::arrived(&fetch.app.drive, &fetch.of, part).await?)?;
-        fetch.since = std::time::Instant::now();
+        fetch.since = Instant::now();
+        // How long our own store takes is none of the source's.
+        self.watch = Watch::begin(fetch.since);
         fetch.of.fetch_spent_s += spent_s;
         fetch.of.fetched_bytes += size;
         fetch.of.fetch_failures = 0;

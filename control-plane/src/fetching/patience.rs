@@ -1,6 +1,6 @@
 //! How long a source is waited for. No I/O.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Tries that may bring nothing, one after another.
 const TRIES: i32 = 7;
@@ -8,10 +8,40 @@ const TRIES: i32 = 7;
 const USUAL: Duration = Duration::from_secs(600);
 /// The slowest that a source may come on average, in bytes a second, besides what all may take.
 const SLOWEST: u64 = 128 * 1024;
+/// How long it is watched how much comes, again and again.
+const WATCHED: Duration = Duration::from_secs(60);
+/// The slowest that a source may come meanwhile, in bytes a second: a place that it takes is not another's.
+const SLOWEST_NOW: u64 = 32 * 1024;
 /// The longest pause.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How long a source of so many bytes may take to be fetched, in all. One of unknown size is as large as what has come of it.
+/// How much has come since it is watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Watch {
+    since: Instant,
+    came: u64,
+}
+
+impl Watch {
+    /// It is watched from now on.
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { since: now, came: 0 }
+    }
+
+    /// Whether it comes too slowly now that so many bytes more have come.
+    pub(super) fn is_too_slow(&mut self, now: Instant, came: u64) -> bool {
+        self.came += came;
+        let watched = now.saturating_duration_since(self.since);
+        if watched < WATCHED {
+            return false;
+        }
+        let is_too_slow = self.came < SLOWEST_NOW.saturating_mul(watched.as_secs());
+        *self = Self::begin(now);
+        is_too_slow
+    }
+}
+
+/// How long a source may have taken of which so many bytes have come, in all.
 pub(super) fn allowed(bytes: u64) -> Duration {
     USUAL + Duration::from_secs(bytes / SLOWEST)
 }
@@ -36,6 +66,17 @@ mod tests {
         assert_eq!(pause(1, Some(Duration::from_secs(30))), Some(Duration::from_secs(30)));
         assert_eq!(pause(5, Some(Duration::from_secs(30))), Some(Duration::from_secs(256)));
         assert_eq!(pause(1, Some(Duration::MAX)), Some(LONGEST));
+    }
+
+    #[test]
+    fn a_source_that_comes_a_little_at_a_time_is_too_slow_after_a_minute_and_one_that_hesitates_is_not() {
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let mut watch = Watch::begin(begin);
+        assert!(!watch.is_too_slow(at(29), 1) && !watch.is_too_slow(at(58), 1) && watch.is_too_slow(at(87), 1));
+        let mut watch = Watch::begin(begin);
+        assert!(!watch.is_too_slow(at(50), 1) && !watch.is_too_slow(at(61), 2 << 20));
+        assert!(!watch.is_too_slow(at(120), 1) && watch.is_too_slow(at(122), 1), "what came before counts no longer");
     }
 
     #[test]

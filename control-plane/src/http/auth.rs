@@ -10,7 +10,7 @@ use super::device::Device;
 use super::extract::{Json, Path};
 use super::is_name;
 use crate::app::App;
-use crate::auth::{Caller, RefreshSecret, Role, Tokens};
+use crate::auth::{Person, Reads, RefreshSecret, Role, Tokens};
 use crate::db::sessions::{self, Refreshed, Session};
 use crate::db::users::{self, User};
 use crate::ids::{SessionId, UserId};
@@ -142,8 +142,8 @@ pub(crate) async fn refresh(State(app): State<App>, Json(shown): Json<Refresh>) 
     (status = "4XX", description = "Not signed in", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn logout(State(app): State<App>, caller: Caller) -> Outcome<StatusCode> {
-    sessions::end(&app.db, caller.user(), caller.session()?).await?;
+pub(crate) async fn logout(State(app): State<App>, person: Person) -> Outcome<StatusCode> {
+    sessions::end(&app.db, person.user, person.session).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -160,11 +160,10 @@ pub(crate) struct Sessions {
     (status = "4XX", description = "Not signed in", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn sessions(State(app): State<App>, caller: Caller) -> Outcome<axum::Json<Sessions>> {
-    let own = caller.session()?;
-    let mut data = sessions::of(&app.db, caller.user()).await?;
+pub(crate) async fn sessions(State(app): State<App>, person: Person) -> Outcome<axum::Json<Sessions>> {
+    let mut data = sessions::of(&app.db, person.user).await?;
     for session in &mut data {
-        session.is_this = session.id == own;
+        session.is_this = session.id == person.session;
     }
     Ok(axum::Json(Sessions { data }))
 }
@@ -178,11 +177,10 @@ pub(crate) async fn sessions(State(app): State<App>, caller: Caller) -> Outcome<
 ))]
 pub(crate) async fn end_session(
     State(app): State<App>,
-    caller: Caller,
+    person: Person,
     Path(session): Path<SessionId>,
 ) -> Outcome<StatusCode> {
-    caller.session()?;
-    match sessions::end(&app.db, caller.user(), session).await? {
+    match sessions::end(&app.db, person.user, session).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("session")),
     }
@@ -194,7 +192,7 @@ pub(crate) async fn end_session(
     (status = "4XX", description = "Nobody", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn me(State(app): State<App>, caller: Caller) -> Outcome<axum::Json<User>> {
+pub(crate) async fn me(State(app): State<App>, Reads(caller): Reads) -> Outcome<axum::Json<User>> {
     Ok(axum::Json(users::get(&app.db, caller.user()).await?))
 }
 

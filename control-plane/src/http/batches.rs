@@ -10,7 +10,7 @@ use super::idempotency::Makes;
 use super::integer::integer;
 use super::object::{Object, object};
 use super::page::{Page, Wanted};
-use super::sources::NewSource;
+use super::sources::{self, NewSource};
 use super::visit::Below;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
@@ -93,9 +93,6 @@ fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Err
     Ok(items.into_iter().map(|Object(item)| item).collect())
 }
 
-/// After how many seconds it may do that is too much now: jobs take minutes.
-const LATER_S: u64 = 60;
-
 /// Make a ladder of each of many videos, those that are to be fetched once they are there.
 #[utoipa::path(post, path = "/batches", tag = "batches", request_body = NewBatch, responses(
     (status = 202, description = "All of it is accepted", body = Batch),
@@ -148,11 +145,7 @@ pub(crate) async fn create(
     };
     match batches::accept(&app.db, caller.user(), new).await? {
         Accepted::All => Ok((StatusCode::ACCEPTED, axum::Json(batch_of(&app, &caller, id).await?))),
-        Accepted::TooMany { open } => {
-            let most = app.config.open_jobs;
-            let detail = format!("{open} of your jobs have not ended, and {most} may be; send this when some have");
-            Err(Problem::too_many(detail, LATER_S))
-        }
+        Accepted::TooMany { open } => Err(sources::too_many(open, app.config.open_jobs)),
         Accepted::Missing(missing) => {
             let some: Vec<String> = missing.iter().take(10).map(ToString::to_string).collect();
             let more = if missing.len() > some.len() { ", ..." } else { "" };

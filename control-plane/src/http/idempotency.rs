@@ -19,8 +19,7 @@ use uuid::Uuid;
 use super::bounds::{LONGEST_BATCH, PATIENCE};
 use crate::app::App;
 use crate::auth::Caller;
-use crate::db::idempotency::{self, Answer, Known};
-use crate::ids::UserId;
+use crate::db::idempotency::{self, Answer, Hold, Known};
 use crate::problem::{Kind, Outcome, Problem};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -92,14 +91,14 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     let key = parts.headers.get(KEY).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let key = key.filter(|it| (1..=255).contains(&it.len()));
     let key = key.ok_or_else(|| Problem::new(Kind::Invalid, "Idempotency-Key: from 1 to 255 letters of ASCII"))?;
-    let caller = Caller::from_request_parts(&mut parts, app).await?;
+    let caller = Caller::of_request(&parts, app).await?;
     let longest = if parts.uri.path() == BATCHES { LONGEST_BATCH } else { LONGEST };
     let body = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, longest)).await;
     let body = body.map_err(|_| Problem::new(Kind::Unavailable, "the body takes too long"))?;
     let body = body.map_err(|_| Problem::new(Kind::BodyTooLarge, "the body is too long"))?;
     let request_hash = hash(&parts.method, parts.uri.path(), &body);
-    let makes = match idempotency::take(&app.db, caller.user(), &key, &request_hash).await? {
-        Known::Taken { makes, is_again } => Makes { id: makes, is_again },
+    let (makes, hold) = match idempotency::take(&app.db, caller.user(), &key, &request_hash).await? {
+        Known::Taken { makes, is_again, hold } => (Makes { id: makes, is_again }, hold),
         Known::Answered(answer) => return replay(answer),
         Known::UnderWay => {
             let detail = "a request with this Idempotency-Key is under way; send it again a little later";
@@ -112,8 +111,8 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     };
     parts.extensions.insert(ToItsEnd);
     parts.extensions.insert(makes);
-    let (request, user) = (Request::from_parts(parts, Body::from(body)), caller.user());
-    let carried_out = tokio::spawn(to_its_end(app.clone(), user, key, request, next).in_current_span());
+    let request = Request::from_parts(parts, Body::from(body));
+    let carried_out = tokio::spawn(to_its_end(app.clone(), hold, request, next).in_current_span());
     match tokio::time::timeout(PATIENCE, carried_out).await {
         Ok(done) => done.map_err(|error| Problem::internal(&error))?,
         Err(_) => {
@@ -122,28 +121,28 @@ async fn carry_out(app: &App, request: Request, next: Next) -> Outcome<Response>
     }
 }
 
-async fn to_its_end(app: App, user: UserId, key: String, request: Request, next: Next) -> Outcome<Response> {
+async fn to_its_end(app: App, hold: Hold, request: Request, next: Next) -> Outcome<Response> {
     let response = tokio::select! {
         response = next.run(request) => response,
-        never = still(&app, user, &key) => match never {},
+        never = still(&app, &hold) => match never {},
     };
-    keep(&app, user, &key, response).await
+    keep(&app, &hold, response).await
 }
 
 /// Says that a request is under way, for ever.
-async fn still(app: &App, user: UserId, key: &str) -> Infallible {
+async fn still(app: &App, hold: &Hold) -> Infallible {
     loop {
         tokio::time::sleep(BREATH).await;
-        if let Err(error) = idempotency::still(&app.db, user, key).await {
+        if let Err(error) = idempotency::still(&app.db, hold).await {
             tracing::warn!(%error, "it is not said that a request is under way");
         }
     }
 }
 
 /// Keeps an answer. Where that can't be, whoever waits for it gets it all the same.
-async fn keep(app: &App, user: UserId, key: &str, response: Response) -> Outcome<Response> {
+async fn keep(app: &App, hold: &Hold, response: Response) -> Outcome<Response> {
     if response.status().is_server_error() || PASSING.contains(&response.status()) {
-        if let Err(error) = idempotency::give_back(&app.db, user, key).await {
+        if let Err(error) = idempotency::give_back(&app.db, hold).await {
             tracing::warn!(%error, "a key is not given back; it is good again in two minutes");
         }
         return Ok(response);
@@ -153,8 +152,12 @@ async fn keep(app: &App, user: UserId, key: &str, response: Response) -> Outcome
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).map(str::to_owned);
     let status = i16::try_from(parts.status.as_u16()).map_err(|error| Problem::internal(&error))?;
     let answer = Answer { status, content_type, body: body.to_vec() };
-    if let Err(error) = idempotency::answer(&app.db, user, key, &answer).await {
-        tracing::warn!(%error, "an answer is not kept; its request may be carried out again in two minutes");
+    match idempotency::answer(&app.db, hold, &answer).await {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("an answer came late, and is not kept: its key is another request's by now"),
+        Err(error) => {
+            tracing::warn!(%error, "an answer is not kept; its request may be carried out again in two minutes");
+        }
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }

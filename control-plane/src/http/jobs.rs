@@ -11,6 +11,7 @@ use super::idempotency::Makes;
 use super::integer::integer;
 use super::object::object;
 use super::page::{Page, Wanted};
+use super::videos::PATIENCE;
 use super::visit::Below;
 use crate::app::App;
 use crate::auth::{Caller, Reads, Writes};
@@ -191,7 +192,7 @@ pub(crate) async fn outputs(
 
 /// Delete what a job made. Its report stays, and so does the video.
 #[utoipa::path(delete, path = "/jobs/{id}/outputs", tag = "jobs", params(("id" = JobId, Path, description = "Which job")), responses(
-    (status = 204, description = "Nothing of it is there any longer"),
+    (status = 204, description = "Nothing of it is there any longer, or, of very much, in a while"),
     (status = "4XX", description = "There is none, or it has not ended", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -204,7 +205,8 @@ pub(crate) async fn delete_outputs(
         None => Err(Problem::not_found("job")),
         Some(false) => Err(Problem::new(Kind::Conflict, "the job has not ended: cancel it first")),
         Some(true) => {
-            checking::tidy(&app, &storage::ladder(id)).await;
+            let bytes_go = async move { checking::tidy(&app, &storage::ladder(id)).await };
+            checking::go_on_with(bytes_go, PATIENCE).await;
             Ok(StatusCode::NO_CONTENT)
         }
     }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::extract::{Json, Path};
 use super::is_name;
 use crate::app::App;
-use crate::auth::{ApiSecret, Caller, Scope};
+use crate::auth::{ApiSecret, Person, Scope};
 use crate::db::api_keys::{self, ApiKey};
 use crate::ids::ApiKeyId;
 use crate::problem::{Kind, Outcome, Problem};
@@ -53,11 +53,10 @@ pub(crate) struct Keys {
 ))]
 pub(crate) async fn create(
     State(app): State<App>,
-    caller: Caller,
+    // So that a key that was stolen can't make others.
+    person: Person,
     Json(wanted): Json<NewKey>,
 ) -> Outcome<(StatusCode, axum::Json<MadeKey>)> {
-    // So that a key that was stolen can't make others.
-    caller.session()?;
     if !is_name(&wanted.name) {
         return Err(Problem::new(Kind::Invalid, "name: from 1 to 100 letters, not only blanks"));
     }
@@ -68,7 +67,7 @@ pub(crate) async fn create(
         return Err(Problem::new(Kind::Invalid, "scopes: read, write, or both"));
     }
     let secret = ApiSecret::new().map_err(|error| Problem::internal(&error))?;
-    let key = api_keys::add(&app.db, caller.user(), wanted.name.trim(), &secret, &scopes).await?;
+    let key = api_keys::add(&app.db, person.user, wanted.name.trim(), &secret, &scopes).await?;
     Ok((StatusCode::CREATED, axum::Json(MadeKey { key, secret: secret.reveal() })))
 }
 
@@ -78,9 +77,8 @@ pub(crate) async fn create(
     (status = "4XX", description = "Not signed in", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Outcome<axum::Json<Keys>> {
-    caller.session()?;
-    Ok(axum::Json(Keys { data: api_keys::list(&app.db, caller.user()).await? }))
+pub(crate) async fn list(State(app): State<App>, person: Person) -> Outcome<axum::Json<Keys>> {
+    Ok(axum::Json(Keys { data: api_keys::list(&app.db, person.user).await? }))
 }
 
 /// Revoke a key.
@@ -89,9 +87,8 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Outcome<axum
     (status = "4XX", description = "There is none", body = Problem, content_type = "application/problem+json"),
     (status = 503, description = "Something is away", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn revoke(State(app): State<App>, caller: Caller, Path(key): Path<ApiKeyId>) -> Outcome<StatusCode> {
-    caller.session()?;
-    match api_keys::revoke(&app.db, caller.user(), key).await? {
+pub(crate) async fn revoke(State(app): State<App>, person: Person, Path(key): Path<ApiKeyId>) -> Outcome<StatusCode> {
+    match api_keys::revoke(&app.db, person.user, key).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Problem::not_found("API key")),
     }

@@ -10,7 +10,7 @@ use super::idempotency::Makes;
 use super::uploads::hex;
 use crate::app::App;
 use crate::auth::Writes;
-use crate::db::fetches::{self, NewFetch};
+use crate::db::fetches::{self, Accepted, NewFetch};
 use crate::db::videos::{self, Video};
 use crate::fetching::{place::Place, with_allowed};
 use crate::ids::VideoId;
@@ -56,6 +56,18 @@ impl NewSource {
     }
 }
 
+/// After how many seconds somebody may ask again who has too much that has not ended.
+const LATER_S: u64 = 60;
+
+/// That a user has so much that has not ended.
+pub(super) fn too_many(open: i64, most: u32) -> Problem {
+    let detail = format!(
+        "{open} of your jobs, and of sources that are fetched for none of them, have not ended, and {most} may be; \
+         send this when some have"
+    );
+    Problem::too_many(detail, LATER_S)
+}
+
 /// Have a video fetched from where it lies. It is `fetching`, then `checking`, and in the end `uploaded`, or `failed` with its reason.
 #[utoipa::path(post, path = "/videos", tag = "videos", request_body = NewSource, responses(
     (status = 201, description = "It is accepted, and will be fetched", body = Video),
@@ -75,7 +87,10 @@ pub(crate) async fn create(
     {
         return Ok((StatusCode::CREATED, axum::Json(made)));
     }
-    fetches::add(&app.db, caller.user(), &wanted).await?;
+    let most = app.config.open_jobs;
+    if let Accepted::TooMany { open } = fetches::add(&app.db, caller.user(), &wanted, i64::from(most)).await? {
+        return Err(too_many(open, most));
+    }
     let video = videos::get(&app.db, caller.user(), wanted.video).await?;
     Ok((StatusCode::CREATED, axum::Json(video.ok_or_else(|| Problem::not_found("video"))?)))
 }

@@ -13,6 +13,7 @@ use utoipa_axum::routes;
 
 use super::extract::Path;
 use super::uploads::{self, NewUpload};
+use super::videos::PATIENCE;
 use crate::app::App;
 use crate::auth::{Caller, Writes};
 use crate::checking;
@@ -242,7 +243,8 @@ pub(crate) async fn end(
     if videos::delete(&app.db, caller.user(), id, false).await?.is_none() {
         return Err(Problem::not_found("upload"));
     }
-    checking::forget(&app, id).await;
+    let bytes_go = async move { checking::forget(&app, id).await };
+    checking::go_on_with(bytes_go, PATIENCE).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

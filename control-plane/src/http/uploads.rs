@@ -218,6 +218,13 @@ pub(crate) async fn part(
             return Err(problem);
         }
     };
+    let _room = match app.upload_memory.take(video.user_id, expected).await {
+        Ok(room) => room,
+        Err(problem) => {
+            receiving::pass_over(body, expected).await;
+            return Err(problem);
+        }
+    };
     let body = receiving::part(body, part, expected).await?;
     let hash = digest::digest(&digest::SHA256, &body);
     match headers.get("content-digest").map(|it| it.to_str().ok().and_then(sha256_of)) {

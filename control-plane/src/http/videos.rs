@@ -1,5 +1,7 @@
 //! One's sources.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -60,8 +62,8 @@ pub(crate) async fn get(
     Ok(axum::Json(VideoDetail { video, missing_parts }))
 }
 
-/// So many ladders go before a deletion is answered.
-const AT_ONCE: usize = 20;
+/// How long whoever deletes something waits until its bytes are gone.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What goes with a video.
 #[derive(Deserialize, IntoParams)]
@@ -87,10 +89,12 @@ pub(crate) async fn delete(
 ) -> Outcome<StatusCode> {
     let gone = videos::delete(&app.db, caller.user(), id, with_outputs).await?;
     let gone = gone.ok_or_else(|| Problem::not_found("video"))?;
-    checking::forget(&app, id).await;
-    // Of very many ladders the last go a while later.
-    for job in gone.into_iter().take(AT_ONCE) {
-        checking::tidy(&app, &storage::ladder(job)).await;
-    }
+    let bytes_go = async move {
+        checking::forget(&app, id).await;
+        for job in gone {
+            checking::tidy(&app, &storage::ladder(job)).await;
+        }
+    };
+    checking::go_on_with(bytes_go, PATIENCE).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! What is noted of every request: a line in the log, how long it took, what of the API its user has used, and what they did.
 //!
-//! An answer to whoever changes something is given once it stands in the audit log, so that nothing is done that is not known.
+//! An answer to whoever changes something is given once it stands in the audit log, or once it was tried twice in vain to write it there.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,13 +15,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tower_http::request_id::RequestId;
 use tracing::{Instrument as _, Span, field};
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::db::audit::{self, Deed};
 use crate::db::usage::Used;
 use crate::ids::UserId;
 use crate::limits::address;
-use crate::metrics::REQUEST_TIME;
+use crate::metrics::{AUDIT_LOST, REQUEST_TIME};
 use crate::problem::Problem;
 use crate::traceparent::Traceparent;
 
@@ -30,6 +31,8 @@ const API: &str = "/v1/";
 /// What is asked for very often, and is no deed of its own: the parts of an upload.
 const PARTS: [&str; 2] = ["/v1/videos/{id}/chunk", "/v1/tus/{id}"];
 
+/// What notes of an upload that it is of no use, and answers with what is wrong with it.
+const COMPLETE: &str = "/v1/videos/{id}/complete";
 /// What is asked for by a POST, and changes nothing.
 const QUESTION: &str = "/v1/plans";
 
@@ -109,10 +112,7 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
             app.usage.add(noted.used(user, status, size));
         }
         if noted.is_deed(status) {
-            let deed = noted.deed(user, status, client);
-            if let Err(error) = audit::add(&app.db, &deed).await {
-                tracing::error!(%error, ?deed, "a deed is not in the audit log");
-            }
+            write_down(&app, &noted.deed(user, status, client)).await;
         }
         span.record("status", i64::from(status));
         let failed = (status >= 500).then(|| format!("it is answered with {status}"));
@@ -127,6 +127,21 @@ pub(super) async fn note(State(app): State<App>, mut request: Request, next: Nex
     tokio::spawn(answered).await.unwrap_or_else(|error| Problem::internal(&error).into_response())
 }
 
+/// Writes a deed into the audit log; tried once more where that fails. What can't be written there stands in the log of this process,
+/// and is counted.
+async fn write_down(app: &App, deed: &Deed<'_>) {
+    let first = audit::add(&app.db, deed).await;
+    let written = match first {
+        Ok(()) => Ok(()),
+        // The same number again: where it was written, and only the answer was lost, it stands there once.
+        Err(_) => audit::add(&app.db, deed).await,
+    };
+    if let Err(error) = written {
+        metrics::counter!(AUDIT_LOST).increment(1);
+        tracing::error!(%error, ?deed, "a deed is not in the audit log");
+    }
+}
+
 impl Noted {
     fn is_read(&self) -> bool {
         matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) || self.endpoint == QUESTION
@@ -136,13 +151,22 @@ impl Noted {
     fn is_deed(&self, status: u16) -> bool {
         let is_part = PARTS.contains(&&*self.endpoint) && !self.ends;
         let is_refused_sign = status == 401 && self.endpoint.starts_with("/v1/auth/");
-        let may_be_done = !(400..500).contains(&status);
+        let may_be_done = !(400..500).contains(&status) || (status == 422 && self.endpoint == COMPLETE);
         self.endpoint.starts_with(API) && !self.is_read() && !is_part && (may_be_done || is_refused_sign)
     }
 
     fn deed(&self, user: Option<UserId>, status: u16, address: Option<std::net::IpAddr>) -> Deed<'_> {
         let Self { method, endpoint, path, name, .. } = self;
-        Deed { user, method: method.as_str(), endpoint, path, status, request: name.as_deref(), address }
+        Deed {
+            id: Uuid::now_v7(),
+            user,
+            method: method.as_str(),
+            endpoint,
+            path,
+            status,
+            request: name.as_deref(),
+            address,
+        }
     }
 
     fn used(&self, user: UserId, status: u16, response_bytes: Option<i64>) -> Used {
@@ -153,9 +177,25 @@ impl Noted {
     fn tell(&self, status: u16) {
         let took = self.began.elapsed();
         tracing::info!(status, duration_ms = milliseconds(took), "answered");
-        let labels =
-            [("method", self.method.to_string()), ("endpoint", self.endpoint.clone()), ("status", status.to_string())];
+        let method = label(&self.method).to_owned();
+        let labels = [("method", method), ("endpoint", self.endpoint.clone()), ("status", status.to_string())];
         metrics::histogram!(REQUEST_TIME, &labels).record(took);
+    }
+}
+
+/// A method, as metrics have it. Any word may be one, and clients choose it: those that nobody knows are one.
+fn label(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::PATCH
+        | Method::DELETE
+        | Method::OPTIONS
+        | Method::CONNECT
+        | Method::TRACE => method.as_str(),
+        _ => "other",
     }
 }
 
@@ -195,6 +235,12 @@ mod tests {
     }
 
     #[test]
+    fn methods_that_clients_make_up_are_one_in_metrics() {
+        let of = |word: &str| label(&Method::from_bytes(word.as_bytes()).unwrap()).to_owned();
+        assert_eq!(["GET", "PATCH", "get", "X1", "X2"].map(of), ["GET", "PATCH", "other", "other", "other"]);
+    }
+
+    #[test]
     fn what_changes_something_is_a_deed_and_so_is_a_wrong_password() {
         let is_deed = |method: &Method, endpoint, status| noted(method.clone(), endpoint).is_deed(status);
         assert!(is_deed(&Method::POST, "/v1/videos/upload", 201));
@@ -202,6 +248,7 @@ mod tests {
         assert!(is_deed(&Method::POST, "/v1/auth/login", 401));
         assert!(is_deed(&Method::DELETE, "/v1/videos/{id}", 503), "it may have been done");
         assert!(!is_deed(&Method::POST, "/v1/videos/upload", 422), "nothing has changed");
+        assert!(is_deed(&Method::POST, "/v1/videos/{id}/complete", 422), "the upload has failed");
         assert!(!is_deed(&Method::GET, "/v1/videos", 200));
         assert!(!is_deed(&Method::PUT, "/v1/videos/{id}/chunk", 200));
         assert!(!is_deed(&Method::POST, "", 404), "what there is not");
