@@ -32,6 +32,8 @@ pub(super) struct Node {
     pub(super) pool: Pool,
     pub(super) heard: Now,
     pub(super) draining: bool,
+    /// It was unable to do a task, and has begun none since.
+    pub(super) rests: bool,
     /// How many tasks it is at, at a time.
     pub(super) slots: u16,
     tokens: BTreeSet<WorkerId>,
@@ -138,6 +140,11 @@ impl Crew {
         self.by_attempt.get(&id).copied()
     }
 
+    /// The worker by which this node has an attempt, if it is this one that has it.
+    pub(super) fn worker_by(&self, node: &NodeId, id: AttemptId) -> Option<WorkerId> {
+        self.worker_of(id).filter(|it| self.token(*it).is_some_and(|token| token.node.as_ref() == Some(node)))
+    }
+
     /// Whose an attempt is that nobody is known to have started.
     pub(super) fn unstarted_worker_of(&self, id: AttemptId) -> Option<WorkerId> {
         let worker = self.worker_of(id)?;
@@ -165,8 +172,9 @@ impl Crew {
     /// A node is there, as of its report of this number.
     pub(super) fn enter(&mut self, id: NodeId, session: u64, (pool, slots): (Pool, u16), sequence: u64, now: Now) {
         let (tokens, ahead) = (BTreeSet::new(), BTreeSet::new());
+        let (draining, rests) = (false, false);
         let node =
-            Node { session, pool, heard: now, draining: false, slots, tokens, whole: sequence, ahead, gap: None };
+            Node { session, pool, heard: now, draining, rests, slots, tokens, whole: sequence, ahead, gap: None };
         self.nodes.insert(id, node);
     }
 
@@ -180,7 +188,7 @@ impl Crew {
     pub(super) fn count_free(&mut self, id: &NodeId) {
         let Some(node) = self.nodes.get(id) else { return };
         let had = node.tokens.iter().filter_map(|it| self.tokens.get(it)?.work).filter(Work::is_had).count();
-        let free = if node.draining { 0 } else { usize::from(node.slots).saturating_sub(had) };
+        let free = if node.draining || node.rests { 0 } else { usize::from(node.slots).saturating_sub(had) };
         self.free.set(&node.pool, id, free);
     }
 

@@ -12,6 +12,9 @@ use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report}
 
 /// After what time a task that was published is begun where a slot is free.
 const BEGUN: Duration = Duration::from_millis(500);
+/// How many attempts at a task nodes may put down for faults of their own before it counts as if they were lost with it: it may be the
+/// task that is at fault after all, as where it needs more than any disk has.
+const UNABLE: u32 = 16;
 
 impl Core {
     pub(super) fn report(&mut self, report: Report, step: &mut Step) {
@@ -93,6 +96,7 @@ impl Core {
             | Happened::Alive { .. }
             | Happened::Started { .. }
             | Happened::HandedBack { .. }
+            | Happened::Unable { .. }
             | Happened::Draining
             | Happened::Left => {}
         }
@@ -102,7 +106,12 @@ impl Core {
         match happened {
             Happened::Joined { .. } => {}
             Happened::Alive { doing } => self.alive(node, sequence, &doing, step),
-            Happened::Started { id } => self.has(node, sequence, id, true, step),
+            Happened::Started { id } => {
+                if let Some(known) = self.crew.node_mut(node) {
+                    known.rests = false;
+                }
+                self.has(node, sequence, id, true, step);
+            }
             Happened::Finished { id, result } => {
                 if let Some(worker) = self.claimed(node, sequence, id, step) {
                     self.finished(worker, id, result, step);
@@ -114,14 +123,11 @@ impl Core {
                 }
             }
             Happened::HandedBack { id } => {
-                let own = self
-                    .crew
-                    .worker_of(id)
-                    .filter(|it| self.crew.token(*it).is_some_and(|token| token.node.as_ref() == Some(node)));
-                if let Some(worker) = own {
+                if let Some(worker) = self.crew.worker_by(node, id) {
                     self.put_down(worker, id, step);
                 }
             }
+            Happened::Unable { id } => self.unable(node, id, step),
             Happened::Draining => {
                 if let Some(known) = self.crew.node_mut(node) {
                     known.draining = true;
@@ -132,6 +138,18 @@ impl Core {
             }
             Happened::Left => self.remove_node(node, step),
         }
+    }
+
+    /// A node has put an attempt down, and is itself at fault: that costs the task nothing, unless it happens to it time and again.
+    fn unable(&mut self, node: &NodeId, id: AttemptId, step: &mut Step) {
+        if let Some(known) = self.crew.node_mut(node) {
+            known.rests = true;
+        }
+        let Some(worker) = self.crew.worker_by(node, id) else { return };
+        if id.attempt <= UNABLE {
+            self.wait(worker, id, step);
+        }
+        self.put_down(worker, id, step);
     }
 
     fn joined(&mut self, node: &NodeId, session: u64, sequence: u64, what: (Pool, u16, &[AttemptId]), step: &mut Step) {

@@ -66,6 +66,11 @@ pub enum Happened {
     Draining,
     /// It is gone.
     Left,
+    /// It has put an attempt down for a fault of its own that may pass, and rests before it takes another.
+    Unable {
+        /// Which.
+        id: AttemptId,
+    },
 }
 
 /// Whether trying again can help; [`FailureKind`] on the wire.

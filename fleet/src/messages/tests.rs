@@ -40,6 +40,7 @@ fn report() -> Report {
         Happened::HandedBack { id },
         Happened::Draining,
         Happened::Left,
+        Happened::Unable { id },
     ];
     Report { node: NodeId::new("node-1").expect("a name"), session: 9, sequence: 2, happened }
 }
@@ -108,7 +109,7 @@ fn another_version_is_refused_by_its_number() {
     let mut bytes = encode(&offer()).expect("it is valid").to_vec();
     bytes[4] = 9;
     let error = decode::<Offer>(&bytes).expect_err("it is another version's");
-    assert_eq!(error, NoMessage::Version(9));
+    assert_eq!(error, NoMessage::Version { found: 9, spoken: VERSION });
     assert!(error.to_string().contains("run the same release everywhere"));
 }
 
@@ -169,7 +170,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>, kind in 1u8..=8) {
-        let mut whole = b"VTPM\x02\0\0\0".to_vec();
+        let mut whole = b"VTPM\x03\0\0\0".to_vec();
         whole[6] = kind;
         whole.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         whole.extend_from_slice(&[0; 4]);

@@ -115,7 +115,11 @@ fn size(happened: &Happened) -> usize {
         Happened::Joined { doing, .. } | Happened::Alive { doing } => size_of_val(doing.as_slice()),
         Happened::Finished { result, .. } => result.len(),
         Happened::Failed { message, .. } => message.len(),
-        Happened::Started { .. } | Happened::HandedBack { .. } | Happened::Draining | Happened::Left => 0,
+        Happened::Started { .. }
+        | Happened::HandedBack { .. }
+        | Happened::Unable { .. }
+        | Happened::Draining
+        | Happened::Left => 0,
     };
     own + AROUND
 }

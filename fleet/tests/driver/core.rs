@@ -282,6 +282,24 @@ fn nothing_is_taken_back_for_a_node_that_was_not_heard_of_lately() {
 }
 
 #[test]
+fn nothing_is_taken_back_for_a_node_that_was_unable_to_do_a_task_until_it_has_begun_one() {
+    let mut scene = Scene::under(config_with(1));
+    scene.join("b", 1);
+    let id = scene.submit(1)[0].id;
+    scene.say("b", Happened::Started { id });
+    let again = offers(&scene.say("b", Happened::Unable { id })).remove(0).id;
+    assert_eq!((again.chunk, again.attempt), (id.chunk, 2), "it waits for whoever is able");
+    scene.join("a", 1);
+    let mut step = Step::default();
+    scene.core.submit(scene.now(), submission(2, 1), 0, &mut step).expect("taken");
+    let held = offers(&step)[0].id;
+    scene.say("a", Happened::Started { id: again });
+    let step = scene.say("a", Happened::Alive { doing: vec![again, held] });
+    assert!(!stops(&step, "a", held), "b has a slot, and rests");
+    assert!(!stops(&scene.say("b", Happened::Alive { doing: Vec::new() }), "a", held));
+}
+
+#[test]
 fn what_a_node_holds_that_dies_costs_nothing_and_what_it_was_at_does() {
     let mut scene = Scene::under(config_with(1));
     for round in 0..7 {
