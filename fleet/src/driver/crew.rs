@@ -145,10 +145,12 @@ impl Crew {
         self.worker_of(id).filter(|it| self.token(*it).is_some_and(|token| token.node.as_ref() == Some(node)))
     }
 
-    /// Whose an attempt is that nobody is known to have started.
-    pub(super) fn unstarted_worker_of(&self, id: AttemptId) -> Option<WorkerId> {
+    /// Whose an attempt is that nobody is known to have started, and that `node` may have had, for all that is known of it.
+    pub(super) fn unstarted_worker_of(&self, id: AttemptId, node: &NodeId) -> Option<WorkerId> {
         let worker = self.worker_of(id)?;
-        self.tokens.get(&worker)?.work.is_some_and(|work| !work.is_had()).then_some(worker)
+        let token = self.tokens.get(&worker)?;
+        let fits = self.nodes.get(node).is_none_or(|node| node.pool == token.pool);
+        (fits && token.work.is_some_and(|work| !work.is_had())).then_some(worker)
     }
 
     /// The tokens of a node, in order.
@@ -291,13 +293,16 @@ impl Crew {
         }
     }
 
-    /// A node says that it has an attempt, in its report of this number. Whoever has it first keeps it while it lives
+    /// A node says that it has an attempt of its pool, in its report of this number. Whoever has it first keeps it while it lives
     /// (was heard of since `alive`).
     pub(super) fn claim(&mut self, id: AttemptId, node: &NodeId, sequence: u64, alive: Now) -> (Claim, Surplus) {
         let no = (Claim::No, Surplus::default());
         let Some((worker, token)) = self.by_attempt.get(&id).and_then(|it| Some((*it, self.tokens.get(it)?))) else {
             return no;
         };
+        if self.nodes.get(node).is_none_or(|node| node.pool != token.pool) {
+            return no;
+        }
         let owner = token.node.clone();
         let mut surplus = Surplus::default();
         if owner.as_ref() != Some(node) {
@@ -350,9 +355,10 @@ impl Crew {
         }
     }
 
-    /// Orphans' work, which a node that joins may be at.
-    pub(super) fn is_orphans(&self, id: AttemptId) -> bool {
-        self.by_attempt.get(&id).and_then(|worker| self.tokens.get(worker)).is_some_and(|token| token.node.is_none())
+    /// Orphans' work, which a node of this pool that joins may be at.
+    pub(super) fn is_orphans(&self, id: AttemptId, pool: &Pool) -> bool {
+        let token = self.by_attempt.get(&id).and_then(|worker| self.tokens.get(worker));
+        token.is_some_and(|token| token.node.is_none() && token.pool == *pool)
     }
 
     /// A node that joins takes an orphan over, without giving anything for it.

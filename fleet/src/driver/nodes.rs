@@ -12,6 +12,8 @@ use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report}
 
 /// After what time a task that was published is begun where a slot is free.
 const BEGUN: Duration = Duration::from_millis(500);
+/// How many tasks a node may be at, at a time.
+const MOST_SLOTS: u16 = 4_096;
 /// How many attempts at a task nodes may put down for faults of their own before it counts as if they were lost with it: it may be the
 /// task that is at fault after all, as where it needs more than any disk has.
 const UNABLE: u32 = 16;
@@ -27,7 +29,7 @@ impl Core {
             }
             let Some(known) = self.crew.node_mut(&node).filter(|known| known.session == session) else {
                 unknown = true;
-                self.stranger(it, step);
+                self.stranger(&node, it, step);
                 continue;
             };
             known.heard = self.now;
@@ -79,16 +81,16 @@ impl Core {
     }
 
     /// What a node says that has not joined, as after a restart of the driver. A result is a result: where nobody else has
-    /// the attempt, it counts.
-    fn stranger(&mut self, happened: Happened, step: &mut Step) {
+    /// the attempt, it counts, unless it is known that the node is of another pool.
+    fn stranger(&mut self, node: &NodeId, happened: Happened, step: &mut Step) {
         match happened {
             Happened::Finished { id, result } => {
-                if let Some(worker) = self.crew.unstarted_worker_of(id) {
+                if let Some(worker) = self.crew.unstarted_worker_of(id, node) {
                     self.finished(worker, id, result, step);
                 }
             }
             Happened::Failed { id, why, message } => {
-                if let Some(worker) = self.crew.unstarted_worker_of(id) {
+                if let Some(worker) = self.crew.unstarted_worker_of(id, node) {
                     self.failed(worker, id, Failure { kind: why.into(), message }, step);
                 }
             }
@@ -160,6 +162,11 @@ impl Core {
             step.actions.push(Action::Control(node.clone(), Control::Refused { reason }));
             return;
         };
+        if slots > MOST_SLOTS {
+            let reason = format!("it would be at {slots} tasks at a time, and {MOST_SLOTS} are the most");
+            step.actions.push(Action::Control(node.clone(), Control::Refused { reason }));
+            return;
+        }
         if self.crew.node(node).is_some_and(|known| known.session == session) {
             if let Some(known) = self.crew.node_mut(node) {
                 known.heard = self.now;
@@ -170,8 +177,9 @@ impl Core {
             self.remove_node(node, step);
         }
         let ahead = self.config.ahead.get(&pool).copied().unwrap_or_default();
+        let its = pool.clone();
         self.crew.enter(node.clone(), session, (pool, slots), sequence, self.now);
-        let orphans: Vec<AttemptId> = doing.iter().copied().filter(|id| self.crew.is_orphans(*id)).collect();
+        let orphans: Vec<AttemptId> = doing.iter().copied().filter(|id| self.crew.is_orphans(*id, &its)).collect();
         for id in &orphans {
             if let Some(worker) = self.crew.adopt(*id, node, sequence) {
                 self.wait(worker, *id, step);

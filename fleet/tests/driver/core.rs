@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use vtp_engine::coordinator::Now;
+use vtp_engine::coordinator::{Now, Skill, Skills};
 use vtp_fleet::bus::Piece;
 use vtp_fleet::driver::{Action, Config, Core, Notice, Step};
 use vtp_fleet::ledger::{Record, State};
-use vtp_fleet::messages::{AttemptId, Control, Happened, Offer, Report};
+use vtp_fleet::messages::{AttemptId, Control, Happened, Offer, Report, Why};
 
 use crate::fleet::{config, config_with, submission};
 use crate::support::{node, pool};
@@ -279,6 +279,47 @@ fn nothing_is_taken_back_for_a_node_that_was_not_heard_of_lately() {
     scene.say("a", Happened::Started { id: ids[0] });
     assert_eq!(scene.say("a", Happened::Alive { doing: ids.clone() }).actions, []);
     assert!(stops(&scene.say("b", Happened::Alive { doing: Vec::new() }), "a", ids[1]), "it is there after all");
+}
+
+/// A driver of two pools, "cpu" and "other".
+fn with_two_pools() -> Scene {
+    let mut config = config();
+    config.pools.insert(pool("other"), Skills::NONE.with(Skill::Stitch));
+    Scene::under(config)
+}
+
+#[test]
+fn what_a_node_says_of_another_pools_attempts_counts_for_nothing() {
+    let mut scene = with_two_pools();
+    scene.join("a", 1);
+    let id = scene.submit(1)[0].id;
+    let rogue = |doing| Happened::Joined { pool: pool("other"), slots: 1, doing };
+    let step = scene.say("rogue", rogue(vec![id]));
+    assert!(stops(&step, "rogue", id), "it can't adopt it");
+    assert!(stops(&scene.say("rogue", Happened::Started { id }), "rogue", id));
+    assert_eq!(accepted(&scene.say("rogue", Happened::Finished { id, result: vec![7] })), []);
+    let message = "it broke".to_owned();
+    assert_eq!(scene.say("rogue", Happened::Failed { id, why: Why::Permanent, message }).records, []);
+    // Neither in another life of it.
+    let report = Report {
+        node: node("rogue"),
+        session: 2,
+        sequence: 1,
+        happened: vec![Happened::Finished { id, result: vec![7] }],
+    };
+    let mut step = Step::default();
+    scene.core.hear(scene.now(), Piece::Report(report), &mut step);
+    assert_eq!(accepted(&step), []);
+    scene.say("a", Happened::Started { id });
+    assert_eq!(accepted(&scene.say("a", Happened::Finished { id, result: vec![0] })), [id]);
+}
+
+#[test]
+fn a_node_that_would_be_at_more_tasks_than_any_can_be_is_refused() {
+    let mut scene = Scene::new();
+    let step = scene.join("a", u16::MAX);
+    assert!(matches!(&step.actions[..], [Action::Control(_, Control::Refused { reason, .. })] if reason.contains("4096")));
+    assert_eq!(scene.core.nodes(), 0);
 }
 
 #[test]
