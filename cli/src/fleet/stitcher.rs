@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -104,10 +104,13 @@ pub fn run(arguments: &Arguments) -> Outcome {
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
-        let shared = Shared { bus: bus.clone(), yard, kept, turns: Mutex::default(), ended: Notify::new() };
+        let shared = Shared { bus: bus.clone(), yard: Arc::clone(&yard), kept, turns: Mutex::default(), ended: Notify::new() };
         let shared = Arc::new(shared);
         let sweeping = tokio::spawn(sweep(Arc::clone(&shared), spool));
-        node::run(bus, settings, Stitches(shared), leave).await?;
+        tokio::select! {
+            ended = node::run(bus, settings, Stitches(shared), leave) => ended?,
+            why = yard.refused() => bail!("the driver refuses this stitcher: {why}"),
+        }
         sweeping.abort();
         server.close().await;
         Ok(())

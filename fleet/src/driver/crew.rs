@@ -12,6 +12,7 @@ use std::time::Duration;
 use vtp_engine::coordinator::{Now, WorkerId};
 
 use super::free::FreeSlots;
+use super::lives::Lives;
 use super::work::{Stage, Work};
 use crate::messages::{AttemptId, NodeId, Pool};
 
@@ -19,6 +20,8 @@ use crate::messages::{AttemptId, NodeId, Pool};
 #[derive(Debug, Default)]
 pub(super) struct Crew {
     nodes: BTreeMap<NodeId, Node>,
+    /// Also of nodes that are gone, for a while.
+    pub(super) lives: Lives<u64>,
     tokens: BTreeMap<WorkerId, Token>,
     by_attempt: HashMap<AttemptId, WorkerId>,
     next: u64,
@@ -178,6 +181,11 @@ impl Crew {
         let node =
             Node { session, pool, heard: now, draining, rests, slots, tokens, whole: sequence, ahead, gap: None };
         self.nodes.insert(id, node);
+    }
+
+    /// Forgets which lives of nodes are over that are gone since before `before`.
+    pub(super) fn forget_lives(&mut self, before: Now) {
+        self.lives.forget(before, |name| self.nodes.contains_key(name));
     }
 
     pub(super) fn forget_node(&mut self, id: &NodeId) {

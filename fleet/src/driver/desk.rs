@@ -7,11 +7,15 @@ use std::time::Duration;
 use vtp_engine::coordinator::Now;
 
 use super::Notice;
+use super::lives::{Came, Lives};
 use crate::ledger::{self, State};
 use crate::messages::{JobNumber, Made, NodeId, Standing};
 
 /// After what silence of its client a job that is tended is given up.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// For how long it is known which life of a client was the last, after it was heard of.
+const LIVES: Duration = Duration::from_secs(3600);
 
 /// For how long it is known how a job has ended that nobody lets go of.
 const MEMORY: Duration = Duration::from_secs(24 * 3600);
@@ -23,7 +27,7 @@ pub struct Desk {
     active: BTreeMap<u64, Vec<Made>>,
     ended: BTreeMap<u64, (Standing, Now)>,
     /// The life that each client is in.
-    clients: HashMap<NodeId, u32>,
+    clients: Lives<u32>,
     /// When each session was heard of last.
     heard: HashMap<u32, Now>,
 }
@@ -105,16 +109,18 @@ impl Desk {
         }
     }
 
-    /// A client says that it is there, in this life. What is unwanted by that is what its life before has left.
-    pub fn tend(&mut self, client: NodeId, session: u32, now: Now) -> Unwanted {
+    /// A client says that it is there, in this life. What is unwanted by that is what its life before has left; `None` if this is a
+    /// life whose place another has taken, which tends nothing.
+    pub fn tend(&mut self, client: &NodeId, session: u32, now: Now) -> Option<Unwanted> {
+        let before = match self.clients.come(client, session, now) {
+            Came::Over => return None,
+            Came::New(before) => before,
+            Came::Known => None,
+        };
         self.heard.insert(session, now);
-        match self.clients.insert(client, session) {
-            Some(before) if before != session => {
-                self.heard.remove(&before);
-                self.of(|job| job.session() == Some(before))
-            }
-            _ => Unwanted::default(),
-        }
+        let Some(before) = before else { return Some(Unwanted::default()) };
+        self.heard.remove(&before);
+        Some(self.of(|job| job.session() == Some(before)))
     }
 
     /// Nobody can be heard, so nobody is silent.
@@ -126,6 +132,7 @@ impl Desk {
     pub fn tick(&mut self, now: Now) -> Unwanted {
         let earlier = |span| Now(now.0.saturating_sub(span));
         self.heard.retain(|_, at| *at >= earlier(SILENCE));
+        self.clients.forget(earlier(LIVES), |_| false);
         let silent = |job: JobNumber| job.session().is_some_and(|session| !self.heard.contains_key(&session));
         let mut unwanted = self.of(silent);
         let old = self.ended.iter().filter(|(_, (_, at))| *at < earlier(MEMORY)).map(|(job, _)| *job);
@@ -198,7 +205,7 @@ mod tests {
         let (tended, ended, kept) = (JobNumber::tended(9, 1).0, JobNumber::tended(9, 2).0, JobNumber::kept(1).0);
         [tended, ended, kept].into_iter().for_each(|job| desk.taken(job, at(0)));
         made(&mut desk, ended, at(1));
-        desk.tend(client(), 9, at(20));
+        assert_eq!(desk.tend(&client(), 9, at(20)), Some(Unwanted::default()));
         assert_eq!(desk.tick(at(49)), Unwanted::default());
         assert_eq!(desk.tick(at(51)), Unwanted { active: vec![tended], ended: vec![ended] });
         made(&mut desk, kept, at(60));
@@ -211,8 +218,10 @@ mod tests {
         let mut desk = Desk::default();
         let (before, now) = (JobNumber::tended(9, 1).0, JobNumber::tended(10, 1).0);
         [before, now].into_iter().for_each(|job| desk.taken(job, at(0)));
-        assert_eq!(desk.tend(client(), 9, at(1)), Unwanted::default());
-        assert_eq!(desk.tend(client(), 10, at(2)).active, [before]);
-        assert_eq!(desk.tend(client(), 10, at(3)), Unwanted::default());
+        assert_eq!(desk.tend(&client(), 9, at(1)), Some(Unwanted::default()));
+        assert_eq!(desk.tend(&client(), 10, at(2)).map(|it| it.active), Some(vec![before]));
+        assert_eq!(desk.tend(&client(), 10, at(3)), Some(Unwanted::default()));
+        assert_eq!(desk.tend(&client(), 9, at(4)), None, "it does not come back");
+        assert_eq!(desk.tend(&client(), 10, at(5)), Some(Unwanted::default()), "and takes nothing from the one after it");
     }
 }

@@ -6,6 +6,7 @@ use vtp_engine::coordinator::{Event, Failure, FailureKind, Now, WorkerId};
 
 use super::core::Core;
 use super::crew::{Claim, Surplus, Token};
+use super::lives::{self, Came};
 use super::work::Stage;
 use super::{Action, Step};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report};
@@ -36,7 +37,9 @@ impl Core {
             known.read(sequence, self.now, self.config.republish);
             self.happened(&node, sequence, it, step);
         }
-        if unknown {
+        if unknown && self.crew.lives.is_over(&node, session) {
+            step.actions.push(over(&node, session));
+        } else if unknown {
             step.actions.push(Action::Control(node.clone(), Control::JoinAgain));
         }
         self.crew.count_free(&node);
@@ -159,12 +162,16 @@ impl Core {
         let Some(skills) = self.config.pools.get(&pool).copied() else {
             let known: Vec<&str> = self.config.pools.keys().map(Pool::as_str).collect();
             let reason = format!("there is no pool {pool}; there are: {}", known.join(", "));
-            step.actions.push(Action::Control(node.clone(), Control::Refused { reason }));
+            step.actions.push(Action::Control(node.clone(), Control::Refused { session, reason }));
             return;
         };
         if slots > MOST_SLOTS {
             let reason = format!("it would be at {slots} tasks at a time, and {MOST_SLOTS} are the most");
-            step.actions.push(Action::Control(node.clone(), Control::Refused { reason }));
+            step.actions.push(Action::Control(node.clone(), Control::Refused { session, reason }));
+            return;
+        }
+        if self.crew.lives.come(node, session, self.now) == Came::Over {
+            step.actions.push(over(node, session));
             return;
         }
         if self.crew.node(node).is_some_and(|known| known.session == session) {
@@ -283,4 +290,10 @@ impl Core {
         }
         self.crew.forget_node(node);
     }
+}
+
+/// What is said to a life of a node whose place another has taken.
+fn over(node: &NodeId, session: u64) -> Action {
+    tracing::warn!(%node, "two processes have one name; the one that came first is told to end");
+    Action::Control(node.clone(), Control::Refused { session, reason: lives::sentence(node) })
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use vtp_engine::coordinator::Now;
 
 use super::desk::{Desk, Unwanted};
+use super::lives;
 use super::{Error, Handle, Notice, Refused};
 use crate::bus::{self, Question, Talk, Topic, Whom};
 use crate::messages::{self, Ended, JobNumber, Reply, Request, Standing};
@@ -149,7 +150,10 @@ impl<T: Talk> Service<T> {
             }
             Request::Tend { client, session, jobs } => {
                 let mut desk = self.desk.lock().await;
-                self.give_up(desk.tend(client, session, self.now()));
+                let Some(unwanted) = desk.tend(&client, session, self.now()) else {
+                    return Some(Reply::Refused { reason: lives::sentence(&client) });
+                };
+                self.give_up(unwanted);
                 return Some(Reply::Standings(fitting(jobs.iter().map(|job| desk.standing(*job)))));
             }
         };

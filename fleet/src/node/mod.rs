@@ -334,7 +334,10 @@ impl<B: Bus, W: Work> Node<B, W> {
         match control {
             Some(Control::Stop { id }) => self.hand.stop(id),
             Some(Control::JoinAgain) => self.join(),
-            Some(Control::Refused { reason }) => return Err(Ended::Refused(reason)),
+            Some(Control::Refused { session, reason }) if session == self.reporter.session() => {
+                return Err(Ended::Refused(reason));
+            }
+            Some(Control::Refused { .. }) => {}
             None => return Err(Error::Unavailable("the connection is closed".to_owned()).into()),
         }
         Ok(())

@@ -50,6 +50,11 @@ impl<R> Reporter<R> {
         }
     }
 
+    /// Which life of the node this is.
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
     /// Something has happened.
     pub(super) fn say(&mut self, happened: Happened) {
         self.say_of(happened, Vec::new());

@@ -154,6 +154,26 @@ async fn what_a_client_tends_is_given_up_with_it_and_what_is_kept_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_clients_of_one_name_the_first_is_told_and_the_other_has_its_jobs_done() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger.clone()).await;
+    let _node = Node::start(&bus, "a", 2, Slow::of_ms(20_000));
+    let first = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    let job = first.number();
+    let waiting = tokio::spawn(async move {
+        let ended = first.carry_out(single(job)).await;
+        (ended, first.refused().await, first.carry_out(single(first.number())).await)
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let second = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    assert!(is_done(&second.carry_out(single(second.number())).await.expect("it is taken")));
+    let (ended, why, again) = waiting.await.expect("it is told");
+    assert!(why.contains("another process has its name, c"), "{why}");
+    assert!(matches!(ended, Ok(Standing::Cancelled)) || ended.is_err_and(|error| error.to_string() == why));
+    assert_eq!(again.expect_err("refused").to_string(), why);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_nobody_waits_for_any_longer_is_cancelled() {
     let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
     let _office = Office::open(&bus, ledger.clone()).await;

@@ -315,6 +315,28 @@ fn what_a_node_says_of_another_pools_attempts_counts_for_nothing() {
 }
 
 #[test]
+fn a_life_of_a_node_whose_place_another_has_taken_is_told_to_end_and_takes_nothing_back() {
+    let mut scene = Scene::new();
+    let say = |scene: &mut Scene, session, sequence, happened| {
+        let mut step = Step::default();
+        let report = Report { node: node("a"), session, sequence, happened: vec![happened] };
+        scene.core.hear(scene.now(), Piece::Report(report), &mut step);
+        step
+    };
+    let joined = || Happened::Joined { pool: pool("cpu"), slots: 1, doing: Vec::new() };
+    let refuses_first = |step: &Step| {
+        matches!(&step.actions[..], [Action::Control(_, Control::Refused { session: 1, .. })])
+    };
+    say(&mut scene, 1, 1, joined());
+    say(&mut scene, 2, 1, joined());
+    let id = scene.submit(1)[0].id;
+    say(&mut scene, 2, 2, Happened::Started { id });
+    assert!(refuses_first(&say(&mut scene, 1, 2, Happened::Alive { doing: Vec::new() })));
+    assert!(refuses_first(&say(&mut scene, 1, 3, joined())), "though it says so once more");
+    assert_eq!(accepted(&say(&mut scene, 2, 3, Happened::Finished { id, result: vec![0] })), [id]);
+}
+
+#[test]
 fn a_node_that_would_be_at_more_tasks_than_any_can_be_is_refused() {
     let mut scene = Scene::new();
     let step = scene.join("a", u16::MAX);

@@ -248,6 +248,22 @@ async fn a_node_that_leaves_finishes_what_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_nodes_of_one_name_the_first_ends_with_a_sentence_and_the_other_works_on() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let first = Node::start(&bus, "a", 1, Slow::of_ms(5_000));
+    driver.handle.submit(submission(1, 6)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let second = Node::start(&bus, "a", 1, Slow::of_ms(5_000));
+    let error = first.running.await.expect("it ends").expect_err("refused").to_string();
+    assert!(error.ends_with("another process has its name, a: each needs a name of its own"), "{error}");
+    driver.ended(&[1]).await;
+    assert!(!second.running.is_finished());
+    let attempts = attempts(&ledger);
+    assert!(attempts.iter().sum::<usize>() <= 8, "what the first was at is done again: {attempts:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_of_an_unknown_pool_is_refused_with_those_that_there_are() {
     let bus = LocalBus::new(Terms::default());
     let _driver = Running::start(&bus, MemoryLedger::default()).await;
