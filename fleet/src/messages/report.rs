@@ -109,6 +109,9 @@ impl Message for Report {
 
     fn check(&self) -> Result<(), &'static str> {
         let pools = self.happened.iter().all(|it| !matches!(it, Happened::Joined { pool, .. } if !pool.is_valid()));
+        if !(1..u64::MAX).contains(&self.sequence) {
+            return Err("reports are counted from 1, and nobody counts so far");
+        }
         if self.node.is_valid() && pools { Ok(()) } else { Err("a name can't be one") }
     }
 }

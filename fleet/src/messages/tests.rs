@@ -61,7 +61,7 @@ fn messages_have_the_bytes_that_their_version_had() {
     for (name, control) in [
         ("stop.bin", Control::Stop { id: attempt() }),
         ("join-again.bin", Control::JoinAgain),
-        ("refused.bin", Control::Refused { reason: "no such pool".to_owned() }),
+        ("refused.bin", Control::Refused { session: 9, reason: "no such pool".to_owned() }),
     ] {
         golden(name, &encode(&control).expect("it is valid"));
     }
@@ -138,6 +138,7 @@ fn a_message_that_is_longer_than_any_is_not_written() {
 fn what_breaks_a_messages_rules_is_not_written_nor_read() {
     assert!(encode(&Offer { priority: 0, ..offer() }).is_err());
     assert!(encode(&Offer { id: AttemptId { attempt: 0, ..attempt() }, ..offer() }).is_err());
+    assert!([0, u64::MAX].into_iter().all(|sequence| encode(&Report { sequence, ..report() }).is_err()));
     assert!(Pool::new("a.b").is_err() && Pool::new("*").is_err() && NodeId::new("").is_err());
     let bytes = encode(&offer()).expect("it is valid").to_vec();
     let at = bytes.windows(3).position(|it| it == b"cpu").expect("the pool's name is in there");
