@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::Message;
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::stream::DeleteMessageErrorKind;
 use async_nats::jetstream::{self, AckKind};
 use serde::Deserialize;
@@ -31,8 +32,10 @@ pub struct NatsNews {
     found: Found,
     /// What is read, and not given yet.
     read: VecDeque<Read>,
-    /// The last report given: acknowledging it acknowledges those before.
-    last: Option<Message>,
+    /// What of the reports was read so far.
+    seen: Seen,
+    /// The last report given, and whether it was given for the first time: acknowledging it acknowledges those before.
+    last: Option<(Message, bool)>,
     /// The advisories given, and the tasks that they are about.
     given: Vec<(Message, Option<(String, u64)>)>,
 }
@@ -43,10 +46,27 @@ struct Found {
     advisories: Vec<Message>,
 }
 
-/// A message that was read, with what it says; `None` if it is passed over.
+/// How far a stream was read. What the server delivers again, for it has heard of no acknowledgement yet, is behind that: it would come
+/// after reports that follow it.
+#[derive(Debug, Default)]
+struct Seen(Option<(u64, DateTime)>);
+
+impl Seen {
+    /// Reads on to the message of this number, which was published then. Whether that is new: one of a lower number is so only in a
+    /// stream that was made anew, and then it is younger.
+    fn read(&mut self, sequence: u64, published: DateTime) -> bool {
+        let is_new = self.0.is_none_or(|(highest, at)| sequence > highest || published > at);
+        if is_new {
+            self.0 = Some((sequence, published));
+        }
+        is_new
+    }
+}
+
+/// A message that was read, with what it says; `None` if it is passed over. Of a report also whether it came for the first time.
 #[derive(Debug)]
 enum Read {
-    Event(Message, Option<Report>),
+    Event(Message, bool, Option<Report>),
     Advisory(Message, Option<Exhausted>),
 }
 
@@ -69,7 +89,7 @@ struct Advisory {
 impl Read {
     fn says_something(&self) -> bool {
         match self {
-            Self::Event(_, report) => report.is_some(),
+            Self::Event(_, _, report) => report.is_some(),
             Self::Advisory(_, about) => about.as_ref().is_some_and(|about| about.piece.is_some()),
         }
     }
@@ -93,12 +113,16 @@ fn understood(message: &Message) -> Option<Report> {
 impl NatsNews {
     pub(super) fn new(context: jetstream::Context, events: Lane, advisories: Lane) -> Self {
         let (found, read) = (Found::default(), VecDeque::new());
-        Self { context, events, advisories, is_lost: false, found, read, last: None, given: Vec::new() }
+        let (seen, last, given) = (Seen::default(), None, Vec::new());
+        Self { context, events, advisories, is_lost: false, found, read, seen, last, given }
     }
 
     fn take_report(&mut self, message: Message) {
-        let report = understood(&message);
-        self.read.push_back(Read::Event(message, report));
+        let message = jetstream::Message { message, context: self.context.clone() };
+        let place = message.info().map(|info| (info.stream_sequence, info.published));
+        let is_new = place.map_or(true, |(sequence, published)| self.seen.read(sequence, published));
+        let report = if is_new { understood(&message) } else { None };
+        self.read.push_back(Read::Event(message.message, is_new, report));
     }
 
     async fn take_advisory(&mut self, message: Message) -> Result<(), Error> {
@@ -123,9 +147,12 @@ impl NatsNews {
         let mut pieces = Vec::new();
         while let Some(read) = self.read.pop_front_if(|read| pieces.len() < most || !read.says_something()) {
             match read {
-                Read::Event(message, report) => {
+                Read::Event(message, is_new, report) => {
                     pieces.extend(report.map(Piece::Report));
-                    self.last = Some(message);
+                    // One that came again is behind those that came for the first time.
+                    if is_new || self.last.as_ref().is_none_or(|(_, is_new)| !is_new) {
+                        self.last = Some((message, is_new));
+                    }
                 }
                 Read::Advisory(message, about) => {
                     let about = about.map(|Exhausted { stream, sequence, piece }| {
@@ -239,7 +266,7 @@ impl News for NatsNews {
     }
 
     async fn ack(&mut self) -> Result<(), Error> {
-        if let Some(message) = self.last.take() {
+        if let Some((message, _)) = self.last.take() {
             let message = jetstream::Message { message, context: self.context.clone() };
             message.ack().await.map_err(unavailable)?;
         }
@@ -258,5 +285,21 @@ impl News for NatsNews {
             message.ack_with(AckKind::Ack).await.map_err(unavailable)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_told_from_what_is_new_in_a_stream_that_was_made_anew() {
+        let at = |seconds: i64| async_nats::datetime::from_nanos(i128::from(seconds) * 1_000_000_000).expect("a time");
+        let mut seen = Seen::default();
+        assert!(seen.read(7, at(10)) && seen.read(9, at(10)) && seen.read(10, at(12)));
+        assert!(!seen.read(7, at(10)) && !seen.read(9, at(10)) && !seen.read(10, at(12)));
+        assert!(seen.read(1, at(20)) && seen.read(2, at(20)));
+        assert!(!seen.read(1, at(20)));
+        assert!(seen.read(3, at(19)), "clocks of servers differ");
     }
 }
