@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_nats::Message;
 use async_nats::datetime::DateTime;
-use async_nats::jetstream::stream::DeleteMessageErrorKind;
-use async_nats::jetstream::{self, AckKind};
+use async_nats::jetstream::stream::{DeleteMessageErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::{self, AckKind, ErrorCode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -110,6 +110,15 @@ fn understood(message: &Message) -> Option<Report> {
     }
 }
 
+/// Whether the server says itself that there is no such message; it may also not answer.
+fn is_gone(error: &RawMessageErrorKind) -> bool {
+    match error {
+        RawMessageErrorKind::NoMessageFound => true,
+        RawMessageErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        RawMessageErrorKind::InvalidSubject | RawMessageErrorKind::Other => false,
+    }
+}
+
 impl NatsNews {
     pub(super) fn new(context: jetstream::Context, events: Lane, advisories: Lane) -> Self {
         let (found, read) = (Found::default(), VecDeque::new());
@@ -125,10 +134,17 @@ impl NatsNews {
         self.read.push_back(Read::Event(message.message, is_new, report));
     }
 
-    async fn take_advisory(&mut self, message: Message) -> Result<(), Error> {
+    async fn take_advisory(&mut self, message: Message) {
         let about = match serde_json::from_slice::<Advisory>(&message.payload) {
             Ok(Advisory { stream, stream_seq, deliveries }) => {
-                let offer = self.look_up(&stream, stream_seq).await?;
+                let offer = match self.look_up(&stream, stream_seq).await {
+                    Ok(offer) => offer,
+                    // Not acknowledged, it comes again.
+                    Err(error) => {
+                        tracing::debug!(%error, stream, stream_seq, "a task that was given up is looked for again");
+                        return;
+                    }
+                };
                 let piece = offer.map(|offer| Piece::Exhausted { offer, deliveries });
                 Some(Exhausted { stream, sequence: stream_seq, piece })
             }
@@ -138,7 +154,6 @@ impl NatsNews {
             }
         };
         self.read.push_back(Read::Advisory(message, about));
-        Ok(())
     }
 
     /// Gives up to `most` pieces of what is read. They, and what is passed over before the next, may be acknowledged then, and
@@ -172,10 +187,11 @@ impl NatsNews {
         match stream.get_raw_message(sequence).await {
             Ok(message) => Ok(messages::decode(&message.payload).ok()),
             // Somebody has acknowledged it after all.
-            Err(error) => {
+            Err(error) if is_gone(&error.kind()) => {
                 tracing::debug!(%error, sequence, "a task that was given up is not there");
                 Ok(None)
             }
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -199,7 +215,7 @@ impl NatsNews {
             self.take_report(message);
         }
         while let Some(message) = self.found.advisories.pop() {
-            self.take_advisory(message).await?;
+            self.take_advisory(message).await;
         }
         Ok(())
     }
@@ -211,7 +227,7 @@ impl NatsNews {
             self.take_report(message);
         }
         while let Some(message) = self.advisories.ready()? {
-            self.take_advisory(message).await?;
+            self.take_advisory(message).await;
         }
         if self.events.is_silent() || self.advisories.is_silent() {
             return Err(unavailable("it keeps our requests for news, and is not heard of any more"));
@@ -249,7 +265,7 @@ impl NatsNews {
                 }
                 message = self.advisories.next() => {
                     if let Some(message) = message? {
-                        self.take_advisory(message).await?;
+                        self.take_advisory(message).await;
                     }
                 }
                 () = tokio::time::sleep_until(look) => {}
@@ -291,6 +307,17 @@ impl News for NatsNews {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_is_gone_only_where_the_server_says_so() {
+        let said = |code: u64, err_code: u64| {
+            let words = format!(r#"{{"code":{code},"err_code":{err_code},"description":"it says why"}}"#);
+            RawMessageErrorKind::JetStream(serde_json::from_str(&words).expect("an error of JetStream"))
+        };
+        assert!(is_gone(&RawMessageErrorKind::NoMessageFound) && is_gone(&said(404, 10059)));
+        assert!(!is_gone(&RawMessageErrorKind::Other), "as where it does not answer in time");
+        assert!(!is_gone(&said(503, 10008)), "nobody leads the stream");
+    }
 
     #[test]
     fn what_comes_again_is_told_from_what_is_new_in_a_stream_that_was_made_anew() {
