@@ -240,9 +240,7 @@ impl NatsNews {
         let mut is_asked = false;
         loop {
             // Requests are kept for later where there is no connection; whoever waits for news is to know.
-            if self.events.is_cut_off() {
-                return Err(unavailable("the connection is lost"));
-            }
+            self.events.reach()?;
             if self.is_lost {
                 self.find().await?;
             }
