@@ -1,7 +1,7 @@
 //! What a connection may take: windows, buffers, times. The figures behind the defaults are in docs/transfer.md.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use quinn::{
     AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
     TransportConfig, VarInt,
 };
+use rustix::io::Errno;
 use rustix::net::{self, sockopt};
 
 /// How the rate is found that the network bears.
@@ -183,8 +184,13 @@ impl Tuning {
         config
     }
 
-    /// A UDP socket at `address`; one for IPv6 takes IPv4, too.
+    /// A UDP socket at `address`; one for IPv6 takes IPv4, too. Where there is no IPv6, every address of this machine is every one of
+    /// IPv4.
     pub(super) fn socket(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        with_or_without_ipv6(address, |address| self.socket_at(address))
+    }
+
+    fn socket_at(&self, address: SocketAddr) -> io::Result<UdpSocket> {
         let family = match address {
             SocketAddr::V4(_) => net::AddressFamily::INET,
             SocketAddr::V6(_) => net::AddressFamily::INET6,
@@ -208,5 +214,39 @@ impl Tuning {
             );
         }
         Ok(socket)
+    }
+}
+
+/// Opens `address`, or where that is every address of IPv6 and the system has no IPv6, every one of IPv4.
+fn with_or_without_ipv6<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let opened = open(address);
+    match &opened {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(error) => {
+            open((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        _ => opened,
+    }
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_system_has_no_ipv6_a_peer_listens_on_ipv4() {
+        let without = |address: SocketAddr| match address {
+            SocketAddr::V4(_) => Ok(address),
+            SocketAddr::V6(_) => Err(Errno::AFNOSUPPORT.into()),
+        };
+        let anywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4433));
+        assert_eq!(with_or_without_ipv6(anywhere, without).unwrap(), SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433)));
+        with_or_without_ipv6((Ipv6Addr::LOCALHOST, 4433).into(), without).expect_err("that one address was asked for");
+        let taken = |_| Err::<(), _>(Errno::ADDRINUSE.into());
+        let error = with_or_without_ipv6(anywhere, taken).expect_err("another listens there");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }
