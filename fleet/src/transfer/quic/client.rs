@@ -104,7 +104,7 @@ impl Client {
             let identity = identity.clone();
             return Err(StartError::Role { identity, what: "fetch or deliver chunks", right: Role::Node });
         }
-        let endpoint = endpoint(&tuning, credentials.secret(server::RESETS))?;
+        let endpoint = endpoint(&tuning)?;
         let tls = credentials.client(ALPN)?;
         let crypto = Arc::new(QuicClientConfig::try_from(tls).map_err(|error| server::tls(&error))?);
         let link = |address, expected| Link {
@@ -209,11 +209,11 @@ impl Transfer for Client {
 }
 
 /// A socket for all connections of a client.
-fn endpoint(tuning: &Tuning, resets: [u8; 32]) -> Result<Endpoint, StartError> {
+fn endpoint(tuning: &Tuning) -> Result<Endpoint, StartError> {
     let address = (Ipv6Addr::UNSPECIFIED, 0).into();
     let failed = |source| StartError::Socket { address, source };
     let socket = tuning.socket(address).map_err(failed)?;
-    Endpoint::new(tuning.endpoint(ResetKey(resets)), None, socket, Arc::new(TokioRuntime)).map_err(failed)
+    Endpoint::new(tuning.endpoint(ResetKey::by_chance()), None, socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 
 /// What the peer at the other end has to be.
