@@ -14,6 +14,9 @@ use crate::messages::{JobNumber, Made, NodeId, Standing};
 /// After what silence of its client a job that is tended is given up.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// For how long a job that its client has given up is not taken: its submission may have been on its way.
+const OVERTAKEN: Duration = Duration::from_secs(60);
+
 /// For how long it is known which life of a client was the last, after it was heard of.
 const LIVES: Duration = Duration::from_secs(3600);
 
@@ -30,6 +33,8 @@ pub struct Desk {
     clients: Lives<u32>,
     /// When each session was heard of last.
     heard: HashMap<u32, Now>,
+    /// Jobs that were given up and are not to be taken, until then.
+    given_up: HashMap<u64, Now>,
 }
 
 /// Jobs that nobody wants any longer.
@@ -75,6 +80,18 @@ impl Desk {
     /// A job was not taken after all.
     pub fn untaken(&mut self, job: u64) {
         self.active.remove(&job);
+    }
+
+    /// A client gives a job up. It may have done so before the job was taken, and of a job that it tends it has nothing more to say.
+    pub fn given_up(&mut self, job: u64, now: Now) {
+        if JobNumber(job).session().is_some() || self.standing(job) == Standing::Unknown {
+            self.given_up.insert(job, Now(now.0 + OVERTAKEN));
+        }
+    }
+
+    /// Whether a job was given up lately, and is not to be taken.
+    pub fn is_given_up(&self, job: u64, now: Now) -> bool {
+        self.given_up.get(&job).is_some_and(|until| *until > now)
     }
 
     /// A job is let go of.
@@ -133,6 +150,7 @@ impl Desk {
         let earlier = |span| Now(now.0.saturating_sub(span));
         self.heard.retain(|_, at| *at >= earlier(SILENCE));
         self.clients.forget(earlier(LIVES), |_| false);
+        self.given_up.retain(|_, until| *until > now);
         let silent = |job: JobNumber| job.session().is_some_and(|session| !self.heard.contains_key(&session));
         let mut unwanted = self.of(silent);
         let old = self.ended.iter().filter(|(_, (_, at))| *at < earlier(MEMORY)).map(|(job, _)| *job);
@@ -197,6 +215,20 @@ mod tests {
         assert!(matches!(desk.standing(job), Standing::Done { .. }));
         desk.forgotten(job);
         assert_eq!(desk.standing(job), Standing::Unknown);
+    }
+
+    #[test]
+    fn a_job_that_was_given_up_before_it_came_is_not_taken_for_a_while() {
+        let (mut desk, kept, tended) = (Desk::default(), JobNumber::kept(5).0, JobNumber::tended(9, 1).0);
+        desk.taken(tended, at(0));
+        [kept, tended].into_iter().for_each(|job| desk.given_up(job, at(1)));
+        assert!(desk.is_given_up(kept, at(2)) && desk.is_given_up(tended, at(2)));
+        desk.tick(at(70));
+        assert!(!desk.is_given_up(kept, at(70)) && desk.given_up.is_empty());
+        // Whoever keeps a job may give the same number again.
+        desk.taken(kept, at(80));
+        desk.given_up(kept, at(81));
+        assert!(!desk.is_given_up(kept, at(82)));
     }
 
     #[test]

@@ -98,12 +98,24 @@ struct Command {
     reply: oneshot::Sender<Result<(), Refused>>,
 }
 
+/// What the driver is asked for.
 #[derive(Debug)]
-enum What {
+pub(super) enum What {
     Submit(Submission),
     Cancel(u64),
     Forget(u64),
     Slots(oneshot::Sender<BTreeMap<Pool, u32>>),
+}
+
+/// What will come of something that the driver was asked for; nothing, where it has ended.
+#[derive(Debug)]
+pub(super) struct Answer(Option<oneshot::Receiver<Result<(), Refused>>>);
+
+impl Answer {
+    /// Waits for it.
+    pub(super) async fn wait(self) -> Result<(), Error> {
+        self.0.ok_or(Error::Gone)?.await.map_err(|_| Error::Gone)?.map_err(Error::Refused)
+    }
 }
 
 impl Handle {
@@ -112,7 +124,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Refused`]; [`Error::Gone`], and then it is unknown whether the ledger has it.
     pub async fn submit(&self, submission: Submission) -> Result<(), Error> {
-        self.ask(What::Submit(submission)).await
+        self.ask(What::Submit(submission)).await.wait().await
     }
 
     /// Gives a job up.
@@ -120,7 +132,7 @@ impl Handle {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn cancel(&self, job: u64) -> Result<(), Error> {
-        self.ask(What::Cancel(job)).await
+        self.ask(What::Cancel(job)).await.wait().await
     }
 
     /// Lets go of a job that has ended.
@@ -128,7 +140,7 @@ impl Handle {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn forget(&self, job: u64) -> Result<(), Error> {
-        self.ask(What::Forget(job)).await
+        self.ask(What::Forget(job)).await.wait().await
     }
 
     /// How many tasks the nodes of each pool can be at, at a time.
@@ -137,7 +149,7 @@ impl Handle {
     /// [`Error::Gone`].
     pub async fn slots(&self) -> Result<BTreeMap<Pool, u32>, Error> {
         let (tell, told) = oneshot::channel();
-        self.ask(What::Slots(tell)).await?;
+        self.ask(What::Slots(tell)).await.wait().await?;
         told.await.map_err(|_| Error::Gone)
     }
 
@@ -146,10 +158,10 @@ impl Handle {
         &self.counts
     }
 
-    async fn ask(&self, what: What) -> Result<(), Error> {
+    /// Asks, as soon as there is room: the driver is asked in the order in which these return.
+    pub(super) async fn ask(&self, what: What) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command { what, reply }).await.map_err(|_| Error::Gone)?;
-        answer.await.map_err(|_| Error::Gone)?.map_err(Error::Refused)
+        Answer(self.commands.send(Command { what, reply }).await.is_ok().then_some(answer))
     }
 }
 
