@@ -81,8 +81,7 @@ impl<T: Talk> Client<T> {
         let heard = talk.listen(Topic::EndedOf(session)).await?;
         let (is_answered, farewells) = (AtomicBool::new(false), Mutex::default());
         let (refused, is_refused) = (OnceLock::new(), Notify::new());
-        let shared =
-            Shared { talk, name, session, count, waiting, waits, is_answered, farewells, refused, is_refused };
+        let shared = Shared { talk, name, session, count, waiting, waits, is_answered, farewells, refused, is_refused };
         let shared = Arc::new(shared);
         tokio::spawn(tend(Arc::downgrade(&shared), heard));
         Ok(Self { shared })

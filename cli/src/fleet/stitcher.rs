@@ -104,7 +104,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
-        let shared = Shared { bus: bus.clone(), yard: Arc::clone(&yard), kept, turns: Mutex::default(), ended: Notify::new() };
+        let shared =
+            Shared { bus: bus.clone(), yard: Arc::clone(&yard), kept, turns: Mutex::default(), ended: Notify::new() };
         let shared = Arc::new(shared);
         let sweeping = tokio::spawn(sweep(Arc::clone(&shared), spool));
         tokio::select! {

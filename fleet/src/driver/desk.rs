@@ -254,6 +254,10 @@ mod tests {
         assert_eq!(desk.tend(&client(), 10, at(2)).map(|it| it.active), Some(vec![before]));
         assert_eq!(desk.tend(&client(), 10, at(3)), Some(Unwanted::default()));
         assert_eq!(desk.tend(&client(), 9, at(4)), None, "it does not come back");
-        assert_eq!(desk.tend(&client(), 10, at(5)), Some(Unwanted::default()), "and takes nothing from the one after it");
+        assert_eq!(
+            desk.tend(&client(), 10, at(5)),
+            Some(Unwanted::default()),
+            "and takes nothing from the one after it"
+        );
     }
 }

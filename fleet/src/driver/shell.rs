@@ -15,7 +15,7 @@ use vtp_engine::coordinator::RestoreError;
 use super::clock::Clock;
 use super::core::{Core, Refused};
 use super::spans::{Span, SpanSink, Spans};
-use super::tally::{Tally, Tick};
+use super::tally::{Open, Tally, Tick};
 use super::upkeep::Upkeep;
 use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
@@ -187,7 +187,8 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         let handle = Handle { commands: sender, counts: Arc::clone(&counts) };
         let publishing = Arc::new(Semaphore::new(PUBLISHING));
         let clock = Clock::default();
-        let (desk, tally) = (Desk::restore(&state, clock.now()), Tally::restore(&state, clock.now()));
+        let (desk, tally) =
+            (Desk::restore(&state, clock.now()), Tally::restore(&core.config.pools, &state, clock.now()));
         let (spans, sink) = (Spans::restore(&state, SystemTime::now()), None);
         let driver =
             Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk, tally, spans, sink };
@@ -304,15 +305,15 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
 
     async fn keep(&mut self, step: &mut Step) -> Result<(), Error> {
         let spans = self.spans(step);
-        let Step { records, events, ignored, .. } = step;
+        let Step { records, put_down, events, ignored, .. } = step;
         self.counts.turns.fetch_add(1, Ordering::Relaxed);
         self.counts.events.fetch_add(*events, Ordering::Relaxed);
         self.counts.ignored.fetch_add(*ignored, Ordering::Relaxed);
         self.counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
         let now = self.clock.now();
         records.iter().flat_map(|record| self.tally.take(record, now)).for_each(|tick| count(&tick));
-        metrics::gauge!(TASKS_WAITING).set(self.tally.waiting() as f64);
-        metrics::gauge!(TASKS_RUNNING).set(self.tally.running() as f64);
+        put_down.iter().for_each(|id| self.tally.end(*id));
+        self.tally.pools().for_each(|(pool, open)| show(pool, open));
         metrics::gauge!(JOBS_ACTIVE).set(self.tally.jobs() as f64);
         metrics::gauge!(NODES).set(self.core.nodes() as f64);
         // Without records, too: whoever does not lead any longer is to do and answer nothing.
@@ -353,6 +354,20 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             }
             drop(permit);
         });
+    }
+}
+
+fn show(pool: &str, open: Open) {
+    metrics::gauge!(TASKS_WAITING, "pool" => pool.to_owned()).set(open.waiting as f64);
+    metrics::gauge!(TASKS_RUNNING, "pool" => pool.to_owned()).set(open.running as f64);
+}
+
+impl<B, L> Drop for Driver<B, L> {
+    /// Whoever leads next shows what there is.
+    fn drop(&mut self) {
+        self.tally.pools().for_each(|(pool, _)| show(pool, Open::default()));
+        metrics::gauge!(JOBS_ACTIVE).set(0.0);
+        metrics::gauge!(NODES).set(0.0);
     }
 }
 

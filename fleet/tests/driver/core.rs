@@ -324,9 +324,8 @@ fn a_life_of_a_node_whose_place_another_has_taken_is_told_to_end_and_takes_nothi
         step
     };
     let joined = || Happened::Joined { pool: pool("cpu"), slots: 1, doing: Vec::new() };
-    let refuses_first = |step: &Step| {
-        matches!(&step.actions[..], [Action::Control(_, Control::Refused { session: 1, .. })])
-    };
+    let refuses_first =
+        |step: &Step| matches!(&step.actions[..], [Action::Control(_, Control::Refused { session: 1, .. })]);
     say(&mut scene, 1, 1, joined());
     say(&mut scene, 2, 1, joined());
     let id = scene.submit(1)[0].id;
@@ -340,7 +339,9 @@ fn a_life_of_a_node_whose_place_another_has_taken_is_told_to_end_and_takes_nothi
 fn a_node_that_would_be_at_more_tasks_than_any_can_be_is_refused() {
     let mut scene = Scene::new();
     let step = scene.join("a", u16::MAX);
-    assert!(matches!(&step.actions[..], [Action::Control(_, Control::Refused { reason, .. })] if reason.contains("4096")));
+    assert!(
+        matches!(&step.actions[..], [Action::Control(_, Control::Refused { reason, .. })] if reason.contains("4096"))
+    );
     assert_eq!(scene.core.nodes(), 0);
 }
 

@@ -181,7 +181,8 @@ async fn a_task_that_no_node_is_able_to_do_ends_its_job_in_the_end() {
     let bus = LocalBus::new(Terms::default());
     let mut driver = Running::start(&bus, MemoryLedger::default()).await;
     let asked = Arc::new(AtomicU64::new(0));
-    let _full: Vec<Node> = (0..4).map(|it| Node::start(&bus, &format!("full-{it}"), 1, Full(Arc::clone(&asked)))).collect();
+    let _full: Vec<Node> =
+        (0..4).map(|it| Node::start(&bus, &format!("full-{it}"), 1, Full(Arc::clone(&asked)))).collect();
     driver.handle.submit(submission(1, 1)).await.expect("taken");
     let (_, ends) = driver.ended(&[1]).await;
     assert!(matches!(ends[..], [Notice::Failed { .. }]), "{ends:?}");
