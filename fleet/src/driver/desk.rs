@@ -90,8 +90,8 @@ impl Desk {
     }
 
     /// Whether a job was given up lately, and is not to be taken.
-    pub fn is_given_up(&self, job: u64, now: Now) -> bool {
-        self.given_up.get(&job).is_some_and(|until| *until > now)
+    pub fn is_given_up(&self, job: u64) -> bool {
+        self.given_up.contains_key(&job)
     }
 
     /// A job is let go of.
@@ -122,6 +122,7 @@ impl Desk {
         match self.ended.get(&job) {
             Some((standing, _)) => standing.clone(),
             None if self.active.contains_key(&job) => Standing::Active,
+            None if self.is_given_up(job) => Standing::Cancelled,
             None => Standing::Unknown,
         }
     }
@@ -222,13 +223,15 @@ mod tests {
         let (mut desk, kept, tended) = (Desk::default(), JobNumber::kept(5).0, JobNumber::tended(9, 1).0);
         desk.taken(tended, at(0));
         [kept, tended].into_iter().for_each(|job| desk.given_up(job, at(1)));
-        assert!(desk.is_given_up(kept, at(2)) && desk.is_given_up(tended, at(2)));
+        assert!(desk.is_given_up(kept) && desk.is_given_up(tended));
+        assert_eq!(desk.standing(kept), Standing::Cancelled);
         desk.tick(at(70));
-        assert!(!desk.is_given_up(kept, at(70)) && desk.given_up.is_empty());
+        assert!(!desk.is_given_up(kept) && !desk.is_given_up(tended));
+        assert_eq!(desk.standing(kept), Standing::Unknown);
         // Whoever keeps a job may give the same number again.
         desk.taken(kept, at(80));
         desk.given_up(kept, at(81));
-        assert!(!desk.is_given_up(kept, at(82)));
+        assert!(!desk.is_given_up(kept));
     }
 
     #[test]
