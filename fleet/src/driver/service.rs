@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::Instant;
 use vtp_engine::coordinator::Now;
 
+use super::clock::STILL;
 use super::desk::{Desk, Unwanted};
 use super::lives;
 use super::shell::{Answer, What};
@@ -66,6 +67,7 @@ pub async fn serve<T: Talk>(
     let mut questions = talk.questions(Whom::Driver).await?;
     let (desk, waiting) = (Arc::new(Mutex::new(desk)), Arc::new(Semaphore::new(MOST_WAITING)));
     let service = Service { talk, handle, desk, waiting, started: Instant::now() };
+    let mut looked = Instant::now();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -82,7 +84,8 @@ pub async fn serve<T: Talk>(
             },
             _ = look.tick() => {
                 let mut desk = service.desk.lock().await;
-                if service.handle.counts().is_cut_off.load(Ordering::Relaxed) {
+                let stood = std::mem::replace(&mut looked, Instant::now()).elapsed() > LOOK + STILL;
+                if stood || service.handle.counts().is_cut_off.load(Ordering::Relaxed) {
                     desk.stand_still(service.now());
                 }
                 let unwanted = desk.tick(service.now());

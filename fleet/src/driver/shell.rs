@@ -27,6 +27,8 @@ use crate::metrics::{
 
 /// How much news one turn takes.
 const MOST_NEWS: usize = 2_048;
+/// How long it is put off to look who is silent, while there is more news than one turn takes: they may speak in it.
+const PUT_OFF: Duration = Duration::from_secs(10);
 /// How many batches of tasks are being published at a time; the next turn waits for one of them.
 const PUBLISHING: usize = 8;
 
@@ -219,17 +221,26 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             self.ledger.append(self.epoch, Vec::new()).await?;
             let mut step = Step::default();
             let mut replies = Vec::new();
+            let mut is_behind = false;
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(command) => replies.push(self.command(command, &mut step)),
+                    Some(command) => {
+                        self.clock.turn();
+                        replies.push(self.command(command, &mut step));
+                    }
                     None => return Ok(()),
                 },
-                pieces = news.next(MOST_NEWS, wait) => self.take(pieces, &upkeep, &mut step).await?,
+                pieces = news.next(MOST_NEWS, wait) => {
+                    self.clock.turn();
+                    is_behind = pieces.as_ref().is_ok_and(|pieces| pieces.len() >= MOST_NEWS);
+                    self.take(pieces, &upkeep, &mut step).await?;
+                }
             }
             while let Ok(command) = self.commands.try_recv() {
                 replies.push(self.command(command, &mut step));
             }
-            if !self.clock.is_stopped() && self.core.next_wakeup() <= self.clock.now() {
+            let put_off = if is_behind { PUT_OFF } else { Duration::ZERO };
+            if !self.clock.is_stopped() && self.core.next_wakeup().0 + put_off <= self.clock.now().0 {
                 self.core.tick(self.clock.now(), &mut step);
             }
             self.keep(&mut step).await?;
