@@ -188,12 +188,12 @@ async fn where_there_is_no_connection_nothing_is_asked_for_that_would_come_all_a
     server.server.kill().expect("killed");
     tokio::time::sleep(Duration::from_millis(500)).await;
     let begun = std::time::Instant::now();
-    for _ in 0..10 {
+    for _ in 0..5 {
         let error = tasks.pull(4, Duration::from_secs(5)).await.expect_err("nobody is there");
         assert!(error.is_retryable(), "{error}");
         first.receipt.progress().await.expect_err("nobody is there");
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "it is known at once");
+    assert!(begun.elapsed() < Duration::from_secs(4), "no answer is waited for");
     server.server.restart().expect("started again");
     let mut pulled = Vec::new();
     for _ in 0..100 {

@@ -16,7 +16,8 @@ use crate::bus::Error;
 
 /// How long the server keeps a request that it has nothing for.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How long nothing is asked for after the server had something else to say than that there is nothing: it would say it again.
+/// How long nothing is asked for after the server had something else to say than that there is nothing, or was not there: it would
+/// be the same again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A consumer, as one of those sees it who pull from it.
@@ -162,7 +163,7 @@ impl Lane {
     async fn send(&mut self, body: String, batch: usize, wait: Duration, waits: bool) -> Result<(), Error> {
         tokio::time::sleep_until(self.rest).await;
         // Kept for later, requests would pile up, and each be given tasks then.
-        self.bus.reach()?;
+        self.bus.reach().inspect_err(|_| self.rest = Instant::now() + PAUSE)?;
         let connection = self.bus.connection();
         let sent = self.bus.client.publish_with_reply(self.next.clone(), self.inbox.clone(), Bytes::from(body));
         sent.await.map_err(unavailable)?;
