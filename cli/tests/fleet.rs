@@ -289,7 +289,7 @@ fn what_a_fleet_does_can_be_measured() {
     // The ladder, its index, three chunks.
     assert_eq!(value("driver", "vtp_jobs_ended_total{outcome=\"done\"}"), 5.0);
     assert_eq!(value("driver", "vtp_jobs_active"), 0.0);
-    assert_eq!(value("driver", "vtp_tasks_waiting"), 0.0);
+    assert_eq!(value("driver", "vtp_tasks_waiting{pool=\"cpu\"}"), 0.0);
     assert_eq!(value("driver", "vtp_nodes"), 3.0);
     assert_eq!(value("driver", "vtp_queue_wait_seconds_count{pool=\"cpu\"}"), 3.0);
     assert_eq!(value("node-0", "vtp_frames_encoded_total"), 60.0);

@@ -126,6 +126,7 @@ fn nodes_are_scaled_by_what_the_fleet_measures() {
     let queries: Vec<String> =
         checks.iter().filter_map(|it| Some(attribute(it.body(), "query")?.to_string())).collect();
     assert_eq!(queries.len(), 2);
+    assert!(queries.iter().any(|query| query.contains("or vector(0)")), "without a node there is one to be started");
     for query in &queries {
         let named = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
         for metric in named.filter(|word| word.starts_with("vtp_")) {

@@ -82,10 +82,10 @@ job "vtp-node" {
           }
         }
 
-        # What waits, for as long as nothing of it was given out.
+        # What waits, for as long as nothing of it was given out; also where there is no node at all.
         check "backlog" {
           source       = "prometheus"
-          query        = "max(vtp_tasks_waiting) / clamp_min(sum(vtp_slots{pool=\"cpu\"}), 1)"
+          query        = "max(vtp_tasks_waiting{pool=\"cpu\"}) / clamp_min(sum(vtp_slots{pool=\"cpu\"}) or vector(0), 1)"
           query_window = "1m"
 
           strategy "target-value" {

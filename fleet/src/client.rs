@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -56,6 +56,10 @@ struct Shared<T> {
     is_answered: AtomicBool,
     /// What the driver is being told of jobs that nobody waits for any longer.
     farewells: Mutex<JoinSet<()>>,
+    /// Why the driver wants nothing of this client any more, if so.
+    refused: OnceLock<String>,
+    /// Told of that.
+    is_refused: Notify,
 }
 
 #[derive(Debug)]
@@ -76,7 +80,9 @@ impl<T: Talk> Client<T> {
         let (count, waits, waiting) = (AtomicU32::new(1), AtomicU64::new(0), Mutex::default());
         let heard = talk.listen(Topic::EndedOf(session)).await?;
         let (is_answered, farewells) = (AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(Shared { talk, name, session, count, waiting, waits, is_answered, farewells });
+        let (refused, is_refused) = (OnceLock::new(), Notify::new());
+        let shared = Shared { talk, name, session, count, waiting, waits, is_answered, farewells, refused, is_refused };
+        let shared = Arc::new(shared);
         tokio::spawn(tend(Arc::downgrade(&shared), heard));
         Ok(Self { shared })
     }
@@ -84,6 +90,17 @@ impl<T: Talk> Client<T> {
     /// Whether the driver has answered lately: it is asked every two seconds.
     pub fn is_answered(&self) -> bool {
         self.shared.is_answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the driver refuses this client, for ever perhaps. Why it does: another process has its name.
+    pub async fn refused(&self) -> String {
+        loop {
+            let told = self.shared.is_refused.notified();
+            if let Some(why) = self.shared.refused.get() {
+                return why.clone();
+            }
+            told.await;
+        }
     }
 
     /// This life of it.
@@ -101,9 +118,12 @@ impl<T: Talk> Client<T> {
     /// until [`forget`](Self::forget): whoever asks for it again hears that, and it is not done twice.
     ///
     /// # Errors
-    /// [`Error::Refused`]. While there is no driver it waits for one.
+    /// [`Error::Refused`], also for whatever a client wants whose name another process has. While there is no driver it waits for one.
     pub async fn carry_out(&self, submission: Submission) -> Result<Standing, Error> {
         let job = submission.job;
+        if let Some(why) = self.shared.refused.get() {
+            return Err(Error::Refused(why.clone()));
+        }
         let (tell, told) = oneshot::channel();
         let wait = self.shared.waits.fetch_add(1, Ordering::Relaxed);
         self.shared.waiting().insert(job, Waiting { wait, submission: submission.clone(), tell });
@@ -114,7 +134,7 @@ impl<T: Talk> Client<T> {
             None => Some(self.shared.talk.listen(Topic::Ended(job)).await?),
         };
         self.shared.done(&Request::Submit(submission)).await?;
-        let told = async { told.await.map_err(|_| Error::Refused("it is waited for by somebody else".to_owned())) };
+        let told = async { told.await.map_err(|_| self.shared.unheard()) };
         let standing = tokio::select! {
             standing = told => standing?,
             never = self.shared.hear(heard) => match never {},
@@ -250,6 +270,20 @@ impl<T: Talk> Shared<T> {
         }
     }
 
+    /// Why nobody will say how a job ended.
+    fn unheard(&self) -> Error {
+        let why = self.refused.get().map_or("it is waited for by somebody else", String::as_str);
+        Error::Refused(why.to_owned())
+    }
+
+    /// The driver wants nothing of this client any more, so there is nothing to wait for.
+    fn end(&self, why: String) {
+        // It may have been told before.
+        drop(self.refused.set(why));
+        self.waiting().clear();
+        self.is_refused.notify_waiters();
+    }
+
     async fn ask(&self, request: &Request) -> Result<Reply, BusError> {
         let answer = self.talk.ask(Whom::Driver, messages::encode(request)?).await?;
         Ok(messages::decode(&answer)?)
@@ -289,7 +323,14 @@ impl<T: Talk> Shared<T> {
         // Also one without jobs is there.
         let parts: Vec<&[u64]> = if jobs.is_empty() { vec![&[]] } else { jobs.chunks(MOST).collect() };
         for part in parts {
-            let Reply::Standings(standings) = self.ask(&self.question(part)).await? else { continue };
+            let standings = match self.ask(&self.question(part)).await? {
+                Reply::Standings(standings) => standings,
+                Reply::Refused { reason } => {
+                    self.end(reason);
+                    return Ok(());
+                }
+                Reply::Done | Reply::Slots(_) => continue,
+            };
             for (job, standing) in part.iter().zip(standings) {
                 match standing {
                     Standing::Active => {}

@@ -5,9 +5,9 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 /// Histogram, s, by `pool`: from when a task was submitted until it was given out.
 pub const QUEUE_WAIT: &str = "vtp_queue_wait_seconds";
-/// Gauge: tasks that nobody was given.
+/// Gauge, by `pool`: tasks that nobody was given, or nobody has any longer; those that no pool can do are of the pool `none`.
 pub const TASKS_WAITING: &str = "vtp_tasks_waiting";
-/// Gauge: tasks that somebody was given.
+/// Gauge, by `pool`: tasks that somebody was given.
 pub const TASKS_RUNNING: &str = "vtp_tasks_running";
 /// Gauge: jobs that have not ended.
 pub const JOBS_ACTIVE: &str = "vtp_jobs_active";
@@ -39,7 +39,7 @@ pub const BYTES: &str = "vtp_transfer_bytes_total";
 /// Tells the recorder what each of them is.
 pub fn describe() {
     describe_histogram!(QUEUE_WAIT, Unit::Seconds, "From when a task was submitted until it was given out");
-    describe_gauge!(TASKS_WAITING, "Tasks that nobody was given");
+    describe_gauge!(TASKS_WAITING, "Tasks that nobody was given, or nobody has any longer");
     describe_gauge!(TASKS_RUNNING, "Tasks that somebody was given");
     describe_gauge!(JOBS_ACTIVE, "Jobs that have not ended");
     describe_counter!(JOBS_ENDED, "Jobs that have ended");

@@ -574,7 +574,7 @@ fn an_output_that_is_not_wanted_any_more_is_given_up_at_any_moment_and_named_by_
         job.deliver(&mut stitcher);
         let audio = job.audio(&stitcher);
         let is_cancelled = || asked.replace(asked.get() + 1) >= moment;
-        let finished = stitcher.finish_unless(&is_cancelled, audio, &job.sounds());
+        let finished = stitcher.finish_unless(&is_cancelled, audio, &job.sounds(), &[]);
         let paths = files(&job.out()).into_iter().map(|(path, _)| path);
         let named = |path: &String| ["m3u8", "mpd", "video.mp4"].iter().any(|name| path.contains(name));
         (finished, paths.filter(named).count(), asked.get())

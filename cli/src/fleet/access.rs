@@ -141,7 +141,7 @@ pub(crate) struct ListenArguments {
 }
 
 impl ListenArguments {
-    /// Where to listen: on every address of this machine.
+    /// Where to listen: on every address of this machine, those of IPv4 alone where it has no others.
     pub(super) fn socket(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), self.port)
     }

@@ -70,14 +70,29 @@ enum Error {
     Thread(#[from] tokio::task::JoinError),
 }
 
+/// What is at fault where a task came to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// This node, which would do no better with another task.
+    Node,
+    /// The task, or nobody.
+    Task(Why),
+}
+
 impl Error {
-    fn why(&self) -> Why {
+    fn fault(&self) -> Fault {
+        use transfer::Error::{Forbidden, Reading, Writing};
         match self {
-            Self::Order(_) | Self::Nowhere | Self::Start(_) | Self::File { .. } => Why::Retryable,
-            Self::Transfer(error) if error.is_retryable() => Why::Retryable,
-            Self::Transfer(_) => Why::Permanent,
-            Self::Thread(_) => Why::Crash,
-            Self::Child(error) => ChunkError::kind_of(error).into(),
+            // Everything on this disk is the node's own.
+            Self::Start(_)
+            | Self::File { .. }
+            | Self::Transfer(Forbidden(_) | Reading(_) | Writing { .. })
+            | Self::Child(child::Error::Spool { .. } | child::Error::Start(_)) => Fault::Node,
+            Self::Order(_) | Self::Nowhere => Fault::Task(Why::Retryable),
+            Self::Transfer(error) if error.is_retryable() => Fault::Task(Why::Retryable),
+            Self::Transfer(_) => Fault::Task(Why::Permanent),
+            Self::Thread(_) => Fault::Task(Why::Crash),
+            Self::Child(error) => Fault::Task(ChunkError::kind_of(error).into()),
         }
     }
 }
@@ -231,8 +246,14 @@ fn nothing(offer: &Offer, error: Error) -> Outcome {
     if let Error::Order(error @ orders::Error::OtherBuild) = error {
         return Outcome::Unfit { message: error.to_string() };
     }
-    tracing::warn!(id = %offer.id, %error, "a task came to nothing");
-    Outcome::Failed { why: error.why(), message: error.to_string() }
+    let message = error.to_string();
+    match error.fault() {
+        Fault::Node => Outcome::Unable { message },
+        Fault::Task(why) => {
+            tracing::warn!(id = %offer.id, message, "a task came to nothing");
+            Outcome::Failed { why, message }
+        }
+    }
 }
 
 /// What of a task's chunk travels.
@@ -303,7 +324,22 @@ mod tests {
 
     #[test]
     fn what_another_node_may_do_better_is_tried_again() {
-        assert_eq!(Error::Nowhere.why(), Why::Retryable);
-        assert_eq!(Error::Order(orders::Error::OtherBuild).why(), Why::Retryable);
+        assert_eq!(Error::Nowhere.fault(), Fault::Task(Why::Retryable));
+        assert_eq!(Error::Order(orders::Error::OtherBuild).fault(), Fault::Task(Why::Retryable));
+    }
+
+    #[test]
+    fn a_full_disk_or_a_certificate_that_nobody_accepts_is_no_fault_of_the_task() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let path = || PathBuf::from("packets");
+        let of_node = [
+            Error::File { path: path(), error: full() },
+            Error::Transfer(transfer::Error::Writing { path: path(), source: full() }),
+            Error::Transfer(transfer::Error::Forbidden("the peer does not accept this one".to_owned())),
+            Error::Child(child::Error::Spool { path: path(), error: full() }),
+            Error::Child(child::Error::Start(std::io::Error::from_raw_os_error(11))),
+        ];
+        of_node.iter().for_each(|error| assert_eq!(error.fault(), Fault::Node, "{error}"));
+        assert_eq!(Error::Transfer(transfer::Error::NotWhole).fault(), Fault::Task(Why::Retryable));
     }
 }

@@ -16,6 +16,7 @@ mod sources;
 pub mod splitter;
 pub mod stitcher;
 pub(crate) mod submit;
+mod told;
 pub mod up;
 
 use vtp_engine::coordinator::{Skill, Skills};

@@ -16,6 +16,7 @@ use vtp_fleet::messages::{JobNumber, NodeId, Pool, Standing, TraceContext};
 
 use super::access::{SPLITTERS, STITCHERS};
 use super::orders::{self, EncodeOrder, Encoded, IndexOrder, Indexed, SplitOrder};
+use super::told::Watch;
 use crate::exit::InputFault;
 use crate::place::Place;
 use crate::progress::ProgressEvent;
@@ -81,11 +82,9 @@ impl Orderer {
     async fn tell(&self, job: u64, told: &(dyn Fn(ProgressEvent) + Sync)) -> std::convert::Infallible {
         match self.bus.listen(Topic::Progress(job)).await {
             Ok(mut heard) => {
+                let mut watch = Watch::default();
                 while let Some(words) = heard.recv().await {
-                    match serde_json::from_slice(&words) {
-                        Ok(event) => told(event),
-                        Err(error) => tracing::debug!(%error, "progress is not understood"),
-                    }
+                    watch.hear(&words).into_iter().for_each(|news| told(news.event));
                 }
             }
             Err(error) => tracing::warn!(%error, "progress is not heard"),

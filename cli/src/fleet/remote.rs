@@ -96,6 +96,11 @@ impl Yard {
         Ok(yard)
     }
 
+    /// Waits until the driver refuses this stitcher, for ever perhaps; and why it does.
+    pub(super) async fn refused(&self) -> String {
+        self.client.refused().await
+    }
+
     /// How jobs stand, whoever's they are.
     pub(super) async fn standings(&self, jobs: &[u64]) -> Result<Vec<(u64, Standing)>, client::Error> {
         self.client.standings(jobs).await

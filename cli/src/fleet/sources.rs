@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinError;
@@ -22,8 +23,12 @@ use crate::place::Place;
 use crate::stores::Stores;
 use crate::telemetry::span;
 
-/// Sources that are kept open; each has an index in memory and perhaps idle children.
-const MOST_SOURCES: usize = 16;
+/// Bytes of sources that are kept open, besides those that somebody asked for lately.
+const MOST: u64 = 1 << 30;
+/// Bytes that a source takes besides its index.
+const AROUND: u64 = 1 << 20;
+/// Whoever works on a source asks for some of it more often than this. To look into it anew each time would take longer.
+const LATELY: Duration = Duration::from_secs(120);
 /// Sources whose idle children are kept, the last used ones.
 const WARM: usize = 4;
 
@@ -45,8 +50,7 @@ struct Shared {
     folder: PathBuf,
     /// Most bytes of packets that are kept.
     most: u64,
-    /// The one that was used last is the last.
-    known: Mutex<VecDeque<(IndexOrder, Cell)>>,
+    known: Mutex<Known<Opened>>,
     packed: Mutex<Packed>,
     packing: Semaphore,
     looking: Semaphore,
@@ -54,7 +58,52 @@ struct Shared {
 }
 
 /// A source, once somebody has looked into it.
-type Cell = Arc<OnceCell<Arc<Opened>>>;
+type Cell<T> = Arc<OnceCell<Arc<T>>>;
+
+/// Sources that are kept open, or being looked into.
+struct Known<T> {
+    /// The one that was used last is the last.
+    entries: VecDeque<Entry<T>>,
+}
+
+struct Entry<T> {
+    order: IndexOrder,
+    cell: Cell<T>,
+    used: Instant,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { entries: VecDeque::new() }
+    }
+}
+
+impl<T> Known<T> {
+    /// The place of a source, which is the last then. Where the others are too many `bytes`, those go that nobody asked for lately, the
+    /// oldest first; and those of which nothing came go.
+    fn cell(&mut self, order: &IndexOrder, now: Instant, bytes: impl Fn(&T) -> u64) -> Cell<T> {
+        let before = self.entries.iter().position(|it| it.order == *order).and_then(|place| self.entries.remove(place));
+        let cell = before.map(|it| it.cell).unwrap_or_default();
+        self.entries.retain(|it| it.cell.get().is_some() || Arc::strong_count(&it.cell) > 1);
+        self.entries.push_back(Entry { order: order.clone(), cell: Arc::clone(&cell), used: now });
+        let size = |it: &Entry<T>| it.cell.get().map_or(0, |source| bytes(source));
+        let mut all: u64 = self.entries.iter().map(size).sum();
+        while let Some(oldest) = self.entries.pop_front_if(|it| all > MOST && it.used + LATELY <= now) {
+            all -= size(&oldest);
+        }
+        cell
+    }
+
+    fn forget(&mut self, order: &IndexOrder) {
+        self.entries.retain(|it| it.order != *order);
+    }
+
+    /// Those that were not used last and that nobody else has.
+    fn cold(&self) -> Vec<Arc<T>> {
+        let cold = self.entries.iter().rev().skip(WARM).filter_map(|it| it.cell.get());
+        cold.filter(|source| Arc::strong_count(source) == 1).cloned().collect()
+    }
+}
 
 /// The packets that lie there, the oldest first.
 #[derive(Default)]
@@ -104,7 +153,7 @@ impl Sources {
             if now == opened.stamp {
                 return Ok(Arc::clone(opened));
             }
-            locked(&self.0.known).retain(|(known, _)| known != order);
+            locked(&self.0.known).forget(order);
         }
         let (order, cell, shared) = (order.clone(), self.cell(order), Arc::clone(&self.0));
         let look = async move {
@@ -116,19 +165,11 @@ impl Sources {
         found_once(cell, look).await.map_err(|error| EncodeFailure::Internal(error.into()))?
     }
 
-    fn cell(&self, order: &IndexOrder) -> Cell {
+    fn cell(&self, order: &IndexOrder) -> Cell<Opened> {
         let mut known = locked(&self.0.known);
-        let cell = match known.iter().position(|(it, _)| it == order).and_then(|place| known.remove(place)) {
-            Some((_, cell)) => cell,
-            None => Arc::default(),
-        };
-        known.push_back((order.clone(), Arc::clone(&cell)));
-        if known.len() > MOST_SOURCES {
-            known.pop_front();
-        }
+        let cell = known.cell(order, Instant::now(), Opened::bytes);
         // Whoever packs from a source, or is about to, has it too: its children are wanted.
-        let cold = known.iter().rev().skip(WARM).filter_map(|(_, cell)| cell.get());
-        let cold: Vec<Arc<Opened>> = cold.filter(|opened| Arc::strong_count(opened) == 1).cloned().collect();
+        let cold = known.cold();
         drop(known);
         cold.iter().for_each(|opened| opened.children.close());
         cell
@@ -254,6 +295,14 @@ fn look(order: &IndexOrder, stores: Stores) -> Result<Opened, EncodeFailure> {
 }
 
 impl Opened {
+    /// About how many bytes it takes in memory.
+    fn bytes(&self) -> u64 {
+        let index = &self.source.index;
+        let entries = size_of_val(index.packets.as_slice()) + size_of_val(index.frames.as_slice());
+        let texts: usize = self.source.cues.iter().flatten().map(|cue| size_of_val(cue) + cue.text.len()).sum();
+        AROUND + (entries + texts) as u64
+    }
+
     /// Puts packets into the archive `to`, under its name once it is whole. Tells how many bytes it has.
     fn pack(&self, order: &PacketsOrder, to: &Path) -> Result<u64, Error> {
         let draft = to.with_extension(fastrand::u64(..).to_string());
@@ -276,9 +325,45 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+
+    use vtp_engine::limits::Limits;
 
     use super::*;
+
+    fn order(name: &str) -> IndexOrder {
+        IndexOrder { input: Place::Path(name.into()), limits: Limits::DEFAULT, doubt: None }
+    }
+
+    #[test]
+    fn sources_that_are_worked_on_stay_however_many_and_others_go_where_they_are_too_large() {
+        let (mut known, begun) = (Known::<u64>::default(), Instant::now());
+        let mut ask = |name: &str, size: u64, at: Duration| {
+            let cell = known.cell(&order(name), begun + at, |size| *size);
+            let was_there = cell.initialized();
+            drop(cell.set(Arc::new(size)));
+            was_there
+        };
+        let names: Vec<String> = (0..40).map(|place| place.to_string()).collect();
+        for minute in 0..3 {
+            let at = Duration::from_secs(minute * 60);
+            let there = names.iter().filter(|name| ask(name, MOST / 10, at)).count();
+            assert_eq!(there, if minute == 0 { 0 } else { 40 });
+        }
+        let later = Duration::from_secs(600);
+        assert!(!ask("new", MOST / 10, later));
+        assert!(ask("39", MOST / 10, later) && !ask("0", MOST / 10, later), "as many stay as are not too large");
+    }
+
+    #[test]
+    fn what_nobody_looks_into_and_nothing_came_of_is_not_kept() {
+        let (mut known, now) = (Known::<u64>::default(), Instant::now());
+        let looking = known.cell(&order("a"), now, |size| *size);
+        drop(known.cell(&order("b"), now, |size| *size));
+        drop(known.cell(&order("c"), now, |size| *size));
+        let names: Vec<&IndexOrder> = known.entries.iter().map(|it| &it.order).collect();
+        assert_eq!(names, [&order("a"), &order("c")]);
+        assert!(Arc::ptr_eq(&looking, &known.cell(&order("a"), now, |size| *size)), "it is looked into once");
+    }
 
     #[tokio::test]
     async fn what_somebody_let_go_of_is_looked_for_once_and_found_by_who_asks_next() {

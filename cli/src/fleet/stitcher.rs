@@ -9,14 +9,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use vtp_fleet::bus::nats::NatsBus;
 use vtp_fleet::bus::{Talk as _, Topic};
 use vtp_fleet::client::Client;
-use vtp_fleet::messages::{Offer, Standing, Why};
+use vtp_fleet::messages::{AttemptId, Offer, Standing, Why};
 use vtp_fleet::node::{self, Outcome as Done, Settings, Work};
 use vtp_fleet::transfer::quic::{Server, Serves, Tuning};
 use vtp_fleet::transfer::{FolderSpool, Nothing};
@@ -26,6 +26,7 @@ use super::deliveries::{self, Deliveries};
 use super::member::{self, HEARTBEAT, Stop};
 use super::orders::{self, EncodeOrder, Encoded, LONGEST_REPORT};
 use super::remote::{Remote, Yard};
+use super::told::Told;
 use crate::encode;
 use crate::encode::made::Made;
 use crate::exit::Failure;
@@ -104,10 +105,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
             heartbeat: HEARTBEAT,
             drain: arguments.drain,
         };
-        let shared = Shared { bus: bus.clone(), yard, kept, turns: Mutex::default(), ended: Notify::new() };
+        let shared =
+            Shared { bus: bus.clone(), yard: Arc::clone(&yard), kept, turns: Mutex::default(), ended: Notify::new() };
         let shared = Arc::new(shared);
         let sweeping = tokio::spawn(sweep(Arc::clone(&shared), spool));
-        node::run(bus, settings, Stitches(shared), leave).await?;
+        tokio::select! {
+            ended = node::run(bus, settings, Stitches(shared), leave) => ended?,
+            why = yard.refused() => bail!("the driver refuses this stitcher: {why}"),
+        }
         sweeping.abort();
         server.close().await;
         Ok(())
@@ -199,7 +204,7 @@ struct Busy(String);
 impl Stitches {
     async fn attempt(&self, offer: &Arc<Offer>) -> Result<Done, Busy> {
         let (tell, told) = mpsc::channel(UNTOLD);
-        let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id.job, told));
+        let telling = tokio::spawn(announce(self.0.bus.clone(), offer.id, told));
         let stop = Stop(Arc::default());
         let (shared, stopped, job) = (Arc::clone(&self.0), Arc::clone(&stop.0), Arc::clone(offer));
         let turn = self.0.turn(offer.id.job).lock_owned().await;
@@ -217,10 +222,10 @@ impl Stitches {
 }
 
 /// Tells whoever watches how a job goes on.
-async fn announce(bus: NatsBus, job: u64, mut told: mpsc::Receiver<ProgressEvent>) {
+async fn announce(bus: NatsBus, id: AttemptId, mut told: mpsc::Receiver<ProgressEvent>) {
     while let Some(event) = told.recv().await {
-        let told = match serde_json::to_vec(&event) {
-            Ok(words) => bus.announce(Topic::Progress(job), words.into()).await.map_err(anyhow::Error::from),
+        let told = match serde_json::to_vec(&Told { attempt: id.attempt, event }) {
+            Ok(words) => bus.announce(Topic::Progress(id.job), words.into()).await.map_err(anyhow::Error::from),
             Err(error) => Err(error.into()),
         };
         if let Err(error) = told {

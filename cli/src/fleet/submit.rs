@@ -19,9 +19,10 @@ use vtp_fleet::messages::{JobNumber, NodeId, Standing};
 use super::access::LoginArguments;
 use super::member;
 use super::orders::{self, EncodeOrder, Encoded};
+use super::told::{News, Watch};
 use crate::encode::made::Made;
 use crate::exit::{Failure, InputFault, Left};
-use crate::progress::{Progress, ProgressEvent};
+use crate::progress::Progress;
 use crate::telemetry::span;
 use crate::{interrupt, records};
 
@@ -121,11 +122,13 @@ async fn raised(flag: &AtomicBool) {
 async fn watch(bus: &NatsBus, job: u64, progress: &Progress) {
     match bus.listen(Topic::Progress(job)).await {
         Ok(mut told) => {
+            let mut watch = Watch::default();
             while let Some(words) = told.recv().await {
-                match serde_json::from_slice::<ProgressEvent>(&words) {
-                    Ok(event) => progress.event(event),
-                    Err(error) => tracing::debug!(%error, "progress is not understood"),
+                let Some(News { is_anew, event }) = watch.hear(&words) else { continue };
+                if is_anew {
+                    progress.begin_anew();
                 }
+                progress.event(event);
             }
         }
         Err(error) => tracing::warn!(%error, "progress is not shown"),

@@ -1,7 +1,7 @@
 //! Progress: the driver reports events, a [`Meter`] makes sense of them, a sink shows it on stderr.
 //!
-//! What is shown never goes backwards (a chunk that is tried again does not take its frames back) and is never
-//! ahead of the truth (nothing reaches 100 % before the ladder is published). Nothing here encodes or waits.
+//! What is shown never goes backwards (a chunk that is tried again does not take its frames back), unless another begins the whole
+//! work anew, and is never ahead of the truth (nothing reaches 100 % before the ladder is published). Nothing here encodes or waits.
 
 mod bar;
 mod json;
@@ -132,6 +132,11 @@ impl Progress {
             meter.take(&event, now);
             sink.event(&event, meter, now);
         });
+    }
+
+    /// The work is begun anew by another, who has nothing of it: what is shown begins anew, too.
+    pub fn begin_anew(&self) {
+        self.with(|meter, _, _| *meter = Meter::default());
     }
 
     /// Shows that the ladder is published.

@@ -39,7 +39,7 @@ struct Inner {
     news: VecDeque<Piece>,
     first: u64,
     reports: HashMap<NodeId, (u64, u64)>,
-    controls: HashMap<NodeId, mpsc::UnboundedSender<Control>>,
+    controls: HashMap<NodeId, Vec<mpsc::UnboundedSender<Control>>>,
     asked: HashMap<Whom, Vec<mpsc::Sender<Question>>>,
     listeners: HashMap<Topic, Vec<mpsc::Sender<Bytes>>>,
 }
@@ -167,7 +167,7 @@ impl Bus for LocalBus {
     }
 
     async fn control(&self, node: &NodeId, control: &Control) -> Result<(), Error> {
-        if let Some(listener) = self.shared.inner().controls.get(node) {
+        for listener in self.shared.inner().controls.get(node).into_iter().flatten() {
             // Nobody listens any longer: that is what the trait says happens to words then.
             let _ = listener.send(control.clone());
         }
@@ -176,7 +176,10 @@ impl Bus for LocalBus {
 
     async fn controls(&self, node: &NodeId) -> Result<LocalControls, Error> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.shared.inner().controls.insert(node.clone(), sender);
+        let mut inner = self.shared.inner();
+        let listeners = inner.controls.entry(node.clone()).or_default();
+        listeners.retain(|it| !it.is_closed());
+        listeners.push(sender);
         Ok(LocalControls(receiver))
     }
 }

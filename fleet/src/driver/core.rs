@@ -16,6 +16,9 @@ use crate::messages::{AttemptId, Offer, Pool, Settings};
 /// After what time every node that lives has said what it is at work on, to a driver that was started anew.
 const SPOKEN: Duration = Duration::from_millis(2500);
 
+/// For how long it is known which life of a node was the last, after it was heard of.
+const LIVES: Duration = Duration::from_secs(3600);
+
 /// Coordinator, nodes and jobs.
 #[derive(Debug)]
 pub struct Core {
@@ -202,6 +205,7 @@ impl Core {
         self.apply(Event::Tick, step);
         self.crew.count_out(self.earlier(self.config.silence / 10));
         self.crew.free.pass(self.now);
+        self.crew.forget_lives(self.earlier(LIVES));
         let pools: Vec<Pool> = self.config.ahead.keys().cloned().collect();
         for pool in &pools {
             self.take_back(pool, step);

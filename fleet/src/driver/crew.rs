@@ -12,6 +12,7 @@ use std::time::Duration;
 use vtp_engine::coordinator::{Now, WorkerId};
 
 use super::free::FreeSlots;
+use super::lives::Lives;
 use super::work::{Stage, Work};
 use crate::messages::{AttemptId, NodeId, Pool};
 
@@ -19,6 +20,8 @@ use crate::messages::{AttemptId, NodeId, Pool};
 #[derive(Debug, Default)]
 pub(super) struct Crew {
     nodes: BTreeMap<NodeId, Node>,
+    /// Also of nodes that are gone, for a while.
+    pub(super) lives: Lives<u64>,
     tokens: BTreeMap<WorkerId, Token>,
     by_attempt: HashMap<AttemptId, WorkerId>,
     next: u64,
@@ -32,6 +35,8 @@ pub(super) struct Node {
     pub(super) pool: Pool,
     pub(super) heard: Now,
     pub(super) draining: bool,
+    /// It was unable to do a task, and has begun none since.
+    pub(super) rests: bool,
     /// How many tasks it is at, at a time.
     pub(super) slots: u16,
     tokens: BTreeSet<WorkerId>,
@@ -138,10 +143,17 @@ impl Crew {
         self.by_attempt.get(&id).copied()
     }
 
-    /// Whose an attempt is that nobody is known to have started.
-    pub(super) fn unstarted_worker_of(&self, id: AttemptId) -> Option<WorkerId> {
+    /// The worker by which this node has an attempt, if it is this one that has it.
+    pub(super) fn worker_by(&self, node: &NodeId, id: AttemptId) -> Option<WorkerId> {
+        self.worker_of(id).filter(|it| self.token(*it).is_some_and(|token| token.node.as_ref() == Some(node)))
+    }
+
+    /// Whose an attempt is that nobody is known to have started, and that `node` may have had, for all that is known of it.
+    pub(super) fn unstarted_worker_of(&self, id: AttemptId, node: &NodeId) -> Option<WorkerId> {
         let worker = self.worker_of(id)?;
-        self.tokens.get(&worker)?.work.is_some_and(|work| !work.is_had()).then_some(worker)
+        let token = self.tokens.get(&worker)?;
+        let fits = self.nodes.get(node).is_none_or(|node| node.pool == token.pool);
+        (fits && token.work.is_some_and(|work| !work.is_had())).then_some(worker)
     }
 
     /// The tokens of a node, in order.
@@ -165,9 +177,15 @@ impl Crew {
     /// A node is there, as of its report of this number.
     pub(super) fn enter(&mut self, id: NodeId, session: u64, (pool, slots): (Pool, u16), sequence: u64, now: Now) {
         let (tokens, ahead) = (BTreeSet::new(), BTreeSet::new());
+        let (draining, rests) = (false, false);
         let node =
-            Node { session, pool, heard: now, draining: false, slots, tokens, whole: sequence, ahead, gap: None };
+            Node { session, pool, heard: now, draining, rests, slots, tokens, whole: sequence, ahead, gap: None };
         self.nodes.insert(id, node);
+    }
+
+    /// Forgets which lives of nodes are over that are gone since before `before`.
+    pub(super) fn forget_lives(&mut self, before: Now) {
+        self.lives.forget(before, |name| self.nodes.contains_key(name));
     }
 
     pub(super) fn forget_node(&mut self, id: &NodeId) {
@@ -180,7 +198,7 @@ impl Crew {
     pub(super) fn count_free(&mut self, id: &NodeId) {
         let Some(node) = self.nodes.get(id) else { return };
         let had = node.tokens.iter().filter_map(|it| self.tokens.get(it)?.work).filter(Work::is_had).count();
-        let free = if node.draining { 0 } else { usize::from(node.slots).saturating_sub(had) };
+        let free = if node.draining || node.rests { 0 } else { usize::from(node.slots).saturating_sub(had) };
         self.free.set(&node.pool, id, free);
     }
 
@@ -283,13 +301,16 @@ impl Crew {
         }
     }
 
-    /// A node says that it has an attempt, in its report of this number. Whoever has it first keeps it while it lives
+    /// A node says that it has an attempt of its pool, in its report of this number. Whoever has it first keeps it while it lives
     /// (was heard of since `alive`).
     pub(super) fn claim(&mut self, id: AttemptId, node: &NodeId, sequence: u64, alive: Now) -> (Claim, Surplus) {
         let no = (Claim::No, Surplus::default());
         let Some((worker, token)) = self.by_attempt.get(&id).and_then(|it| Some((*it, self.tokens.get(it)?))) else {
             return no;
         };
+        if self.nodes.get(node).is_none_or(|node| node.pool != token.pool) {
+            return no;
+        }
         let owner = token.node.clone();
         let mut surplus = Surplus::default();
         if owner.as_ref() != Some(node) {
@@ -342,9 +363,10 @@ impl Crew {
         }
     }
 
-    /// Orphans' work, which a node that joins may be at.
-    pub(super) fn is_orphans(&self, id: AttemptId) -> bool {
-        self.by_attempt.get(&id).and_then(|worker| self.tokens.get(worker)).is_some_and(|token| token.node.is_none())
+    /// Orphans' work, which a node of this pool that joins may be at.
+    pub(super) fn is_orphans(&self, id: AttemptId, pool: &Pool) -> bool {
+        let token = self.by_attempt.get(&id).and_then(|worker| self.tokens.get(worker));
+        token.is_some_and(|token| token.node.is_none() && token.pool == *pool)
     }
 
     /// A node that joins takes an orphan over, without giving anything for it.

@@ -7,11 +7,18 @@ use std::time::Duration;
 use vtp_engine::coordinator::Now;
 
 use super::Notice;
+use super::lives::{Came, Lives};
 use crate::ledger::{self, State};
 use crate::messages::{JobNumber, Made, NodeId, Standing};
 
 /// After what silence of its client a job that is tended is given up.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// For how long a job that its client has given up is not taken: its submission may have been on its way.
+const OVERTAKEN: Duration = Duration::from_secs(60);
+
+/// For how long it is known which life of a client was the last, after it was heard of.
+const LIVES: Duration = Duration::from_secs(3600);
 
 /// For how long it is known how a job has ended that nobody lets go of.
 const MEMORY: Duration = Duration::from_secs(24 * 3600);
@@ -23,9 +30,11 @@ pub struct Desk {
     active: BTreeMap<u64, Vec<Made>>,
     ended: BTreeMap<u64, (Standing, Now)>,
     /// The life that each client is in.
-    clients: HashMap<NodeId, u32>,
+    clients: Lives<u32>,
     /// When each session was heard of last.
     heard: HashMap<u32, Now>,
+    /// Jobs that were given up and are not to be taken, until then.
+    given_up: HashMap<u64, Now>,
 }
 
 /// Jobs that nobody wants any longer.
@@ -73,6 +82,18 @@ impl Desk {
         self.active.remove(&job);
     }
 
+    /// A client gives a job up. It may have done so before the job was taken, and of a job that it tends it has nothing more to say.
+    pub fn given_up(&mut self, job: u64, now: Now) {
+        if JobNumber(job).session().is_some() || self.standing(job) == Standing::Unknown {
+            self.given_up.insert(job, Now(now.0 + OVERTAKEN));
+        }
+    }
+
+    /// Whether a job was given up lately, and is not to be taken.
+    pub fn is_given_up(&self, job: u64) -> bool {
+        self.given_up.contains_key(&job)
+    }
+
     /// A job is let go of.
     pub fn forgotten(&mut self, job: u64) {
         self.ended.remove(&job);
@@ -101,20 +122,23 @@ impl Desk {
         match self.ended.get(&job) {
             Some((standing, _)) => standing.clone(),
             None if self.active.contains_key(&job) => Standing::Active,
+            None if self.is_given_up(job) => Standing::Cancelled,
             None => Standing::Unknown,
         }
     }
 
-    /// A client says that it is there, in this life. What is unwanted by that is what its life before has left.
-    pub fn tend(&mut self, client: NodeId, session: u32, now: Now) -> Unwanted {
+    /// A client says that it is there, in this life. What is unwanted by that is what its life before has left; `None` if this is a
+    /// life whose place another has taken, which tends nothing.
+    pub fn tend(&mut self, client: &NodeId, session: u32, now: Now) -> Option<Unwanted> {
+        let before = match self.clients.come(client, session, now) {
+            Came::Over => return None,
+            Came::New(before) => before,
+            Came::Known => None,
+        };
         self.heard.insert(session, now);
-        match self.clients.insert(client, session) {
-            Some(before) if before != session => {
-                self.heard.remove(&before);
-                self.of(|job| job.session() == Some(before))
-            }
-            _ => Unwanted::default(),
-        }
+        let Some(before) = before else { return Some(Unwanted::default()) };
+        self.heard.remove(&before);
+        Some(self.of(|job| job.session() == Some(before)))
     }
 
     /// Nobody can be heard, so nobody is silent.
@@ -126,6 +150,8 @@ impl Desk {
     pub fn tick(&mut self, now: Now) -> Unwanted {
         let earlier = |span| Now(now.0.saturating_sub(span));
         self.heard.retain(|_, at| *at >= earlier(SILENCE));
+        self.clients.forget(earlier(LIVES), |_| false);
+        self.given_up.retain(|_, until| *until > now);
         let silent = |job: JobNumber| job.session().is_some_and(|session| !self.heard.contains_key(&session));
         let mut unwanted = self.of(silent);
         let old = self.ended.iter().filter(|(_, (_, at))| *at < earlier(MEMORY)).map(|(job, _)| *job);
@@ -193,12 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_was_given_up_before_it_came_is_not_taken_for_a_while() {
+        let (mut desk, kept, tended) = (Desk::default(), JobNumber::kept(5).0, JobNumber::tended(9, 1).0);
+        desk.taken(tended, at(0));
+        [kept, tended].into_iter().for_each(|job| desk.given_up(job, at(1)));
+        assert!(desk.is_given_up(kept) && desk.is_given_up(tended));
+        assert_eq!(desk.standing(kept), Standing::Cancelled);
+        desk.tick(at(70));
+        assert!(!desk.is_given_up(kept) && !desk.is_given_up(tended));
+        assert_eq!(desk.standing(kept), Standing::Unknown);
+        // Whoever keeps a job may give the same number again.
+        desk.taken(kept, at(80));
+        desk.given_up(kept, at(81));
+        assert!(!desk.is_given_up(kept));
+    }
+
+    #[test]
     fn what_a_silent_client_tended_is_given_up_and_what_is_kept_is_not() {
         let mut desk = Desk::default();
         let (tended, ended, kept) = (JobNumber::tended(9, 1).0, JobNumber::tended(9, 2).0, JobNumber::kept(1).0);
         [tended, ended, kept].into_iter().for_each(|job| desk.taken(job, at(0)));
         made(&mut desk, ended, at(1));
-        desk.tend(client(), 9, at(20));
+        assert_eq!(desk.tend(&client(), 9, at(20)), Some(Unwanted::default()));
         assert_eq!(desk.tick(at(49)), Unwanted::default());
         assert_eq!(desk.tick(at(51)), Unwanted { active: vec![tended], ended: vec![ended] });
         made(&mut desk, kept, at(60));
@@ -211,8 +253,14 @@ mod tests {
         let mut desk = Desk::default();
         let (before, now) = (JobNumber::tended(9, 1).0, JobNumber::tended(10, 1).0);
         [before, now].into_iter().for_each(|job| desk.taken(job, at(0)));
-        assert_eq!(desk.tend(client(), 9, at(1)), Unwanted::default());
-        assert_eq!(desk.tend(client(), 10, at(2)).active, [before]);
-        assert_eq!(desk.tend(client(), 10, at(3)), Unwanted::default());
+        assert_eq!(desk.tend(&client(), 9, at(1)), Some(Unwanted::default()));
+        assert_eq!(desk.tend(&client(), 10, at(2)).map(|it| it.active), Some(vec![before]));
+        assert_eq!(desk.tend(&client(), 10, at(3)), Some(Unwanted::default()));
+        assert_eq!(desk.tend(&client(), 9, at(4)), None, "it does not come back");
+        assert_eq!(
+            desk.tend(&client(), 10, at(5)),
+            Some(Unwanted::default()),
+            "and takes nothing from the one after it"
+        );
     }
 }

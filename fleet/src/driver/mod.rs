@@ -19,6 +19,7 @@ mod crew;
 mod desk;
 mod effects;
 mod free;
+mod lives;
 mod nodes;
 mod service;
 mod shell;

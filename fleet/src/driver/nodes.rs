@@ -6,12 +6,18 @@ use vtp_engine::coordinator::{Event, Failure, FailureKind, Now, WorkerId};
 
 use super::core::Core;
 use super::crew::{Claim, Surplus, Token};
+use super::lives::{self, Came};
 use super::work::Stage;
 use super::{Action, Step};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Offer, Pool, Report};
 
 /// After what time a task that was published is begun where a slot is free.
 const BEGUN: Duration = Duration::from_millis(500);
+/// How many tasks a node may be at, at a time.
+const MOST_SLOTS: u16 = 4_096;
+/// How many attempts at a task nodes may put down for faults of their own before it counts as if they were lost with it: it may be the
+/// task that is at fault after all, as where it needs more than any disk has.
+const UNABLE: u32 = 16;
 
 impl Core {
     pub(super) fn report(&mut self, report: Report, step: &mut Step) {
@@ -24,14 +30,16 @@ impl Core {
             }
             let Some(known) = self.crew.node_mut(&node).filter(|known| known.session == session) else {
                 unknown = true;
-                self.stranger(it, step);
+                self.stranger(&node, it, step);
                 continue;
             };
             known.heard = self.now;
             known.read(sequence, self.now, self.config.republish);
             self.happened(&node, sequence, it, step);
         }
-        if unknown {
+        if unknown && self.crew.lives.is_over(&node, session) {
+            step.actions.push(over(&node, session));
+        } else if unknown {
             step.actions.push(Action::Control(node.clone(), Control::JoinAgain));
         }
         self.crew.count_free(&node);
@@ -76,16 +84,16 @@ impl Core {
     }
 
     /// What a node says that has not joined, as after a restart of the driver. A result is a result: where nobody else has
-    /// the attempt, it counts.
-    fn stranger(&mut self, happened: Happened, step: &mut Step) {
+    /// the attempt, it counts, unless it is known that the node is of another pool.
+    fn stranger(&mut self, node: &NodeId, happened: Happened, step: &mut Step) {
         match happened {
             Happened::Finished { id, result } => {
-                if let Some(worker) = self.crew.unstarted_worker_of(id) {
+                if let Some(worker) = self.crew.unstarted_worker_of(id, node) {
                     self.finished(worker, id, result, step);
                 }
             }
             Happened::Failed { id, why, message } => {
-                if let Some(worker) = self.crew.unstarted_worker_of(id) {
+                if let Some(worker) = self.crew.unstarted_worker_of(id, node) {
                     self.failed(worker, id, Failure { kind: why.into(), message }, step);
                 }
             }
@@ -93,6 +101,7 @@ impl Core {
             | Happened::Alive { .. }
             | Happened::Started { .. }
             | Happened::HandedBack { .. }
+            | Happened::Unable { .. }
             | Happened::Draining
             | Happened::Left => {}
         }
@@ -102,7 +111,12 @@ impl Core {
         match happened {
             Happened::Joined { .. } => {}
             Happened::Alive { doing } => self.alive(node, sequence, &doing, step),
-            Happened::Started { id } => self.has(node, sequence, id, true, step),
+            Happened::Started { id } => {
+                if let Some(known) = self.crew.node_mut(node) {
+                    known.rests = false;
+                }
+                self.has(node, sequence, id, true, step);
+            }
             Happened::Finished { id, result } => {
                 if let Some(worker) = self.claimed(node, sequence, id, step) {
                     self.finished(worker, id, result, step);
@@ -114,14 +128,11 @@ impl Core {
                 }
             }
             Happened::HandedBack { id } => {
-                let own = self
-                    .crew
-                    .worker_of(id)
-                    .filter(|it| self.crew.token(*it).is_some_and(|token| token.node.as_ref() == Some(node)));
-                if let Some(worker) = own {
+                if let Some(worker) = self.crew.worker_by(node, id) {
                     self.put_down(worker, id, step);
                 }
             }
+            Happened::Unable { id } => self.unable(node, id, step),
             Happened::Draining => {
                 if let Some(known) = self.crew.node_mut(node) {
                     known.draining = true;
@@ -134,14 +145,35 @@ impl Core {
         }
     }
 
+    /// A node has put an attempt down, and is itself at fault: that costs the task nothing, unless it happens to it time and again.
+    fn unable(&mut self, node: &NodeId, id: AttemptId, step: &mut Step) {
+        if let Some(known) = self.crew.node_mut(node) {
+            known.rests = true;
+        }
+        let Some(worker) = self.crew.worker_by(node, id) else { return };
+        if id.attempt <= UNABLE {
+            self.wait(worker, id, step);
+        }
+        self.put_down(worker, id, step);
+    }
+
     fn joined(&mut self, node: &NodeId, session: u64, sequence: u64, what: (Pool, u16, &[AttemptId]), step: &mut Step) {
         let (pool, slots, doing) = what;
         let Some(skills) = self.config.pools.get(&pool).copied() else {
             let known: Vec<&str> = self.config.pools.keys().map(Pool::as_str).collect();
             let reason = format!("there is no pool {pool}; there are: {}", known.join(", "));
-            step.actions.push(Action::Control(node.clone(), Control::Refused { reason }));
+            step.actions.push(Action::Control(node.clone(), Control::Refused { session, reason }));
             return;
         };
+        if slots > MOST_SLOTS {
+            let reason = format!("it would be at {slots} tasks at a time, and {MOST_SLOTS} are the most");
+            step.actions.push(Action::Control(node.clone(), Control::Refused { session, reason }));
+            return;
+        }
+        if self.crew.lives.come(node, session, self.now) == Came::Over {
+            step.actions.push(over(node, session));
+            return;
+        }
         if self.crew.node(node).is_some_and(|known| known.session == session) {
             if let Some(known) = self.crew.node_mut(node) {
                 known.heard = self.now;
@@ -152,8 +184,9 @@ impl Core {
             self.remove_node(node, step);
         }
         let ahead = self.config.ahead.get(&pool).copied().unwrap_or_default();
+        let its = pool.clone();
         self.crew.enter(node.clone(), session, (pool, slots), sequence, self.now);
-        let orphans: Vec<AttemptId> = doing.iter().copied().filter(|id| self.crew.is_orphans(*id)).collect();
+        let orphans: Vec<AttemptId> = doing.iter().copied().filter(|id| self.crew.is_orphans(*id, &its)).collect();
         for id in &orphans {
             if let Some(worker) = self.crew.adopt(*id, node, sequence) {
                 self.wait(worker, *id, step);
@@ -257,4 +290,10 @@ impl Core {
         }
         self.crew.forget_node(node);
     }
+}
+
+/// What is said to a life of a node whose place another has taken.
+fn over(node: &NodeId, session: u64) -> Action {
+    tracing::warn!(%node, "two processes have one name; the one that came first is told to end");
+    Action::Control(node.clone(), Control::Refused { session, reason: lives::sentence(node) })
 }

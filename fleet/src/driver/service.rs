@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc};
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::Instant;
 use vtp_engine::coordinator::Now;
 
+use super::clock::STILL;
 use super::desk::{Desk, Unwanted};
+use super::lives;
+use super::shell::{Answer, What};
 use super::{Error, Handle, Notice, Refused};
 use crate::bus::{self, Question, Talk, Topic, Whom};
+use crate::ledger::Submission;
 use crate::messages::{self, Ended, JobNumber, Reply, Request, Standing};
 
 /// How often it is looked whether there is something that nobody tends.
@@ -20,13 +25,20 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long whoever drives already may take to answer.
 const ALONE: Duration = Duration::from_secs(2);
 
+/// How many answers are waited for at a time. Whoever asks beyond that waits until the driver has answered others.
+const MOST_WAITING: usize = 4_096;
+
 #[derive(Clone)]
 struct Service<T> {
     talk: T,
     handle: Handle,
     desk: Arc<Mutex<Desk>>,
+    waiting: Arc<Semaphore>,
     started: Instant,
 }
+
+/// What comes of a request, if the driver answers.
+type Coming = BoxFuture<'static, Option<Reply>>;
 
 /// Makes sure that nobody else drives the nodes of this bus. Two that ask at the same moment may both go on; their jobs get in
 /// each other's way then, and none is made wrongly, for attempts have numbers.
@@ -53,7 +65,9 @@ pub async fn serve<T: Talk>(
     mut notices: mpsc::UnboundedReceiver<Notice>,
 ) -> Result<(), bus::Error> {
     let mut questions = talk.questions(Whom::Driver).await?;
-    let service = Service { talk, handle, desk: Arc::new(Mutex::new(desk)), started: Instant::now() };
+    let (desk, waiting) = (Arc::new(Mutex::new(desk)), Arc::new(Semaphore::new(MOST_WAITING)));
+    let service = Service { talk, handle, desk, waiting, started: Instant::now() };
+    let mut looked = Instant::now();
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -65,12 +79,13 @@ pub async fn serve<T: Talk>(
                 None => return Ok(()),
             },
             question = questions.recv() => match question {
-                Some(question) => drop(tokio::spawn(service.clone().answer(question))),
+                Some(question) => service.answer(question).await,
                 None => return Err(bus::Error::Unavailable("the connection is closed".to_owned())),
             },
             _ = look.tick() => {
                 let mut desk = service.desk.lock().await;
-                if service.handle.counts().is_cut_off.load(Ordering::Relaxed) {
+                let stood = std::mem::replace(&mut looked, Instant::now()).elapsed() > LOOK + STILL;
+                if stood || service.handle.counts().is_cut_off.load(Ordering::Relaxed) {
                     desk.stand_still(service.now());
                 }
                 let unwanted = desk.tick(service.now());
@@ -106,62 +121,85 @@ impl<T: Talk> Service<T> {
         }
     }
 
-    async fn answer(self, question: Question) {
-        let reply = match messages::decode(&question.bytes) {
-            Ok(request) => self.reply(request).await,
-            Err(error) => Some(Reply::Refused { reason: error.to_string() }),
+    /// Asks the driver what is asked, in its turn: what a client asks for after something else is done after it. Whoever asked is
+    /// answered later.
+    async fn answer(&self, question: Question) {
+        let Ok(permit) = Arc::clone(&self.waiting).acquire_owned().await else { return };
+        let coming = match messages::decode(&question.bytes) {
+            Ok(request) => self.ask(request).await,
+            Err(error) => said(Reply::Refused { reason: error.to_string() }),
         };
-        match reply.map(|reply| messages::encode(&reply)) {
-            Some(Ok(bytes)) => question.answer(bytes),
-            Some(Err(error)) => tracing::warn!(%error, "an answer can't be given"),
-            // The driver has ended; the next one is asked again.
-            None => {}
-        }
+        tokio::spawn(async move {
+            match coming.await.map(|reply| messages::encode(&reply)) {
+                Some(Ok(bytes)) => question.answer(bytes),
+                Some(Err(error)) => tracing::warn!(%error, "an answer can't be given"),
+                // The driver has ended; the next one is asked again.
+                None => {}
+            }
+            drop(permit);
+        });
     }
 
-    async fn reply(&self, request: Request) -> Option<Reply> {
-        let done = match request {
-            Request::Slots => match self.handle.slots().await {
-                Ok(slots) => return Some(Reply::Slots(slots.into_iter().collect())),
-                Err(error) => Err(error),
-            },
-            Request::Submit(submission) => {
-                let job = submission.job;
-                // Before the ledger has it: it may be done before this goes on.
-                let is_new = self.desk.lock().await.standing(job) == Standing::Unknown;
-                self.desk.lock().await.taken(job, self.now());
-                match self.handle.submit(submission).await {
-                    Err(Error::Refused(Refused::Known(_))) => Ok(()),
-                    Err(error) if is_new => {
-                        self.desk.lock().await.untaken(job);
-                        Err(error)
-                    }
-                    done => done,
+    async fn ask(&self, request: Request) -> Coming {
+        let service = self.clone();
+        match request {
+            Request::Slots => Box::pin(async move {
+                match service.handle.slots().await {
+                    Ok(slots) => Some(Reply::Slots(slots.into_iter().collect())),
+                    Err(error) => reply(Err(error)),
                 }
+            }),
+            Request::Submit(submission) => self.submit(submission).await,
+            Request::Cancel { job } => {
+                self.desk.lock().await.given_up(job, self.now());
+                let answer = self.handle.ask(What::Cancel(job)).await;
+                Box::pin(async move { reply(answer.wait().await) })
             }
-            Request::Cancel { job } => self.handle.cancel(job).await,
             Request::Forget { job } => {
-                let done = self.handle.forget(job).await;
-                if done.is_ok() {
-                    self.desk.lock().await.forgotten(job);
-                }
-                done
+                let answer = self.handle.ask(What::Forget(job)).await;
+                Box::pin(async move {
+                    let done = answer.wait().await;
+                    if done.is_ok() {
+                        service.desk.lock().await.forgotten(job);
+                    }
+                    reply(done)
+                })
             }
             Request::Tend { client, session, jobs } => {
                 let mut desk = self.desk.lock().await;
-                self.give_up(desk.tend(client, session, self.now()));
-                return Some(Reply::Standings(fitting(jobs.iter().map(|job| desk.standing(*job)))));
-            }
-        };
-        match done {
-            // What is not under way is not to be cancelled, and what is not known not to be forgotten.
-            Ok(()) | Err(Error::Refused(Refused::NotNow(_))) => Some(Reply::Done),
-            Err(Error::Refused(refused)) => Some(Reply::Refused { reason: refused.to_string() }),
-            Err(error) => {
-                tracing::warn!(%error, "a request comes to nothing");
-                None
+                let Some(unwanted) = desk.tend(&client, session, self.now()) else {
+                    return said(Reply::Refused { reason: lives::sentence(&client) });
+                };
+                self.give_up(unwanted);
+                said(Reply::Standings(fitting(jobs.iter().map(|job| desk.standing(*job)))))
             }
         }
+    }
+
+    async fn submit(&self, submission: Submission) -> Coming {
+        let job = submission.job;
+        let mut desk = self.desk.lock().await;
+        if desk.is_given_up(job) {
+            // Whoever waits for it hears that it is cancelled.
+            return said(Reply::Done);
+        }
+        // Before the ledger has it: it may be done before this goes on.
+        let is_new = desk.standing(job) == Standing::Unknown;
+        desk.taken(job, self.now());
+        drop(desk);
+        let (service, answer) = (self.clone(), self.handle.ask(What::Submit(submission)).await);
+        Box::pin(async move { service.submitted(job, is_new, answer).await })
+    }
+
+    async fn submitted(&self, job: u64, is_new: bool, answer: Answer) -> Option<Reply> {
+        reply(match answer.wait().await {
+            Err(Error::Refused(Refused::Known(_))) => Ok(()),
+            Err(error) if is_new => {
+                self.desk.lock().await.untaken(job);
+                Err(error)
+            }
+            done => done,
+        })
     }
 
     fn give_up(&self, unwanted: Unwanted) {
@@ -182,6 +220,24 @@ impl<T: Talk> Service<T> {
                 }
             }
         });
+    }
+}
+
+/// What is known already.
+fn said(reply: Reply) -> Coming {
+    Box::pin(std::future::ready(Some(reply)))
+}
+
+/// What is said of something that the driver was asked for; nothing, where it has ended.
+fn reply(done: Result<(), Error>) -> Option<Reply> {
+    match done {
+        // What is not under way is not to be cancelled, and what is not known not to be forgotten.
+        Ok(()) | Err(Error::Refused(Refused::NotNow(_))) => Some(Reply::Done),
+        Err(Error::Refused(refused)) => Some(Reply::Refused { reason: refused.to_string() }),
+        Err(error) => {
+            tracing::warn!(%error, "a request comes to nothing");
+            None
+        }
     }
 }
 

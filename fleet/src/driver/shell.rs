@@ -15,7 +15,7 @@ use vtp_engine::coordinator::RestoreError;
 use super::clock::Clock;
 use super::core::{Core, Refused};
 use super::spans::{Span, SpanSink, Spans};
-use super::tally::{Tally, Tick};
+use super::tally::{Open, Tally, Tick};
 use super::upkeep::Upkeep;
 use super::{Action, Config, Desk, Notice, Step};
 use crate::bus::{self, Bus, News, Piece};
@@ -27,6 +27,8 @@ use crate::metrics::{
 
 /// How much news one turn takes.
 const MOST_NEWS: usize = 2_048;
+/// How long it is put off to look who is silent, while there is more news than one turn takes: they may speak in it.
+const PUT_OFF: Duration = Duration::from_secs(10);
 /// How many batches of tasks are being published at a time; the next turn waits for one of them.
 const PUBLISHING: usize = 8;
 
@@ -98,12 +100,24 @@ struct Command {
     reply: oneshot::Sender<Result<(), Refused>>,
 }
 
+/// What the driver is asked for.
 #[derive(Debug)]
-enum What {
+pub(super) enum What {
     Submit(Submission),
     Cancel(u64),
     Forget(u64),
     Slots(oneshot::Sender<BTreeMap<Pool, u32>>),
+}
+
+/// What will come of something that the driver was asked for; nothing, where it has ended.
+#[derive(Debug)]
+pub(super) struct Answer(Option<oneshot::Receiver<Result<(), Refused>>>);
+
+impl Answer {
+    /// Waits for it.
+    pub(super) async fn wait(self) -> Result<(), Error> {
+        self.0.ok_or(Error::Gone)?.await.map_err(|_| Error::Gone)?.map_err(Error::Refused)
+    }
 }
 
 impl Handle {
@@ -112,7 +126,7 @@ impl Handle {
     /// # Errors
     /// [`Error::Refused`]; [`Error::Gone`], and then it is unknown whether the ledger has it.
     pub async fn submit(&self, submission: Submission) -> Result<(), Error> {
-        self.ask(What::Submit(submission)).await
+        self.ask(What::Submit(submission)).await.wait().await
     }
 
     /// Gives a job up.
@@ -120,7 +134,7 @@ impl Handle {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn cancel(&self, job: u64) -> Result<(), Error> {
-        self.ask(What::Cancel(job)).await
+        self.ask(What::Cancel(job)).await.wait().await
     }
 
     /// Lets go of a job that has ended.
@@ -128,7 +142,7 @@ impl Handle {
     /// # Errors
     /// As [`submit`](Self::submit).
     pub async fn forget(&self, job: u64) -> Result<(), Error> {
-        self.ask(What::Forget(job)).await
+        self.ask(What::Forget(job)).await.wait().await
     }
 
     /// How many tasks the nodes of each pool can be at, at a time.
@@ -137,7 +151,7 @@ impl Handle {
     /// [`Error::Gone`].
     pub async fn slots(&self) -> Result<BTreeMap<Pool, u32>, Error> {
         let (tell, told) = oneshot::channel();
-        self.ask(What::Slots(tell)).await?;
+        self.ask(What::Slots(tell)).await.wait().await?;
         told.await.map_err(|_| Error::Gone)
     }
 
@@ -146,10 +160,10 @@ impl Handle {
         &self.counts
     }
 
-    async fn ask(&self, what: What) -> Result<(), Error> {
+    /// Asks, as soon as there is room: the driver is asked in the order in which these return.
+    pub(super) async fn ask(&self, what: What) -> Answer {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command { what, reply }).await.map_err(|_| Error::Gone)?;
-        answer.await.map_err(|_| Error::Gone)?.map_err(Error::Refused)
+        Answer(self.commands.send(Command { what, reply }).await.is_ok().then_some(answer))
     }
 }
 
@@ -175,7 +189,8 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
         let handle = Handle { commands: sender, counts: Arc::clone(&counts) };
         let publishing = Arc::new(Semaphore::new(PUBLISHING));
         let clock = Clock::default();
-        let (desk, tally) = (Desk::restore(&state, clock.now()), Tally::restore(&state, clock.now()));
+        let (desk, tally) =
+            (Desk::restore(&state, clock.now()), Tally::restore(&core.config.pools, &state, clock.now()));
         let (spans, sink) = (Spans::restore(&state, SystemTime::now()), None);
         let driver =
             Self { bus, ledger, epoch, core, clock, commands, notices, counts, publishing, desk, tally, spans, sink };
@@ -206,17 +221,26 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             self.ledger.append(self.epoch, Vec::new()).await?;
             let mut step = Step::default();
             let mut replies = Vec::new();
+            let mut is_behind = false;
             tokio::select! {
                 command = self.commands.recv() => match command {
-                    Some(command) => replies.push(self.command(command, &mut step)),
+                    Some(command) => {
+                        self.clock.turn();
+                        replies.push(self.command(command, &mut step));
+                    }
                     None => return Ok(()),
                 },
-                pieces = news.next(MOST_NEWS, wait) => self.take(pieces, &upkeep, &mut step).await?,
+                pieces = news.next(MOST_NEWS, wait) => {
+                    self.clock.turn();
+                    is_behind = pieces.as_ref().is_ok_and(|pieces| pieces.len() >= MOST_NEWS);
+                    self.take(pieces, &upkeep, &mut step).await?;
+                }
             }
             while let Ok(command) = self.commands.try_recv() {
                 replies.push(self.command(command, &mut step));
             }
-            if !self.clock.is_stopped() && self.core.next_wakeup() <= self.clock.now() {
+            let put_off = if is_behind { PUT_OFF } else { Duration::ZERO };
+            if !self.clock.is_stopped() && self.core.next_wakeup().0 + put_off <= self.clock.now().0 {
                 self.core.tick(self.clock.now(), &mut step);
             }
             self.keep(&mut step).await?;
@@ -292,15 +316,15 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
 
     async fn keep(&mut self, step: &mut Step) -> Result<(), Error> {
         let spans = self.spans(step);
-        let Step { records, events, ignored, .. } = step;
+        let Step { records, put_down, events, ignored, .. } = step;
         self.counts.turns.fetch_add(1, Ordering::Relaxed);
         self.counts.events.fetch_add(*events, Ordering::Relaxed);
         self.counts.ignored.fetch_add(*ignored, Ordering::Relaxed);
         self.counts.records.fetch_add(records.len() as u64, Ordering::Relaxed);
         let now = self.clock.now();
         records.iter().flat_map(|record| self.tally.take(record, now)).for_each(|tick| count(&tick));
-        metrics::gauge!(TASKS_WAITING).set(self.tally.waiting() as f64);
-        metrics::gauge!(TASKS_RUNNING).set(self.tally.running() as f64);
+        put_down.iter().for_each(|id| self.tally.end(*id));
+        self.tally.pools().for_each(|(pool, open)| show(pool, open));
         metrics::gauge!(JOBS_ACTIVE).set(self.tally.jobs() as f64);
         metrics::gauge!(NODES).set(self.core.nodes() as f64);
         // Without records, too: whoever does not lead any longer is to do and answer nothing.
@@ -341,6 +365,20 @@ impl<B: Bus, L: Ledger> Driver<B, L> {
             }
             drop(permit);
         });
+    }
+}
+
+fn show(pool: &str, open: Open) {
+    metrics::gauge!(TASKS_WAITING, "pool" => pool.to_owned()).set(open.waiting as f64);
+    metrics::gauge!(TASKS_RUNNING, "pool" => pool.to_owned()).set(open.running as f64);
+}
+
+impl<B, L> Drop for Driver<B, L> {
+    /// Whoever leads next shows what there is.
+    fn drop(&mut self) {
+        self.tally.pools().for_each(|(pool, _)| show(pool, Open::default()));
+        metrics::gauge!(JOBS_ACTIVE).set(0.0);
+        metrics::gauge!(NODES).set(0.0);
     }
 }
 

@@ -14,8 +14,10 @@ pub enum Control {
     },
     /// Say again who you are and what you are at work on: the driver doesn't know you.
     JoinAgain,
-    /// Go away.
+    /// Go away, if this is your life: others of the same name may hear this, too.
     Refused {
+        /// Which life of the node.
+        session: u64,
         /// A sentence for whoever runs the node.
         reason: String,
     },

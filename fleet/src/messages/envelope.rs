@@ -15,8 +15,8 @@ use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// The version that is spoken. It changes with the layout of any message.
-pub const VERSION: u16 = 2;
+/// The version that is spoken. It changes with the layout of any message that processes send each other.
+pub const VERSION: u16 = 3;
 
 /// Bytes of an envelope's head.
 pub const HEAD: usize = 16;
@@ -56,6 +56,8 @@ pub trait Message: Archive + Sized {
     const KIND: Kind;
     /// Most bytes of its archive.
     const LIMIT: usize = LIMIT;
+    /// The version of its layout.
+    const VERSION: u16 = VERSION;
 
     /// Whether what the types don't say holds, too.
     ///
@@ -71,8 +73,13 @@ pub enum NoMessage {
     #[error("no message of this program")]
     NotOurs,
     /// Another version's.
-    #[error("a message of version {0}, where version {VERSION} is spoken: run the same release everywhere")]
-    Version(u16),
+    #[error("a message of version {found}, where version {spoken} is spoken: run the same release everywhere")]
+    Version {
+        /// Of which it is.
+        found: u16,
+        /// Of which it should be.
+        spoken: u16,
+    },
     /// Another message than was expected.
     #[error("a message of kind {found}, where {expected:?} was expected")]
     Kind {
@@ -105,7 +112,7 @@ where
     let length = bytes.len() - HEAD;
     let word = u32::try_from(length).ok().filter(|_| length <= M::LIMIT).ok_or(NoMessage::Length(length as u64))?;
     bytes[..4].copy_from_slice(&MAGIC);
-    bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[4..6].copy_from_slice(&M::VERSION.to_le_bytes());
     bytes[6] = M::KIND as u8;
     bytes[8..12].copy_from_slice(&word.to_le_bytes());
     Ok(Bytes::from_owner(bytes))
@@ -124,9 +131,9 @@ where
     if head[..4] != MAGIC {
         return Err(NoMessage::NotOurs);
     }
-    let version = u16::from_le_bytes([head[4], head[5]]);
-    if version != VERSION {
-        return Err(NoMessage::Version(version));
+    let found = u16::from_le_bytes([head[4], head[5]]);
+    if found != M::VERSION {
+        return Err(NoMessage::Version { found, spoken: M::VERSION });
     }
     if head[6] != M::KIND as u8 {
         return Err(NoMessage::Kind { found: head[6], expected: M::KIND });

@@ -66,6 +66,11 @@ pub enum Happened {
     Draining,
     /// It is gone.
     Left,
+    /// It has put an attempt down for a fault of its own that may pass, and rests before it takes another.
+    Unable {
+        /// Which.
+        id: AttemptId,
+    },
 }
 
 /// Whether trying again can help; [`FailureKind`] on the wire.
@@ -104,6 +109,9 @@ impl Message for Report {
 
     fn check(&self) -> Result<(), &'static str> {
         let pools = self.happened.iter().all(|it| !matches!(it, Happened::Joined { pool, .. } if !pool.is_valid()));
+        if !(1..u64::MAX).contains(&self.sequence) {
+            return Err("reports are counted from 1, and nobody counts so far");
+        }
         if self.node.is_valid() && pools { Ok(()) } else { Err("a name can't be one") }
     }
 }

@@ -40,6 +40,7 @@ fn report() -> Report {
         Happened::HandedBack { id },
         Happened::Draining,
         Happened::Left,
+        Happened::Unable { id },
     ];
     Report { node: NodeId::new("node-1").expect("a name"), session: 9, sequence: 2, happened }
 }
@@ -60,7 +61,7 @@ fn messages_have_the_bytes_that_their_version_had() {
     for (name, control) in [
         ("stop.bin", Control::Stop { id: attempt() }),
         ("join-again.bin", Control::JoinAgain),
-        ("refused.bin", Control::Refused { reason: "no such pool".to_owned() }),
+        ("refused.bin", Control::Refused { session: 9, reason: "no such pool".to_owned() }),
     ] {
         golden(name, &encode(&control).expect("it is valid"));
     }
@@ -108,7 +109,7 @@ fn another_version_is_refused_by_its_number() {
     let mut bytes = encode(&offer()).expect("it is valid").to_vec();
     bytes[4] = 9;
     let error = decode::<Offer>(&bytes).expect_err("it is another version's");
-    assert_eq!(error, NoMessage::Version(9));
+    assert_eq!(error, NoMessage::Version { found: 9, spoken: VERSION });
     assert!(error.to_string().contains("run the same release everywhere"));
 }
 
@@ -137,6 +138,7 @@ fn a_message_that_is_longer_than_any_is_not_written() {
 fn what_breaks_a_messages_rules_is_not_written_nor_read() {
     assert!(encode(&Offer { priority: 0, ..offer() }).is_err());
     assert!(encode(&Offer { id: AttemptId { attempt: 0, ..attempt() }, ..offer() }).is_err());
+    assert!([0, u64::MAX].into_iter().all(|sequence| encode(&Report { sequence, ..report() }).is_err()));
     assert!(Pool::new("a.b").is_err() && Pool::new("*").is_err() && NodeId::new("").is_err());
     let bytes = encode(&offer()).expect("it is valid").to_vec();
     let at = bytes.windows(3).position(|it| it == b"cpu").expect("the pool's name is in there");
@@ -169,7 +171,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes: Vec<u8>, kind in 1u8..=8) {
-        let mut whole = b"VTPM\x02\0\0\0".to_vec();
+        let mut whole = b"VTPM\x03\0\0\0".to_vec();
         whole[6] = kind;
         whole.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         whole.extend_from_slice(&[0; 4]);

@@ -8,10 +8,12 @@
 //!
 //! A task that is *held* is this node's: it is kept from others, and heartbeats speak of it. What is held is what nobody
 //! else waited for when it was taken, and never anything urgent. Should another node have a slot free later, the driver
-//! takes it back. A node that is told to leave puts down at once what it holds, and what it has asked for.
+//! takes it back. A node that is told to leave puts down at once what it holds, and what it has asked for; so does one that
+//! finds itself unable, until it has rested.
 
 mod hand;
 mod reporter;
+mod rest;
 mod work;
 
 use std::time::Duration;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 
 use self::hand::{Done, Hand, PATIENT, Room};
 use self::reporter::{ReceiptOf, Reporter, send};
+use self::rest::Rest;
 pub use self::work::{Outcome, Work};
 use crate::bus::{Band, Bus, Controls, Delivery, Error, Receipt, Tasks};
 use crate::messages::{AttemptId, Control, Happened, NodeId, Pool};
@@ -75,6 +78,7 @@ struct Node<B: Bus, W> {
     reporter: Reporter<ReceiptOf<B>>,
     /// When it looks again for something to hold, and how long it waits after that.
     look: (Instant, Duration),
+    rest: Rest,
     draining: bool,
     /// When what is not done is handed back.
     until: Option<Instant>,
@@ -105,7 +109,9 @@ pub async fn run<B: Bus>(
     let mut sending = Fuse::terminated();
     let mut asks = true;
     loop {
-        if node.draining && std::mem::take(&mut asks) {
+        if !node.takes_none() {
+            asks = true;
+        } else if std::mem::take(&mut asks) {
             // Where nobody answers, the bus delivers it to others after its time.
             let _ = tokio::time::timeout(GIVE_BACK, give_back(&mut tasks)).await;
         }
@@ -127,6 +133,9 @@ pub async fn run<B: Bus>(
             pulled = pull(&mut tasks, room, node.look.0), if room != Room::None => node.take(room, pulled).await?,
             control = controls.next() => node.control(control)?,
             _ = beat.tick() => node.beat().await,
+            () = tokio::time::sleep_until(node.rest.until().unwrap_or_else(Instant::now)), if node.rest.until().is_some() => {
+                node.rest.end();
+            }
             () = tokio::time::sleep_until(node.until.unwrap_or_else(Instant::now)), if node.until.is_some() => {
                 node.until = None;
                 node.end = Some(Instant::now() + FAREWELL);
@@ -182,11 +191,27 @@ impl<B: Bus, W: Work> Node<B, W> {
         let reporter = Reporter::new(settings.node.clone(), settings.slots);
         let hand = Hand::new(work, settings.slots, settings.ahead);
         let look = (Instant::now(), LOOK.0);
-        Self { settings, hand, reporter, look, draining: false, until: None, end: None, left: false, unfit: None }
+        Self {
+            settings,
+            hand,
+            reporter,
+            look,
+            rest: Rest::default(),
+            draining: false,
+            until: None,
+            end: None,
+            left: false,
+            unfit: None,
+        }
     }
 
     fn room(&self) -> Room {
-        if self.draining { Room::None } else { self.hand.room() }
+        if self.takes_none() { Room::None } else { self.hand.room() }
+    }
+
+    /// Whether it takes no task, whatever room there is.
+    fn takes_none(&self) -> bool {
+        self.draining || self.rest.until().is_some()
     }
 
     /// Takes nothing more, and puts down what it has not begun.
@@ -266,11 +291,20 @@ impl<B: Bus, W: Work> Node<B, W> {
     fn done(&mut self, done: Done) {
         let Some((id, outcome, task)) = self.hand.let_go(done) else { return };
         let (happened, how) = match outcome {
-            Some(Outcome::Finished { result }) => (Happened::Finished { id, result }, "finished"),
+            Some(Outcome::Finished { result }) => {
+                self.rest.is_well();
+                (Happened::Finished { id, result }, "finished")
+            }
             Some(Outcome::Failed { why, message }) => (Happened::Failed { id, why, message }, "failed"),
             Some(Outcome::PutDown { message }) => {
                 tracing::info!(%id, message, "a task is handed back");
                 (Happened::HandedBack { id }, "handed back")
+            }
+            Some(Outcome::Unable { message }) => {
+                let rest = self.rest.begin(Instant::now());
+                tracing::warn!(%id, message, rest_s = rest.as_secs(), "this node can do no task at the moment, and rests");
+                self.hand.drop_held();
+                (Happened::Unable { id }, "handed back")
             }
             Some(Outcome::Unfit { message }) => {
                 // What a node puts down that is about to leave counts as nothing.
@@ -300,7 +334,10 @@ impl<B: Bus, W: Work> Node<B, W> {
         match control {
             Some(Control::Stop { id }) => self.hand.stop(id),
             Some(Control::JoinAgain) => self.join(),
-            Some(Control::Refused { reason }) => return Err(Ended::Refused(reason)),
+            Some(Control::Refused { session, reason }) if session == self.reporter.session() => {
+                return Err(Ended::Refused(reason));
+            }
+            Some(Control::Refused { .. }) => {}
             None => return Err(Error::Unavailable("the connection is closed".to_owned()).into()),
         }
         Ok(())

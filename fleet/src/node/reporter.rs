@@ -50,6 +50,11 @@ impl<R> Reporter<R> {
         }
     }
 
+    /// Which life of the node this is.
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
     /// Something has happened.
     pub(super) fn say(&mut self, happened: Happened) {
         self.say_of(happened, Vec::new());
@@ -115,7 +120,11 @@ fn size(happened: &Happened) -> usize {
         Happened::Joined { doing, .. } | Happened::Alive { doing } => size_of_val(doing.as_slice()),
         Happened::Finished { result, .. } => result.len(),
         Happened::Failed { message, .. } => message.len(),
-        Happened::Started { .. } | Happened::HandedBack { .. } | Happened::Draining | Happened::Left => 0,
+        Happened::Started { .. }
+        | Happened::HandedBack { .. }
+        | Happened::Unable { .. }
+        | Happened::Draining
+        | Happened::Left => 0,
     };
     own + AROUND
 }

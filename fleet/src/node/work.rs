@@ -42,6 +42,12 @@ pub enum Outcome {
         /// A sentence for the log.
         message: String,
     },
+    /// This node can do no task at the moment, for a reason of its own: its disk is full, nobody accepts its certificate. It puts this
+    /// one down, which costs the task nothing, and rests for a while, longer each time.
+    Unable {
+        /// A sentence for whoever runs the node.
+        message: String,
+    },
     /// This node can do none of these tasks. It puts this one down, which costs the task nothing, and leaves.
     Unfit {
         /// A sentence for whoever runs the node.

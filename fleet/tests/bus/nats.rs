@@ -178,6 +178,40 @@ async fn a_server_that_is_killed_and_started_again_is_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_connection_nothing_is_asked_for_that_would_come_all_at_once_later() {
+    let Some(mut server) = Server::start() else { return };
+    let cpu = pool("cpu");
+    let bus = prepared(server.bus("all").await, from_ref(&cpu)).await;
+    bus.publish((0..40).map(|chunk| offer(&cpu, chunk, 5)).collect()).await.expect("published");
+    let mut tasks = bus.tasks(from_ref(&cpu)).await.expect("tasks");
+    let first = tasks.pull(1, Duration::from_secs(10)).await.expect("pulled").remove(0);
+    server.server.kill().expect("killed");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..5 {
+        let error = tasks.pull(4, Duration::from_secs(5)).await.expect_err("nobody is there");
+        assert!(error.is_retryable(), "{error}");
+        first.receipt.progress().await.expect_err("nobody is there");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "no answer is waited for");
+    server.server.restart().expect("started again");
+    let mut pulled = Vec::new();
+    for _ in 0..100 {
+        pulled = tasks.pull(4, Duration::from_millis(200)).await.unwrap_or_default();
+        if !pulled.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(pulled.len(), 4);
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let consumer: Result<jetstream::consumer::PullConsumer, _> =
+        context.get_consumer_from_stream("nodes", "VTP_TASK_cpu_normal").await;
+    let pending = consumer.expect("it is there").cached_info().num_ack_pending;
+    assert!(pending <= 5, "{pending} tasks are kept from others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_that_are_not_there_are_an_error_for_whoever_reads_them_until_they_are_back() {
     let Some(server) = Server::start() else { return };
     let cpu = pool("cpu");

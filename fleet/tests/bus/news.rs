@@ -3,6 +3,7 @@
 use std::slice::from_ref;
 use std::time::Duration;
 
+use async_nats::jetstream;
 use futures_util::FutureExt as _;
 use vtp_fleet::bus::{Bus, News, Piece, Tasks};
 use vtp_fleet::messages::{self, Happened, Report};
@@ -38,6 +39,40 @@ async fn what_was_read_and_not_given_is_not_acknowledged() {
     let given_up = |it: &Piece| matches!(it, Piece::Exhausted { .. });
     let all = read_until(&mut news, |all| all.iter().any(given_up) && all.len() > 1).await;
     assert!(all.contains(&Piece::Report(report("node-1", 1))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_not_acknowledged_in_time_does_not_come_again_after_those_that_follow_it() {
+    let Some(server) = Server::start() else { return };
+    let bus = prepared(server.bus("driver").await, &[pool("cpu")]).await;
+    let context = jetstream::new(async_nats::connect(server.server.url()).await.expect("a connection"));
+    let consumer: jetstream::consumer::PullConsumer =
+        context.get_consumer_from_stream("driver", "VTP_EVENTS").await.expect("it is there");
+    let config = &consumer.cached_info().config;
+    let hasty = jetstream::consumer::pull::Config {
+        durable_name: Some("driver".to_owned()),
+        ack_policy: config.ack_policy,
+        ack_wait: Duration::from_secs(1),
+        max_deliver: -1,
+        max_waiting: config.max_waiting,
+        ..Default::default()
+    };
+    context.create_consumer_on_stream(hasty, "VTP_EVENTS").await.expect("it is changed");
+    let mut news = bus.news().await.expect("news");
+    for sequence in 1..=3 {
+        bus.report(&report("node-1", sequence)).await.expect("reported");
+    }
+    let is_last = |it: &Piece| *it == Piece::Report(report("node-1", 3));
+    assert_eq!(read_until(&mut news, |all| all.iter().any(is_last)).await.len(), 3);
+    // The ledger takes its time.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    bus.report(&report("node-1", 4)).await.expect("reported");
+    let mut later = Vec::new();
+    for _ in 0..30 {
+        later.extend(news.next(10, Duration::from_millis(100)).await.expect("it can be read"));
+    }
+    assert_eq!(later, [Piece::Report(report("node-1", 4))]);
+    news.ack().await.expect("acknowledged");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use vtp_fleet::bus::{Bus, Error, Faults, Faulty, LocalBus, Talk, Terms};
+use vtp_fleet::bus::{Bus, Error, Faults, Faulty, LocalBus, Talk, Terms, Whom};
 use vtp_fleet::client::Client;
 use vtp_fleet::driver::{self, Driver};
 use vtp_fleet::ledger::{Ledger, MemoryLedger, Outcome, Submission};
-use vtp_fleet::messages::{JobNumber, Made, Standing};
+use vtp_fleet::messages::{self, JobNumber, Made, Reply, Request, Standing};
 
 use crate::fleet::{Node, Slow, config, submission};
 use crate::support::node as client_id;
@@ -151,6 +151,52 @@ async fn what_a_client_tends_is_given_up_with_it_and_what_is_kept_goes_on() {
     assert!(ledger.state().job(kept).is_none_or(|job| job.outcome == Some(Outcome::Done)));
     assert_eq!(work.begun.load(Ordering::Relaxed), 1, "only what is kept was begun");
     drop(gone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_clients_of_one_name_the_first_is_told_and_the_other_has_its_jobs_done() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger.clone()).await;
+    let _node = Node::start(&bus, "a", 2, Slow::of_ms(20_000));
+    let first = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    let job = first.number();
+    let waiting = tokio::spawn(async move {
+        let ended = first.carry_out(single(job)).await;
+        (ended, first.refused().await, first.carry_out(single(first.number())).await)
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let second = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    assert!(is_done(&second.carry_out(single(second.number())).await.expect("it is taken")));
+    let (ended, why, again) = waiting.await.expect("it is told");
+    assert!(why.contains("another process has its name, c"), "{why}");
+    assert!(matches!(ended, Ok(Standing::Cancelled)) || ended.is_err_and(|error| error.to_string() == why));
+    assert_eq!(again.expect_err("refused").to_string(), why);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_given_up_before_it_comes_is_not_begun() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let _office = Office::open(&bus, ledger.clone()).await;
+    let work = Slow::of_ms(100);
+    let _node = Node::start(&bus, "a", 2, work.clone());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let ask = async |request| {
+        let question = messages::encode(&request).expect("a message");
+        let answer = bus.ask(Whom::Driver, question).await.expect("it is answered");
+        messages::decode::<Reply>(&answer).expect("a reply")
+    };
+    let (overtaken, cancelled) = (JobNumber::tended(9, 1).0, JobNumber::tended(9, 2).0);
+    assert_eq!(ask(Request::Cancel { job: overtaken }).await, Reply::Done);
+    let waits = Client::start(bus.clone(), client_id("c")).await.expect("it starts");
+    assert!(matches!(waits.carry_out(single(overtaken)).await, Ok(Standing::Cancelled)));
+    // Asked at once, and done in that order.
+    let (submitted, given_up) =
+        tokio::join!(ask(Request::Submit(single(cancelled))), ask(Request::Cancel { job: cancelled }));
+    assert_eq!((submitted, given_up), (Reply::Done, Reply::Done));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(ledger.state().job(overtaken).is_none());
+    assert_eq!(ledger.state().job(cancelled).and_then(|job| job.outcome.clone()), Some(Outcome::Cancelled));
+    assert!(work.begun.load(Ordering::Relaxed) <= 1, "it may have been begun");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use vtp_engine::coordinator::Now;
+use vtp_engine::coordinator::{Now, Skill, Skills};
 use vtp_fleet::bus::Piece;
 use vtp_fleet::driver::{Action, Config, Core, Notice, Step};
 use vtp_fleet::ledger::{Record, State};
-use vtp_fleet::messages::{AttemptId, Control, Happened, Offer, Report};
+use vtp_fleet::messages::{AttemptId, Control, Happened, Offer, Report, Why};
 
 use crate::fleet::{config, config_with, submission};
 use crate::support::{node, pool};
@@ -279,6 +279,88 @@ fn nothing_is_taken_back_for_a_node_that_was_not_heard_of_lately() {
     scene.say("a", Happened::Started { id: ids[0] });
     assert_eq!(scene.say("a", Happened::Alive { doing: ids.clone() }).actions, []);
     assert!(stops(&scene.say("b", Happened::Alive { doing: Vec::new() }), "a", ids[1]), "it is there after all");
+}
+
+/// A driver of two pools, "cpu" and "other".
+fn with_two_pools() -> Scene {
+    let mut config = config();
+    config.pools.insert(pool("other"), Skills::NONE.with(Skill::Stitch));
+    Scene::under(config)
+}
+
+#[test]
+fn what_a_node_says_of_another_pools_attempts_counts_for_nothing() {
+    let mut scene = with_two_pools();
+    scene.join("a", 1);
+    let id = scene.submit(1)[0].id;
+    let rogue = |doing| Happened::Joined { pool: pool("other"), slots: 1, doing };
+    let step = scene.say("rogue", rogue(vec![id]));
+    assert!(stops(&step, "rogue", id), "it can't adopt it");
+    assert!(stops(&scene.say("rogue", Happened::Started { id }), "rogue", id));
+    assert_eq!(accepted(&scene.say("rogue", Happened::Finished { id, result: vec![7] })), []);
+    let message = "it broke".to_owned();
+    assert_eq!(scene.say("rogue", Happened::Failed { id, why: Why::Permanent, message }).records, []);
+    // Neither in another life of it.
+    let report = Report {
+        node: node("rogue"),
+        session: 2,
+        sequence: 1,
+        happened: vec![Happened::Finished { id, result: vec![7] }],
+    };
+    let mut step = Step::default();
+    scene.core.hear(scene.now(), Piece::Report(report), &mut step);
+    assert_eq!(accepted(&step), []);
+    scene.say("a", Happened::Started { id });
+    assert_eq!(accepted(&scene.say("a", Happened::Finished { id, result: vec![0] })), [id]);
+}
+
+#[test]
+fn a_life_of_a_node_whose_place_another_has_taken_is_told_to_end_and_takes_nothing_back() {
+    let mut scene = Scene::new();
+    let say = |scene: &mut Scene, session, sequence, happened| {
+        let mut step = Step::default();
+        let report = Report { node: node("a"), session, sequence, happened: vec![happened] };
+        scene.core.hear(scene.now(), Piece::Report(report), &mut step);
+        step
+    };
+    let joined = || Happened::Joined { pool: pool("cpu"), slots: 1, doing: Vec::new() };
+    let refuses_first =
+        |step: &Step| matches!(&step.actions[..], [Action::Control(_, Control::Refused { session: 1, .. })]);
+    say(&mut scene, 1, 1, joined());
+    say(&mut scene, 2, 1, joined());
+    let id = scene.submit(1)[0].id;
+    say(&mut scene, 2, 2, Happened::Started { id });
+    assert!(refuses_first(&say(&mut scene, 1, 2, Happened::Alive { doing: Vec::new() })));
+    assert!(refuses_first(&say(&mut scene, 1, 3, joined())), "though it says so once more");
+    assert_eq!(accepted(&say(&mut scene, 2, 3, Happened::Finished { id, result: vec![0] })), [id]);
+}
+
+#[test]
+fn a_node_that_would_be_at_more_tasks_than_any_can_be_is_refused() {
+    let mut scene = Scene::new();
+    let step = scene.join("a", u16::MAX);
+    assert!(
+        matches!(&step.actions[..], [Action::Control(_, Control::Refused { reason, .. })] if reason.contains("4096"))
+    );
+    assert_eq!(scene.core.nodes(), 0);
+}
+
+#[test]
+fn nothing_is_taken_back_for_a_node_that_was_unable_to_do_a_task_until_it_has_begun_one() {
+    let mut scene = Scene::under(config_with(1));
+    scene.join("b", 1);
+    let id = scene.submit(1)[0].id;
+    scene.say("b", Happened::Started { id });
+    let again = offers(&scene.say("b", Happened::Unable { id })).remove(0).id;
+    assert_eq!((again.chunk, again.attempt), (id.chunk, 2), "it waits for whoever is able");
+    scene.join("a", 1);
+    let mut step = Step::default();
+    scene.core.submit(scene.now(), submission(2, 1), 0, &mut step).expect("taken");
+    let held = offers(&step)[0].id;
+    scene.say("a", Happened::Started { id: again });
+    let step = scene.say("a", Happened::Alive { doing: vec![again, held] });
+    assert!(!stops(&step, "a", held), "b has a slot, and rests");
+    assert!(!stops(&scene.say("b", Happened::Alive { doing: Vec::new() }), "a", held));
 }
 
 #[test]

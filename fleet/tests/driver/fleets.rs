@@ -143,6 +143,52 @@ async fn a_node_that_can_do_nothing_leaves_and_costs_the_tasks_nothing() {
     assert!(matches!(ends[..], [Notice::Done { .. }]), "{ends:?}");
 }
 
+/// Can do nothing, and counts how often it was asked to.
+#[derive(Clone)]
+struct Full(Arc<AtomicU64>);
+
+impl Work for Full {
+    type Ready = ();
+
+    async fn prepare(&self, _: Arc<Offer>) -> Result<(), NodeOutcome> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(NodeOutcome::Unable { message: "its disk is full".to_owned() })
+    }
+
+    async fn run(&self, _: Arc<Offer>, (): ()) -> NodeOutcome {
+        unreachable!("nothing is made ready")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_at_fault_itself_rests_and_costs_tasks_and_other_nodes_nothing() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let asked = Arc::new(AtomicU64::new(0));
+    let _full = Node::start(&bus, "full", 2, Full(Arc::clone(&asked)));
+    let _other = Node::start(&bus, "other", 1, Slow::of_ms(1_000));
+    driver.handle.submit(submission(1, 60)).await.expect("taken");
+    let (_, ends) = driver.ended(&[1]).await;
+    assert!(matches!(ends[..], [Notice::Done { .. }]), "{ends:?}");
+    let state = ledger.state();
+    assert!(state.job(1).expect("it is known").tasks.values().all(|task| task.failures == 0));
+    let asked = asked.load(Ordering::Relaxed);
+    assert!((2..=14).contains(&asked), "in a minute it was asked {asked} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_no_node_is_able_to_do_ends_its_job_in_the_end() {
+    let bus = LocalBus::new(Terms::default());
+    let mut driver = Running::start(&bus, MemoryLedger::default()).await;
+    let asked = Arc::new(AtomicU64::new(0));
+    let _full: Vec<Node> =
+        (0..4).map(|it| Node::start(&bus, &format!("full-{it}"), 1, Full(Arc::clone(&asked)))).collect();
+    driver.handle.submit(submission(1, 1)).await.expect("taken");
+    let (_, ends) = driver.ended(&[1]).await;
+    assert!(matches!(ends[..], [Notice::Failed { .. }]), "{ends:?}");
+    assert!(asked.load(Ordering::Relaxed) > 16);
+}
+
 /// Can't do it yet, so many times.
 #[derive(Clone)]
 struct NotYet(Arc<AtomicU64>);
@@ -200,6 +246,22 @@ async fn a_node_that_leaves_finishes_what_it_has() {
     let _other = Node::start(&bus, "b", 2, Slow::of_ms(1_000));
     driver.ended(&[1]).await;
     assert_eq!(attempts(&ledger), [1; 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_nodes_of_one_name_the_first_ends_with_a_sentence_and_the_other_works_on() {
+    let (bus, ledger) = (LocalBus::new(Terms::default()), MemoryLedger::default());
+    let mut driver = Running::start(&bus, ledger.clone()).await;
+    let first = Node::start(&bus, "a", 1, Slow::of_ms(5_000));
+    driver.handle.submit(submission(1, 6)).await.expect("taken");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let second = Node::start(&bus, "a", 1, Slow::of_ms(5_000));
+    let error = first.running.await.expect("it ends").expect_err("refused").to_string();
+    assert!(error.ends_with("another process has its name, a: each needs a name of its own"), "{error}");
+    driver.ended(&[1]).await;
+    assert!(!second.running.is_finished());
+    let attempts = attempts(&ledger);
+    assert!(attempts.iter().sum::<usize>() <= 8, "what the first was at is done again: {attempts:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -151,12 +151,14 @@ async fn a_server_that_was_killed_and_started_again_is_noticed_long_before_its_s
     scene.shelf.put(packets(1), object.clone());
     let tuning = Tuning { idle: Duration::from_secs(60), stall: Duration::from_secs(60), ..small() };
     let splitter = scene.credentials(vtp_fleet::identity::Role::Splitter);
-    let start = || {
+    let start = |address| {
         let serves =
             vtp_fleet::transfer::quic::Serves { origin: scene.shelf.clone(), spool: vtp_fleet::transfer::Nothing };
-        vtp_fleet::transfer::quic::Server::start(anywhere(), &splitter, serves, tuning).unwrap()
+        vtp_fleet::transfer::quic::Server::start(address, &splitter, serves, tuning).unwrap()
     };
-    let (killed, again) = (start(), start());
+    let killed = start(anywhere());
+    // At the same port, as one that was started again.
+    let again = start((std::net::Ipv4Addr::new(127, 0, 0, 2), killed.address().unwrap().port()).into());
     let relay = Relay::start(killed.address().unwrap(), slow(0)).unwrap();
     let node = scene.node(relay.address(), anywhere(), tuning);
     let place = scene.place(1);

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use async_nats::connection::State;
 use async_nats::jetstream;
 use async_nats::{Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
@@ -17,7 +16,8 @@ use crate::bus::Error;
 
 /// How long the server keeps a request that it has nothing for.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How long nothing is asked for after the server had something else to say than that there is nothing: it would say it again.
+/// How long nothing is asked for after the server had something else to say than that there is nothing, or was not there: it would
+/// be the same again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A consumer, as one of those sees it who pull from it.
@@ -74,9 +74,9 @@ impl Lane {
         self.request.is_some_and(|request| request.waits && request.is_alive(&self.bus))
     }
 
-    /// Whether there is no connection at this moment.
-    pub(super) fn is_cut_off(&self) -> bool {
-        self.bus.client.connection_state() != State::Connected
+    /// Nothing, where there is a connection at this moment.
+    pub(super) fn reach(&self) -> Result<(), Error> {
+        self.bus.reach()
     }
 
     /// Whether the server keeps a request of ours and does not say so any more: whoever leads the consumer may be gone. Ask for
@@ -162,6 +162,8 @@ impl Lane {
 
     async fn send(&mut self, body: String, batch: usize, wait: Duration, waits: bool) -> Result<(), Error> {
         tokio::time::sleep_until(self.rest).await;
+        // Kept for later, requests would pile up, and each be given tasks then.
+        self.bus.reach().inspect_err(|_| self.rest = Instant::now() + PAUSE)?;
         let connection = self.bus.connection();
         let sent = self.bus.client.publish_with_reply(self.next.clone(), self.inbox.clone(), Bytes::from(body));
         sent.await.map_err(unavailable)?;

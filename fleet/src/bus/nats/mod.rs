@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
+use async_nats::connection::State;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self};
@@ -148,6 +149,16 @@ impl NatsBus {
         self.connections.load(Ordering::Acquire)
     }
 
+    /// Whether there is no connection at this moment.
+    fn is_cut_off(&self) -> bool {
+        self.client.connection_state() != State::Connected
+    }
+
+    /// Nothing, where there is a connection.
+    fn reach(&self) -> Result<(), Error> {
+        if self.is_cut_off() { Err(unavailable("the connection is lost")) } else { Ok(()) }
+    }
+
     async fn lane(&self, stream: String, consumer: &str, beat: Option<Duration>) -> Result<lane::Lane, Error> {
         lane::Lane::open(self.clone(), stream, consumer, beat).await
     }
@@ -206,7 +217,7 @@ impl Bus for NatsBus {
                 lanes.push((band, self.lane(streams::task_stream(pool, band), streams::NODES, None).await?));
             }
         }
-        Ok(NatsTasks::new(self.context.clone(), lanes))
+        Ok(NatsTasks::new(self.clone(), lanes))
     }
 
     async fn report(&self, report: &Report) -> Result<(), Error> {

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::Message;
-use async_nats::jetstream::stream::DeleteMessageErrorKind;
-use async_nats::jetstream::{self, AckKind};
+use async_nats::datetime::DateTime;
+use async_nats::jetstream::stream::{DeleteMessageErrorKind, RawMessageErrorKind};
+use async_nats::jetstream::{self, AckKind, ErrorCode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -31,8 +32,10 @@ pub struct NatsNews {
     found: Found,
     /// What is read, and not given yet.
     read: VecDeque<Read>,
-    /// The last report given: acknowledging it acknowledges those before.
-    last: Option<Message>,
+    /// What of the reports was read so far.
+    seen: Seen,
+    /// The last report given, and whether it was given for the first time: acknowledging it acknowledges those before.
+    last: Option<(Message, bool)>,
     /// The advisories given, and the tasks that they are about.
     given: Vec<(Message, Option<(String, u64)>)>,
 }
@@ -43,10 +46,27 @@ struct Found {
     advisories: Vec<Message>,
 }
 
-/// A message that was read, with what it says; `None` if it is passed over.
+/// How far a stream was read. What the server delivers again, for it has heard of no acknowledgement yet, is behind that: it would come
+/// after reports that follow it.
+#[derive(Debug, Default)]
+struct Seen(Option<(u64, DateTime)>);
+
+impl Seen {
+    /// Reads on to the message of this number, which was published then. Whether that is new: one of a lower number is so only in a
+    /// stream that was made anew, and then it is younger.
+    fn read(&mut self, sequence: u64, published: DateTime) -> bool {
+        let is_new = self.0.is_none_or(|(highest, at)| sequence > highest || published > at);
+        if is_new {
+            self.0 = Some((sequence, published));
+        }
+        is_new
+    }
+}
+
+/// A message that was read, with what it says; `None` if it is passed over. Of a report also whether it came for the first time.
 #[derive(Debug)]
 enum Read {
-    Event(Message, Option<Report>),
+    Event(Message, bool, Option<Report>),
     Advisory(Message, Option<Exhausted>),
 }
 
@@ -69,7 +89,7 @@ struct Advisory {
 impl Read {
     fn says_something(&self) -> bool {
         match self {
-            Self::Event(_, report) => report.is_some(),
+            Self::Event(_, _, report) => report.is_some(),
             Self::Advisory(_, about) => about.as_ref().is_some_and(|about| about.piece.is_some()),
         }
     }
@@ -90,21 +110,41 @@ fn understood(message: &Message) -> Option<Report> {
     }
 }
 
+/// Whether the server says itself that there is no such message; it may also not answer.
+fn is_gone(error: &RawMessageErrorKind) -> bool {
+    match error {
+        RawMessageErrorKind::NoMessageFound => true,
+        RawMessageErrorKind::JetStream(error) => error.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        RawMessageErrorKind::InvalidSubject | RawMessageErrorKind::Other => false,
+    }
+}
+
 impl NatsNews {
     pub(super) fn new(context: jetstream::Context, events: Lane, advisories: Lane) -> Self {
         let (found, read) = (Found::default(), VecDeque::new());
-        Self { context, events, advisories, is_lost: false, found, read, last: None, given: Vec::new() }
+        let (seen, last, given) = (Seen::default(), None, Vec::new());
+        Self { context, events, advisories, is_lost: false, found, read, seen, last, given }
     }
 
     fn take_report(&mut self, message: Message) {
-        let report = understood(&message);
-        self.read.push_back(Read::Event(message, report));
+        let message = jetstream::Message { message, context: self.context.clone() };
+        let place = message.info().map(|info| (info.stream_sequence, info.published));
+        let is_new = place.map_or(true, |(sequence, published)| self.seen.read(sequence, published));
+        let report = if is_new { understood(&message) } else { None };
+        self.read.push_back(Read::Event(message.message, is_new, report));
     }
 
-    async fn take_advisory(&mut self, message: Message) -> Result<(), Error> {
+    async fn take_advisory(&mut self, message: Message) {
         let about = match serde_json::from_slice::<Advisory>(&message.payload) {
             Ok(Advisory { stream, stream_seq, deliveries }) => {
-                let offer = self.look_up(&stream, stream_seq).await?;
+                let offer = match self.look_up(&stream, stream_seq).await {
+                    Ok(offer) => offer,
+                    // Not acknowledged, it comes again.
+                    Err(error) => {
+                        tracing::debug!(%error, stream, stream_seq, "a task that was given up is looked for again");
+                        return;
+                    }
+                };
                 let piece = offer.map(|offer| Piece::Exhausted { offer, deliveries });
                 Some(Exhausted { stream, sequence: stream_seq, piece })
             }
@@ -114,7 +154,6 @@ impl NatsNews {
             }
         };
         self.read.push_back(Read::Advisory(message, about));
-        Ok(())
     }
 
     /// Gives up to `most` pieces of what is read. They, and what is passed over before the next, may be acknowledged then, and
@@ -123,9 +162,12 @@ impl NatsNews {
         let mut pieces = Vec::new();
         while let Some(read) = self.read.pop_front_if(|read| pieces.len() < most || !read.says_something()) {
             match read {
-                Read::Event(message, report) => {
+                Read::Event(message, is_new, report) => {
                     pieces.extend(report.map(Piece::Report));
-                    self.last = Some(message);
+                    // One that came again is behind those that came for the first time.
+                    if is_new || self.last.as_ref().is_none_or(|(_, is_new)| !is_new) {
+                        self.last = Some((message, is_new));
+                    }
                 }
                 Read::Advisory(message, about) => {
                     let about = about.map(|Exhausted { stream, sequence, piece }| {
@@ -145,10 +187,11 @@ impl NatsNews {
         match stream.get_raw_message(sequence).await {
             Ok(message) => Ok(messages::decode(&message.payload).ok()),
             // Somebody has acknowledged it after all.
-            Err(error) => {
+            Err(error) if is_gone(&error.kind()) => {
                 tracing::debug!(%error, sequence, "a task that was given up is not there");
                 Ok(None)
             }
+            Err(error) => Err(unavailable(error)),
         }
     }
 
@@ -172,7 +215,7 @@ impl NatsNews {
             self.take_report(message);
         }
         while let Some(message) = self.found.advisories.pop() {
-            self.take_advisory(message).await?;
+            self.take_advisory(message).await;
         }
         Ok(())
     }
@@ -184,7 +227,7 @@ impl NatsNews {
             self.take_report(message);
         }
         while let Some(message) = self.advisories.ready()? {
-            self.take_advisory(message).await?;
+            self.take_advisory(message).await;
         }
         if self.events.is_silent() || self.advisories.is_silent() {
             return Err(unavailable("it keeps our requests for news, and is not heard of any more"));
@@ -197,9 +240,7 @@ impl NatsNews {
         let mut is_asked = false;
         loop {
             // Requests are kept for later where there is no connection; whoever waits for news is to know.
-            if self.events.is_cut_off() {
-                return Err(unavailable("the connection is lost"));
-            }
+            self.events.reach()?;
             if self.is_lost {
                 self.find().await?;
             }
@@ -222,7 +263,7 @@ impl NatsNews {
                 }
                 message = self.advisories.next() => {
                     if let Some(message) = message? {
-                        self.take_advisory(message).await?;
+                        self.take_advisory(message).await;
                     }
                 }
                 () = tokio::time::sleep_until(look) => {}
@@ -239,7 +280,7 @@ impl News for NatsNews {
     }
 
     async fn ack(&mut self) -> Result<(), Error> {
-        if let Some(message) = self.last.take() {
+        if let Some((message, _)) = self.last.take() {
             let message = jetstream::Message { message, context: self.context.clone() };
             message.ack().await.map_err(unavailable)?;
         }
@@ -258,5 +299,32 @@ impl News for NatsNews {
             message.ack_with(AckKind::Ack).await.map_err(unavailable)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_gone_only_where_the_server_says_so() {
+        let said = |code: u64, err_code: u64| {
+            let words = format!(r#"{{"code":{code},"err_code":{err_code},"description":"it says why"}}"#);
+            RawMessageErrorKind::JetStream(serde_json::from_str(&words).expect("an error of JetStream"))
+        };
+        assert!(is_gone(&RawMessageErrorKind::NoMessageFound) && is_gone(&said(404, 10059)));
+        assert!(!is_gone(&RawMessageErrorKind::Other), "as where it does not answer in time");
+        assert!(!is_gone(&said(503, 10008)), "nobody leads the stream");
+    }
+
+    #[test]
+    fn what_comes_again_is_told_from_what_is_new_in_a_stream_that_was_made_anew() {
+        let at = |seconds: i64| async_nats::datetime::from_nanos(i128::from(seconds) * 1_000_000_000).expect("a time");
+        let mut seen = Seen::default();
+        assert!(seen.read(7, at(10)) && seen.read(9, at(10)) && seen.read(10, at(12)));
+        assert!(!seen.read(7, at(10)) && !seen.read(9, at(10)) && !seen.read(10, at(12)));
+        assert!(seen.read(1, at(20)) && seen.read(2, at(20)));
+        assert!(!seen.read(1, at(20)));
+        assert!(seen.read(3, at(19)), "clocks of servers differ");
     }
 }

@@ -93,7 +93,7 @@ fn events(replicas: usize) -> Wanted {
             duplicate_window: Duration::from_secs(120),
             ..basics(replicas)
         },
-        consumer: for_driver(AckPolicy::All, replicas),
+        consumer: for_driver(AckPolicy::All, Duration::from_secs(30), replicas),
     }
 }
 
@@ -111,17 +111,17 @@ fn advisories(replicas: usize) -> Wanted {
             duplicate_window: Duration::from_secs(120),
             ..basics(replicas)
         },
-        consumer: for_driver(AckPolicy::Explicit, replicas),
+        consumer: for_driver(AckPolicy::Explicit, Duration::from_secs(3), replicas),
     }
 }
 
-/// Three seconds: a batch is acknowledged as soon as the ledger has it, and a driver that takes over is not to wait for long
-/// for what the one before has left. Without end: news has to be read.
-fn for_driver(ack_policy: AckPolicy, replicas: usize) -> consumer::pull::Config {
+/// Without end: news has to be read. Reports are acknowledged as soon as the ledger has them, which may take a while, and a driver that
+/// takes over has their consumer made anew. That of advisories it has not, and is not to wait for what the one before has left.
+fn for_driver(ack_policy: AckPolicy, ack_wait: Duration, replicas: usize) -> consumer::pull::Config {
     consumer::pull::Config {
         durable_name: Some(DRIVER.to_owned()),
         ack_policy,
-        ack_wait: Duration::from_secs(3),
+        ack_wait,
         max_deliver: -1,
         max_ack_pending: 20_000,
         max_waiting: 64,

@@ -12,14 +12,14 @@ use futures_util::future::select_all;
 use tokio::time::Instant;
 
 use super::lane::Lane;
-use super::unavailable;
+use super::{NatsBus, unavailable};
 use crate::bus::{Band, Delivery, Error, Receipt, Tasks};
 use crate::messages;
 
 /// Tasks of some pools.
 #[derive(Debug)]
 pub struct NatsTasks {
-    context: jetstream::Context,
+    bus: NatsBus,
     /// The most urgent first.
     lanes: Vec<(Band, Lane)>,
     /// What was pulled when a caller gave up waiting.
@@ -27,8 +27,8 @@ pub struct NatsTasks {
 }
 
 impl NatsTasks {
-    pub(super) fn new(context: jetstream::Context, lanes: Vec<(Band, Lane)>) -> Self {
-        Self { context, lanes, pulled: Vec::new() }
+    pub(super) fn new(bus: NatsBus, lanes: Vec<(Band, Lane)>) -> Self {
+        Self { bus, lanes, pulled: Vec::new() }
     }
 
     /// What is there of these bands, up to `free` in all. Where one can't be asked, the others count if anything came of them.
@@ -79,12 +79,12 @@ impl NatsTasks {
     }
 
     fn deliver(&self, message: async_nats::Message) -> Option<Delivery<NatsReceipt>> {
-        let message = jetstream::Message { message, context: self.context.clone() };
+        let message = jetstream::Message { message, context: self.bus.context.clone() };
         let deliveries = message.info().map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX));
         let offer = messages::decode(&message.payload);
         let (_, acker) = message.split();
         match offer {
-            Ok(offer) => Some(Delivery { offer, deliveries, receipt: NatsReceipt(acker) }),
+            Ok(offer) => Some(Delivery { offer, deliveries, receipt: NatsReceipt { acker, bus: self.bus.clone() } }),
             Err(error) => {
                 // Nobody will ever understand it. The driver misses its start, and publishes the task again.
                 tracing::warn!(%error, "a task is not understood, and thrown away");
@@ -123,7 +123,10 @@ impl Tasks for NatsTasks {
 }
 
 /// What a task is acknowledged with.
-pub struct NatsReceipt(jetstream::message::Acker);
+pub struct NatsReceipt {
+    acker: jetstream::message::Acker,
+    bus: NatsBus,
+}
 
 impl std::fmt::Debug for NatsReceipt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -133,14 +136,16 @@ impl std::fmt::Debug for NatsReceipt {
 
 impl Receipt for NatsReceipt {
     async fn ack(&self) -> Result<(), Error> {
-        self.0.ack().await.map_err(unavailable)
+        self.acker.ack().await.map_err(unavailable)
     }
 
     async fn nak(&self, delay: Duration) -> Result<(), Error> {
-        self.0.ack_with(AckKind::Nak(Some(delay))).await.map_err(unavailable)
+        self.acker.ack_with(AckKind::Nak(Some(delay))).await.map_err(unavailable)
     }
 
     async fn progress(&self) -> Result<(), Error> {
-        self.0.ack_with(AckKind::Progress).await.map_err(unavailable)
+        // Kept for later, it would say nothing that is still true, and they would be more than there is room for.
+        self.bus.reach()?;
+        self.acker.ack_with(AckKind::Progress).await.map_err(unavailable)
     }
 }

@@ -1,12 +1,14 @@
 //! The side that asks: fetches from an origin, delivers to a spool.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, TokioRuntime};
 use tokio::sync::Mutex;
@@ -71,6 +73,9 @@ impl From<SocketAddr> for Address {
 #[error("{0:?} is no address: it should be HOST:PORT")]
 pub struct BadAddress(String);
 
+/// How long one address of a peer may say nothing before the next is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
+
 /// A node's way to its origin and its spool. Cheap to share behind an [`Arc`].
 #[derive(Debug)]
 pub struct Client {
@@ -99,7 +104,7 @@ impl Client {
             let identity = identity.clone();
             return Err(StartError::Role { identity, what: "fetch or deliver chunks", right: Role::Node });
         }
-        let endpoint = endpoint(&tuning, credentials.secret(server::RESETS))?;
+        let endpoint = endpoint(&tuning)?;
         let tls = credentials.client(ALPN)?;
         let crypto = Arc::new(QuicClientConfig::try_from(tls).map_err(|error| server::tls(&error))?);
         let link = |address, expected| Link {
@@ -203,13 +208,12 @@ impl Transfer for Client {
     }
 }
 
-/// A socket for all connections of a client: of IPv6, which takes IPv4 along, or where there is none, of IPv4.
-fn endpoint(tuning: &Tuning, resets: [u8; 32]) -> Result<Endpoint, StartError> {
-    let any = |address: SocketAddr| tuning.socket(address).map_err(|source| StartError::Socket { address, source });
-    let socket = any((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| any((Ipv4Addr::UNSPECIFIED, 0).into()))?;
+/// A socket for all connections of a client.
+fn endpoint(tuning: &Tuning) -> Result<Endpoint, StartError> {
     let address = (Ipv6Addr::UNSPECIFIED, 0).into();
-    Endpoint::new(tuning.endpoint(ResetKey(resets)), None, socket, Arc::new(TokioRuntime))
-        .map_err(|source| StartError::Socket { address, source })
+    let failed = |source| StartError::Socket { address, source };
+    let socket = tuning.socket(address).map_err(failed)?;
+    Endpoint::new(tuning.endpoint(ResetKey::by_chance()), None, socket, Arc::new(TokioRuntime)).map_err(failed)
 }
 
 /// What the peer at the other end has to be.
@@ -249,11 +253,18 @@ impl Link {
         Ok(slot.insert(connection).clone())
     }
 
+    /// A connection to whichever of the peer's addresses answers.
     async fn connect(&self) -> Result<Connection, Error> {
         let failed = |error: &dyn fmt::Display| Error::Lost(format!("{}: {error}", self.address));
         let Address { host, port } = &self.address;
-        let mut found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
-        let peer = found.next().ok_or_else(|| failed(&"it has no address"))?;
+        let found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|error| failed(&error))?;
+        let tries = found.map(|peer| self.connect_to(peer));
+        first_of(tries, HEAD_START).await.unwrap_or_else(|| Err(failed(&"it has no address")))
+    }
+
+    async fn connect_to(&self, peer: SocketAddr) -> Result<Connection, Error> {
+        let failed = |error: &dyn fmt::Display| Error::Lost(format!("{}: {error}", self.address));
+        let Address { host, .. } = &self.address;
         let mut config = ClientConfig::new(Arc::clone(&self.crypto) as _);
         config.transport_config(self.tuning.transport(peer));
         let connecting = self.endpoint.connect_with(config, peer, host).map_err(|error| failed(&error))?;
@@ -270,9 +281,51 @@ impl Link {
     }
 }
 
+/// What the first of these comes to that goes well or says that there is no point in others; the last that doesn't, where none does.
+/// The next begins when one has come to nothing, or nothing was heard of those before for so long.
+async fn first_of<T>(
+    tries: impl Iterator<Item = impl Future<Output = Result<T, Error>>>,
+    head_start: Duration,
+) -> Option<Result<T, Error>> {
+    let (mut tries, mut running, mut last) = (tries.fuse(), FuturesUnordered::new(), None);
+    let mut is_next = true;
+    loop {
+        if std::mem::take(&mut is_next) {
+            running.extend(tries.next());
+        }
+        tokio::select! {
+            ended = running.next() => match ended {
+                Some(Err(error)) if error.is_retryable() => (is_next, last) = (true, Some(Err(error))),
+                Some(ended) => return Some(ended),
+                None => return last,
+            },
+            () = sleep(head_start) => is_next = true,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn of_several_addresses_the_first_that_answers_is_taken() {
+        let lost = || Error::Lost("nobody is there".to_owned());
+        let after = |ms, ended| async move {
+            sleep(Duration::from_millis(ms)).await;
+            ended
+        };
+        let begun = tokio::time::Instant::now();
+        let silent = [after(60_000, Ok(1)), after(10, Err(lost())), after(20, Ok(3)), after(0, Ok(4))];
+        assert!(matches!(first_of(silent.into_iter(), HEAD_START).await, Some(Ok(3))));
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        let gone = [after(10, Err(lost())), after(0, Err::<i32, _>(lost()))];
+        assert!(matches!(first_of(gone.into_iter(), HEAD_START).await, Some(Err(Error::Lost(_)))));
+        let forbidden = || Error::Forbidden("it is no origin".to_owned());
+        let refused = [after(0, Err(forbidden())), after(0, Ok(2))];
+        assert!(matches!(first_of(refused.into_iter(), HEAD_START).await, Some(Err(Error::Forbidden(_)))));
+        assert!(first_of(std::iter::empty::<std::future::Ready<Result<i32, Error>>>(), HEAD_START).await.is_none());
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {

@@ -65,9 +65,9 @@ impl Server {
         let failed = |source| StartError::Socket { address, source };
         let socket = tuning.socket(address).map_err(failed)?;
         let runtime = Arc::new(TokioRuntime);
-        let endpoint =
-            Endpoint::new(tuning.endpoint(ResetKey(credentials.secret(RESETS))), Some(config), socket, runtime)
-                .map_err(failed)?;
+        let port = socket.local_addr().map_err(failed)?.port();
+        let resets = ResetKey::of_server(credentials, port);
+        let endpoint = Endpoint::new(tuning.endpoint(resets), Some(config), socket, runtime).map_err(failed)?;
         let traffic = Arc::new(Traffic::default());
         let shared = Arc::new(Shared { serves, tuning, traffic: Arc::clone(&traffic), claims: Claims::default() });
         tokio::spawn(listen(endpoint.clone(), crypto, shared));
@@ -111,9 +111,6 @@ pub(super) fn identity(connection: &Connection) -> Option<Identity> {
 pub(super) fn tls(error: &NoInitialCipherSuite) -> StartError {
     StartError::Credentials(credentials::Error::Tls(error.to_string()))
 }
-
-/// What the key of a server's resets is derived for.
-pub(super) const RESETS: &str = "vtp 2026-11-26 stateless resets of QUIC";
 
 struct Shared<O, S> {
     serves: Serves<O, S>,

@@ -1,7 +1,7 @@
 //! What a connection may take: windows, buffers, times. The figures behind the defaults are in docs/transfer.md.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,11 @@ use quinn::{
     AckFrequencyConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
     TransportConfig, VarInt,
 };
+use rustix::io::Errno;
 use rustix::net::{self, sockopt};
+use rustls::crypto::ring;
+
+use crate::credentials::Credentials;
 
 /// How the rate is found that the network bears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,9 +93,34 @@ const SEGMENTS: u32 = 10;
 /// The most that UDP can carry.
 const MOST_PAYLOAD: u16 = 65_527;
 
-/// The key of the tokens by which an endpoint tells peers that it knows nothing of their connection (RFC 9000, 10.3). One that was
-/// killed and started again has the same, so they notice at once, and don't wait until it is too long silent.
-pub(super) struct ResetKey(pub(super) [u8; 32]);
+/// The key of the tokens by which an endpoint tells peers that it knows nothing of their connection (RFC 9000, 10.3). No other endpoint
+/// may have it: whoever led a connection's packets there would have it ended (21.11).
+pub(super) struct ResetKey([u8; 32]);
+
+impl ResetKey {
+    /// That of the server at `port`. One that was killed and started again has the same, so its peers notice at once, and don't wait
+    /// until it is too long silent.
+    pub(super) fn of_server(credentials: &Credentials, port: u16) -> Self {
+        let secret = credentials.secret("vtp 2026-11-27 stateless resets of a server of QUIC");
+        Self(*blake3::keyed_hash(&secret, &port.to_be_bytes()).as_bytes())
+    }
+
+    /// That of a client, which has another port in each life.
+    pub(super) fn by_chance() -> Self {
+        let mut key = [0; 32];
+        fill(&mut key);
+        Self(key)
+    }
+}
+
+/// Fills `bytes` with what nobody can foresee.
+fn fill(bytes: &mut [u8]) {
+    // Where the system has nothing to give, which does not happen on Linux, they are hard to guess at least.
+    fastrand::fill(bytes);
+    if ring::default_provider().secure_random.fill(bytes).is_err() {
+        tracing::warn!("the system gives no random numbers");
+    }
+}
 
 /// A keyed hash of BLAKE3.
 impl HmacKey for ResetKey {
@@ -121,7 +150,7 @@ const ID: usize = 8;
 impl ConnectionIdGenerator for AnyId {
     fn generate_cid(&mut self) -> ConnectionId {
         let mut id = [0; ID];
-        fastrand::fill(&mut id);
+        fill(&mut id);
         ConnectionId::new(&id)
     }
 
@@ -183,8 +212,13 @@ impl Tuning {
         config
     }
 
-    /// A UDP socket at `address`; one for IPv6 takes IPv4, too.
+    /// A UDP socket at `address`; one for IPv6 takes IPv4, too. Where there is no IPv6, every address of this machine is every one of
+    /// IPv4.
     pub(super) fn socket(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        with_or_without_ipv6(address, |address| self.socket_at(address))
+    }
+
+    fn socket_at(&self, address: SocketAddr) -> io::Result<UdpSocket> {
         let family = match address {
             SocketAddr::V4(_) => net::AddressFamily::INET,
             SocketAddr::V6(_) => net::AddressFamily::INET6,
@@ -208,5 +242,54 @@ impl Tuning {
             );
         }
         Ok(socket)
+    }
+}
+
+/// Opens `address`, or where that is every address of IPv6 and the system has no IPv6, every one of IPv4.
+fn with_or_without_ipv6<T>(address: SocketAddr, open: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    let opened = open(address);
+    match &opened {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(error) => {
+            open((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        _ => opened,
+    }
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::{Authority, Request};
+    use crate::identity::{Identity, Role};
+
+    #[test]
+    fn a_server_that_is_started_again_has_its_key_of_resets_and_no_other_endpoint_has_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::init(&folder.path().join("ca"), 1).unwrap();
+        let identity = Identity { role: Role::Splitter, name: "one".parse().unwrap() };
+        let request = Request { identity, hosts: vec!["localhost".to_owned()], days: 1 };
+        let credentials = Credentials::new(&authority.issue(&request).unwrap()).unwrap();
+        let key = |port| ResetKey::of_server(&credentials, port).0;
+        assert_eq!(key(4433), key(4433));
+        assert_ne!(key(4433), key(4434));
+        assert_ne!(ResetKey::by_chance().0, ResetKey::by_chance().0);
+    }
+
+    #[test]
+    fn where_the_system_has_no_ipv6_a_peer_listens_on_ipv4() {
+        let without = |address: SocketAddr| match address {
+            SocketAddr::V4(_) => Ok(address),
+            SocketAddr::V6(_) => Err(Errno::AFNOSUPPORT.into()),
+        };
+        let anywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 4433));
+        assert_eq!(with_or_without_ipv6(anywhere, without).unwrap(), SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4433)));
+        with_or_without_ipv6((Ipv6Addr::LOCALHOST, 4433).into(), without).expect_err("that one address was asked for");
+        let taken = |_| Err::<(), _>(Errno::ADDRINUSE.into());
+        let error = with_or_without_ipv6(anywhere, taken).expect_err("another listens there");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }
