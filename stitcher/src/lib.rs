@@ -4,7 +4,7 @@
 //! rendition, and, once conservation is proved, the playlists and the MPD that name them. *Never:* decodes,
 //! encodes, or publishes a manifest of segments that it has not read back and compared with the source.
 //!
-//! Reading order: [`layout`] says what is to come out; [`cut`] turns a chunk's samples into segments; [`boxes`]
+//! Reading order: [`layout`] says what is to come out, `extras` what besides; [`cut`] turns a chunk's samples into segments; [`boxes`]
 //! are their bytes; [`iframes`] puts key pictures where they can be fetched alone; [`video`], [`audio`] and `subtitles`
 //! write them; [`proof`] reads them back; [`rates`] and [`listing`] are what the manifests ([`hls`], [`dash`]) say of
 //! them; [`pictures`] are thumbnails and poster; [`remux`] makes one file of the same samples, [`transport`] transport streams,

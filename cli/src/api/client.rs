@@ -330,7 +330,7 @@ mod tests {
         let slow = std::thread::spawn(move || {
             for status in ["503 Away", "200 OK"] {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut bytes = [0; 64 << 10];
+                let mut bytes = vec![0; 64 << 10];
                 assert!(stream.read(&mut bytes).unwrap() > 0);
                 std::thread::sleep(Duration::from_millis(600));
                 let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");

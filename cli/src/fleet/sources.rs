@@ -79,8 +79,8 @@ impl<T> Default for Known<T> {
 }
 
 impl<T> Known<T> {
-    /// The place of a source, which is the last then. Where the others are too many `bytes`, those go that nobody asked for lately, the
-    /// oldest first; and those of which nothing came go.
+    /// The place of a source, which is the last then. Where the others are too many `bytes`, those go that nobody asked for lately,
+    /// the oldest first; and those of which nothing came go.
     fn cell(&mut self, order: &IndexOrder, now: Instant, bytes: impl Fn(&T) -> u64) -> Cell<T> {
         let before = self.entries.iter().position(|it| it.order == *order).and_then(|place| self.entries.remove(place));
         let cell = before.map(|it| it.cell).unwrap_or_default();

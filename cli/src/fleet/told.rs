@@ -1,5 +1,5 @@
-//! How a ladder goes on, as its stitcher tells whoever watches: events, and of which attempt at it each is. A stitcher that was given up
-//! and is there all the same may speak beside the one that has its place; the higher attempt counts.
+//! How a ladder goes on, as its stitcher tells whoever watches: events, and of which attempt at it each is. A stitcher that was given
+//! up and is there all the same may speak beside the one that has its place; the higher attempt counts.
 
 use serde::{Deserialize, Serialize};
 

@@ -10,9 +10,7 @@ mod rgb;
 mod swscale;
 
 pub use rgb::RgbScaler;
-#[cfg(test)]
-pub(crate) use swscale::new_frame;
-pub(crate) use swscale::{Swscale, Target, range, raw_format};
+pub(crate) use swscale::{Swscale, Target, new_frame, range, raw_format};
 
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::Pixel;

@@ -1,5 +1,5 @@
-//! What is counted of the records of a driver: how many tasks of each pool wait and for how long, how many are under way, how jobs end.
-//! Pure; it says what to show, and shows nothing.
+//! What is counted of the records of a driver: how many tasks of each pool wait and for how long, how many are under way, how jobs
+//! end. Pure; it says what to show, and shows nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

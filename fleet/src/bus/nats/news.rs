@@ -46,8 +46,8 @@ struct Found {
     advisories: Vec<Message>,
 }
 
-/// How far a stream was read. What the server delivers again, for it has heard of no acknowledgement yet, is behind that: it would come
-/// after reports that follow it.
+/// How far a stream was read. What the server delivers again, for it has heard of no acknowledgement yet, is behind that: it would
+/// come after reports that follow it.
 #[derive(Debug, Default)]
 struct Seen(Option<(u64, DateTime)>);
 

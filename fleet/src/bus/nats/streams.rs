@@ -115,8 +115,8 @@ fn advisories(replicas: usize) -> Wanted {
     }
 }
 
-/// Without end: news has to be read. Reports are acknowledged as soon as the ledger has them, which may take a while, and a driver that
-/// takes over has their consumer made anew. That of advisories it has not, and is not to wait for what the one before has left.
+/// Without end: news has to be read. Reports are acknowledged as soon as the ledger has them, which may take a while, and a driver
+/// that takes over has their consumer made anew. That of advisories it has not, and is not to wait for what the one before has left.
 fn for_driver(ack_policy: AckPolicy, ack_wait: Duration, replicas: usize) -> consumer::pull::Config {
     consumer::pull::Config {
         durable_name: Some(DRIVER.to_owned()),

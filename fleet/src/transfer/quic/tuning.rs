@@ -93,8 +93,8 @@ const SEGMENTS: u32 = 10;
 /// The most that UDP can carry.
 const MOST_PAYLOAD: u16 = 65_527;
 
-/// The key of the tokens by which an endpoint tells peers that it knows nothing of their connection (RFC 9000, 10.3). No other endpoint
-/// may have it: whoever led a connection's packets there would have it ended (21.11).
+/// The key of the tokens by which an endpoint tells peers that it knows nothing of their connection (RFC 9000, 10.3). No other
+/// endpoint may have it: whoever led a connection's packets there would have it ended (21.11).
 pub(super) struct ResetKey([u8; 32]);
 
 impl ResetKey {
