@@ -174,7 +174,7 @@ fn walls(missing: Result<Vec<String>, String>) -> Check {
             "sandbox",
             Status::Warn,
             format!("not all of it stands: {}", missing.join("; ")),
-            "use Linux 6.12 or newer (5.13 for most of it) with Landlock among its security modules \
+            "use Linux 5.13 or newer with Landlock among its security modules \
              (/sys/kernel/security/lsm)",
         ),
         Err(error) => Check::new("sandbox", Status::Fail, error, "vtp has to be able to start itself"),

@@ -404,11 +404,11 @@ mod tests {
     #[test]
     fn a_packet_that_brings_parameter_sets_is_not_left_out() {
         let classifier = Classifier::new("h264", &[]);
-        let mut packet = SourcePacket::of(&[0, 0, 1, 0x01, 0x9A]);
+        let mut packet = SourcePacket::of(&[0, 0, 1, 0x01, 0x9A]).unwrap();
         assert!(is_disposable(&classifier, &packet));
         packet.set_new_extradata(&[0, 0, 1, 0x68, 0xCE]).unwrap();
         assert!(!is_disposable(&classifier, &packet), "beside its pictures");
-        let packet = SourcePacket::of(&[0, 0, 1, 0x68, 0xCE, 0, 0, 1, 0x01, 0x9A]);
+        let packet = SourcePacket::of(&[0, 0, 1, 0x68, 0xCE, 0, 0, 1, 0x01, 0x9A]).unwrap();
         assert!(!is_disposable(&classifier, &packet), "before its pictures");
     }
 

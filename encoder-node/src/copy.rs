@@ -190,7 +190,7 @@ mod tests {
 
     impl PacketSource for Slices {
         fn next(&mut self) -> Result<Option<(PacketIndex, SourcePacket)>, Error> {
-            let slice = SourcePacket::of(&stream(&[&[0x41, 7]]));
+            let slice = SourcePacket::of(&stream(&[&[0x41, 7]])).unwrap();
             Ok(self.0.next().map(|at| (PacketIndex(at), slice)))
         }
     }

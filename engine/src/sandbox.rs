@@ -24,8 +24,8 @@ use seccompiler::{
 /// Descriptors that a confined process may have: its standard ones, the source's, and some to spare.
 const DESCRIPTORS: u64 = 64;
 
-/// Confines this process for good. The answer has a sentence for each wall that this kernel does not give, or not whole; with
-/// all of them standing it is empty.
+/// Confines this process for good. The answer has a sentence for each wall that this kernel does not give, or not whole where
+/// no other wall stands in for the rest; with all of them standing it is empty.
 ///
 /// # Errors
 /// The process has more threads than the one that calls: the walls would not stand around the others.
@@ -35,9 +35,14 @@ pub fn confine() -> io::Result<Vec<String>> {
         Ok(count) => return Err(io::Error::other(format!("a process of {count} threads can't be confined"))),
         Err(error) => Err(format!("whether there is one alone can't be told: {error}")),
     };
-    let walls = [("threads", threads), ("resource limits", limit()), ("Landlock", landlock())];
-    let walls = walls.into_iter().chain([("seccomp", filter_calls())]);
-    Ok(walls.filter_map(|(name, wall)| Some(format!("{name}: {}", wall.err()?))).collect())
+    let (limits, landlock, seccomp) = (limit(), landlock(), filter_calls());
+    // What a Landlock of an older version does not forbid takes system calls that the filter does.
+    let landlock = landlock.or_else(|lack| match lack {
+        Lack::Part(_) if seccomp.is_ok() => Ok(()),
+        Lack::Part(what) | Lack::Whole(what) => Err(what),
+    });
+    let walls = [("threads", threads), ("resource limits", limits), ("Landlock", landlock), ("seccomp", seccomp)];
+    Ok(walls.into_iter().filter_map(|(name, wall)| Some(format!("{name}: {}", wall.err()?))).collect())
 }
 
 /// How many threads this process has (proc(5), `/proc/pid/task`).
@@ -52,8 +57,15 @@ fn limit() -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// What there is not of a wall, as a clause.
+#[derive(Debug, PartialEq, Eq)]
+enum Lack {
+    Whole(String),
+    Part(String),
+}
+
 /// Everything that Landlock knows to forbid is forbidden; there is no rule that allows any of it.
-fn landlock() -> Result<(), String> {
+fn landlock() -> Result<(), Lack> {
     let abi = ABI::V6;
     let restricted = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -62,10 +74,10 @@ fn landlock() -> Result<(), String> {
         .and_then(|rules| rules.scope(Scope::from_all(abi)))
         .and_then(|rules| rules.create())
         .and_then(|rules| rules.restrict_self())
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| Lack::Whole(error.to_string()))?;
     match restricted.ruleset {
-        RulesetStatus::NotEnforced => Err("this kernel does not have it, or it is off".to_owned()),
-        RulesetStatus::PartiallyEnforced => Err(partial(restricted.landlock.into())),
+        RulesetStatus::NotEnforced => Err(Lack::Whole("this kernel does not have it, or it is off".to_owned())),
+        RulesetStatus::PartiallyEnforced => Err(Lack::Part(partial(restricted.landlock.into()))),
         RulesetStatus::FullyEnforced => Ok(()),
     }
 }

@@ -569,8 +569,8 @@ fn damage_on_disk_is_found_before_anything_is_published() {
 fn an_output_that_is_not_wanted_any_more_is_given_up_at_any_moment_and_named_by_nothing() {
     let finished_unless_at = |moment: usize| {
         let (job, asked) = (Job::new(), Cell::new(0));
-        let mut stitcher = job.stitcher();
-        stitcher.also_write(&[Container::Mp4]).unwrap();
+        let extras = Extras { files: vec![Container::Mp4], ..Extras::default() };
+        let mut stitcher = Stitcher::new(&job.out(), job.layout.clone(), Arc::clone(&job.index), extras).unwrap();
         job.deliver(&mut stitcher);
         let audio = job.audio(&stitcher);
         let is_cancelled = || asked.replace(asked.get() + 1) >= moment;
