@@ -30,7 +30,11 @@ fn main() -> ExitCode {
     }
     let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let is_wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
-    let failed = SCENES.iter().filter(|(name, _)| is_wanted(name) && !passes(name)).count();
+    let results: Vec<bool> = SCENES.iter().filter(|(name, _)| is_wanted(name)).map(|(name, _)| passes(name)).collect();
+    let failed = results.iter().filter(|passed| !**passed).count();
+    let passed = results.len() - failed;
+    let result = if failed == 0 { "ok" } else { "FAILED" };
+    println!("\ntest result: {result}. {passed} passed; {failed} failed; 0 ignored");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -38,7 +42,10 @@ fn main() -> ExitCode {
 fn passes(name: &str) -> bool {
     let status = Command::new(std::env::current_exe().unwrap()).env(SCENE, name).status().unwrap();
     let passes = if name.ends_with("abort") { status.signal() == Some(libc::SIGABRT) } else { status.success() };
-    println!("test {name} ... {}", if passes { "ok".to_owned() } else { format!("FAILED: {status}") });
+    if !passes {
+        println!("{name} ended with {status}");
+    }
+    println!("test {name} ... {}", if passes { "ok" } else { "FAILED" });
     passes
 }
 

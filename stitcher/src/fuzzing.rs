@@ -10,7 +10,7 @@ use vtp_engine::ladder::VideoCodec;
 
 use crate::boxes::codec::{VideoConfig, mpeg4_audio_name};
 use crate::check::stream::{Absent, Found};
-use crate::check::{self, load};
+use crate::check::{self, files, load};
 use crate::proof::read::{read_init, read_picture, read_segment};
 
 /// An initialization segment, a decoder configuration, each behind its length, and a media segment.
@@ -64,7 +64,7 @@ pub fn configuration(data: &[u8]) {
 /// behind its length, and a media segment. Whatever they name is one of these.
 pub fn stream(data: &[u8]) {
     struct Files<'a>(BTreeMap<&'static str, &'a [u8]>, &'a [u8]);
-    impl<'a> load::Files for Files<'a> {
+    impl<'a> files::Files for Files<'a> {
         type File = Cursor<&'a [u8]>;
         fn open(&self, path: &str) -> Found<(Self::File, u64)> {
             if path.ends_with("missing") {

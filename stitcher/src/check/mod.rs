@@ -10,6 +10,7 @@
 
 pub mod boxes;
 mod codecs;
+pub mod files;
 mod key;
 pub mod load;
 pub mod mpd;

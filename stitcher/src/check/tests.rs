@@ -8,7 +8,8 @@ use vtp_engine::ladder::{AudioCodec, VideoCodec};
 use vtp_engine::source::{Color, HdrMetadata, Rotation};
 use vtp_engine::units::{Ratio, Size};
 
-use super::load::{Files, load_from};
+use super::files::Files;
+use super::load::load_from;
 use super::stream::{Absent, Found};
 use super::*;
 use crate::boxes::codec::VideoConfig;
