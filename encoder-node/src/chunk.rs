@@ -305,8 +305,8 @@ impl<'a> Feed<'a> {
                 return Err(Error::Cancelled.into());
             }
             // Much of a pre-roll is pictures that nothing wanted depends on.
-            let is_needless = !self.lineup.awaits(index) && is_disposable(&classifier, &packet);
-            if self.task.one_frame_a_packet && is_needless {
+            let may_be_needless = self.task.one_frame_a_packet && !self.lineup.awaits(index);
+            if may_be_needless && is_disposable(&classifier, &packet) {
                 continue;
             }
             decoder.send(index, packet, &mut |picture| self.decoded(picture))?;

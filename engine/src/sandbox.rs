@@ -111,7 +111,6 @@ const CALLS: &[i64] = &[
     libc::SYS_lseek,
     libc::SYS_close,
     libc::SYS_dup,
-    libc::SYS_fcntl,
     libc::SYS_ppoll,
     // Memory.
     libc::SYS_brk,
@@ -177,6 +176,8 @@ fn conditional() -> Result<Rules, seccompiler::BackendError> {
         // Memory that is no program.
         (libc::SYS_mmap, when(2, Compare::MaskedEq(executable), 0)?),
         (libc::SYS_mprotect, when(2, Compare::MaskedEq(executable), 0)?),
+        // What becomes of a descriptor, but not who is signalled of it.
+        (libc::SYS_fcntl, own_descriptors()?),
         // Threads get names.
         (libc::SYS_prctl, when(0, Compare::Eq, libc::PR_SET_NAME as u64)?),
         // Limits may be read. (No process has the number 0, which stands for this one.)
@@ -184,6 +185,15 @@ fn conditional() -> Result<Rules, seccompiler::BackendError> {
         // It may signal itself: that is how it aborts.
         (libc::SYS_tgkill, when(0, Compare::Eq, u64::from(std::process::id()))?),
     ]))
+}
+
+fn own_descriptors() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let commands = [libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD, libc::F_DUPFD_CLOEXEC];
+    let when = |command: i32| {
+        let is_it = SeccompCondition::new(1, Width::Dword, Compare::Eq, u64::from(command.unsigned_abs()))?;
+        SeccompRule::new(vec![is_it])
+    };
+    commands.into_iter().map(when).collect()
 }
 
 fn read_limits() -> Result<Vec<SeccompRule>, seccompiler::BackendError> {

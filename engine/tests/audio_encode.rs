@@ -154,6 +154,18 @@ fn a_track_at_another_rate_is_put_to_where_it_is_declared_all_the_same() {
 }
 
 #[test]
+fn a_gap_behind_the_first_packet_moves_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = clicks(dir.path(), "a.mov", ("mono", 1), 48_000, 5, "-c:a pcm_s16le");
+    for (start, gap) in [(0, 480_000), (240_000, 28_800)] {
+        let shifts = [TimeShift { from_packet: 0, shift: start }, TimeShift { from_packet: 1, shift: start + gap }];
+        let track = only(make(&path, 0, &shifts));
+        assert_eq!(track.outcome.start_sample, start);
+        track.assert_begins_as_declared();
+    }
+}
+
+#[test]
 fn a_first_time_that_the_next_one_contradicts_is_not_where_the_sound_begins() {
     let dir = tempfile::tempdir().unwrap();
     let path = clicks(dir.path(), "a.mov", ("mono", 1), 48_000, 5, "-c:a pcm_s16le");

@@ -25,7 +25,8 @@ const SCENES: [(&str, fn()); 5] = [
 
 fn main() -> ExitCode {
     if let Ok(own) = std::env::var(SCENE) {
-        SCENES.iter().filter(|(name, _)| *name == own).for_each(|(_, scene)| scene());
+        let (_, scene) = SCENES.iter().find(|(name, _)| *name == own).unwrap();
+        scene();
         return ExitCode::SUCCESS;
     }
     let filters: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();

@@ -68,8 +68,6 @@ pub(super) struct Context<'a> {
     first: bool,
     last: bool,
     sampling: Option<Sampling>,
-    /// Not written where it is false, so that what was kept before there was such a thing is still found.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     concealed: bool,
 }
 

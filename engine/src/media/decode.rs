@@ -53,7 +53,8 @@ impl VideoDecoder {
     }
 
     /// The picture that `packet` shows if it is decoded as a stream of its own, and nothing of it is remembered: to
-    /// learn what pictures are like without waiting for those that the decoder holds back for reordering.
+    /// learn what pictures are like without waiting for those that the decoder holds back for reordering. `None` where it
+    /// gives none, or there is no memory for it.
     pub fn look_at(&mut self, packet: &SourcePacket) -> Option<Picture> {
         if packet.data().is_empty() {
             return None;

@@ -220,7 +220,8 @@ fn outline(mpd: &MPD) -> Outline {
                 let (mut listed, problem) = match listed {
                     Ok(found) => found,
                     Err(Spent(what)) => {
-                        let id = representation.id.as_deref().map_or_else(|| place.to_string(), super::playlist::short);
+                        let id = representation.id.as_deref();
+                        let id = id.map_or_else(|| "without id".to_owned(), super::playlist::short);
                         outline.problems.push((format!("Representation {id}"), what));
                         return outline;
                     }
@@ -303,7 +304,8 @@ mod tests {
         );
         let outline = read(text.as_bytes()).unwrap();
         assert_eq!(outline.representations.len(), 9);
-        assert_eq!(outline.problems[0].1, "only 1000000 segments are looked at");
+        let told = ("Representation without id".to_owned(), "only 1000000 segments are looked at".to_owned());
+        assert_eq!(outline.problems[0], told);
         let periods = format!("<MPD>{}</MPD>", "<Period/>".repeat(MOST_ELEMENTS));
         assert_eq!(read(periods.as_bytes()).unwrap_err(), "it has more than 100000 elements");
     }

@@ -116,7 +116,7 @@ struct Layer {
 /// Samples of silence that are made at once.
 const SILENT_RUN: u64 = 1 << 16;
 
-/// By more than so many seconds no time is believed that its successor contradicts.
+/// Farther than so many seconds from where it is put, a run has a time that is not believed.
 const MOST_BELIEVED_S: f64 = 0.5;
 
 /// What follows a run.
@@ -183,18 +183,14 @@ impl Layer {
         if self.end_s.is_none() || edit != Edit::Skip(samples as u64) {
             self.end_s = Some(declared_s + length_s);
         }
-        let begins_s = match next {
-            Next::At(Some(following)) => believed(declared_s, self.timeline.clock().seconds_at(following) - length_s),
-            Next::At(None) | Next::End => declared_s,
-        };
         match edit {
             Edit::Keep => {
-                self.begin(begins_s);
+                self.begin(self.believed(declared_s, length_s, next));
                 self.convert(run, 0, samples)?;
             }
             Edit::Silence(count) => {
                 self.fall_silent(count, sink)?;
-                self.begin(begins_s);
+                self.begin(declared_s);
                 self.convert(run, 0, samples)?;
             }
             Edit::Skip(count) => {
@@ -202,12 +198,12 @@ impl Layer {
                 self.dropped_s += skipped_s;
                 let from = usize::try_from(count).unwrap_or(samples).min(samples);
                 if from < samples {
-                    self.begin(begins_s + skipped_s);
+                    self.begin(declared_s + skipped_s);
                 }
                 self.convert(run, from, samples)?;
             }
             Edit::Stretch => {
-                self.begin(begins_s);
+                self.begin(declared_s);
                 self.convert(run, 0, 1)?;
                 self.convert(run, 0, samples)?;
             }
@@ -254,6 +250,18 @@ impl Layer {
         let placed = u64::try_from(self.timeline.len()).unwrap_or(0);
         self.encoder.set_samples(scaled(placed, self.timeline.clock().rate, self.rate));
         Ok(())
+    }
+
+    /// When a run begins that is left where the one before it ends: as it declares, unless that is elsewhere by more than a
+    /// damaged time would be believed; then by what follows it.
+    fn believed(&self, declared_s: f64, length_s: f64, next: Next) -> f64 {
+        let put_s = self.encoder.samples() as f64 / f64::from(self.rate);
+        match next {
+            Next::At(Some(following)) if (declared_s - put_s).abs() > MOST_BELIEVED_S => {
+                self.timeline.clock().seconds_at(following) - length_s
+            }
+            Next::At(_) | Next::End => declared_s,
+        }
     }
 
     /// Notes where the first sample is put that was to be heard at this time; of the others nothing.
@@ -334,11 +342,6 @@ impl Layer {
             kept: None,
         }
     }
-}
-
-/// When a run begins: as it declares, unless its successor contradicts it by more than a damaged time would be believed.
-fn believed(declared_s: f64, by_next_s: f64) -> f64 {
-    if (declared_s - by_next_s).abs() > MOST_BELIEVED_S { by_next_s } else { declared_s }
 }
 
 /// A number of samples at one rate, as the nearest number at another.
